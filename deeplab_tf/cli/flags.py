@@ -1,0 +1,83 @@
+"""What the binaries share: help, one-line errors, exit codes, and the late import of TensorFlow."""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from absl import app, flags
+
+from deeplab_tf.errors import DeeplabError, one_line
+
+USAGE_ERROR = 2
+"""Exit code of a wrong flag; bad input ends with 1."""
+
+
+def run_binary(name: str, module: str, main: Callable[[], int | None]) -> None:
+    """Parses the flags, runs `main` and exits; never ends in a traceback for bad input.
+
+    Args:
+        name: the console script, e.g. `deeplab-train`; begins each error line.
+        module: the binary's module; its docstring is the head of `--help` and only its own (key)
+            flags are listed there.
+        main: the body; imports TensorFlow itself, so that `--help` and a wrong flag answer at once.
+    """
+    app.run(
+        lambda _: sys.exit(_guarded(name, main)),
+        argv=[name, *sys.argv[1:]],
+        flags_parser=lambda argv: _parse(name, module, argv),
+    )
+
+
+def _parse(name: str, module: str, argv: Sequence[str]) -> list[str]:
+    if any(argument in ("--help", "-help", "-h", "--helpshort", "--helpfull") for argument in argv):
+        _print_help(name, module)
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except (flags.Error, DeeplabError) as error:
+        _fail(name, f"{one_line(str(error))} (see {name} --help)", USAGE_ERROR)
+    except KeyError as error:  # ml_collections: an override of a field that does not exist
+        _fail(name, f"unknown --config field: {one_line(str(error.args[0]))}", USAGE_ERROR)
+    if len(rest) > 1:
+        _fail(name, f"unexpected argument {rest[1]!r}; every input is a --flag", USAGE_ERROR)
+    return rest
+
+
+def _print_help(name: str, module: str) -> None:
+    print((sys.modules[module].__doc__ or "").strip(), "\n")
+    print(f"flags of {name}:")
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        choices = f" <{'|'.join(flag.parser.enum_values)}>" if flag.flag_type() == "enum" else ""
+        default = f" (default: {flag.default_as_str})" if flag.default not in (None, "") else ""
+        if flag.flag_type().startswith("config"):
+            default = ""
+        print(f"  --{flag.name}{choices}\n      {flag.help}{default}")
+
+
+def _guarded(name: str, main: Callable[[], int | None]) -> int:
+    """Runs `main`; turns what a user can mend into one line on stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        return main() or 0
+    except DeeplabError as error:
+        _fail(name, one_line(str(error)))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _fail(name, f"no space left on the disk, writing {error.filename or 'a file'}; free some")
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+            _fail(name, one_line(f"{error.filename or ''}: {error.strerror}"))
+        raise
+    except Exception as error:
+        # TensorFlow's own classes, recognised without importing it here.
+        if "No space left on device" in str(error):
+            _fail(name, "no space left on the disk; free some and run the same command again")
+        raise
+
+
+def _fail(name: str, message: str, code: int = 1) -> NoReturn:
+    print(f"{name}: error: {message}", file=sys.stderr)
+    sys.exit(code)
