@@ -306,7 +306,9 @@ def _find_config_file(file: str) -> pathlib.Path:
     if path.is_file():
         return path
     package = importlib.util.find_spec("deeplab_tf.configs")
-    shipped = [pathlib.Path(root) for root in (package and package.submodule_search_locations) or ()]
+    shipped = [
+        pathlib.Path(root) for root in (package and package.submodule_search_locations) or ()
+    ]
     inside = path.relative_to("configs") if path.parts[:1] == ("configs",) else path
     for root in shipped:
         if (root / inside).is_file():
@@ -332,7 +334,9 @@ def _load_rows(path: pathlib.Path) -> dict[str, Experiment]:
         raise DeeplabError(f"config file {path} does not load: {one_line(str(error))}") from error
     rows = getattr(module, "EXPERIMENTS", None)
     if not isinstance(rows, dict):
-        raise DeeplabError(f"config file {path} must define EXPERIMENTS, a dict of name: Experiment")
+        raise DeeplabError(
+            f"config file {path} must define EXPERIMENTS, a dict of name: Experiment"
+        )
     return rows
 
 

@@ -67,7 +67,9 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
         _fail(name, one_line(str(error)))
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            _fail(name, f"no space left on the disk, writing {error.filename or 'a file'}; free some")
+            _fail(
+                name, f"no space left on the disk, writing {error.filename or 'a file'}; free some"
+            )
         if error.errno in (errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
             _fail(name, one_line(f"{error.filename or ''}: {error.strerror}"))
         raise

@@ -1,0 +1,50 @@
+"""Atrous Spatial Pyramid Pooling with batch norm and image-level features (section 3.3, figure 5)."""
+
+import keras
+from keras import ops
+
+from deeplab_tf.config import ModelConfig
+from deeplab_tf.models.conv import conv_bn
+
+RATES_AT = 16
+"""The output_stride that `ModelConfig.aspp_rates` is given for; rates double at 8."""
+
+
+@keras.saving.register_keras_serializable("deeplab_tf")
+class BroadcastLike(keras.layers.Layer):
+    """[B, 1, 1, C] spread over the map of a second input: bilinear upsampling of one pixel."""
+
+    def call(self, inputs):
+        """([B, 1, 1, C], [B, H, W, D]) -> [B, H, W, C]."""
+        pixel, like = inputs
+        shape = ops.shape(like)
+        return ops.broadcast_to(pixel, (shape[0], shape[1], shape[2], pixel.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        """The second shape with the first's channels."""
+        pixel, like = input_shape
+        return (*like[:3], pixel[-1])
+
+
+def effective_rates(config: ModelConfig) -> list[int]:
+    """The rates of the atrous branches at the model's own output_stride, at least 1."""
+    return [max(1, rate * RATES_AT // config.output_stride) for rate in config.aspp_rates]
+
+
+def aspp(x: keras.KerasTensor, config: ModelConfig, filters: int) -> keras.KerasTensor:
+    """[B, h, w, C] -> [B, h, w, filters].
+
+    Branches `aspp_conv1` (1x1), `aspp_atrous1`, ... (3x3) and `aspp_pool`, the image-level features
+    over the *whole* map, are concatenated in that order and mixed by the 1x1 `aspp_project`.
+    """
+    branches = [conv_bn(x, filters, 1, name="aspp_conv1", config=config)]
+    for index, rate in enumerate(effective_rates(config), start=1):
+        branches.append(
+            conv_bn(x, filters, 3, name=f"aspp_atrous{index}", config=config, rate=rate)
+        )
+    if config.image_pooling:
+        pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)
+        pooled = conv_bn(pooled, filters, 1, name="aspp_pool", config=config)
+        branches.append(BroadcastLike(name="aspp_pool_broadcast")([pooled, x]))
+    x = keras.layers.Concatenate(name="aspp_concat")(branches)
+    return conv_bn(x, filters, 1, name="aspp_project", config=config)

@@ -1,0 +1,172 @@
+"""Atrous convolution that runs natively, fused batch norm, and the block made of both."""
+
+import functools
+import warnings
+
+import keras
+
+from deeplab_tf.config import BatchNormMode, ModelConfig
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    tf = None
+
+
+@keras.saving.register_keras_serializable("deeplab_tf")
+class AtrousConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` whose `dilation_rate` (the paper's *atrous rate*) runs natively.
+
+    Keras' own lowers a dilated convolution to SpaceToBatch, convolution, BatchToSpace, which costs
+    several times the convolution at the paper's rates and leaves odd operations in TFLite files.
+    Same arguments, weights and results as the parent, to float32 rounding.
+
+    Example:
+        >>> layer = AtrousConv2D(256, 3, padding="same", dilation_rate=12)
+        >>> layer(keras.ops.ones((1, 33, 33, 64))).shape
+        TensorShape([1, 33, 33, 256])
+    """
+
+    def convolution_op(self, inputs, kernel):
+        """[B, H, W, C] and [k, k, C / groups, filters] -> [B, H', W', filters]."""
+        atrous = max(self.dilation_rate) > 1
+        if atrous and self.data_format == "channels_last" and _native_atrous_gradient():
+            return tf.nn.conv2d(
+                inputs,
+                kernel,
+                strides=self.strides,
+                padding=self.padding.upper(),
+                dilations=self.dilation_rate,
+            )
+        return super().convolution_op(inputs, kernel)
+
+
+@functools.cache
+def _native_atrous_gradient() -> bool:
+    """Whether this TensorFlow can differentiate a dilated convolution natively.
+
+    The CPU kernel is oneDNN's: with TF_ENABLE_ONEDNN_OPTS=0 the gradient raises.
+    """
+    if tf is None:
+        return False
+    with tf.init_scope():
+        try:
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=tf.ones((1, 5, 5, 1)),
+                filter_sizes=(3, 3, 1, 1),
+                out_backprop=tf.ones((1, 5, 5, 1)),
+                strides=(1, 1, 1, 1),
+                padding="SAME",
+                dilations=(1, 2, 2, 1),
+            )
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            warnings.warn(
+                "atrous convolutions run several times slower here, by SpaceToBatch: this TensorFlow "
+                f"has no native gradient for them ({error.message}). On a CPU, unset "
+                "TF_ENABLE_ONEDNN_OPTS=0.",
+                stacklevel=2,
+            )
+            return False
+    return True
+
+
+@keras.saving.register_keras_serializable("deeplab_tf")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` over channels in one fused operation, forward and backward.
+
+    Keras' own writes mean, variance and normalisation as separate operations. Results equal the
+    parent's to rounding; the moving variance keeps the parent's convention (not Bessel-corrected).
+    Where the fused operation has no form (`synchronized=True`, another backend), the parent runs.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """[B, H, W, C] float -> the same shape and dtype, normalised."""
+        train = bool(training and self.trainable)
+        if tf is None or mask is not None or (train and self.synchronized):
+            return super().call(inputs, training=training, mask=mask)
+        # The raw operation, since tf.compat.v1.nn.fused_batch_norm silently raises epsilon to
+        # 1.001e-5, and the paper's 1e-5 would be lost.
+        output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.cast(self.gamma, tf.float32),
+            offset=tf.cast(self.beta, tf.float32),
+            mean=[] if train else tf.convert_to_tensor(self.moving_mean),
+            variance=[] if train else tf.convert_to_tensor(self.moving_variance),
+            epsilon=self.epsilon,
+            is_training=train,
+        )
+        if train:
+            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+            biased = variance * ((count - 1.0) / count)
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + biased * (1.0 - keep))
+        return output
+
+
+def set_batch_norm_mode(model: keras.Model, mode: BatchNormMode, replicas: int) -> None:
+    """Makes every batch norm of `model` train, synchronise over `replicas`, or stay frozen.
+
+    Frozen layers use their moving statistics, which then never change, and keep gamma and beta:
+    the paper freezes the batch normalization parameters (section 4.1).
+    """
+    for layer in model.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            layer.trainable = mode is not BatchNormMode.FROZEN
+            # On one device the fused operation already sees the whole batch.
+            layer.synchronized = mode is BatchNormMode.SYNC and replicas > 1
+
+
+def conv_bn(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    *,
+    name: str,
+    config: ModelConfig,
+    stride: int = 1,
+    rate: int = 1,
+    activation: bool = True,
+) -> keras.KerasTensor:
+    """Convolution without bias, batch norm and (by default) ReLU; layers `name`, `name_bn`.
+
+    A strided convolution pads symmetrically, k // 2 zeros on each side, so that the sample i of its
+    output lies on the sample i * stride of its input for odd and even sizes alike: without that the
+    network at two output strides would not see the same grid.
+
+    Args:
+        x: [B, H, W, C].
+        filters: channels of the output.
+        kernel_size: odd side of the kernel.
+        name: of the convolution layer.
+        config: has the batch norm's momentum and epsilon.
+        stride: of the convolution.
+        rate: the atrous rate; 1 where `stride` > 1.
+        activation: whether to end in ReLU.
+
+    Returns:
+        [B, ceil(H / stride), ceil(W / stride), filters].
+    """
+    padding = "same"
+    if stride > 1 and kernel_size > 1:
+        x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+        padding = "valid"
+    x = AtrousConv2D(
+        filters,
+        kernel_size,
+        strides=stride,
+        padding=padding,
+        dilation_rate=rate,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    x = FusedBatchNormalization(
+        momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon, name=f"{name}_bn"
+    )(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x) if activation else x
+
+
+def decayed_kernels(model: keras.Model) -> list[keras.Variable]:
+    """The convolution kernels, which alone carry the weight decay: no biases, no batch norm."""
+    return [layer.kernel for layer in model.layers if isinstance(layer, AtrousConv2D)]

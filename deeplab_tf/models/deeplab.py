@@ -1,0 +1,68 @@
+"""DeepLabv3: pixels in, logits at the image's size out."""
+
+import dataclasses
+
+import keras
+
+from deeplab_tf.config import NORMALIZATION, ModelConfig
+from deeplab_tf.models.aspp import aspp
+from deeplab_tf.models.conv import AtrousConv2D, conv_bn
+from deeplab_tf.models.resize import UpsampleLogits
+from deeplab_tf.models.resnet import SPECS, resnet
+
+HEAD_FILTERS = 256
+"""Filters of every ASPP convolution beside a ResNet of full width (section 3.3)."""
+
+
+def build_model(config: ModelConfig) -> keras.Model:
+    """Builds the network that `config` describes, with random initial weights.
+
+    The model maps `image`, RGB pixels [B, H, W, 3] in 0..255, uint8 or float, any H and W, to
+    logits [B, H, W, num_classes] float32. Normalisation is inside. No weight depends on
+    `output_stride`: `with_output_stride` moves them to another.
+
+    Raises:
+        ValueError: `config.num_classes` is None; it must come from the data set by now.
+    """
+    if config.num_classes is None:
+        raise ValueError(
+            "num_classes must be set before the model is built. Received: None. "
+            "Use dataclasses.replace(config, num_classes=...)."
+        )
+    pixels = NORMALIZATION[config.normalization]
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Rescaling(
+        scale=[1 / std for std in pixels.std],
+        offset=[-mean / std for mean, std in zip(pixels.mean, pixels.std, strict=True)],
+        # Pixels minus their mean keep their last digit in float32 only.
+        dtype="float32",
+        name="normalize",
+    )(image)
+    x = resnet(x, config)
+    # The slim network's head is as slim as its backbone.
+    filters = HEAD_FILTERS * SPECS[config.backbone].width // 64
+    x = aspp(x, config, filters)
+    if config.aspp_dropout:
+        x = keras.layers.Dropout(config.aspp_dropout, name="aspp_dropout")(x)
+    if config.head_conv:
+        x = conv_bn(x, filters, 3, name="head_conv", config=config)
+    x = AtrousConv2D(
+        config.num_classes,
+        1,
+        # Small, so that training begins at a loss of log(num_classes).
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
+        name="logits",
+    )(x)
+    logits = UpsampleLogits(
+        config.output_stride, str(config.upsampling), dtype="float32", name="upsample"
+    )([x, image])
+    return keras.Model(image, logits, name="deeplabv3")
+
+
+def with_output_stride(model: keras.Model, config: ModelConfig, output_stride: int) -> keras.Model:
+    """The same weights in a network of another `output_stride` (section 4.1 evaluates at 8)."""
+    if output_stride == config.output_stride:
+        return model
+    other = build_model(dataclasses.replace(config, output_stride=output_stride))
+    other.set_weights(model.get_weights())
+    return other

@@ -1,0 +1,85 @@
+"""Bilinear upsampling of the logits to the image's size."""
+
+import keras
+from keras import ops
+
+from deeplab_tf.config import Upsampling
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    tf = None
+
+
+def resize_bilinear(x, size, *, align_corners: bool):
+    """[B, h, w, C] -> [B, *size, C] float32.
+
+    With `align_corners` the corner samples of both grids coincide; without, pixel centres lie at
+    half-integers and the border is repeated.
+    """
+    if tf is not None:
+        return tf.raw_ops.ResizeBilinear(
+            images=x, size=size, align_corners=align_corners, half_pixel_centers=not align_corners
+        )
+    rows = interpolation_matrix(x.shape[1], size[0], align_corners)
+    columns = interpolation_matrix(x.shape[2], size[1], align_corners)
+    return ops.einsum("bhwc,oh,pw->bopc", ops.cast(x, "float32"), rows, columns)
+
+
+def interpolation_matrix(source: int, target: int, align_corners: bool):
+    """[target, source] float32 whose row i holds the two linear weights of output sample i."""
+    index = ops.arange(target, dtype="float32")
+    if align_corners:
+        position = index * ((source - 1) / max(target - 1, 1))
+    else:
+        position = ops.clip((index + 0.5) * (source / target) - 0.5, 0, source - 1)
+    distance = ops.abs(position[:, None] - ops.arange(source, dtype="float32")[None, :])
+    return ops.relu(1.0 - distance)
+
+
+@keras.saving.register_keras_serializable("deeplab_tf")
+class UpsampleLogits(keras.layers.Layer):
+    """Upsamples the logits to the size of the image, in training too (section 4.1).
+
+    With `align_corners` the map's sample i lies exactly on pixel i * output_stride. For an image of
+    k * output_stride + 1 pixels that is the usual align_corners resizing. For any other size the
+    last sample does not reach the last pixel; stretching the map would move every class border by
+    up to output_stride - 1 pixels, so the map's last row and column are repeated once instead and
+    what lies beyond the image is cut off.
+    """
+
+    def __init__(self, output_stride: int, upsampling: str, **kwargs):
+        super().__init__(**kwargs)
+        self.output_stride = output_stride
+        self.upsampling = Upsampling(upsampling)
+
+    def call(self, inputs):
+        """([B, h, w, C], image [B, H, W, 3]) -> [B, H, W, C] float32."""
+        logits, image = inputs
+        shape = ops.shape(image)
+        height, width = shape[1], shape[2]
+        if self.upsampling is Upsampling.HALF_PIXEL:
+            return resize_bilinear(logits, (height, width), align_corners=False)
+        if self._fits(image.shape[1]) and self._fits(image.shape[2]):
+            return resize_bilinear(logits, (height, width), align_corners=True)
+        logits = ops.concatenate([logits, logits[:, -1:]], axis=1)
+        logits = ops.concatenate([logits, logits[:, :, -1:]], axis=2)
+        grid = ops.shape(logits)
+        size = ((grid[1] - 1) * self.output_stride + 1, (grid[2] - 1) * self.output_stride + 1)
+        return resize_bilinear(logits, size, align_corners=True)[:, :height, :width]
+
+    def _fits(self, size: int | None) -> bool:
+        return size is not None and size % self.output_stride == 1 % self.output_stride
+
+    def compute_output_shape(self, input_shape):
+        """The image's size with the logits' channels."""
+        logits, image = input_shape
+        return (*image[:3], logits[-1])
+
+    def get_config(self):
+        """The arguments of `__init__`."""
+        return {
+            **super().get_config(),
+            "output_stride": self.output_stride,
+            "upsampling": str(self.upsampling),
+        }

@@ -1,0 +1,127 @@
+"""A trained network with what it takes to use it: its experiment and its classes.
+
+A `.keras` file of ours is Keras' own zip archive with one more member, `DESCRIPTION`, that every
+other artefact (SavedModel, LiteRT file) carries too.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+
+import keras
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.config import Experiment
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.models import build_model
+
+DESCRIPTION = "deeplab_tf.json"
+CONFIG_FILE = "config.json"
+LABELS_FILE = "labels.json"
+CHECKPOINT_DIR = "checkpoints"
+
+
+@dataclasses.dataclass
+class TrainedModel:
+    """`model` maps pixels to logits as `build_model` says; `labels` names the logits' channels."""
+
+    model: keras.Model
+    experiment: Experiment
+    labels: LabelSet
+
+
+def describe(experiment: Experiment, labels: LabelSet) -> str:
+    """The JSON that every artefact carries: experiment, classes, palette, void, normalisation."""
+    pixels = config_lib.NORMALIZATION[experiment.model.normalization]
+    return json.dumps(
+        {
+            "labels": labels.to_dict(),
+            # The network normalises by itself; this is for whoever reads the artefact.
+            "normalization": {"inside": True, **dataclasses.asdict(pixels)},
+            "experiment": json.loads(config_lib.to_json(experiment)),
+        },
+        indent=2,
+    )
+
+
+def parse_description(text: str) -> tuple[Experiment, LabelSet]:
+    """Reads what `describe` wrote."""
+    fields = json.loads(text)
+    experiment = config_lib.from_json(json.dumps(fields["experiment"]))
+    return experiment, LabelSet.from_dict(fields["labels"])
+
+
+def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
+    """Writes a `.keras` file with the description inside; either the whole file or none appears."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".writing-{path.name}")
+    try:
+        trained.model.save(beside)
+        with zipfile.ZipFile(beside, "a") as archive:
+            archive.writestr(DESCRIPTION, describe(trained.experiment, trained.labels))
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load_model(path: str | os.PathLike) -> TrainedModel:
+    """Loads a `.keras` file of ours, or the latest checkpoint of a training workdir.
+
+    Raises:
+        DeeplabError: `path` is neither, or does not fit its own description.
+    """
+    path = pathlib.Path(path)
+    if (path / CONFIG_FILE).is_file():
+        return _load_workdir(path)
+    if path.is_file() and path.suffix == ".keras":
+        return _load_keras_file(path)
+    if not path.exists():
+        raise DeeplabError(f"model {path} does not exist")
+    raise DeeplabError(
+        f"model {path} must be a .keras file or a workdir of deeplab-train (with {CONFIG_FILE})"
+    )
+
+
+def _load_keras_file(path: pathlib.Path) -> TrainedModel:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(DESCRIPTION).decode()
+    except zipfile.BadZipFile as error:
+        raise DeeplabError(f"model {path} is not a whole .keras file: {error}") from error
+    except KeyError as error:
+        raise DeeplabError(
+            f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
+        ) from error
+    experiment, labels = parse_description(text)
+    return TrainedModel(keras.saving.load_model(path, compile=False), experiment, labels)
+
+
+def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
+    import tensorflow as tf
+
+    experiment = config_lib.load_experiment(str(workdir / CONFIG_FILE))
+    labels = LabelSet.from_dict(json.loads((workdir / LABELS_FILE).read_text()))
+    latest = tf.train.latest_checkpoint(workdir / CHECKPOINT_DIR)
+    if latest is None:
+        raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
+    model = build_model(experiment.model)
+    restore_model(model, latest)
+    return TrainedModel(model, experiment, labels)
+
+
+def restore_model(model: keras.Model, checkpoint: str) -> None:
+    """Puts the weights of a training checkpoint into `model`, and nothing else of it."""
+    import tensorflow as tf
+
+    try:
+        status = tf.train.Checkpoint(model=model).restore(checkpoint)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        raise DeeplabError(
+            f"checkpoint {checkpoint} does not fit the model of its config, or is damaged: "
+            f"{one_line(str(error))[:300]}"
+        ) from error
