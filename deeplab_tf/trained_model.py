@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import typing
 import zipfile
 
 import keras
@@ -17,6 +18,9 @@ from deeplab_tf.config import Experiment
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.models import build_model
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
 
 DESCRIPTION = "deeplab_tf.json"
 CONFIG_FILE = "config.json"
@@ -109,19 +113,24 @@ def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
     if latest is None:
         raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
     model = build_model(experiment.model)
-    restore_model(model, latest)
+    restore(tf.train.Checkpoint(model=model), latest)
     return TrainedModel(model, experiment, labels)
 
 
-def restore_model(model: keras.Model, checkpoint: str) -> None:
-    """Puts the weights of a training checkpoint into `model`, and nothing else of it."""
+def restore(checkpoint: "tf.train.Checkpoint", prefix: str) -> None:
+    """Restores every object of `checkpoint` from the files at `prefix`.
+
+    Raises:
+        DeeplabError: they are damaged, or of another architecture.
+    """
     import tensorflow as tf
 
     try:
-        status = tf.train.Checkpoint(model=model).restore(checkpoint)
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        # Those files also hold what an inference model leaves alone: the optimiser's state.
+        checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
         raise DeeplabError(
-            f"checkpoint {checkpoint} does not fit the model of its config, or is damaged: "
-            f"{one_line(str(error))[:300]}"
+            f"checkpoint {prefix} does not fit the model of this config, or is damaged; use "
+            "another workdir, or delete it to go on from the one before: "
+            f"{one_line(str(error))[:200]}"
         ) from error

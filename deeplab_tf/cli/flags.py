@@ -1,14 +1,19 @@
 """What the binaries share: help, one-line errors, exit codes, and the late import of TensorFlow."""
 
+import dataclasses
+import difflib
 import errno
+import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags
 
+from deeplab_tf import config
 from deeplab_tf.errors import DeeplabError, one_line
 
 USAGE_ERROR = 2
@@ -38,18 +43,33 @@ def _parse(name: str, module: str, argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except (flags.Error, DeeplabError) as error:
-        _fail(name, f"{one_line(str(error))} (see {name} --help)", USAGE_ERROR)
-    except KeyError as error:  # ml_collections: an override of a field that does not exist
-        _fail(name, f"unknown --config field: {one_line(str(error.args[0]))}", USAGE_ERROR)
+        missing = re.findall(r"Flag --(\w+) must have a value other than None", str(error))
+        problem = f"missing {', '.join(f'--{flag}' for flag in missing)}" if missing else str(error)
+        _fail(name, f"{one_line(problem)} (see {name} --help)", USAGE_ERROR)
+    except KeyError as error:
+        _fail(name, _unknown_field(str(error.args[0])), USAGE_ERROR)
     if len(rest) > 1:
         _fail(name, f"unexpected argument {rest[1]!r}; every input is a --flag", USAGE_ERROR)
     return rest
 
 
+def _unknown_field(message: str) -> str:
+    """Words for ml_collections' KeyError about an override of a field that does not exist."""
+    found = re.match(r"Field (\w+) not found on dataclass .*\.(\w+)'", message)
+    if not found:
+        return f"wrong --config override: {one_line(message)}"
+    field, section = found.groups()
+    names = [known.name for known in dataclasses.fields(getattr(config, section))]
+    near = difflib.get_close_matches(field, names, n=3) or names
+    return f"--config has no field {field!r} in {section}; did you mean {' or '.join(near)}?"
+
+
 def _print_help(name: str, module: str) -> None:
     print((sys.modules[module].__doc__ or "").strip(), "\n")
     print(f"flags of {name}:")
-    for flag in flags.FLAGS.get_key_flags_for_module(module):
+    # absl files the flags of a module run by `python -m` under the script's path.
+    owner = sys.argv[0] if module == "__main__" else module
+    for flag in flags.FLAGS.get_key_flags_for_module(owner):
         choices = f" <{'|'.join(flag.parser.enum_values)}>" if flag.flag_type() == "enum" else ""
         default = f" (default: {flag.default_as_str})" if flag.default not in (None, "") else ""
         if flag.flag_type().startswith("config"):
@@ -59,8 +79,6 @@ def _print_help(name: str, module: str) -> None:
 
 def _guarded(name: str, main: Callable[[], int | None]) -> int:
     """Runs `main`; turns what a user can mend into one line on stderr."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         return main() or 0
     except DeeplabError as error:
@@ -78,6 +96,25 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
         if "No space left on device" in str(error):
             _fail(name, "no space left on the disk; free some and run the same command again")
         raise
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines about processors and drivers that its C++ side prints.
+
+    They go to file descriptor 2 before any log level is read, so the descriptor itself is turned
+    away for the length of the import. What fails raises as usual.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        importlib.import_module("tensorflow")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _fail(name: str, message: str, code: int = 1) -> NoReturn:

@@ -49,7 +49,7 @@ class LabelSet:
         return flat + list(self.void_color)
 
     def to_dict(self) -> dict:
-        """As plain JSON types; `from_dict` reads it back equal. Carries `void` for other readers."""
+        """As plain JSON types; `from_dict` reads it back. Carries `void` for other readers."""
         return {
             "dataset": self.dataset,
             "names": list(self.names),

@@ -1,4 +1,4 @@
-"""Atrous Spatial Pyramid Pooling with batch norm and image-level features (section 3.3, figure 5)."""
+"""Atrous Spatial Pyramid Pooling with batch norm, image-level features (section 3.3, figure 5)."""
 
 import keras
 from keras import ops

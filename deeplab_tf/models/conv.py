@@ -61,7 +61,7 @@ def _native_atrous_gradient() -> bool:
             )
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             warnings.warn(
-                "atrous convolutions run several times slower here, by SpaceToBatch: this TensorFlow "
+                "atrous convolutions run several times slower here, by SpaceToBatch: TensorFlow "
                 f"has no native gradient for them ({error.message}). On a CPU, unset "
                 "TF_ENABLE_ONEDNN_OPTS=0.",
                 stacklevel=2,

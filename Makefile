@@ -1,0 +1,50 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make their own `.venv`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+DEMO := demo
+
+.PHONY: help demo test lint parity clean
+
+help:
+	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
+	@echo "make test    style, types, import direction and the tests"
+	@echo "make parity  our networks against torchvision's, live (installs 5.5 GB of its own)"
+
+.venv/installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "venv is needed: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: .venv/installed
+	rm -rf $(DEMO)
+	$(BIN)/deeplab-prepare --dataset=shapes --data_dir=$(DEMO)/data
+	$(BIN)/deeplab-train --config=configs/shapes.py:demo --data_dir=$(DEMO)/data \
+	  --workdir=$(DEMO)/run
+	$(BIN)/deeplab-eval --workdir=$(DEMO)/run --data_dir=$(DEMO)/data
+	$(BIN)/deeplab-export --workdir=$(DEMO)/run --data_dir=$(DEMO)/data \
+	  --format=saved_model --out=$(DEMO)/saved_model
+	$(BIN)/deeplab-export --workdir=$(DEMO)/run --data_dir=$(DEMO)/data \
+	  --format=litert --out=$(DEMO)/litert
+	$(BIN)/deeplab-predict --model=$(DEMO)/saved_model \
+	  --images='$(DEMO)/data/shapes_VOCdevkit/VOC2012/JPEGImages/val_000*.jpg' --out=$(DEMO)/predictions
+	@cat $(DEMO)/run/eval.txt
+	@echo "report       $(DEMO)/run/report/index.html"
+	@echo "predictions  $(DEMO)/predictions"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest -n 2
+
+clean:
+	rm -rf .venv .venv-parity $(DEMO)

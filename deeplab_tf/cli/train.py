@@ -1,0 +1,53 @@
+"""deeplab-train: trains one row of a config file; goes on by itself where a run was stopped.
+
+    deeplab-train --config=configs/shapes.py:demo --data_dir=data --workdir=runs/demo
+    deeplab-train --config=configs/voc.py:resnet101 --data_dir=data --workdir=runs/voc \\
+        --config.train.batch_size=8 --config.init_from=weights.keras
+
+Every field of the experiment can be overridden: --config.SECTION.FIELD=VALUE, with the sections
+model, data, train and evaluate. Exit code 0: all steps done; 143: stopped by SIGTERM, with a
+checkpoint; 1: bad input; 2: wrong flag.
+"""
+
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+
+from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.config import Experiment, load_experiment, validate
+from deeplab_tf.errors import DeeplabError
+
+_CONFIG = config_flags.DEFINE_config_dataclass(
+    "config",
+    Experiment(),
+    "What to train: FILE.py:ROW, or the config.json of a workdir. Without a row, lists the rows.",
+    parse_fn=load_experiment,
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where deeplab-prepare wrote the records.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where the run lives: config, checkpoints, logs, model.keras.", required=True
+)
+
+
+def main() -> int:
+    """Trains; TensorFlow is imported here, so that a wrong flag answers at once."""
+    if not flags.FLAGS["config"].using_default_value:
+        experiment = validate(_CONFIG.value)
+    else:
+        raise DeeplabError("--config is missing; give --config=FILE.py:ROW")
+    import_tensorflow()
+    from deeplab_tf.training.loop import train
+
+    return train(experiment, pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value))
+
+
+def run() -> None:
+    """The console script."""
+    run_binary("deeplab-train", __name__, main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,182 @@
+"""The training of one experiment, from data to the final `.keras` file, top to bottom."""
+
+import dataclasses
+import pathlib
+import signal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.config import NORMALIZATION, BatchNormMode, Experiment
+from deeplab_tf.data.pipeline import training_batches
+from deeplab_tf.data.records import Records, find_corrupt_file, open_records
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import build_model
+from deeplab_tf.models.conv import set_batch_norm_mode
+from deeplab_tf.trained_model import TrainedModel, save_model
+from deeplab_tf.training.checkpoint import Checkpoints, claim_workdir
+from deeplab_tf.training.initial_weights import load_initial_weights
+from deeplab_tf.training.run_log import RunLog
+from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.strategy import make_strategy
+
+MODEL_FILE = "model.keras"
+PANEL_IMAGES = 2
+
+
+def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
+    """Trains `experiment` in `workdir`, going on from the checkpoint there if there is one.
+
+    Returns:
+        0 when all steps are done and `workdir/model.keras` is written; 128 + the signal's number
+        when SIGTERM or SIGINT stopped it, after a checkpoint.
+
+    Raises:
+        DeeplabError: data, workdir, initial weights or devices do not fit the experiment, or the
+            loss is not finite.
+    """
+    config = experiment.train
+
+    # Data: the classes come from it.
+    records = open_records(data_dir, experiment.data.dataset)
+    split = records.split(experiment.data.split)
+    experiment = _with_num_classes(experiment, records)
+    claim_workdir(workdir, experiment, records.labels)
+
+    # Model and optimiser, the same on every device.
+    keras.utils.set_random_seed(config.seed)
+    strategy = make_strategy(config.strategy, config.batch_size)
+    with strategy.scope():
+        model = build_model(experiment.model)
+        set_batch_norm_mode(model, config.batch_norm, strategy.num_replicas_in_sync)
+        optimizer = make_optimizer(config)
+        optimizer.build(model.trainable_variables)
+
+    # Where to begin: the workdir's own checkpoint goes before initial weights.
+    checkpoints = Checkpoints(workdir, model, optimizer, config.keep_checkpoints)
+    start = checkpoints.restore()
+    if start:
+        print(f"going on from step {start} of {workdir}")
+    elif experiment.init_from:
+        print(f"initial weights from {experiment.init_from}")
+        print(load_initial_weights(model, experiment.init_from).table())
+
+    print(
+        f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
+        f"{model.count_params():,} weights) on {split.num_examples} images of "
+        f"{experiment.data.dataset}/{experiment.data.split}, "
+        f"{strategy.num_replicas_in_sync} device(s)"
+    )
+    log = RunLog(workdir, start, config.steps, records.labels)
+    try:
+        stopped_by = _run_steps(
+            experiment, start, model, optimizer, strategy, split, checkpoints, log
+        )
+    except tf.errors.DataLossError as error:
+        raise DeeplabError(
+            f"record file {find_corrupt_file(split.files) or split.files} is corrupt; "
+            "run deeplab-prepare again"
+        ) from error
+    finally:
+        log.close()
+    if stopped_by:
+        name = signal.Signals(stopped_by).name
+        print(f"stopped by {name}; checkpoint saved; run the same command to go on")
+        return 128 + stopped_by
+    save_model(TrainedModel(model, experiment, records.labels), workdir / MODEL_FILE)
+    print(f"done: {workdir / MODEL_FILE}")
+    return 0
+
+
+def _run_steps(
+    experiment, start, model, optimizer, strategy, split, checkpoints, log
+) -> int | None:
+    """The loop itself; returns the number of the signal that stopped it, or None at the end."""
+    config = experiment.train
+    batches = _distributed_batches(experiment, split, start, strategy)
+    train_step = make_train_step(model, optimizer, strategy, config.weight_decay)
+    predict = tf.function(lambda image: tf.argmax(model(image, training=False), -1))
+    received = _catch_signals()
+    pending: list[dict[str, tf.Tensor]] = []
+    for step, (image, labels) in zip(range(start + 1, config.steps + 1), batches, strict=False):
+        pending.append(train_step(image, labels))
+        last = step == config.steps or bool(received)
+        checkpoint_due = last or step % config.checkpoint_every == 0
+        if checkpoint_due or step % config.log_every == 0:
+            # Losses are read here and not every step, so that an accelerator is never waited for;
+            # always before a checkpoint, so that none is ever written with broken weights.
+            values = _mean_losses(pending, step)
+            pending = []
+            # The rate that the last step used: the schedule counts from 0.
+            values["learning_rate"] = float(optimizer._learning_rate(step - 1))
+            log.write(step, config.batch_size, values)
+        if checkpoint_due:
+            checkpoints.save()
+        if last:
+            break
+        if step % config.panels_every == 0:
+            images = strategy.experimental_local_results(image)[0][:PANEL_IMAGES]
+            truth = strategy.experimental_local_results(labels)[0][:PANEL_IMAGES]
+            log.write_panels(step, images, truth, predict(images))
+        if checkpoint_due:
+            log.restart_clock(step)
+    return received[0] if received else None
+
+
+def _distributed_batches(experiment, split, start, strategy):
+    """The global batches from step `start` on, each dealt out over the replicas in order."""
+    batches = training_batches(
+        split,
+        experiment.data,
+        batch_size=experiment.train.batch_size,
+        seed=experiment.train.seed,
+        start_step=start,
+        mean_pixel=NORMALIZATION[experiment.model.normalization].mean,
+    )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return strategy.experimental_distribute_dataset(batches.with_options(options))
+
+
+def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:
+    """The means over the steps since the last log; the last of them is `step`.
+
+    Raises:
+        DeeplabError: a loss is not finite; names the first such step.
+    """
+    series = {name: np.array([float(losses[name]) for losses in pending]) for name in pending[0]}
+    for index, loss in enumerate(series["loss"]):
+        if not np.isfinite(loss):
+            raise DeeplabError(
+                f"loss is {loss} at step {step - len(pending) + 1 + index}; the last checkpoint is "
+                "whole. Lower train.base_learning_rate, or look at that step's data"
+            )
+    return {name: float(values.mean()) for name, values in series.items()}
+
+
+def _catch_signals() -> list[int]:
+    """A list that gets the number of the first SIGTERM or SIGINT; a second one acts as usual."""
+    received: list[int] = []
+
+    def note(number, _frame):
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return received
+
+
+def _with_num_classes(experiment: Experiment, records: Records) -> Experiment:
+    wanted, found = experiment.model.num_classes, records.labels.num_classes
+    if wanted not in (None, found):
+        raise DeeplabError(
+            f"config.model.num_classes is {wanted}, but {records.labels.dataset} has {found} "
+            "classes; leave it out to take the data set's"
+        )
+    if experiment.train.batch_norm is BatchNormMode.FROZEN and not experiment.init_from:
+        print("note: batch norm is frozen at its random initial state; give config.init_from")
+    return dataclasses.replace(
+        experiment, model=dataclasses.replace(experiment.model, num_classes=found)
+    )

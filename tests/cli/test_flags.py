@@ -1,0 +1,79 @@
+"""What the binaries share, tried on the real ones: help, wrong flags, time to answer."""
+
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+BINARIES = ["prepare", "train", "eval", "score", "predict", "export"]
+
+
+def call(binary, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_help_names_the_binary_and_its_flags_within_two_seconds(binary):
+    begun = time.monotonic()
+    done = call(binary, "--help")
+    # Twice, since another test may have the processor: the better one counts.
+    seconds = [time.monotonic() - begun]
+    begun = time.monotonic()
+    call(binary, "--help")
+    seconds.append(time.monotonic() - begun)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"deeplab-{binary}")
+    assert "  --" in done.stdout and "--alsologtostderr" not in done.stdout
+    assert min(seconds) < 2
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_a_wrong_flag_is_one_line_and_exit_code_2(binary):
+    done = call(binary, "--nonsense=1")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"deeplab-{binary}: error: Unknown command line flag 'nonsense'")
+
+
+def test_wrong_config_overrides_are_one_line_with_the_nearest_name():
+    row = "--config=configs/shapes.py:demo"
+    wrong_field = call("train", row, "--config.train.stepps=3", "--data_dir=a", "--workdir=b")
+    assert wrong_field.returncode == 2
+    assert wrong_field.stderr == (
+        "deeplab-train: error: --config has no field 'stepps' in TrainConfig; did you mean steps?\n"
+    )
+    wrong_value = call("train", row, "--config.train.steps=x", "--data_dir=a", "--workdir=b")
+    assert wrong_value.returncode == 2 and wrong_value.stderr.count("\n") == 1
+    missing = call("train", row)
+    assert "missing --data_dir, --workdir" in missing.stderr
+
+
+def test_a_wrong_row_lists_the_rows():
+    done = call("train", "--config=configs/voc.py:resnet11", "--data_dir=a", "--workdir=b")
+    assert done.returncode == 2
+    assert "did you mean resnet101" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_argument_without_a_flag_is_refused():
+    done = call("train", "here")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+def test_no_traceback_and_no_workdir_for_missing_data(tmp_path):
+    workdir = tmp_path / "run"
+    done = call(
+        "train",
+        "--config=configs/shapes.py:demo",
+        f"--data_dir={tmp_path / 'nowhere'}",
+        f"--workdir={workdir}",
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "nowhere" in done.stderr
+    assert not pathlib.Path(workdir).exists()

@@ -1,0 +1,102 @@
+"""The schema: JSON, validation, rows by name, and the shipped configs."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.config import Backbone, Experiment, ModelConfig, load_experiment, validate
+from deeplab_tf.errors import DeeplabError
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def test_defaults_are_the_papers_protocol():
+    experiment = Experiment()
+    train, data = experiment.train, experiment.data
+    assert (train.base_learning_rate, train.power, train.momentum) == (0.007, 0.9, 0.9)
+    assert (train.steps, train.batch_size, train.weight_decay) == (30_000, 16, 1e-4)
+    assert (data.crop_size, data.min_scale, data.max_scale) == (513, 0.5, 2.0)
+    model = experiment.model
+    assert (model.output_stride, model.multi_grid, model.aspp_rates) == (
+        16,
+        (1, 2, 4),
+        (6, 12, 18),
+    )
+    assert (model.batch_norm_momentum, model.batch_norm_epsilon) == (0.9997, 1e-5)
+
+
+def test_json_reads_back_equal():
+    experiment = validate(
+        Experiment(
+            model=ModelConfig(backbone=Backbone.RESNET50, num_classes=7), init_from="a.keras"
+        )
+    )
+    assert config_lib.from_json(config_lib.to_json(experiment)) == experiment
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "message"),
+    [
+        ("model", "output_stride", 5, "config.model.output_stride must be one of"),
+        ("model", "multi_grid", (1, 2), "three positive rates"),
+        ("model", "aspp_rates", (6, "a"), "config.model.aspp_rates.1"),
+        ("model", "num_classes", 256, "255 is void"),
+        ("model", "backbone", "resnet51", "config.model.backbone"),
+        ("data", "max_scale", 0.1, "at least data.min_scale"),
+        ("train", "steps", 0, "config.train.steps must be at least 1. Received: 0"),
+        ("evaluate", "scales", (), "one or more positive scales"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(section, field, value, message):
+    experiment = Experiment()
+    setattr(getattr(experiment, section), field, value)
+    with pytest.raises(DeeplabError, match=message) as error:
+        validate(experiment)
+    assert "\n" not in str(error.value)
+
+
+def test_a_row_that_does_not_exist_gives_the_nearest_and_all():
+    with pytest.raises(DeeplabError, match="did you mean resnet101.*rows are resnet50, resnet101"):
+        load_experiment("configs/voc.py:resnet110")
+    with pytest.raises(DeeplabError, match="needs a row: rows are"):
+        load_experiment("configs/voc.py:")
+
+
+def test_shipped_configs_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment("configs/voc.py:resnet101").model.backbone is Backbone.RESNET101
+    with pytest.raises(DeeplabError, match="shipped are .*configs/voc.py"):
+        load_experiment("configs/vod.py:resnet101")
+
+
+def test_a_config_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from deeplab_tf.config import Experiment\nEXPERIMENTS = {'a': Experiment()}\n")
+    assert load_experiment(f"{path}:a") == Experiment()
+    path.write_text("EXPERIMENTS = [")
+    with pytest.raises(DeeplabError, match="mine.py does not load"):
+        load_experiment(f"{path}:a")
+    path.write_text("rows = {}")
+    with pytest.raises(DeeplabError, match="must define EXPERIMENTS"):
+        load_experiment(f"{path}:a")
+
+
+def test_config_json_of_a_workdir(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(config_lib.to_json(load_experiment("configs/shapes.py:demo")))
+    assert load_experiment(str(path)) == load_experiment("configs/shapes.py:demo")
+    path.write_text('{"train": {"steps": "many"}}')
+    with pytest.raises(DeeplabError, match="config.train.steps"):
+        load_experiment(str(path))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.py")), ids=lambda p: p.stem)
+def test_every_shipped_row_is_valid(path):
+    if path.name == "__init__.py":
+        return
+    rows = config_lib._load_rows(path)
+    assert rows
+    for name in rows:
+        assert dataclasses.is_dataclass(load_experiment(f"{path}:{name}"))

@@ -1,0 +1,57 @@
+"""Initial weights: what is loaded, skipped, missing, unused, and what is refused."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from deeplab_tf.config import Backbone, ModelConfig
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import build_model
+from deeplab_tf.training.initial_weights import load_initial_weights
+
+CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = build_model(CONFIG)
+    model.save(tmp_path / "first.keras")
+    return model, str(tmp_path / "first.keras")
+
+
+def test_another_number_of_classes_skips_the_last_layer_and_says_so(saved):
+    source, path = saved
+    model = build_model(dataclasses.replace(CONFIG, num_classes=4))
+    report = load_initial_weights(model, path)
+    assert report.skipped == [
+        "logits/kernel (1, 1, 64, 6) -> (1, 1, 64, 4)",
+        "logits/bias (6,) -> (4,)",
+    ]
+    assert (len(report.loaded), report.missing, report.unused) == (len(model.weights) - 2, [], [])
+    for layer in ("conv1", "block4_unit3_conv2", "aspp_project"):
+        np.testing.assert_array_equal(model.get_layer(layer).kernel, source.get_layer(layer).kernel)
+    assert "skipped     2  logits/kernel (1, 1, 64, 6) -> (1, 1, 64, 4)" in report.table()
+
+
+def test_a_model_with_more_layers_lists_the_missing(saved):
+    _, path = saved
+    model = build_model(dataclasses.replace(CONFIG, head_conv=True))
+    report = load_initial_weights(model, path)
+    assert report.missing[0] == "head_conv/kernel" and len(report.missing) == 5
+
+
+def test_nothing_that_fits_is_an_error(tmp_path):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
+    with pytest.raises(DeeplabError, match="no weight of the name and shape"):
+        load_initial_weights(build_model(CONFIG), str(tmp_path / "other.keras"))
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    model = build_model(CONFIG)
+    with pytest.raises(DeeplabError, match=r"nowhere.keras does not exist"):
+        load_initial_weights(model, str(tmp_path / "nowhere.keras"))
+    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(DeeplabError, match="broken.keras is not a Keras file"):
+        load_initial_weights(model, str(tmp_path / "broken.keras"))

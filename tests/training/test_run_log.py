@@ -1,0 +1,71 @@
+"""What a run leaves to read."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.training.run_log import METRICS_FILE, TENSORBOARD_DIR, RunLog, format_duration
+
+VALUES = {"loss": 1.25, "cross_entropy": 1.0, "learning_rate": 0.005}
+
+
+def steps_logged(workdir):
+    return [json.loads(line)["step"] for line in (workdir / METRICS_FILE).read_text().splitlines()]
+
+
+def test_steps_after_the_checkpoint_are_dropped_when_a_run_goes_on(tmp_path):
+    log = RunLog(tmp_path, 0, 100, SHAPES)
+    for step in (10, 20, 30):
+        log.write(step, 8, VALUES)
+    log.close()
+    assert steps_logged(tmp_path) == [10, 20, 30]
+    resumed = RunLog(tmp_path, 20, 100, SHAPES)
+    assert steps_logged(tmp_path) == [10, 20]
+    resumed.write(30, 8, VALUES)
+    resumed.close()
+    assert steps_logged(tmp_path) == [10, 20, 30]
+
+
+def test_the_progress_line_has_step_loss_rate_speed_and_time_left(tmp_path, capsys, monkeypatch):
+    clock = iter([100.0, 104.0, 104.0])
+    monkeypatch.setattr("deeplab_tf.training.run_log.time.monotonic", lambda: next(clock))
+    log = RunLog(tmp_path, 0, 50, SHAPES)
+    log.write(10, 8, VALUES)  # ten steps of eight images in four seconds
+    line = capsys.readouterr().out
+    assert line == "step 10/50  loss 1.2500  rate 0.005000  20.0 images/s  16 s left\n"
+    record = json.loads((tmp_path / METRICS_FILE).read_text())
+    assert record == {"step": 10, **VALUES, "images_per_second": 20.0}
+
+
+def test_tensorboard_gets_scalars_and_panels(tmp_path):
+    log = RunLog(tmp_path, 0, 50, SHAPES)
+    log.write(10, 8, VALUES)
+    truth = np.zeros((2, 4, 5), np.uint8)
+    truth[:, 0] = 255
+    log.write_panels(10, np.full((2, 4, 5, 3), 300.0), truth, np.ones((2, 4, 5), np.int64))
+    log.close()
+    (events,) = (tmp_path / TENSORBOARD_DIR).iterdir()
+    found = {}
+    for record in tf.data.TFRecordDataset(str(events)):
+        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
+            found[value.tag] = tf.make_ndarray(value.tensor)
+    assert found["loss"] == pytest.approx(1.25)
+    assert found["learning_rate"] == pytest.approx(0.005)
+    width, height, *pictures = found["input, truth, prediction"]
+    assert (int(width), int(height), len(pictures)) == (15, 4, 2)
+    panel = tf.io.decode_png(pictures[0]).numpy()
+    assert panel[1, 2].tolist() == [255, 255, 255]  # clipped, not wrapped around
+    assert panel[0, 7].tolist() == [224, 224, 192]  # void
+    assert panel[1, 12].tolist() == [128, 0, 0]  # class 1
+
+
+def test_durations():
+    assert [format_duration(s) for s in (0.4, 59, 200, 18_720)] == [
+        "0 s",
+        "59 s",
+        "3 min 20 s",
+        "5 h 12 min",
+    ]

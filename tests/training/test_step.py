@@ -1,0 +1,127 @@
+"""The optimiser and the step: schedule, momentum, replicas, frozen statistics."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_tf.config import (
+    Backbone,
+    BatchNormMode,
+    Experiment,
+    ModelConfig,
+    StrategyName,
+    TrainConfig,
+    validate,
+)
+from deeplab_tf.models import build_model
+from deeplab_tf.models.conv import FusedBatchNormalization, set_batch_norm_mode
+from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.strategy import make_strategy
+
+EXPERIMENT = validate(
+    Experiment(
+        model=ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=3, batch_norm_momentum=0.9),
+        train=TrainConfig(steps=20, base_learning_rate=0.05),
+    )
+)
+
+
+def batches(steps, size=4):
+    """Noise images with unequal shares of void."""
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        image = rng.integers(0, 256, (size, 33, 33, 3)).astype(np.float32)
+        labels = rng.integers(0, 3, (size, 33, 33)).astype(np.uint8)
+        labels[rng.random(labels.shape) < np.linspace(0, 0.8, size)[:, None, None]] = 255
+        yield image, labels
+
+
+def run_steps(strategy, mode, steps):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = build_model(EXPERIMENT.model)
+        set_batch_norm_mode(model, mode, strategy.num_replicas_in_sync)
+        optimizer = make_optimizer(EXPERIMENT.train)
+        optimizer.build(model.trainable_variables)
+    before = [w.numpy() for w in model.weights]
+    step = make_train_step(model, optimizer, strategy, weight_decay=1e-4)
+    data = list(batches(steps))
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data]))
+    ).batch(4)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    distributed = strategy.experimental_distribute_dataset(dataset.with_options(options))
+    losses = [float(step(image, labels)["loss"]) for image, labels in distributed]
+    return model, before, losses
+
+
+def test_poly_schedule_by_hand():
+    optimizer = make_optimizer(TrainConfig())
+    # 0.007 * (1 - step / 30000) ** 0.9
+    expected = {0: 0.007, 15_000: 0.0037512, 29_999: 6.5416e-7, 30_000: 0.0}
+    for step, rate in expected.items():
+        # Keras computes 1 - step / steps in float32, which costs the last step its fourth digit.
+        assert float(optimizer._learning_rate(step)) == pytest.approx(rate, rel=1e-3)
+
+
+def test_two_replicas_with_synchronised_batch_norm_equal_one_device():
+    one, _, losses = run_steps(tf.distribute.get_strategy(), BatchNormMode.SYNC, 4)
+    two, _, mirrored_losses = run_steps(
+        make_strategy(StrategyName.MIRRORED, batch_size=4), BatchNormMode.SYNC, 4
+    )
+    np.testing.assert_allclose(losses, mirrored_losses, rtol=1e-5)
+    for a, b in zip(one.weights, two.weights, strict=True):
+        # Relative to the largest entry: moving variances of raw pixels reach thousands.
+        scale = max(1.0, np.abs(a.numpy()).max())
+        assert np.abs(a.numpy() - b.numpy()).max() <= 1e-5 * scale, a.path
+
+
+def test_frozen_batch_norm_is_bit_identical_after_training_and_the_rest_learns():
+    model, before, _ = run_steps(tf.distribute.get_strategy(), BatchNormMode.FROZEN, 3)
+    changed = {
+        w.path: not np.array_equal(w.numpy(), old)
+        for w, old in zip(model.weights, before, strict=True)
+    }
+    norms = {
+        w.path
+        for layer in model.layers
+        if isinstance(layer, FusedBatchNormalization)
+        for w in layer.weights
+    }
+    assert len(norms) == 4 * 32  # gamma, beta, mean and variance of every batch norm
+    assert not any(changed[path] for path in norms)
+    assert all(changed[path] for path in changed if path not in norms)
+
+
+def test_training_statistics_do_move():
+    model, before, _ = run_steps(tf.distribute.get_strategy(), BatchNormMode.TRAIN, 1)
+    moved = [
+        not np.array_equal(w.numpy(), old)
+        for w, old in zip(model.weights, before, strict=True)
+        if "moving" in w.path
+    ]
+    assert all(moved) and len(moved) == 2 * 32
+
+
+def test_one_step_changes_weights_by_rate_times_gradient():
+    keras.utils.set_random_seed(0)
+    model = build_model(EXPERIMENT.model)
+    optimizer = make_optimizer(EXPERIMENT.train)
+    optimizer.build(model.trainable_variables)
+    kernel = model.get_layer("logits").kernel
+    (image, labels), old = next(batches(1)), kernel.numpy()
+    with tf.GradientTape() as tape:
+        logits = model(image, training=True)
+        valid = labels != 255
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels[valid].astype(np.int32), tf.boolean_mask(logits, valid)
+        )
+        loss = tf.reduce_mean(losses)
+    gradient = tape.gradient(loss, kernel.value).numpy()
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), weight_decay=1e-4)
+    result = step(tf.constant(image), tf.constant(labels))
+    expected = old - 0.05 * (gradient + 1e-4 * old)
+    np.testing.assert_allclose(kernel.numpy(), expected, atol=1e-6)
+    assert float(result["cross_entropy"]) == pytest.approx(float(loss), rel=1e-5)
