@@ -1,0 +1,53 @@
+"""Writes golden/torchvision_*.npz: torchvision's logits for seeded weights and images.
+
+Run from the project's root in the virtual environment that `make parity` installs:
+    .venv-parity/bin/python -m tests.parity.make_torchvision_golden
+"""
+
+import pathlib
+
+import numpy as np
+
+# Before TensorFlow: torchvision brings triton, which crashes when it loads after it.
+import torch
+import torchvision
+
+from deeplab_tf.config import Backbone
+from deeplab_tf.models import build_model
+from deeplab_tf.weights.torchvision import torchvision_config
+from tests.parity.seeded_weights import digest, draw, draw_image
+from tests.parity.torchvision_side import torchvision_logits, torchvision_model
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+MADE_WITH = f"torch {torch.__version__} torchvision {torchvision.__version__}"
+SIZES = ((65, 97), (64, 50))
+PIXEL_STRIDE = 3
+"""Logits are stored for every third row and column; the class means cover all pixels."""
+
+
+def main() -> None:
+    """Writes one file per backbone, a few dozen kB each."""
+    GOLDEN.mkdir(exist_ok=True)
+    for backbone in (Backbone.RESNET50, Backbone.RESNET101):
+        model = build_model(torchvision_config(backbone))
+        values = {v.path: draw(v.path, v.shape) for v in model.weights}
+        network = torchvision_model(backbone, values)
+        arrays = {
+            "weights_sha256": np.array(digest(values)),
+            "made_with": np.array(
+                f"torch {torch.__version__} torchvision {torchvision.__version__}"
+            ),
+            "sizes": np.array(SIZES),
+            "pixel_stride": np.array(PIXEL_STRIDE),
+        }
+        for seed, (height, width) in enumerate(SIZES):
+            logits = torchvision_logits(network, draw_image(seed, height, width))
+            arrays[f"logits{seed}"] = logits[0, ::PIXEL_STRIDE, ::PIXEL_STRIDE]
+            arrays[f"class_means{seed}"] = logits.mean(axis=(0, 1, 2), dtype=np.float64)
+        path = GOLDEN / f"torchvision_{backbone}.npz"
+        np.savez_compressed(path, **arrays)
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
