@@ -1,8 +1,10 @@
 """The training of one experiment, from data to the final `.keras` file, top to bottom."""
 
+import contextlib
 import dataclasses
 import pathlib
 import signal
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import NORMALIZATION, BatchNormMode, Experiment
 from deeplab_tf.data.pipeline import training_batches
-from deeplab_tf.data.records import Records, find_corrupt_file, open_records
+from deeplab_tf.data.records import Records, SplitFiles, find_corrupt_file, open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
@@ -18,11 +20,24 @@ from deeplab_tf.trained_model import TrainedModel, save_model
 from deeplab_tf.training.checkpoint import Checkpoints, claim_workdir
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.run_log import RunLog
-from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
 from deeplab_tf.training.strategy import make_strategy
 
 MODEL_FILE = "model.keras"
 PANEL_IMAGES = 2
+
+
+@dataclasses.dataclass
+class _Run:
+    """What the steps of one run work on."""
+
+    experiment: Experiment
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    strategy: tf.distribute.Strategy
+    split: SplitFiles
+    checkpoints: Checkpoints
+    log: RunLog
 
 
 def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
@@ -42,11 +57,11 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     records = open_records(data_dir, experiment.data.dataset)
     split = records.split(experiment.data.split)
     experiment = _with_num_classes(experiment, records)
+    strategy = make_strategy(config.strategy, config.batch_size)
     claim_workdir(workdir, experiment, records.labels)
 
     # Model and optimiser, the same on every device.
     keras.utils.set_random_seed(config.seed)
-    strategy = make_strategy(config.strategy, config.batch_size)
     with strategy.scope():
         model = build_model(experiment.model)
         set_batch_norm_mode(model, config.batch_norm, strategy.num_replicas_in_sync)
@@ -62,17 +77,19 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         print(f"initial weights from {experiment.init_from}")
         print(load_initial_weights(model, experiment.init_from).table())
 
+    # The steps.
     print(
         f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
         f"{model.count_params():,} weights) on {split.num_examples} images of "
         f"{experiment.data.dataset}/{experiment.data.split}, "
-        f"{strategy.num_replicas_in_sync} device(s)"
+        f"{strategy.num_replicas_in_sync} device(s)",
+        flush=True,
     )
     log = RunLog(workdir, start, config.steps, records.labels)
+    run = _Run(experiment, model, optimizer, strategy, split, checkpoints, log)
     try:
-        stopped_by = _run_steps(
-            experiment, start, model, optimizer, strategy, split, checkpoints, log
-        )
+        with _caught_signals() as received:
+            _run_steps(run, start, received)
     except tf.errors.DataLossError as error:
         raise DeeplabError(
             f"record file {find_corrupt_file(split.files) or split.files} is corrupt; "
@@ -80,27 +97,26 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         ) from error
     finally:
         log.close()
-    if stopped_by:
-        name = signal.Signals(stopped_by).name
+    if received:
+        name = signal.Signals(received[0]).name
         print(f"stopped by {name}; checkpoint saved; run the same command to go on")
-        return 128 + stopped_by
+        return 128 + received[0]
+
+    # The file to keep.
     save_model(TrainedModel(model, experiment, records.labels), workdir / MODEL_FILE)
     print(f"done: {workdir / MODEL_FILE}")
     return 0
 
 
-def _run_steps(
-    experiment, start, model, optimizer, strategy, split, checkpoints, log
-) -> int | None:
-    """The loop itself; returns the number of the signal that stopped it, or None at the end."""
-    config = experiment.train
-    batches = _distributed_batches(experiment, split, start, strategy)
-    train_step = make_train_step(model, optimizer, strategy, config.weight_decay)
-    predict = tf.function(lambda image: tf.argmax(model(image, training=False), -1))
-    received = _catch_signals()
+def _run_steps(run: _Run, start: int, received: list[int]) -> None:
+    """The loop itself, from step `start` to the last, or until `received` has a signal."""
+    config = run.experiment.train
+    train_step = make_train_step(run.model, run.optimizer, run.strategy, config.weight_decay)
+    schedule = make_schedule(config)
+    predict = tf.function(lambda image: tf.argmax(run.model(image, training=False), -1))
     pending: list[dict[str, tf.Tensor]] = []
-    for step, (image, labels) in zip(range(start + 1, config.steps + 1), batches, strict=False):
-        pending.append(train_step(image, labels))
+    for step, batch in zip(range(start + 1, config.steps + 1), _batches(run, start), strict=False):
+        pending.append(train_step(*batch))
         last = step == config.steps or bool(received)
         checkpoint_due = last or step % config.checkpoint_every == 0
         if checkpoint_due or step % config.log_every == 0:
@@ -108,35 +124,33 @@ def _run_steps(
             # always before a checkpoint, so that none is ever written with broken weights.
             values = _mean_losses(pending, step)
             pending = []
-            # The rate that the last step used: the schedule counts from 0.
-            values["learning_rate"] = float(optimizer._learning_rate(step - 1))
-            log.write(step, config.batch_size, values)
-        if checkpoint_due:
-            checkpoints.save()
-        if last:
-            break
+            values["learning_rate"] = float(schedule(step - 1))
+            run.log.write(step, config.batch_size, values)
         if step % config.panels_every == 0:
-            images = strategy.experimental_local_results(image)[0][:PANEL_IMAGES]
-            truth = strategy.experimental_local_results(labels)[0][:PANEL_IMAGES]
-            log.write_panels(step, images, truth, predict(images))
+            image, labels = (run.strategy.experimental_local_results(part)[0] for part in batch)
+            shown = image[:PANEL_IMAGES]
+            run.log.write_panels(step, shown, labels[:PANEL_IMAGES], predict(shown))
         if checkpoint_due:
-            log.restart_clock(step)
-    return received[0] if received else None
+            run.checkpoints.save()
+            run.log.restart_clock(step)
+        if last:
+            return
 
 
-def _distributed_batches(experiment, split, start, strategy):
+def _batches(run: _Run, start: int):
     """The global batches from step `start` on, each dealt out over the replicas in order."""
+    config = run.experiment
     batches = training_batches(
-        split,
-        experiment.data,
-        batch_size=experiment.train.batch_size,
-        seed=experiment.train.seed,
+        run.split,
+        config.data,
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
         start_step=start,
-        mean_pixel=NORMALIZATION[experiment.model.normalization].mean,
+        mean_pixel=NORMALIZATION[config.model.normalization].mean,
     )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return strategy.experimental_distribute_dataset(batches.with_options(options))
+    return run.strategy.experimental_distribute_dataset(batches.with_options(options))
 
 
 def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:
@@ -155,17 +169,24 @@ def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, fl
     return {name: float(values.mean()) for name, values in series.items()}
 
 
-def _catch_signals() -> list[int]:
+@contextlib.contextmanager
+def _caught_signals() -> Iterator[list[int]]:
     """A list that gets the number of the first SIGTERM or SIGINT; a second one acts as usual."""
     received: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    usual = {number: signal.getsignal(number) for number in numbers}
 
     def note(number, _frame):
         received.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, usual[number])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
-    return received
+    try:
+        for number in numbers:
+            signal.signal(number, note)
+        yield received
+    finally:
+        for number in numbers:
+            signal.signal(number, usual[number])
 
 
 def _with_num_classes(experiment: Experiment, records: Records) -> Experiment:

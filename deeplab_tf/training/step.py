@@ -10,15 +10,20 @@ from deeplab_tf.models.conv import decayed_kernels
 from deeplab_tf.training.loss import cross_entropy_sum, weight_decay_loss
 
 
-def make_optimizer(config: TrainConfig) -> keras.optimizers.SGD:
-    """SGD with momentum on the poly schedule, `base * (1 - step / steps) ^ power` (section 4.1)."""
-    poly = keras.optimizers.schedules.PolynomialDecay(
+def make_schedule(config: TrainConfig) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Poly: the rate of step s, counted from 0, is `base * (1 - s / steps) ^ power`; 0 at the end
+    (section 4.1)."""
+    return keras.optimizers.schedules.PolynomialDecay(
         config.base_learning_rate,
         decay_steps=config.steps,
         end_learning_rate=0.0,
         power=config.power,
     )
-    return keras.optimizers.SGD(poly, momentum=config.momentum)
+
+
+def make_optimizer(config: TrainConfig) -> keras.optimizers.SGD:
+    """SGD with momentum on the poly schedule (section 4.1)."""
+    return keras.optimizers.SGD(make_schedule(config), momentum=config.momentum)
 
 
 def make_train_step(

@@ -1,0 +1,180 @@
+"""The whole training, on a few drawn shapes: learning, resuming, stopping, refusing."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from deeplab_tf.config import Experiment, load_experiment, validate
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.trained_model import load_model
+from deeplab_tf.training.loop import train
+
+OVERRIDES = {
+    "data.crop_size": 33,
+    "train.batch_size": 4,
+    "train.steps": 12,
+    "train.log_every": 2,
+    "train.checkpoint_every": 4,
+    "train.panels_every": 6,
+}
+
+
+def small(**changes) -> Experiment:
+    """The demo at a size for tests; `changes` are fields of the train section."""
+    experiment = load_experiment("configs/shapes.py:demo")
+    for name, value in OVERRIDES.items():
+        section, field = name.split(".")
+        setattr(getattr(experiment, section), field, value)
+    return validate(
+        dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **changes))
+    )
+
+
+def metrics(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def start(data_dir, workdir, **changes):
+    overrides = {**OVERRIDES, **{f"train.{name}": value for name, value in changes.items()}}
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "deeplab_tf.cli.train",
+            "--config=configs/shapes.py:demo",
+            f"--data_dir={data_dir}",
+            f"--workdir={workdir}",
+            *(f"--config.{name}={value}" for name, value in overrides.items()),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_step(process, workdir, step, seconds=120):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (workdir / "metrics.jsonl").exists() and any(
+            m["step"] >= step for m in metrics(workdir)
+        ):
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError(f"step {step} was not reached in {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shapes_data, tmp_path_factory):
+    """A run from beginning to end in a process of its own."""
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    process = start(shapes_data, workdir)
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    return workdir, out
+
+
+def test_a_run_leaves_everything_it_promises(undisturbed):
+    workdir, out = undisturbed
+    assert [m["step"] for m in metrics(workdir)] == [2, 4, 6, 8, 10, 12]
+    assert metrics(workdir)[-1]["learning_rate"] == pytest.approx(0.05 * (1 / 12) ** 0.9, rel=1e-4)
+    assert "step 12/12  loss " in out and "images/s" in out and out.endswith("model.keras\n")
+    assert load_experiment(str(workdir / "config.json")).model.num_classes == 6
+    assert sorted(p.name for p in (workdir / "checkpoints").glob("*.index")) == [
+        "step-12.index",
+        "step-4.index",
+        "step-8.index",
+    ]
+    assert list((workdir / "tensorboard").iterdir())
+    assert not list(workdir.glob(".writing*"))
+
+
+def test_the_final_file_and_the_workdir_hold_the_same_weights(undisturbed):
+    workdir, _ = undisturbed
+    file, checkpoint = load_model(workdir / "model.keras"), load_model(workdir)
+    assert file.experiment == checkpoint.experiment and file.labels == checkpoint.labels
+    for a, b in zip(file.model.weights, checkpoint.model.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(undisturbed, shapes_data, tmp_path):
+    workdir = tmp_path / "run"
+    killed = start(shapes_data, workdir)
+    wait_for_step(killed, workdir, 6)
+    killed.kill()
+    killed.communicate()
+    resumed = start(shapes_data, workdir)
+    out, err = resumed.communicate(timeout=180)
+    assert resumed.returncode == 0, err
+    assert "going on from step " in out
+    expected, found = load_model(undisturbed[0]).model, load_model(workdir).model
+    for a, b in zip(expected.weights, found.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+    losses = [m["loss"] for m in metrics(undisturbed[0])]
+    assert [m["loss"] for m in metrics(workdir)] == losses
+
+
+def test_sigterm_saves_and_says_so(shapes_data, tmp_path):
+    workdir = tmp_path / "run"
+    process = start(shapes_data, workdir, steps=100_000, checkpoint_every=50_000)
+    wait_for_step(process, workdir, 4)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143 and err == ""
+    assert time.monotonic() - begun < 10
+    assert out.endswith("stopped by SIGTERM; checkpoint saved; run the same command to go on\n")
+    (saved,) = (workdir / "checkpoints").glob("*.index")
+    assert saved.stem == f"step-{metrics(workdir)[-1]['step']}"
+    assert not (workdir / "model.keras").exists()
+
+
+def test_the_loss_falls(shapes_data, tmp_path):
+    assert train(small(steps=40, log_every=10), shapes_data, tmp_path) == 0
+    losses = [m["cross_entropy"] for m in metrics(tmp_path)]
+    # log(6) = 1.79 is knowing nothing.
+    assert losses[0] < 1.9 and losses[-1] < 0.8 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_step(shapes_data, tmp_path):
+    with pytest.raises(DeeplabError, match=r"loss is (nan|inf) at step \d+;") as error:
+        train(small(base_learning_rate=1e25, checkpoint_every=1), shapes_data, tmp_path)
+    bad = int(str(error.value).split("at step ")[1].split(";")[0])
+    saved = [int(p.stem.split("-")[1]) for p in (tmp_path / "checkpoints").glob("*.index")]
+    assert max(saved, default=0) == bad - 1
+
+
+def test_finished_runs_do_nothing_more(undisturbed, shapes_data, capsys):
+    workdir, _ = undisturbed
+    before = metrics(workdir)
+    assert train(small(), shapes_data, workdir) == 0
+    assert metrics(workdir) == before
+    assert "going on from step 12" in capsys.readouterr().out
+
+
+def test_another_number_of_classes_than_the_data_has(shapes_data, tmp_path):
+    experiment = small()
+    experiment.model.num_classes = 21
+    with pytest.raises(DeeplabError, match="num_classes is 21, but shapes has 6"):
+        train(experiment, shapes_data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_initial_weights_are_used_and_listed(undisturbed, shapes_data, tmp_path, capsys):
+    experiment = dataclasses.replace(
+        small(steps=1, base_learning_rate=1e-12),
+        init_from=str(undisturbed[0] / "model.keras"),
+    )
+    train(experiment, shapes_data, tmp_path)
+    out = capsys.readouterr().out
+    assert "initial weights from" in out and "  skipped     0" in out
+    expected, found = load_model(undisturbed[0]).model, load_model(tmp_path).model
+    np.testing.assert_allclose(
+        expected.get_layer("logits").kernel, found.get_layer("logits").kernel, atol=1e-9
+    )
