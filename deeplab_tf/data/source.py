@@ -1,0 +1,89 @@
+"""What a reader of a raw data set hands over: named splits of image and mask files, unopened."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.errors import DeeplabError
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """One image file and its mask file; `id` is unique in a split."""
+
+    id: str
+    image: Path
+    mask: Path
+
+
+@dataclasses.dataclass
+class Source:
+    """A raw data set on disk.
+
+    Attributes:
+        labels: its classes.
+        splits: split name to pairs, in the publisher's order; none is empty.
+        file_void: the void label inside the mask files (VOC 255, CamVid 11).
+        notes: what was left out and why, a line each, for the user to read.
+    """
+
+    labels: LabelSet
+    splits: dict[str, list[Pair]]
+    file_void: int
+    notes: tuple[str, ...] = ()
+
+
+def check_split_name(name: str, where: Path) -> None:
+    """Raises `DeeplabError` for a name that cannot be part of a record file's name."""
+    # "all" is tfds' word for the sum of the splits.
+    if not re.fullmatch(r"\w+", name) or name == "all":
+        raise DeeplabError(
+            f"{where}: {name!r} cannot be the name of a split; use letters, digits and _, and not "
+            f"'all'"
+        )
+
+
+def check_pairs(pairs: list[Pair], listed_in: Path) -> None:
+    """Raises `DeeplabError` naming the first file that is missing, or an id that comes twice."""
+    seen = set()
+    for pair in pairs:
+        if pair.id in seen:
+            raise DeeplabError(f"{listed_in} lists {pair.id} twice; remove one")
+        seen.add(pair.id)
+        if not pair.image.is_file():
+            raise DeeplabError(
+                f"image {pair.image} is missing; {listed_in} lists it: add the file or remove the "
+                f"line {pair.id}"
+            )
+        if not pair.mask.is_file():
+            raise DeeplabError(
+                f"image {pair.image} has no mask: {pair.mask} is missing; add the file or remove "
+                f"{pair.id} from {listed_in}"
+            )
+
+
+def fingerprint(source: Source, record_format: int) -> str:
+    """A sha256 in hex over the classes, the splits and the bytes of every file.
+
+    Equal fingerprints give equal records. `record_format` is the version of the record's layout.
+    """
+    digests: dict[Path, str] = {}
+
+    def digest(path: Path) -> str:
+        if path not in digests:
+            digests[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return digests[path]
+
+    content = {
+        "record_format": record_format,
+        "labels": source.labels.to_dict(),
+        "file_void": source.file_void,
+        "splits": {
+            name: [[pair.id, digest(pair.image), digest(pair.mask)] for pair in pairs]
+            for name, pairs in source.splits.items()
+        },
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,0 +1,60 @@
+"""PASCAL VOC 2012 segmentation, as the VOCdevkit archive unpacks."""
+
+from pathlib import Path
+
+from deeplab_tf.data.labels import VOC, VOID, LabelSet
+from deeplab_tf.data.source import Pair, Source, check_pairs, check_split_name
+from deeplab_tf.errors import DeeplabError
+
+LISTS = Path("ImageSets", "Segmentation")
+
+
+def voc_source(root: str | Path, labels: LabelSet = VOC) -> Source:
+    """The splits of a VOCdevkit: one a list in ImageSets/Segmentation.
+
+    Args:
+        root: VOCdevkit, the folder that holds it, or VOC2012 itself.
+        labels: the classes, where another data set is laid out as VOC is.
+
+    Raises:
+        DeeplabError: no lists there, or a list names an image or a mask that is missing.
+    """
+    folder = _find_folder(Path(root))
+    splits, notes = {}, []
+    for listed_in in sorted((folder / LISTS).glob("*.txt")):
+        pairs = [_pair(folder, line.strip()) for line in _lines(listed_in)]
+        if not pairs:
+            notes.append(f"{listed_in} is empty and was skipped")
+        elif listed_in.stem == "test" and not any(pair.mask.is_file() for pair in pairs):
+            notes.append(f"{listed_in} was skipped: the test images have no public masks")
+        else:
+            check_split_name(listed_in.stem, listed_in)
+            check_pairs(pairs, listed_in)
+            splits[listed_in.stem] = pairs
+    if not splits:
+        raise DeeplabError(f"no list of images with masks in {folder / LISTS}; add a train.txt")
+    return Source(labels, splits, file_void=VOID, notes=tuple(notes))
+
+
+def _find_folder(root: Path) -> Path:
+    if not root.is_dir():
+        raise DeeplabError(f"source folder {root} does not exist; give the unpacked VOCdevkit")
+    for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
+        if (folder / LISTS).is_dir():
+            return folder
+    raise DeeplabError(
+        f"source folder {root} has no {LISTS}, nor VOC2012/{LISTS}; give the VOCdevkit folder as "
+        f"its archive unpacks it"
+    )
+
+
+def _lines(listed_in: Path) -> list[str]:
+    return [line for line in listed_in.read_text().splitlines() if line.strip()]
+
+
+def _pair(folder: Path, name: str) -> Pair:
+    return Pair(
+        id=name,
+        image=folder / "JPEGImages" / f"{name}.jpg",
+        mask=folder / "SegmentationClass" / f"{name}.png",
+    )
