@@ -1,0 +1,68 @@
+"""deeplab-eval: mean IoU and per-class IoU of a model on a split, each image at its own size.
+
+    deeplab-eval --workdir=runs/demo --data_dir=data
+    deeplab-eval --workdir=runs/voc --data_dir=data --output_stride=8 --flip \\
+        --scales=0.5,0.75,1,1.25,1.5,1.75
+    deeplab-eval --model=model.keras --data_dir=data --out=results
+
+Prints the table of classes; writes eval.json, confusion_matrix.csv and report/index.html into the
+workdir, or into --out. Exit code 0: done; 1: bad input; 2: wrong flag.
+"""
+
+import pathlib
+
+from absl import flags
+
+from deeplab_tf.cli import inference_flags
+from deeplab_tf.cli.flags import import_tensorflow, run_binary
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "A workdir of deeplab-train: its latest checkpoint is evaluated."
+)
+_MODEL = flags.DEFINE_string("model", None, "A .keras file, instead of --workdir.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where deeplab-prepare wrote the records.", required=True
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "The data set under --data_dir; default: the one of the experiment."
+)
+_SPLIT = flags.DEFINE_string(
+    "split", None, "The split; default: as the experiment's evaluate section."
+)
+_OUT = flags.DEFINE_string("out", None, "Where the results go; default: the workdir.")
+flags.adopt_module_key_flags(inference_flags)
+flags.register_multi_flags_validator(
+    ["workdir", "model"],
+    lambda values: (values["workdir"] is None) != (values["model"] is None),
+    "give one of --workdir=DIR and --model=FILE.keras",
+)
+flags.register_multi_flags_validator(
+    ["model", "out"],
+    lambda values: values["model"] is None or values["out"] is not None,
+    "--model needs --out=DIR, where the results go",
+)
+
+
+def main() -> int:
+    """Evaluates; TensorFlow is imported here, so that a wrong flag answers at once."""
+    source = pathlib.Path(str(_WORKDIR.value or _MODEL.value))
+    import_tensorflow()
+    from deeplab_tf.evaluation.run import run_evaluation
+
+    run_evaluation(
+        source,
+        pathlib.Path(str(_DATA_DIR.value)),
+        pathlib.Path(str(_OUT.value or _WORKDIR.value)),
+        dataset=_DATASET.value,
+        overrides={"split": _SPLIT.value, **inference_flags.overrides()},
+    )
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    run_binary("deeplab-eval", __name__, main)
+
+
+if __name__ == "__main__":
+    run()

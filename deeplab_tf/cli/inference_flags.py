@@ -1,0 +1,41 @@
+"""The flags of the paper's inference strategies, shared by deeplab-eval and deeplab-predict."""
+
+from absl import flags
+
+OUTPUT_STRIDE = flags.DEFINE_enum(
+    "output_stride",
+    None,
+    ["4", "8", "16", "32"],
+    "Run the same weights at this output_stride; default: as the experiment's evaluate section.",
+)
+SCALES = flags.DEFINE_list(
+    "scales",
+    None,
+    "Image scales whose class probabilities are averaged, e.g. 0.5,1,1.5; default: as the "
+    "experiment's evaluate section.",
+)
+FLIP = flags.DEFINE_bool(
+    "flip",
+    None,
+    "Average with the mirrored image too (--noflip: do not); default: as the experiment's evaluate "
+    "section.",
+)
+
+
+@flags.validator("scales", message="must be positive numbers with commas between, as in 0.5,1,1.5")
+def _are_scales(values: list[str] | None) -> bool:
+    if values is None:
+        return True
+    try:
+        return bool(values) and all(float(value) > 0 for value in values)
+    except ValueError:
+        return False
+
+
+def overrides() -> dict:
+    """The flags by the names of `EvaluateConfig`'s fields; None where one was not given."""
+    return {
+        "output_stride": int(OUTPUT_STRIDE.value) if OUTPUT_STRIDE.value else None,
+        "scales": tuple(float(value) for value in SCALES.value) if SCALES.value else None,
+        "flip": FLIP.value,
+    }

@@ -1,0 +1,58 @@
+"""deeplab-score: the figures of deeplab-eval from two folders of label PNGs.
+
+    deeplab-score --predictions=predictions --ground_truth=VOC2012/SegmentationClass
+    deeplab-score --predictions=out --ground_truth=valannot --num_classes=11 --ignore_label=11
+
+Files are paired by name; every one must have its partner. Palette and grey PNGs are read as their
+pixel values. Other files in the folders (the overlays of deeplab-predict) are not looked at.
+Exit code 0: done; 1: bad input; 2: wrong flag.
+"""
+
+import pathlib
+
+from absl import flags
+
+from deeplab_tf.cli.flags import run_binary
+
+_PREDICTIONS = flags.DEFINE_string(
+    "predictions", None, "Folder of predicted label PNGs.", required=True
+)
+_GROUND_TRUTH = flags.DEFINE_string(
+    "ground_truth", None, "Folder of true label PNGs.", required=True
+)
+_NUM_CLASSES = flags.DEFINE_integer(
+    "num_classes", 21, "Classes, without void.", lower_bound=2, upper_bound=255
+)
+_IGNORE_LABEL = flags.DEFINE_integer(
+    "ignore_label",
+    255,
+    "The value of void in the ground truth; its pixels do not count.",
+    lower_bound=0,
+    upper_bound=255,
+)
+
+
+def main() -> int:
+    """Scores, without TensorFlow."""
+    from deeplab_tf.evaluation.confusion import Scores, format_table
+    from deeplab_tf.evaluation.score import score_folders
+
+    matrix, images = score_folders(
+        pathlib.Path(_PREDICTIONS.value),
+        pathlib.Path(_GROUND_TRUTH.value),
+        _NUM_CLASSES.value,
+        _IGNORE_LABEL.value,
+    )
+    names = tuple(f"class {index}" for index in range(_NUM_CLASSES.value))
+    print(format_table(Scores.from_matrix(matrix), names))
+    print(f"\n{images} images")
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    run_binary("deeplab-score", __name__, main)
+
+
+if __name__ == "__main__":
+    run()

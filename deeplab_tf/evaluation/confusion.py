@@ -1,0 +1,173 @@
+"""The confusion matrix and the figures read from it (section 4: mean IoU over one whole set)."""
+
+import dataclasses
+
+import numpy as np
+
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.errors import DeeplabError
+
+
+def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts pixels by (true class, predicted class).
+
+    Args:
+        truth: integer array of any shape: 0..num_classes-1, or `VOID`, whose pixels are left out.
+        prediction: integer array of the same shape: 0..num_classes-1; anything where the truth is
+            `VOID`.
+        num_classes: classes, without void.
+
+    Returns:
+        int64 [num_classes, num_classes]; rows are true classes, columns predicted ones. Matrices
+        of several images add up.
+
+    Raises:
+        DeeplabError: the shapes differ, or a label lies outside; names the value and the pixel.
+    """
+    if truth.shape != prediction.shape:
+        raise DeeplabError(
+            f"truth and prediction must have one size. Received: {_size(truth)} and "
+            f"{_size(prediction)}"
+        )
+    counted = truth != VOID
+    _check_range("the truth", truth, counted, num_classes)
+    _check_range("the prediction", prediction, counted, num_classes)
+    pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
+    counts = np.bincount(pairs, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes).astype(np.int64)
+
+
+def _check_range(what: str, labels: np.ndarray, counted: np.ndarray, num_classes: int) -> None:
+    wrong = counted & ((labels < 0) | (labels >= num_classes))
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = f"row {place[0]}, column {place[1]}" if len(place) == 2 else f"index {place}"
+        raise DeeplabError(
+            f"{what} has label {labels[place]} at {where}; classes are 0..{num_classes - 1}"
+        )
+
+
+def _size(labels: np.ndarray) -> str:
+    return "x".join(str(side) for side in reversed(labels.shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassScore:
+    """One class.
+
+    Attributes:
+        iou: intersection over union, 0..1; 0 where the class is only in the truth or only in the
+            predictions; None where it is in neither (absent).
+        accuracy: the share of its true pixels that were found, 0..1; None without true pixels.
+        truth_pixels, predicted_pixels: counts, outside void.
+    """
+
+    iou: float | None
+    accuracy: float | None
+    truth_pixels: int
+    predicted_pixels: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """The figures of one confusion matrix, 0..1; None where no pixel stands behind a figure.
+
+    Attributes:
+        classes: one `ClassScore` a class.
+        mean_iou: over the classes that are not absent.
+        pixel_accuracy: correct pixels / all pixels outside void.
+        mean_accuracy: over the classes with true pixels.
+        frequency_weighted_iou: IoU weighted by each class's share of the true pixels.
+    """
+
+    classes: tuple[ClassScore, ...]
+    mean_iou: float | None
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    frequency_weighted_iou: float | None
+
+    @classmethod
+    def from_matrix(cls, matrix: np.ndarray) -> "Scores":
+        """Computes everything in float64 from an int64 matrix of `confusion_matrix`."""
+        hits = np.diag(matrix).astype(np.float64)
+        truth = matrix.sum(axis=1)
+        predicted = matrix.sum(axis=0)
+        union = truth + predicted - np.diag(matrix)
+        present, true = union > 0, truth > 0
+        iou = np.divide(hits, union, out=np.full(len(hits), np.nan), where=present)
+        accuracy = np.divide(hits, truth, out=np.full(len(hits), np.nan), where=true)
+        total = float(truth.sum())
+        return cls(
+            classes=tuple(
+                ClassScore(
+                    _or_none(iou[i]), _or_none(accuracy[i]), int(truth[i]), int(predicted[i])
+                )
+                for i in range(len(hits))
+            ),
+            mean_iou=float(iou[present].mean()) if present.any() else None,
+            pixel_accuracy=float(hits.sum() / total) if total else None,
+            mean_accuracy=float(accuracy[true].mean()) if true.any() else None,
+            # Not sum(share * IoU): a perfect score must be exactly 1.
+            frequency_weighted_iou=float((truth * np.nan_to_num(iou)).sum() / total)
+            if total
+            else None,
+        )
+
+    def summary(self) -> dict[str, float | None]:
+        """The four figures over all classes, by name."""
+        return {
+            "mean_iou": self.mean_iou,
+            "pixel_accuracy": self.pixel_accuracy,
+            "mean_accuracy": self.mean_accuracy,
+            "frequency_weighted_iou": self.frequency_weighted_iou,
+        }
+
+
+def _or_none(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+TITLES = {
+    "mean_iou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+}
+"""How people call the figures of `Scores.summary`."""
+
+
+def format_table(scores: Scores, names: tuple[str, ...]) -> str:
+    """The per-class table and the figures over all classes, aligned, in per cent.
+
+    An absent class reads `absent`, an accuracy without true pixels `-`.
+    """
+    head = ("class", "IoU", "accuracy", "true pixels")
+    rows = [
+        (
+            name,
+            percent(score.iou, "absent"),
+            percent(score.accuracy, "-"),
+            f"{score.truth_pixels:,}",
+        )
+        for name, score in zip(names, scores.classes, strict=True)
+    ]
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = [_align(head, widths), rule, *(_align(row, widths) for row in rows), rule]
+    title_width = max(len(title) for title in TITLES.values())
+    lines += [
+        f"{TITLES[key]:<{title_width}}  {percent(value, '-'):>6}"
+        for key, value in scores.summary().items()
+    ]
+    return "\n".join(lines)
+
+
+def percent(share: float | None, otherwise: str) -> str:
+    """0.5 as `50.00`; None as `otherwise`."""
+    return otherwise if share is None else f"{100 * share:.2f}"
+
+
+def _align(cells: tuple[str, ...], widths: list[int]) -> str:
+    """Names to the left, numbers to the right."""
+    numbers = [f"{cell:>{w}}" for cell, w in zip(cells[1:], widths[1:], strict=True)]
+    return "  ".join([f"{cells[0]:<{widths[0]}}", *numbers])

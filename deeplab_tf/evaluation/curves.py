@@ -1,0 +1,74 @@
+"""The loss and learning-rate curves of a training, drawn from its `metrics.jsonl`."""
+
+import json
+import pathlib
+
+import numpy as np
+
+_INK = "#7d8896"
+"""Readable on white and on near-black: the pictures are transparent."""
+_LINE = "#3d7ff0"
+_SMOOTH_OVER = 25
+"""Log lines in the moving average."""
+
+
+def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
+    """Draws `loss.png` and `learning_rate.png` into `folder`; returns the files' names.
+
+    Args:
+        metrics: one JSON object a line, with `step`, `loss` and `learning_rate`; a last line cut
+            off by a kill is left out.
+        folder: exists.
+    """
+    rows = _read(metrics)
+    if len(rows) < 2:
+        return []
+    steps = [row["step"] for row in rows]
+    loss = np.array([row["loss"] for row in rows], np.float64)
+    rate = np.array([row["learning_rate"] for row in rows], np.float64)
+    _draw(steps, loss, "loss", folder / "loss.png", smooth=True)
+    _draw(steps, rate, "learning rate", folder / "learning_rate.png", smooth=False)
+    return ["loss.png", "learning_rate.png"]
+
+
+def _read(metrics: pathlib.Path) -> list[dict]:
+    rows = []
+    for line in metrics.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _draw(
+    steps: list[int], values: np.ndarray, title: str, path: pathlib.Path, *, smooth: bool
+) -> None:
+    # Figure and canvas by hand: pyplot would choose a window system and keep global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    averaged = smooth and len(values) > 2 * _SMOOTH_OVER
+    axes.plot(
+        steps, values, color=_LINE, linewidth=1 if averaged else 2, alpha=0.35 if averaged else 1
+    )
+    if averaged:
+        axes.plot(steps, moving_average(values, _SMOOTH_OVER), color=_LINE, linewidth=2)
+    axes.set_ylim(bottom=0)
+    axes.set_title(title, color=_INK, loc="left", fontsize=12)
+    axes.set_xlabel("step", color=_INK)
+    axes.tick_params(colors=_INK)
+    axes.grid(color=_INK, alpha=0.25)
+    axes.spines[:].set_visible(False)
+    figure.savefig(path, transparent=True)
+
+
+def moving_average(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean of each value and the up to `window` - 1 values before it, [N] -> [N]."""
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)

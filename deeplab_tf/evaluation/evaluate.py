@@ -1,0 +1,141 @@
+"""Evaluates a model on a split, each image at its own size, into one confusion matrix."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.pipeline import evaluation_images
+from deeplab_tf.data.records import Records, SplitFiles, find_corrupt_file
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
+from deeplab_tf.evaluation.files import whole_file
+from deeplab_tf.evaluation.inference import image_to_labels
+from deeplab_tf.trained_model import TrainedModel
+
+EVAL_FILE = "eval.json"
+MATRIX_FILE = "confusion_matrix.csv"
+SAMPLES = 8
+"""Examples kept for the report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One example: `image` uint8 [H, W, 3]; `truth` and `prediction` uint8 [H, W]."""
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        matrix: int64 [C, C] over all images, rows true classes, columns predicted ones.
+        images: how many there were.
+        samples: up to `SAMPLES` examples, spread over the split.
+    """
+
+    matrix: np.ndarray
+    images: int
+    samples: tuple[Sample, ...]
+
+    @property
+    def scores(self) -> Scores:
+        """The figures of `matrix`."""
+        return Scores.from_matrix(self.matrix)
+
+
+def evaluate(trained: TrainedModel, records: Records, settings: EvaluateConfig) -> Evaluation:
+    """Evaluates `trained` on the split `settings.split` of `records`.
+
+    Progress is shown on stderr where that is a terminal.
+
+    Raises:
+        DeeplabError: the data set has other classes or no such split, or a file is corrupt.
+    """
+    check_same_classes(trained.labels, records.labels)
+    split = records.split(settings.split)
+    predict = image_to_labels(trained, settings)
+    classes = trained.labels.num_classes
+    matrix = np.zeros((classes, classes), np.int64)
+    keep = set(np.linspace(0, split.num_examples - 1, SAMPLES).round().astype(int).tolist())
+    samples, images = [], 0
+    examples = tqdm.tqdm(
+        _examples(split), total=split.num_examples, desc="evaluate", unit="image", disable=None
+    )
+    for name, image, truth in examples:
+        prediction = predict(image)
+        try:
+            matrix += confusion_matrix(truth, prediction, classes)
+        except DeeplabError as error:
+            raise DeeplabError(f"example {name}: {error}") from error
+        if images in keep:
+            samples.append(Sample(name, image, truth, prediction))
+        images += 1
+    return Evaluation(matrix, images, tuple(samples))
+
+
+def check_same_classes(model: LabelSet, data: LabelSet) -> None:
+    """Raises `DeeplabError` where the model's classes are not the data set's, naming the first."""
+    if model.names == data.names:
+        return
+    if len(model.names) != len(data.names):
+        difference = f"{len(model.names)} classes against {len(data.names)}"
+    else:
+        index = next(i for i, name in enumerate(model.names) if name != data.names[i])
+        difference = f"class {index} is {model.names[index]!r} against {data.names[index]!r}"
+    raise DeeplabError(
+        f"the model was trained on other classes ({model.dataset}) than the data set "
+        f"{data.dataset} has: {difference}"
+    )
+
+
+def _examples(split: SplitFiles) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The split's (id, image, mask), in order."""
+    try:
+        for name, image, mask in evaluation_images(split).as_numpy_iterator():
+            yield name.decode(), image, mask
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        corrupt = find_corrupt_file(split.files)
+        if corrupt is None:
+            raise
+        raise DeeplabError(
+            f"{corrupt} is corrupt; prepare the data set again with deeplab-prepare"
+        ) from error
+
+
+def write_results(
+    evaluation: Evaluation, labels: LabelSet, facts: dict, folder: pathlib.Path
+) -> None:
+    """Writes `eval.json` and `confusion_matrix.csv` (class names as heads) into `folder`.
+
+    Args:
+        evaluation: the results.
+        labels: the classes.
+        facts: what else `eval.json` says: data set, settings, checkpoint.
+        folder: made if absent.
+    """
+    with whole_file(folder / MATRIX_FILE) as path, path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["truth \\ prediction", *labels.names])
+        for name, row in zip(labels.names, evaluation.matrix.tolist(), strict=True):
+            writer.writerow([name, *row])
+    scores = evaluation.scores
+    classes = [
+        {"name": name, **dataclasses.asdict(score)}
+        for name, score in zip(labels.names, scores.classes, strict=True)
+    ]
+    content = {**facts, "images": evaluation.images, **scores.summary(), "classes": classes}
+    with whole_file(folder / EVAL_FILE) as path:
+        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

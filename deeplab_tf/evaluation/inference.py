@@ -1,0 +1,115 @@
+"""From a model to labels: the paper's inference strategies (section 4.1; tables 4 and 6)."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.config import EvaluateConfig, Experiment
+from deeplab_tf.models import with_output_stride
+from deeplab_tf.trained_model import TrainedModel
+
+IMAGES = tf.TensorSpec([1, None, None, 3], tf.uint8, name="images")
+"""One image at its own size: a single trace serves every size."""
+
+
+def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
+    """The experiment's `evaluate` section with the `overrides` that are not None; validated."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    evaluate = dataclasses.replace(experiment.evaluate, **given)
+    return config_lib.validate(dataclasses.replace(experiment, evaluate=evaluate)).evaluate
+
+
+def image_to_labels(
+    trained: TrainedModel, settings: EvaluateConfig
+) -> Callable[[np.ndarray], np.ndarray]:
+    """uint8 [H, W, 3] -> uint8 [H, W], by the output_stride, scales and flip of `settings`."""
+    config = trained.experiment.model
+    stride = settings.output_stride or config.output_stride
+    model = with_output_stride(trained.model, config, stride)
+    return label_function(model, settings.scales, settings.flip)
+
+
+def label_function(
+    model: keras.Model, scales: Sequence[float] = (1.0,), flip: bool = False
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from an image, uint8 [H, W, 3], to its labels, uint8 [H, W].
+
+    One scale of 1 without flip is the argmax of the logits; anything else the argmax of
+    `class_probabilities`.
+    """
+    plain = tuple(scales) == (1.0,) and not flip
+
+    @tf.function(input_signature=[IMAGES])
+    def labels(images):
+        if plain:
+            scores = model(images, training=False)
+        else:
+            scores = class_probabilities(model, images, scales, flip)
+        return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
+
+    return lambda image: labels(tf.constant(image)[None]).numpy()[0]
+
+
+def class_probabilities(
+    model: keras.Model, images: tf.Tensor, scales: Sequence[float] = (1.0,), flip: bool = False
+) -> tf.Tensor:
+    """Class probabilities averaged over image scales and, with `flip`, over mirrored images too.
+
+    Each view is resized bilinearly, goes through the model, and its softmax is resized back to the
+    image's size; probabilities are averaged, not logits. The views run one after the other, so that
+    memory holds one at a time.
+
+    Args:
+        model: pixels to logits, as `build_model` says.
+        images: uint8 [B, H, W, 3].
+        scales: positive factors of the image's sides.
+        flip: whether to add the left-right mirrored view of each scale.
+
+    Returns:
+        float32 [B, H, W, num_classes], which sums to 1 over the classes.
+    """
+    views = [
+        (scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))
+    ]
+    view_scales = tf.constant([scale for scale, _ in views], tf.float32)
+    view_mirrored = tf.constant([mirrored for _, mirrored in views])
+    size = tf.shape(images)[1:3]
+    pixels = tf.cast(images, tf.float32)
+
+    def add_view(index, total):
+        view = tf.image.resize(pixels, _scaled(size, view_scales[index]))
+        probabilities = tf.nn.softmax(model(_mirror_if(view_mirrored[index], view), training=False))
+        probabilities = tf.image.resize(_mirror_if(view_mirrored[index], probabilities), size)
+        return index + 1, total + probabilities
+
+    classes = model.output_shape[-1]
+    total = tf.zeros(tf.concat([tf.shape(images)[:3], [classes]], axis=0))
+    total.set_shape([images.shape[0], images.shape[1], images.shape[2], classes])
+    _, total = tf.while_loop(
+        lambda index, _: index < len(views),
+        add_view,
+        (0, total),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([images.shape[0], None, None, classes]),
+        ),
+        parallel_iterations=1,
+    )
+    return total / len(views)
+
+
+def _scaled(size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Sides of the scaled image: (side - 1) * scale + 1, which keeps k * output_stride + 1.
+
+    A crop of 513 becomes 257, 385, 641, 769, 897 at the paper's scales. At least 1.
+    """
+    return tf.cast(tf.floor(tf.cast(size - 1, tf.float32) * scale + 0.5), tf.int32) + 1
+
+
+def _mirror_if(mirrored: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """[B, H, W, C], left and right exchanged where `mirrored` is true."""
+    return tf.cond(mirrored, lambda: images[:, :, ::-1], lambda: images)

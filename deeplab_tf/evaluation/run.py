@@ -1,0 +1,83 @@
+"""The whole of `deeplab-eval`: load, evaluate, write results and report, print the table."""
+
+import dataclasses
+import pathlib
+
+import tensorflow as tf
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.data.records import open_records
+from deeplab_tf.evaluation.confusion import format_table
+from deeplab_tf.evaluation.evaluate import EVAL_FILE, Evaluation, evaluate, write_results
+from deeplab_tf.evaluation.inference import settings_of
+from deeplab_tf.evaluation.report import write_report
+from deeplab_tf.trained_model import CHECKPOINT_DIR, TrainedModel, load_model
+
+METRICS_FILE = "metrics.jsonl"
+"""The training's log, one JSON object a line."""
+
+
+def run_evaluation(
+    source: pathlib.Path,
+    data_dir: pathlib.Path,
+    out: pathlib.Path,
+    *,
+    dataset: str | None,
+    overrides: dict,
+) -> Evaluation:
+    """Evaluates the model of `source`, writes the results into `out` and prints the table.
+
+    Args:
+        source: a workdir, whose latest checkpoint is taken, or a `.keras` file.
+        data_dir: where `deeplab-prepare` wrote the records.
+        out: gets `eval.json`, `confusion_matrix.csv` and `report/`.
+        dataset: the data set; None takes the experiment's.
+        overrides: fields of `EvaluateConfig`; None takes the experiment's.
+    """
+    trained = load_model(source)
+    settings = settings_of(trained.experiment, **overrides)
+    settings.output_stride = settings.output_stride or trained.experiment.model.output_stride
+    records = open_records(data_dir, dataset or trained.experiment.data.dataset)
+    evaluation = evaluate(trained, records, settings)
+    facts = {
+        "dataset": records.labels.dataset,
+        "model": str(source),
+        "step": checkpoint_step(source),
+        **dataclasses.asdict(settings),
+    }
+    write_results(evaluation, records.labels, facts, out)
+    page = write_report(
+        evaluation,
+        trained.labels,
+        _in_words(trained, evaluation, settings, facts),
+        config_lib.to_json(trained.experiment),
+        out,
+        source / METRICS_FILE,
+    )
+    print(format_table(evaluation.scores, trained.labels.names))
+    print(f"\n{evaluation.images} images of {records.labels.dataset}/{settings.split}")
+    print(f"figures  {out / EVAL_FILE}\nreport   {page}")
+    return evaluation
+
+
+def checkpoint_step(workdir: pathlib.Path) -> int | None:
+    """The step of a workdir's latest checkpoint, whose name ends in it; None without one."""
+    latest = tf.train.latest_checkpoint(workdir / CHECKPOINT_DIR)
+    return int(latest.rpartition("-")[2]) if latest else None
+
+
+def _in_words(
+    trained: TrainedModel, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
+) -> dict[str, str]:
+    words = {
+        "split": f"{settings.split}, {evaluation.images} images",
+        "backbone": str(trained.experiment.model.backbone),
+        "output_stride": str(settings.output_stride),
+        "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
+        "flip": "yes" if settings.flip else "no",
+        "model": facts["model"],
+    }
+    if facts["step"] is not None:
+        words["step"] = f"{facts['step']:,}"
+    return words

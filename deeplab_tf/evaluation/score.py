@@ -1,0 +1,64 @@
+"""Scores a folder of predicted label PNGs against a folder of true ones."""
+
+import pathlib
+
+import numpy as np
+import tqdm
+
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.read_pair import read_mask
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.confusion import confusion_matrix
+
+
+def score_folders(
+    predictions: pathlib.Path, ground_truth: pathlib.Path, num_classes: int, ignore_label: int
+) -> tuple[np.ndarray, int]:
+    """The confusion matrix over all pairs of files, int64 [C, C], and the number of pairs.
+
+    Args:
+        predictions, ground_truth: folders of palette or grey PNGs, paired by file name.
+        num_classes: classes, without void.
+        ignore_label: the void of the true files; 255 in the predicted ones.
+
+    Raises:
+        DeeplabError: a file has no partner, another size, or a label outside the classes.
+    """
+    names = _paired_names(predictions, ground_truth)
+    matrix = np.zeros((num_classes, num_classes), np.int64)
+    for name in tqdm.tqdm(names, desc="score", unit="image", disable=None):
+        truth = read_mask(ground_truth / name, num_classes, ignore_label)
+        prediction = read_mask(predictions / name, num_classes, VOID)
+        try:
+            matrix += confusion_matrix(truth, prediction, num_classes)
+        except DeeplabError as error:
+            raise DeeplabError(
+                f"{predictions / name} against {ground_truth / name}: {error}"
+            ) from error
+    return matrix, len(names)
+
+
+def _paired_names(predictions: pathlib.Path, ground_truth: pathlib.Path) -> list[str]:
+    predicted, true = _png_names(predictions), _png_names(ground_truth)
+    if not true:
+        raise DeeplabError(f"--ground_truth={ground_truth} holds no PNG")
+    for missing, folder, has in (
+        (true - predicted, predictions, ground_truth),
+        (predicted - true, ground_truth, predictions),
+    ):
+        if missing:
+            raise DeeplabError(
+                f"{folder / min(missing)} is missing ({len(missing)} of the PNGs in {has} have no "
+                "partner there)"
+            )
+    return sorted(true)
+
+
+def _png_names(folder: pathlib.Path) -> set[str]:
+    if not folder.is_dir():
+        raise DeeplabError(f"folder {folder} does not exist")
+    return {
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() == ".png" and not path.name.startswith(".")
+    }

@@ -1,0 +1,131 @@
+"""deeplab-score as a user runs it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_tf.data.labels import VOC
+from deeplab_tf.evaluation.confusion import Scores, confusion_matrix, format_table
+from deeplab_tf.evaluation.pictures import write_labels
+from deeplab_tf.evaluation.score import score_folders
+
+
+def score(*arguments):
+    return subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "deeplab_tf.cli.score", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def error_of(done):
+    """stderr without Python's import times."""
+    return "".join(
+        line
+        for line in done.stderr.splitlines(keepends=True)
+        if not line.startswith("import time:")
+    )
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three pairs of 21 classes: the truth as palette PNGs with void, the predictions grey."""
+    rng = np.random.default_rng(0)
+    true, predicted = tmp_path / "true", tmp_path / "predicted"
+    predicted.mkdir()
+    matrix = np.zeros((21, 21), np.int64)
+    for index in range(3):
+        truth = rng.choice([*range(21), 255], (20, 30)).astype(np.uint8)
+        prediction = np.where(rng.random((20, 30)) < 0.5, truth % 21, 7).astype(np.uint8)
+        write_labels(truth, VOC, true / f"{index}.png")
+        Image.fromarray(prediction).save(predicted / f"{index}.png")
+        matrix += confusion_matrix(truth, prediction, 21)
+    (predicted / "0_overlay.jpg").write_bytes(b"not looked at")
+    return predicted, true, matrix
+
+
+def test_prints_the_table_without_tensorflow(folders):
+    predicted, true, matrix = folders
+    done = score(f"--predictions={predicted}", f"--ground_truth={true}")
+    names = tuple(f"class {i}" for i in range(21))
+    assert done.stdout == format_table(Scores.from_matrix(matrix), names) + "\n\n3 images\n"
+    assert done.returncode == 0
+    assert "tensorflow" not in done.stderr
+    assert error_of(done) == ""
+
+
+def test_other_void(tmp_path):
+    for name, labels in (("true", [[0, 1, 11]]), ("predicted", [[0, 0, 5]])):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / name / "a.png")
+    matrix, images = score_folders(tmp_path / "predicted", tmp_path / "true", 11, 11)
+    assert images == 1
+    assert (matrix.sum(), matrix[0, 0], matrix[1, 0]) == (2, 1, 1)
+
+
+def missing_prediction(predicted, true):
+    (predicted / "1.png").unlink()
+    return "1.png is missing"
+
+
+def missing_truth(predicted, true):
+    (true / "1.png").unlink()
+    return "true/1.png is missing"
+
+
+def other_size(predicted, true):
+    Image.new("L", (30, 21)).save(predicted / "1.png")
+    return "must have one size. Received: 30x20 and 30x21"
+
+
+def colours(predicted, true):
+    Image.new("RGB", (30, 20)).save(predicted / "1.png")
+    return "predicted/1.png is a PNG of colours (RGB)"
+
+
+def label_outside(predicted, true):
+    Image.new("L", (30, 20), 21).save(predicted / "1.png")
+    return "predicted/1.png has label 21 at pixel x=0, y=0"
+
+
+def void_predicted(predicted, true):
+    Image.new("L", (30, 20), 255).save(predicted / "1.png")
+    return "the prediction has label 255 at row 0, column"
+
+
+def broken(predicted, true):
+    (true / "1.png").write_bytes((true / "1.png").read_bytes()[:200])
+    return "true/1.png cannot be read"
+
+
+def no_folder(predicted, true):
+    predicted.rename(predicted.with_name("elsewhere"))
+    return "predicted does not exist"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        missing_prediction,
+        missing_truth,
+        other_size,
+        colours,
+        label_outside,
+        void_predicted,
+        broken,
+        no_folder,
+    ],
+)
+def test_bad_input_is_one_line(folders, spoil):
+    predicted, true, _ = folders
+    message = spoil(predicted, true)
+    done = score(f"--predictions={predicted}", f"--ground_truth={true}")
+    error = error_of(done)
+    assert message in error
+    assert error.startswith("deeplab-score: error: ")
+    assert error.count("\n") == 1
+    assert (done.returncode, done.stdout) == (1, "")
