@@ -1,0 +1,118 @@
+"""No graph of ours runs an atrous convolution by SpaceToBatch, which costs several times as much."""
+
+import collections
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_tf.config import Backbone, ModelConfig
+from deeplab_tf.models import build_model
+
+CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
+
+
+def nodes(concrete):
+    """Every node of a concrete function and of all functions that it calls, at any depth."""
+    graph = concrete.graph.as_graph_def()
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
+
+
+def read(concrete):
+    """How often each operation occurs; an atrous convolution is counted as `Conv2D atrous`."""
+    counts = collections.Counter()
+    for node in nodes(concrete):
+        atrous = node.op in CONVOLUTIONS and max(node.attr["dilations"].list.i, default=1) > 1
+        counts[f"{node.op} atrous" if atrous else node.op] += 1
+    return counts
+
+
+def odd(counts):
+    return [op for op in counts if "SpaceToBatch" in op or "BatchToSpace" in op]
+
+
+def graphs(model, shape):
+    """The forward graph and a training step's graph with its gradient."""
+    spec = tf.TensorSpec(shape, tf.float32)
+
+    @tf.function(input_signature=[spec])
+    def forward(image):
+        return model(image, training=False)
+
+    @tf.function(input_signature=[spec])
+    def gradient(image):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(image, training=True) ** 2)
+        return tape.gradient(loss, model.trainable_weights)
+
+    return read(forward.get_concrete_function()), read(gradient.get_concrete_function())
+
+
+DYNAMIC, STATIC = (None, None, None, 3), (2, 65, 97, 3)
+
+
+# Units with rate > 1 by the paper: at 16 the three of block4; at 8 also block3's, at 4 also
+# block2's. The slim network has (1, 1, 2, 3) units. The ASPP adds 3.
+@pytest.mark.parametrize(
+    ("output_stride", "atrous", "shape"),
+    [
+        (32, 2 + 3, DYNAMIC),
+        (16, 3 + 3, DYNAMIC),
+        (8, 2 + 3 + 3, DYNAMIC),
+        (4, 1 + 2 + 3 + 3, DYNAMIC),
+        (16, 3 + 3, STATIC),
+        (8, 2 + 3 + 3, STATIC),
+    ],
+)
+def test_whole_model_runs_atrous_convolutions_natively(output_stride, atrous, shape):
+    model = build_model(
+        ModelConfig(backbone=Backbone.RESNET_SLIM, output_stride=output_stride, num_classes=5)
+    )
+    forward, gradient = graphs(model, shape)
+    assert odd(forward) == [] and odd(gradient) == []
+    assert forward["Conv2D atrous"] == atrous
+    assert gradient["Conv2D atrous"] == atrous
+    assert gradient["Conv2DBackpropInput atrous"] == atrous
+    assert gradient["Conv2DBackpropFilter atrous"] == atrous
+
+
+def test_resnet50_at_output_stride_8():
+    config = ModelConfig(backbone=Backbone.RESNET50, output_stride=8, num_classes=21)
+    forward, gradient = graphs(build_model(config), DYNAMIC)
+    assert odd(forward) == [] and odd(gradient) == []
+    # block3 has 6 units, block4 3, the ASPP 3 atrous branches.
+    assert forward["Conv2D atrous"] == 12
+    assert gradient["Conv2DBackpropFilter atrous"] == 12
+    # 49 in the backbone, 4 projections, ASPP's 1x1, pooling, projection, logits: all but 12.
+    assert forward["Conv2D"] == 49 + 4 + 4 + 3 - 12
+
+
+@pytest.mark.parametrize("shape", [STATIC, DYNAMIC])
+def test_the_reader_sees_keras_own_dilated_convolution(shape):
+    """The control: the tests above can fail."""
+    model = keras.Sequential([keras.Input(shape[1:]), keras.layers.Conv2D(4, 3, dilation_rate=2)])
+    for counts in graphs(model, shape):
+        assert {"SpaceToBatchND", "BatchToSpaceND"} <= set(odd(counts))
+        assert counts["Conv2D atrous"] == 0
+
+
+def test_the_reader_sees_nested_functions():
+    layer = keras.layers.Conv2D(4, 3, dilation_rate=2)
+    layer(np.zeros((1, 9, 9, 3), np.float32))
+
+    @tf.function
+    def inner(image):
+        return tf.while_loop(
+            lambda i, y: i < 3, lambda i, y: (i + 1, layer(image)), (0, tf.zeros((1, 5, 5, 4)))
+        )[1]
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 9, 9, 3))])
+    def outer(image):
+        return inner(image)
+
+    concrete = outer.get_concrete_function()
+    assert not any("SpaceToBatch" in node.op for node in concrete.graph.as_graph_def().node)
+    assert odd(read(concrete))

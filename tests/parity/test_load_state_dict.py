@@ -1,0 +1,96 @@
+"""Names and layouts of torchvision's tensors, without torch."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from deeplab_tf.config import Backbone
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import build_model
+from deeplab_tf.weights.torchvision import load_state_dict, torch_key, torchvision_config
+from tests.parity.seeded_weights import draw
+
+# Read off torchvision's own state dict.
+KEYS = {
+    "conv1/kernel": "backbone.conv1.weight",
+    "conv1_bn/moving_variance": "backbone.bn1.running_var",
+    "block1_unit1_shortcut/kernel": "backbone.layer1.0.downsample.0.weight",
+    "block1_unit1_shortcut_bn/gamma": "backbone.layer1.0.downsample.1.weight",
+    "block3_unit23_conv2/kernel": "backbone.layer3.22.conv2.weight",
+    "block3_unit23_conv2_bn/moving_mean": "backbone.layer3.22.bn2.running_mean",
+    "block4_unit3_conv3_bn/beta": "backbone.layer4.2.bn3.bias",
+    "aspp_conv1/kernel": "classifier.0.convs.0.0.weight",
+    "aspp_atrous3/kernel": "classifier.0.convs.3.0.weight",
+    "aspp_atrous3_bn/gamma": "classifier.0.convs.3.1.weight",
+    "aspp_pool/kernel": "classifier.0.convs.4.1.weight",
+    "aspp_pool_bn/beta": "classifier.0.convs.4.2.bias",
+    "aspp_project/kernel": "classifier.0.project.0.weight",
+    "aspp_project_bn/gamma": "classifier.0.project.1.weight",
+    "head_conv/kernel": "classifier.1.weight",
+    "head_conv_bn/gamma": "classifier.2.weight",
+    "logits/kernel": "classifier.4.weight",
+    "logits/bias": "classifier.4.bias",
+}
+
+
+@pytest.fixture
+def model():
+    return build_model(torchvision_config(Backbone.RESNET_SLIM, num_classes=5))
+
+
+@pytest.fixture
+def state(model):
+    """What torch would hold: OIHW kernels under its own names, counters, a second classifier."""
+    tensors = {}
+    for variable in model.weights:
+        value = draw(variable.path, variable.shape)
+        key = torch_key(variable.path)
+        tensors[key] = np.einsum("hwio->oihw", value) if value.ndim == 4 else value
+    tensors["backbone.bn1.num_batches_tracked"] = np.array(7)
+    tensors["aux_classifier.0.weight"] = np.zeros((4, 8, 3, 3))
+    return tensors
+
+
+@pytest.mark.parametrize("variable", list(KEYS))
+def test_names(variable):
+    assert torch_key(variable) == KEYS[variable]
+
+
+@pytest.mark.parametrize("variable", ["block5_unit/kernel", "conv1/depth", "conv1"])
+def test_unknown_names(variable):
+    with pytest.raises(DeeplabError, match="no tensor for the variable"):
+        torch_key(variable)
+
+
+def test_loads_every_tensor_transposed(model, state):
+    assert load_state_dict(model, state) == ["aux_classifier.0.weight"]
+    for variable in model.weights:
+        np.testing.assert_array_equal(variable, draw(variable.path, variable.shape))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classifier.4.bias": None}, "lacks 1 tensors, the first is 'classifier.4.bias'"),
+        ({"fc.weight": np.zeros(3)}, "has unexpected 1 tensors, the first is 'fc.weight'"),
+        (
+            {"classifier.4.weight": np.zeros((21, 64, 1, 1))},
+            r"'classifier.4.weight' has shape \(1, 1, 64, 21\).*'logits/kernel' \(1, 1, 64, 5\)",
+        ),
+    ],
+)
+def test_faults_are_named_and_change_nothing(model, state, change, message):
+    before = [value.tobytes() for value in model.get_weights()]
+    changed = {key: value for key, value in {**state, **change}.items() if value is not None}
+    with pytest.raises(DeeplabError, match=message):
+        load_state_dict(model, changed)
+    assert [value.tobytes() for value in model.get_weights()] == before
+
+
+def test_config_is_torchvisions():
+    config = torchvision_config(Backbone.RESNET50)
+    fields = dataclasses.asdict(config)
+    assert fields["output_stride"] == 8 and fields["num_classes"] == 21
+    # torch's BatchNorm2d: momentum 0.1 of the new value.
+    assert fields["batch_norm_momentum"] == 0.9 and fields["batch_norm_epsilon"] == 1e-5
