@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from deeplab_tf import config
 from deeplab_tf.errors import DeeplabError, one_line
@@ -79,6 +80,8 @@ def _print_help(name: str, module: str) -> None:
 
 def _guarded(name: str, main: Callable[[], int | None]) -> int:
     """Runs `main`; turns what a user can mend into one line on stderr."""
+    # What a library notes in passing is not for the user's terminal.
+    absl_logging.set_verbosity(absl_logging.ERROR)
     try:
         return main() or 0
     except DeeplabError as error:
