@@ -1,0 +1,52 @@
+"""The images that an export is compared on."""
+
+import itertools
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from deeplab_tf.data.records import open_records
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.evaluate import _examples as examples
+from deeplab_tf.evaluation.image_files import find_images
+from deeplab_tf.evaluation.pictures import read_image
+
+
+def data_set_images(
+    data_dir: pathlib.Path, dataset: str, split: str, count: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The first `count` (id, uint8 [H, W, 3]) of a split that `deeplab-prepare` wrote.
+
+    Raises:
+        DeeplabError: there is no such data set or split; while reading, a corrupt file.
+    """
+    records = open_records(data_dir, dataset)
+    if split not in records.splits:
+        raise DeeplabError(
+            f"data set {dataset} in {data_dir} has no split {split!r}; "
+            f"splits are {', '.join(records.splits)}"
+        )
+    first = itertools.islice(examples(records.splits[split]), count)
+    return ((name, image) for name, image, _ in first)
+
+
+def file_images(images: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The first `count` (path, uint8 [H, W, 3]) of a file, a folder or a glob pattern, by name.
+
+    Raises:
+        DeeplabError: there is none; while reading, a file that is no picture.
+    """
+    files = find_images(images)[:count]
+    return ((str(file), read_image(file)) for file in files)
+
+
+def fit(image: np.ndarray, size: tuple[int, int], fill: Sequence[float]) -> np.ndarray:
+    """uint8 [H, W, 3] -> [*size, 3]: the middle, or the whole with `fill` right and below it."""
+    height, width = size
+    top, left = (max(0, (have - want) // 2) for have, want in zip(image.shape, size, strict=False))
+    middle = image[top : top + height, left : left + width]
+    fitted = np.empty((height, width, 3), np.uint8)
+    fitted[:] = np.round(fill)
+    fitted[: middle.shape[0], : middle.shape[1]] = middle
+    return fitted

@@ -1,0 +1,48 @@
+"""Which operations an artefact is made of, and the ones that none of ours may have."""
+
+import collections
+import os
+import pathlib
+
+from tensorflow.core.framework.graph_pb2 import GraphDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from deeplab_tf.errors import DeeplabError
+
+
+def saved_model_operations(directory: str | os.PathLike) -> collections.Counter[str]:
+    """How often each operation occurs in the graph and all functions of a SavedModel."""
+    saved_model = SavedModel()
+    saved_model.ParseFromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
+    counts: collections.Counter[str] = collections.Counter()
+    for meta_graph in saved_model.meta_graphs:
+        counts += graph_operations(meta_graph.graph_def)
+    return counts
+
+
+def graph_operations(graph: GraphDef) -> collections.Counter[str]:
+    """How often each operation occurs in a graph and in the functions of its library."""
+    functions = [node.op for function in graph.library.function for node in function.node_def]
+    return collections.Counter([node.op for node in graph.node] + functions)
+
+
+def litert_operations(content: bytes) -> collections.Counter[str]:
+    """How often each operation occurs in the main graph of a LiteRT file, by its builtin's name.
+
+    Read from an interpreter without delegates, which would show their own nodes instead.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=resolver)
+    return collections.Counter(node["op_name"] for node in interpreter._get_ops_details())
+
+
+def refuse_space_to_batch(operations: collections.Counter[str], artefact: str) -> None:
+    """Raises `DeeplabError` if an atrous convolution was not written as one native operation."""
+    found = [name for name in operations if "spacetobatch" in name.replace("_", "").lower()]
+    if found:
+        raise DeeplabError(
+            f"{artefact} would have {operations[found[0]]} {found[0]} operations in place of "
+            "atrous convolutions, several times slower: unset TF_ENABLE_ONEDNN_OPTS=0 and try again"
+        )

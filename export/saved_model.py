@@ -1,0 +1,167 @@
+"""SavedModel: labels from pixels or from encoded images, for TF Serving and plain TensorFlow."""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.files import whole_folder
+from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
+
+from .exif import exif_orientation, upright
+from .operations import refuse_space_to_batch, saved_model_operations
+from .parity import Export, Images, check, compare, keras_logits, write_report
+
+EXTRA_DIR = "assets.extra"
+"""Files that travel with a SavedModel and that TensorFlow itself does not read."""
+
+
+def export_saved_model(trained: TrainedModel, out_dir: str | os.PathLike, images: Images) -> Export:
+    """Writes the SavedModel `out_dir` with `parity.json` inside; all of it or nothing appears.
+
+    Args:
+        trained: what to export.
+        out_dir: must be absent, empty, or a SavedModel of ours, which is replaced.
+        images: the images on which the written model and `trained.model` must agree.
+
+    Raises:
+        DeeplabError: `out_dir` holds something else, or the two disagree.
+    """
+    out_dir = pathlib.Path(out_dir)
+    check_out_dir(out_dir)
+    with whole_folder(out_dir) as beside:
+        write_saved_model(trained, beside)
+        parity = compare(keras_logits(trained.model), saved_model_runner(beside), images)
+        check(parity, "none", f"SavedModel {out_dir}")
+        size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
+        export = Export(out_dir, out_dir / "parity.json", size, parity)
+        stride = trained.experiment.model.output_stride
+        write_report(
+            beside / "parity.json",
+            export,
+            format="saved_model",
+            quantize="none",
+            output_stride=stride,
+        )
+    return export
+
+
+def saved_model_runner(
+    directory: str | os.PathLike,
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """uint8 [1, H, W, 3] -> labels uint8 [1, H, W] and logits float32, by the loaded SavedModel."""
+    served = tf.saved_model.load(str(directory))
+    serve = served.signatures["serving_default"]
+
+    def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return serve(images=tf.constant(image))["labels"].numpy(), served.logits(image).numpy()
+
+    return run
+
+
+def check_out_dir(out_dir: pathlib.Path) -> None:
+    """Raises `DeeplabError` if a SavedModel written to `out_dir` would replace something else."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise DeeplabError(f"--out={out_dir} is a file; a SavedModel needs a directory")
+    ours = (out_dir / EXTRA_DIR / DESCRIPTION).is_file()
+    if out_dir.is_dir() and not ours and any(out_dir.iterdir()):
+        raise DeeplabError(
+            f"--out={out_dir} is not empty and not a SavedModel of ours to replace; give another "
+            "directory"
+        )
+
+
+def write_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> None:
+    """Writes a SavedModel with the description in `assets.extra`, readable by plain TensorFlow.
+
+    Signatures:
+        serving_default: `images` uint8 [B, H, W, 3] -> `labels` uint8 [B, H, W], `confidence`
+            float32 [B, H, W], the largest class probability, in 0..1.
+        image_bytes: `image_bytes` string [B], JPEG or PNG, all of one size -> the same for the
+            upright images (EXIF orientation of JPEGs applied), at their own size.
+
+    A plain function `logits` besides, uint8 [B, H, W, 3] -> float32 [B, H, W, C], is no signature:
+    answers with logits are a hundred times the size.
+    """
+    module = serving_module(trained)
+    signatures = {"serving_default": module.serving_default, "image_bytes": module.image_bytes}
+    tf.saved_model.save(module, str(directory), signatures=signatures)
+    refuse_space_to_batch(saved_model_operations(directory), "the SavedModel")
+    extra = pathlib.Path(directory) / EXTRA_DIR
+    extra.mkdir()
+    (extra / DESCRIPTION).write_text(describe(trained.experiment, trained.labels))
+
+
+def serving_module(trained: TrainedModel) -> tf.Module:
+    """The functions that `write_saved_model` describes and the variables they read.
+
+    A module of its own and not the Keras model, which would bring its training functions along.
+    """
+    pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+
+    @tf.function(input_signature=[pixels])
+    def logits(images):
+        return trained.model(images, training=False)
+
+    @tf.function(input_signature=[pixels])
+    def serving_default(images):
+        scores = logits(images)
+        labels = tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8)
+        confidence = tf.reduce_max(tf.nn.softmax(scores), axis=-1)
+        return {"labels": labels, "confidence": confidence}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def image_bytes(image_bytes):
+        return serving_default(decode_images(image_bytes))
+
+    module = tf.Module()
+    module.model_variables = [variable.value for variable in trained.model.variables]
+    module.logits, module.serving_default = logits, serving_default
+    module.image_bytes = image_bytes
+    return module
+
+
+def decode_images(encoded: tf.Tensor) -> tf.Tensor:
+    """[B] strings, JPEG or PNG of one size -> uint8 [B, H, W, 3] RGB, upright, as a graph.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when it runs, for no image, for sizes that differ (says
+            which image), and for what is neither JPEG nor PNG.
+    """
+    count = tf.size(encoded)
+    with tf.control_dependencies([tf.debugging.assert_positive(count, "image_bytes is empty")]):
+        first = _decode(encoded[0])
+
+    def decode_like_first(index):
+        image = tf.cond(tf.equal(index, 0), lambda: first, lambda: _decode(encoded[index]))
+        same = tf.debugging.Assert(
+            tf.reduce_all(tf.equal(tf.shape(image), tf.shape(first))),
+            [
+                "images of one request must have one size [H, W, 3]: image 0 has",
+                tf.shape(first),
+                "and this one, by index, shape",
+                index,
+                tf.shape(image),
+            ],
+        )
+        with tf.control_dependencies([same]):
+            return tf.identity(image)
+
+    each = tf.TensorSpec((None, None, 3), tf.uint8)
+    return tf.map_fn(decode_like_first, tf.range(count), fn_output_signature=each)
+
+
+def _decode(encoded: tf.Tensor) -> tf.Tensor:
+    """Scalar string -> uint8 [H, W, 3]; grey, palette, 16-bit, CMYK become RGB, alpha is dropped.
+
+    The slow, exact inverse cosine transform is what Pillow and browsers use.
+    """
+    # By the first bytes: decode_jpeg would read PNG, but also GIF and WebP, as films of rank 4.
+    known = tf.equal(tf.strings.substr(encoded, 0, 2), [b"\xff\xd8", b"\x89P"])
+    message = "image_bytes must be JPEG or PNG"
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_any(known), [message])]):
+        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    return upright(image, exif_orientation(encoded))

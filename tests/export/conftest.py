@@ -1,0 +1,16 @@
+"""One random model and a few pictures, shared by the tests of this folder."""
+
+import pytest
+from random_model import random_picture, random_trained_model
+
+
+@pytest.fixture(scope="session")
+def trained():
+    return random_trained_model()
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """(name, uint8 [H, W, 3]) at sizes on and off the output_stride's grid."""
+    sizes = {"fits": (65, 65), "odd": (50, 71), "line": (1, 70)}
+    return [(name, random_picture(*size)) for name, size in sizes.items()]

@@ -1,0 +1,46 @@
+"""A small network with random weights whose labels vary over an image, for tests of its use."""
+
+import numpy as np
+
+from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.models import FusedBatchNormalization, build_model
+from deeplab_tf.models.conv import decayed_kernels
+from deeplab_tf.trained_model import TrainedModel
+
+
+def random_trained_model(**model_fields) -> TrainedModel:
+    """A slim ResNet over the six shapes' classes, batch norm statistics as of a trained network."""
+    fields = {"backbone": Backbone.RESNET_SLIM, "num_classes": SHAPES.num_classes, **model_fields}
+    experiment = Experiment(model=ModelConfig(**fields))
+    experiment.data.dataset = "shapes"
+    experiment.data.crop_size = 65
+    experiment = validate(experiment)
+    model = build_model(experiment.model)
+    rng = np.random.default_rng(0)
+    for kernel in decayed_kernels(model):
+        kernel.assign(rng.normal(0, np.sqrt(2 / np.prod(kernel.shape[:3])), kernel.shape))
+    for layer in model.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            channels = layer.gamma.shape
+            gamma, variance = rng.uniform(0.5, 1.5, (2, *channels))
+            beta, mean = rng.normal(0, 0.3, (2, *channels))
+            layer.set_weights([gamma, beta, mean, variance])
+    logits = model.get_layer("logits")
+    kernel = rng.normal(0, 0.002, logits.kernel.shape)
+    logits.set_weights([kernel, np.zeros(SHAPES.num_classes)])
+    # Every class wins in some place: none is ahead of the others on the average.
+    mean = np.mean(model(random_picture(65, 65)[None]), axis=(0, 1, 2))
+    logits.set_weights([kernel, -mean])
+    return TrainedModel(model, experiment, SHAPES)
+
+
+def random_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth coloured blobs, uint8 [height, width, 3]; JPEG keeps them nearly as they are."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width] / 12
+    phases = rng.uniform(0, 6, (3, 2))
+    waves = [
+        np.sin(rows * (1 + i / 3) + a) * np.cos(columns + b) for i, (a, b) in enumerate(phases)
+    ]
+    return (127.5 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
