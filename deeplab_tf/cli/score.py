@@ -1,10 +1,13 @@
 """deeplab-score: the figures of deeplab-eval from two folders of label PNGs.
 
-    deeplab-score --predictions=predictions --ground_truth=VOC2012/SegmentationClass
+    deeplab-score --predictions=predictions --ground_truth=masks
+    deeplab-score --predictions=predictions --ground_truth=VOC2012/SegmentationClass \\
+        --list=VOC2012/ImageSets/Segmentation/val.txt
     deeplab-score --predictions=out --ground_truth=valannot --num_classes=11 --ignore_label=11
 
-Files are paired by name; every one must have its partner. Palette and grey PNGs are read as their
-pixel values. Other files in the folders (the overlays of deeplab-predict) are not looked at.
+Files are paired by name; every one (or every one of --list) must have its partner. Palette and
+grey PNGs are read as their pixel values. Other files in the folders (the overlays of
+deeplab-predict) are not looked at.
 Exit code 0: done; 1: bad input; 2: wrong flag.
 """
 
@@ -30,6 +33,9 @@ _IGNORE_LABEL = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=255,
 )
+_LIST = flags.DEFINE_string(
+    "list", None, "File of names without suffix, one a line: only these are scored."
+)
 
 
 def main() -> int:
@@ -42,6 +48,7 @@ def main() -> int:
         pathlib.Path(_GROUND_TRUTH.value),
         _NUM_CLASSES.value,
         _IGNORE_LABEL.value,
+        pathlib.Path(_LIST.value) if _LIST.value else None,
     )
     names = tuple(f"class {index}" for index in range(_NUM_CLASSES.value))
     print(format_table(Scores.from_matrix(matrix), names))

@@ -126,11 +126,8 @@ def write_results(
         facts: what else `eval.json` says: data set, settings, checkpoint.
         folder: made if absent.
     """
-    with whole_file(folder / MATRIX_FILE) as path, path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["truth \\ prediction", *labels.names])
-        for name, row in zip(labels.names, evaluation.matrix.tolist(), strict=True):
-            writer.writerow([name, *row])
+    with whole_file(folder / MATRIX_FILE) as path:
+        _write_matrix(evaluation.matrix, labels, path)
     scores = evaluation.scores
     classes = [
         {"name": name, **dataclasses.asdict(score)}
@@ -139,3 +136,11 @@ def write_results(
     content = {**facts, "images": evaluation.images, **scores.summary(), "classes": classes}
     with whole_file(folder / EVAL_FILE) as path:
         path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def _write_matrix(matrix: np.ndarray, labels: LabelSet, path: pathlib.Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["truth \\ prediction", *labels.names])
+        for name, row in zip(labels.names, matrix.tolist(), strict=True):
+            writer.writerow([name, *row])

@@ -18,6 +18,7 @@ REPORT_DIR = "report"
 
 
 def write_report(
+    title: str,
     evaluation: Evaluation,
     labels: LabelSet,
     facts: dict[str, str],
@@ -28,6 +29,7 @@ def write_report(
     """Writes the page and returns its path, `folder/report/index.html`.
 
     Args:
+        title: the headline.
         evaluation: figures and samples.
         labels: names and colours.
         facts: what was evaluated, in words, by title; shown under the headline.
@@ -45,7 +47,7 @@ def write_report(
             _curves(curves),
             _config(config_json),
         ]
-        (beside / "index.html").write_text(_page(f"{labels.dataset}: evaluation", sections))
+        (beside / "index.html").write_text(_page(title, sections), encoding="utf-8")
     return report / "index.html"
 
 

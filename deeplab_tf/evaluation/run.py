@@ -42,12 +42,14 @@ def run_evaluation(
     evaluation = evaluate(trained, records, settings)
     facts = {
         "dataset": records.labels.dataset,
+        "fingerprint": records.fingerprint,
         "model": str(source),
         "step": checkpoint_step(source),
         **dataclasses.asdict(settings),
     }
     write_results(evaluation, records.labels, facts, out)
     page = write_report(
+        f"DeepLabv3 on {records.labels.dataset}, {settings.split}",
         evaluation,
         trained.labels,
         _in_words(trained, evaluation, settings, facts),
@@ -71,7 +73,7 @@ def _in_words(
     trained: TrainedModel, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
 ) -> dict[str, str]:
     words = {
-        "split": f"{settings.split}, {evaluation.images} images",
+        "images": f"{evaluation.images:,}",
         "backbone": str(trained.experiment.model.backbone),
         "output_stride": str(settings.output_stride),
         "scales": ", ".join(f"{scale:g}" for scale in settings.scales),

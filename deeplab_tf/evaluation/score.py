@@ -12,7 +12,11 @@ from deeplab_tf.evaluation.confusion import confusion_matrix
 
 
 def score_folders(
-    predictions: pathlib.Path, ground_truth: pathlib.Path, num_classes: int, ignore_label: int
+    predictions: pathlib.Path,
+    ground_truth: pathlib.Path,
+    num_classes: int,
+    ignore_label: int,
+    listed: pathlib.Path | None = None,
 ) -> tuple[np.ndarray, int]:
     """The confusion matrix over all pairs of files, int64 [C, C], and the number of pairs.
 
@@ -20,11 +24,12 @@ def score_folders(
         predictions, ground_truth: folders of palette or grey PNGs, paired by file name.
         num_classes: classes, without void.
         ignore_label: the void of the true files; 255 in the predicted ones.
+        listed: a file of names without suffix, one a line, as VOC's ImageSets; only these count.
 
     Raises:
         DeeplabError: a file has no partner, another size, or a label outside the classes.
     """
-    names = _paired_names(predictions, ground_truth)
+    names = _listed_names(listed, predictions, ground_truth)
     matrix = np.zeros((num_classes, num_classes), np.int64)
     for name in tqdm.tqdm(names, desc="score", unit="image", disable=None):
         truth = read_mask(ground_truth / name, num_classes, ignore_label)
@@ -36,6 +41,21 @@ def score_folders(
                 f"{predictions / name} against {ground_truth / name}: {error}"
             ) from error
     return matrix, len(names)
+
+
+def _listed_names(
+    listed: pathlib.Path | None, predictions: pathlib.Path, ground_truth: pathlib.Path
+) -> list[str]:
+    """The names that `listed` has, or else those in the folders; each there in both."""
+    if listed is None:
+        return _paired_names(predictions, ground_truth)
+    names = [f"{name}.png" for name in listed.read_text().split()]
+    if not names:
+        raise DeeplabError(f"--list={listed} holds no name")
+    for path in (folder / name for name in names for folder in (predictions, ground_truth)):
+        if not path.is_file():
+            raise DeeplabError(f"{path} does not exist; {listed} lists it")
+    return names
 
 
 def _paired_names(predictions: pathlib.Path, ground_truth: pathlib.Path) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from deeplab_tf.data.labels import VOC
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix, format_table
 from deeplab_tf.evaluation.pictures import write_labels
 from deeplab_tf.evaluation.score import score_folders
@@ -65,6 +66,18 @@ def test_other_void(tmp_path):
     matrix, images = score_folders(tmp_path / "predicted", tmp_path / "true", 11, 11)
     assert images == 1
     assert (matrix.sum(), matrix[0, 0], matrix[1, 0]) == (2, 1, 1)
+
+
+def test_only_the_listed_names_count(folders, tmp_path):
+    predicted, true, matrix = folders
+    (tmp_path / "val.txt").write_text("0\n2\n")
+    (predicted / "1.png").unlink()
+    some, images = score_folders(predicted, true, 21, 255, tmp_path / "val.txt")
+    assert images == 2
+    assert 0 < some.sum() < matrix.sum()
+    (tmp_path / "val.txt").write_text("0\n1\n")
+    with pytest.raises(DeeplabError, match=r"predicted/1\.png does not exist"):
+        score_folders(predicted, true, 21, 255, tmp_path / "val.txt")
 
 
 def missing_prediction(predicted, true):

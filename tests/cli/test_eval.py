@@ -1,0 +1,112 @@
+"""deeplab-eval, deeplab-predict and deeplab-score after one another, as a user runs them."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from random_model import random_picture, random_trained_model
+
+from deeplab_tf.config import to_json
+from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.records import write_records
+from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.evaluation.pictures import write_labels
+
+FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")
+
+
+def call(binary, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"deeplab_tf.cli.{binary}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """`images/`, `masks/`, their records in `data/`, and a workdir `run/` at step 12."""
+    root = tmp_path_factory.mktemp("place")
+    (root / "images").mkdir()
+    pairs = []
+    for index, size in enumerate([(40, 53), (33, 33), (50, 41)]):
+        image, mask = root / "images" / f"{index}.jpg", root / "masks" / f"{index}.png"
+        Image.fromarray(random_picture(*size, seed=index)).save(image)
+        coarse = np.random.default_rng(index).choice([0, 1, 2, VOID], (3, 3)).astype(np.uint8)
+        labels = Image.fromarray(coarse).resize(size[::-1], Image.Resampling.NEAREST)
+        write_labels(np.asarray(labels), SHAPES, mask)
+        pairs.append(Pair(str(index), image, mask))
+    write_records(Source(SHAPES, {"val": pairs}, VOID), root / "data")
+
+    trained = random_trained_model()
+    run = root / "run"
+    run.mkdir()
+    (run / "config.json").write_text(to_json(trained.experiment))
+    (run / "labels.json").write_text(json.dumps(SHAPES.to_dict()))
+    rows = [{"step": s, "loss": 2.0 / s, "learning_rate": 0.1} for s in (4, 8, 12)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checkpoint, folder = tf.train.Checkpoint(model=trained.model), str(run / "checkpoints")
+    manager = tf.train.CheckpointManager(checkpoint, folder, 1, checkpoint_name="step")
+    manager.save(checkpoint_number=12)
+    return root
+
+
+def figures(text):
+    """The four lines under the table, as printed."""
+    return {name: re.search(rf"^{name} +(\S+)$", text, re.MULTILINE)[1] for name in FIGURES}
+
+
+def test_eval_predict_and_score_agree_to_the_last_digit(place):
+    options = ("--output_stride=8", "--scales=0.5,1", "--flip")
+    evaluated = call("eval", f"--workdir={place}/run", f"--data_dir={place}/data", *options)
+    assert (evaluated.returncode, evaluated.stderr) == (0, "")
+    content = json.loads((place / "run" / "eval.json").read_text())
+    assert (content["step"], content["images"], content["dataset"]) == (12, 3, "shapes")
+    assert (content["output_stride"], content["scales"], content["flip"]) == (8, [0.5, 1.0], True)
+    assert re.fullmatch("[0-9a-f]{64}", content["fingerprint"])
+    assert figures(evaluated.stdout)["mean IoU"] == f"{100 * content['mean_iou']:.2f}"
+    assert (place / "run" / "confusion_matrix.csv").is_file()
+    page = (place / "run" / "report" / "index.html").read_text()
+    assert "loss.png" in page and "sample2_truth.png" in page
+
+    out = place / "predictions"
+    images = f"--images={place}/images/*.jpg"
+    predicted = call("predict", f"--model={place}/run", images, f"--out={out}", *options)
+    assert (predicted.returncode, predicted.stderr) == (0, "")
+    assert predicted.stdout == f"3 of 3 images predicted into {out}\n"
+    scored = call(
+        "score", f"--predictions={out}", f"--ground_truth={place}/masks", "--num_classes=6"
+    )
+    assert (scored.returncode, scored.stderr) == (0, "")
+    assert figures(scored.stdout) == figures(evaluated.stdout)
+    table = [line.split()[-3:] for line in evaluated.stdout.splitlines()[2:8]]
+    assert [line.split()[-3:] for line in scored.stdout.splitlines()[2:8]] == table
+
+
+def test_bad_input_of_eval_is_one_line(place):
+    data, run = f"--data_dir={place}/data", f"--workdir={place}/run"
+    for code, message, arguments in (
+        (2, "give one of --workdir=DIR and --model=FILE.keras", (data,)),
+        (2, "--model needs --out=DIR", (data, "--model=model.keras")),
+        (
+            2,
+            "must be positive numbers with commas",
+            (data, "--workdir=a", "--scales=1,x"),
+        ),
+        (1, "model nowhere does not exist", (data, "--workdir=nowhere")),
+        (
+            1,
+            "has no split 'test'; splits are val",
+            (data, run, "--split=test"),
+        ),
+    ):
+        done = call("eval", *arguments)
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert (done.returncode, done.stdout) == (code, "")

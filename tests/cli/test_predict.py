@@ -1,0 +1,90 @@
+"""deeplab-predict as a user runs it, on images good and bad."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_model import random_picture, random_trained_model
+
+from deeplab_tf.trained_model import save_model
+
+
+def predict(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "deeplab_tf.cli.predict", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return random_trained_model()
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    picture = Image.fromarray(random_picture(40, 53))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(folder / "rgb.png")
+    picture.save(folder / "turned.jpg", exif=exif)
+    picture.convert("L").save(folder / "grey.jpg")
+    picture.convert("RGBA").save(folder / "alpha.png")
+    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    Image.new("RGB", (1, 1)).save(folder / "one.png")
+    Image.new("RGB", (1, 2000)).save(folder / "thin.png")
+    return folder
+
+
+def test_good_images_are_predicted_beside_bad_ones(trained, images, tmp_path):
+    save_model(trained, tmp_path / "model.keras")
+    (images / "cut.jpg").write_bytes((images / "turned.jpg").read_bytes()[:400])
+    (images / "text.png").write_text("no picture")
+    out = tmp_path / "out"
+    done = predict(f"--model={tmp_path}/model.keras", f"--images={images}", f"--out={out}")
+    assert done.returncode == 1
+    assert done.stdout == f"7 of 9 images predicted into {out}\n"
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("deeplab-predict: error: 2 of 9 images were left out: ")
+    assert "cut.jpg cannot be read" in done.stderr and "text.png cannot be read" in done.stderr
+
+    sizes = {}
+    for path in out.glob("*.png"):
+        with Image.open(path) as image:
+            assert image.mode == "P"
+            sizes[path.stem] = image.size
+    assert sizes == {
+        "rgb": (53, 40),
+        "turned": (40, 53),  # upright
+        "grey": (53, 40),
+        "alpha": (53, 40),
+        "cmyk": (53, 40),
+        "one": (1, 1),
+        "thin": (1, 2000),
+    }
+    assert {path.stem for path in out.glob("*_overlay.jpg")} == {f"{n}_overlay" for n in sizes}
+    assert len(list(out.iterdir())) == 2 * len(sizes)
+    with Image.open(out / "rgb.png") as image:
+        expected = trained.model(random_picture(40, 53)[None]).numpy()[0].argmax(-1)
+        np.testing.assert_array_equal(np.asarray(image), expected)
+
+
+def test_bad_input_is_one_line(images, tmp_path):
+    out = f"--out={tmp_path}/out"
+    for code, message, arguments in (
+        (2, "missing --model, --images, --out", ()),
+        (2, "--output_stride", ("--output_stride=7", "--model=a", f"--images={images}", out)),
+        (1, "matches no image", ("--model=a", f"--images={images}/*.webp", out)),
+        (1, "model nowhere does not exist", ("--model=nowhere", f"--images={images}", out)),
+    ):
+        done = predict(*arguments)
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert (done.returncode, done.stdout) == (code, "")
+    assert not (tmp_path / "out").exists()

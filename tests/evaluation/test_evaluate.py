@@ -1,0 +1,141 @@
+import csv
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_model import random_trained_model
+
+from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.data.labels import CAMVID, SHAPES
+from deeplab_tf.data.records import open_records
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation import evaluate as evaluate_module
+from deeplab_tf.evaluation.confusion import confusion_matrix
+from deeplab_tf.evaluation.evaluate import check_same_classes, evaluate, write_results
+from deeplab_tf.evaluation.image_files import find_images, output_paths
+from deeplab_tf.evaluation.predict_images import predict_images
+from deeplab_tf.evaluation.predictor import load_predictor
+from deeplab_tf.evaluation.score import score_folders
+from deeplab_tf.trained_model import save_model
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return random_trained_model()
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained, data_dir):
+    return evaluate(trained, open_records(data_dir, "shapes"), EvaluateConfig())
+
+
+def test_matrix_is_that_of_the_files_one_by_one(trained, evaluation, raw_folder):
+    expected = np.zeros((6, 6), np.int64)
+    for path in sorted((raw_folder / "images").iterdir()):
+        with Image.open(path) as image:
+            logits = trained.model(np.asarray(image)[None]).numpy()[0]
+        with Image.open(raw_folder / "masks" / f"{path.stem}.png") as mask:
+            expected += confusion_matrix(np.asarray(mask), logits.argmax(-1), 6)
+    np.testing.assert_array_equal(evaluation.matrix, expected)
+    assert evaluation.images == 5
+    assert evaluation.matrix.dtype == np.int64
+    assert np.count_nonzero(evaluation.matrix) > 6  # not a trivial matrix
+
+
+@pytest.mark.parametrize(
+    "settings", [EvaluateConfig(), EvaluateConfig(output_stride=8, scales=(0.5, 1.0), flip=True)]
+)
+def test_predicted_files_score_exactly_the_same(trained, settings, data_dir, raw_folder, tmp_path):
+    matrix = evaluate(trained, open_records(data_dir, "shapes"), settings).matrix
+    save_model(trained, tmp_path / "model.keras")
+    inference = dataclasses.asdict(settings)
+    del inference["split"]
+    predictor = load_predictor(tmp_path / "model.keras", **inference)
+    assert predict_images(predictor, find_images(f"{raw_folder}/images"), tmp_path / "out") == []
+    scored, images = score_folders(tmp_path / "out", raw_folder / "masks", 6, 255)
+    np.testing.assert_array_equal(scored, matrix)
+    assert images == 5
+
+
+def test_samples_are_spread_and_aligned(trained, data_dir, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "SAMPLES", 3)
+    evaluation = evaluate(trained, open_records(data_dir, "shapes"), EvaluateConfig())
+    assert len({sample.name for sample in evaluation.samples}) == 3
+    matrix = np.zeros((6, 6), np.int64)
+    for sample in evaluation.samples:
+        assert sample.image.shape == (*sample.truth.shape, 3)
+        matrix += confusion_matrix(sample.truth, sample.prediction, 6)
+    assert (matrix <= evaluation.matrix).all() and 0 < matrix.sum() < evaluation.matrix.sum()
+
+
+def test_results_are_written(evaluation, tmp_path):
+    write_results(evaluation, SHAPES, {"split": "val", "step": 7}, tmp_path / "new")
+    content = json.loads((tmp_path / "new" / "eval.json").read_text())
+    assert (content["split"], content["step"], content["images"]) == ("val", 7, 5)
+    assert content["mean_iou"] == evaluation.scores.mean_iou
+    assert [c["name"] for c in content["classes"]] == list(SHAPES.names)
+    assert content["classes"][1]["iou"] == evaluation.scores.classes[1].iou
+    with (tmp_path / "new" / "confusion_matrix.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0][1:] == [row[0] for row in rows[1:]] == list(SHAPES.names)
+    np.testing.assert_array_equal([[int(n) for n in r[1:]] for r in rows[1:]], evaluation.matrix)
+
+
+def test_absent_class_is_null_in_the_file(evaluation, tmp_path):
+    matrix = evaluation.matrix.copy()
+    matrix[5] = matrix[:, 5] = 0
+    write_results(dataclasses.replace(evaluation, matrix=matrix), SHAPES, {}, tmp_path)
+    assert json.loads((tmp_path / "eval.json").read_text())["classes"][5]["iou"] is None
+
+
+def test_other_classes_are_refused():
+    check_same_classes(SHAPES, dataclasses.replace(SHAPES, palette=SHAPES.palette[::-1]))
+    with pytest.raises(DeeplabError, match=r"\(shapes\) than the data set camvid has: 6 classes"):
+        check_same_classes(SHAPES, CAMVID)
+    renamed = dataclasses.replace(SHAPES, names=(*SHAPES.names[:-1], "torus"))
+    with pytest.raises(DeeplabError, match="class 5 is 'torus' against 'ring'"):
+        check_same_classes(renamed, SHAPES)
+
+
+def test_unknown_split_is_named(trained, data_dir):
+    with pytest.raises(DeeplabError, match="no split 'test'; splits are val"):
+        evaluate(trained, open_records(data_dir, "shapes"), EvaluateConfig(split="test"))
+
+
+def test_corrupt_record_is_named(trained, data_dir, tmp_path):
+    shutil.copytree(data_dir, tmp_path / "data")
+    records = open_records(tmp_path / "data", "shapes")
+    path = pathlib.Path(records.splits["val"].files[0])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DeeplabError, match=f"{path.name} is corrupt; .*deeplab-prepare"):
+        evaluate(trained, records, EvaluateConfig())
+
+
+def test_find_images(tmp_path):
+    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.jpg", "deep/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images(str(tmp_path))] == ["a.png", "b.JPG"]
+    assert [path.name for path in find_images(f"{tmp_path}/**/*.jpg")] == ["c.jpg"]
+    assert [path.name for path in find_images(f"{tmp_path}/b.JPG")] == ["b.JPG"]
+    with pytest.raises(DeeplabError, match="matches no image"):
+        find_images(f"{tmp_path}/*.webp")
+    (tmp_path / "a.jpeg").touch()
+    with pytest.raises(DeeplabError, match=r"a\.jpeg and .*a\.png would both be written to a\.png"):
+        find_images(str(tmp_path))
+
+
+def test_inputs_are_never_overwritten(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    images = find_images(str(tmp_path))
+    with pytest.raises(DeeplabError, match=r"a\.png would be overwritten; give another --out"):
+        predict_images(None, images, tmp_path)
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert output_paths(images[0], tmp_path)[1].name == "a_overlay.jpg"
