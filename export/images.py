@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from deeplab_tf.data.records import open_records
-from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate import _examples as examples
 from deeplab_tf.evaluation.image_files import find_images
 from deeplab_tf.evaluation.pictures import read_image
@@ -21,13 +20,7 @@ def data_set_images(
     Raises:
         DeeplabError: there is no such data set or split; while reading, a corrupt file.
     """
-    records = open_records(data_dir, dataset)
-    if split not in records.splits:
-        raise DeeplabError(
-            f"data set {dataset} in {data_dir} has no split {split!r}; "
-            f"splits are {', '.join(records.splits)}"
-        )
-    first = itertools.islice(examples(records.splits[split]), count)
+    first = itertools.islice(examples(open_records(data_dir, dataset).split(split)), count)
     return ((name, image) for name, image, _ in first)
 
 

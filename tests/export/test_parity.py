@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+from random_model import random_picture
 
+from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.records import write_records
+from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.images import file_images, fit
+from deeplab_tf.evaluation.pictures import write_labels
+from deeplab_tf.export.images import data_set_images, file_images, fit
 from deeplab_tf.export.parity import Parity, Place, check, compare
 
 IMAGES = [("a", np.zeros((4, 5, 3), np.uint8)), ("b", np.ones((2, 5, 3), np.uint8))]
@@ -66,9 +72,29 @@ def test_fit_takes_the_middle_or_pads():
     np.testing.assert_array_equal(fit(image, (7, 4), (0, 0, 0)), image)
 
 
-def test_files_are_taken_by_name_up_to_the_count(tmp_path):
-    from PIL import Image
+def test_images_of_a_data_set_are_its_own_pixels(tmp_path):
+    pairs = []
+    for name in ("a", "b", "c"):
+        picture = random_picture(9, 14, seed=ord(name))
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        write_labels(np.zeros((9, 14), np.uint8), SHAPES, tmp_path / f"{name}_mask.png")
+        pairs.append(Pair(name, tmp_path / f"{name}.png", tmp_path / f"{name}_mask.png"))
+    write_records(Source(SHAPES, {"val": pairs}, VOID), tmp_path / "data")
+    images = dict(data_set_images(tmp_path / "data", "shapes", "val", 2))
+    assert len(images) == 2
+    for name, image in images.items():
+        np.testing.assert_array_equal(image, random_picture(9, 14, seed=ord(name)))
+    with pytest.raises(DeeplabError, match="has no split 'test'; splits are val"):
+        data_set_images(tmp_path / "data", "shapes", "test", 2)
+    (file,) = (tmp_path / "data").rglob("*tfrecord*")
+    content = bytearray(file.read_bytes())
+    content[40] ^= 255
+    file.write_bytes(content)
+    with pytest.raises(DeeplabError, match="corrupt"):
+        list(data_set_images(tmp_path / "data", "shapes", "val", 2))
 
+
+def test_files_are_taken_by_name_up_to_the_count(tmp_path):
     for index, name in enumerate(["c.png", "a.png", "b.png"]):
         Image.new("RGB", (3, 2), (index, 0, 0)).save(tmp_path / name)
     pairs = list(file_images(str(tmp_path / "*.png"), 2))
