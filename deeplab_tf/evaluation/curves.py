@@ -8,8 +8,8 @@ import numpy as np
 _INK = "#7d8896"
 """Readable on white and on near-black: the pictures are transparent."""
 _LINE = "#3d7ff0"
-_SMOOTH_OVER = 25
-"""Log lines in the moving average."""
+_SMOOTH_OVER = 15
+"""Log lines in the moving average; odd."""
 
 
 def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
@@ -67,8 +67,9 @@ def _draw(
 
 
 def moving_average(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of each value and the up to `window` - 1 values before it, [N] -> [N]."""
+    """The mean of the `window` (odd) values around each, fewer at the ends, [N] -> [N]."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(ends - window, 0)
+    index = np.arange(len(values))
+    starts = np.maximum(index - window // 2, 0)
+    ends = np.minimum(index + window // 2 + 1, len(values))
     return (sums[ends] - sums[starts]) / (ends - starts)

@@ -212,6 +212,7 @@ figure { margin: 0 0 14px; }
 figcaption { color: var(--dim); font-size: .8rem; overflow-wrap: anywhere; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 12px; }
 .curves img { width: 100%; }
+details { margin-top: 40px; }
 summary { cursor: pointer; font-size: 1.2rem; font-weight: 600; }
 pre { overflow-x: auto; background: var(--tile); border-radius: 10px; padding: 14px;
   font-size: .85rem; }

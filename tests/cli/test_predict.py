@@ -81,7 +81,6 @@ def test_bad_input_is_one_line(images, tmp_path):
         (2, "missing --model, --images, --out", ()),
         (2, "--output_stride", ("--output_stride=7", "--model=a", f"--images={images}", out)),
         (1, "matches no image", ("--model=a", f"--images={images}/*.webp", out)),
-        (1, "model nowhere does not exist", ("--model=nowhere", f"--images={images}", out)),
     ):
         done = predict(*arguments)
         assert message in done.stderr
