@@ -12,10 +12,10 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from parity.seeded_weights import draw_image, set_seeded_weights
 
 from deeplab_tf.config import Backbone, ModelConfig, StridePlacement
 from deeplab_tf.models import build_model, with_output_stride
-from tests.parity.seeded_weights import draw_image, set_seeded_weights
 
 SIZES = [(65, 97), (64, 50), (97, 64), (33, 2)]
 FEATURES = "block4_unit3_relu"

@@ -5,10 +5,10 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from parity.seeded_weights import draw_image, set_seeded_weights
 
 from deeplab_tf.config import Backbone, ModelConfig, Normalization
 from deeplab_tf.models import build_model, with_output_stride
-from tests.parity.seeded_weights import draw_image, set_seeded_weights
 
 CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6)
 

@@ -1,4 +1,4 @@
-"""No graph of ours runs an atrous convolution by SpaceToBatch, which costs several times as much."""
+"""No graph of ours runs an atrous convolution by SpaceToBatch, several times as slow."""
 
 import collections
 

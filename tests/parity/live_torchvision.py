@@ -10,12 +10,12 @@ import numpy as np
 # Before TensorFlow: torchvision brings triton, which crashes when it loads after it.
 import torch
 import torchvision
+from parity.seeded_weights import draw, draw_image
+from parity.torchvision_side import torchvision_logits, torchvision_model
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model
 from deeplab_tf.weights.torchvision import load_state_dict, torchvision_config
-from tests.parity.seeded_weights import draw, draw_image
-from tests.parity.torchvision_side import torchvision_logits, torchvision_model
 
 SIZES = ((1, 1), (33, 65), (64, 50), (224, 224), (375, 500), (513, 513))
 LIMIT = 1e-3

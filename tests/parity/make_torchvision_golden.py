@@ -1,7 +1,7 @@
 """Writes golden/torchvision_*.npz: torchvision's logits for seeded weights and images.
 
 Run from the project's root in the virtual environment that `make parity` installs:
-    .venv-parity/bin/python -m tests.parity.make_torchvision_golden
+    PYTHONPATH=tests .venv-parity/bin/python -m parity.make_torchvision_golden
 """
 
 import pathlib
@@ -11,12 +11,12 @@ import numpy as np
 # Before TensorFlow: torchvision brings triton, which crashes when it loads after it.
 import torch
 import torchvision
+from parity.seeded_weights import digest, draw, draw_image
+from parity.torchvision_side import torchvision_logits, torchvision_model
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model
 from deeplab_tf.weights.torchvision import torchvision_config
-from tests.parity.seeded_weights import digest, draw, draw_image
-from tests.parity.torchvision_side import torchvision_logits, torchvision_model
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 MADE_WITH = f"torch {torch.__version__} torchvision {torchvision.__version__}"

@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from parity.seeded_weights import draw
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
 from deeplab_tf.weights.torchvision import load_state_dict, torch_key, torchvision_config
-from tests.parity.seeded_weights import draw
 
 # Read off torchvision's own state dict.
 KEYS = {
@@ -52,15 +52,14 @@ def state(model):
     return tensors
 
 
-@pytest.mark.parametrize("variable", list(KEYS))
-def test_names(variable):
-    assert torch_key(variable) == KEYS[variable]
+def test_names():
+    assert {variable: torch_key(variable) for variable in KEYS} == KEYS
 
 
-@pytest.mark.parametrize("variable", ["block5_unit/kernel", "conv1/depth", "conv1"])
-def test_unknown_names(variable):
-    with pytest.raises(DeeplabError, match="no tensor for the variable"):
-        torch_key(variable)
+def test_unknown_names():
+    for variable in ("block5_unit/kernel", "conv1/depth", "conv1"):
+        with pytest.raises(DeeplabError, match=f"no tensor for the variable '{variable}'"):
+            torch_key(variable)
 
 
 def test_loads_every_tensor_transposed(model, state):

@@ -5,11 +5,11 @@ import pathlib
 
 import numpy as np
 import pytest
+from parity.seeded_weights import digest, draw_image, set_seeded_weights
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model
 from deeplab_tf.weights.torchvision import torchvision_config
-from tests.parity.seeded_weights import digest, draw_image, set_seeded_weights
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
