@@ -11,7 +11,7 @@ SPLITS = ("train", "val", "test")
 
 
 def camvid_source(root: str | Path) -> Source:
-    """The splits whose folder is there: images in `train/`, masks of the same name in `trainannot/`.
+    """The splits whose folder is there: images in `train/`, their masks in `trainannot/`.
 
     Args:
         root: the folder with `train` and `trainannot`, or the one that holds it as `CamVid`.

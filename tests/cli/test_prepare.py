@@ -1,0 +1,111 @@
+"""deeplab-prepare from the outside: what it prints, its exit codes, what it leaves."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+from shared_data import SHARED, needs_shared_data
+from tiny_voc import save_mask, write_voc
+
+from deeplab_tf.config import load_experiment
+
+
+def prepare(*arguments, code=None):
+    start = ["-c", code] if code else ["-m", "deeplab_tf.cli.prepare"]
+    return subprocess.run(
+        [sys.executable, *start, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_voc_prints_counts_the_folder_and_a_next_command_that_exists(tmp_path):
+    folder = write_voc(tmp_path, train=["a"], val=["b", "c"], test=["t"])
+    (folder / "SegmentationClass" / "t.png").unlink()
+    save_mask(folder, "a", np.array([255, 0] + 3 * [15], np.uint8).repeat(20).reshape(10, 10))
+    Image.new("RGB", (10, 10)).save(folder / "JPEGImages" / "a.jpg")
+    flags = ("--dataset=voc", f"--source={tmp_path}", f"--data_dir={tmp_path / 'data'}")
+    done = prepare(*flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("note: ") and "test.txt was skipped" in lines[0]
+    table = {line.split()[0]: line.split()[1:] for line in lines[1:-3]}
+    assert table["images"] == ["1", "2"]
+    assert table["background"][:2] == ["20", "25.0%"]  # of 80 pixels that are not void
+    assert table["person"] == ["60", "75.0%", "absent"]
+    assert table["void"][:2] == ["20", "20.0%"]  # of all 100
+    assert f"written: {tmp_path / 'data' / 'voc' / '1.0.0'}" in done.stdout
+    row = re.search(r"next: deeplab-train --config=(\S+) --data_dir=\S+ --workdir=", lines[-1])
+    assert load_experiment(row.group(1)).data.dataset == "voc"
+    again = prepare(*flags)
+    assert again.returncode == 0
+    assert again.stdout == done.stdout.replace("written: ", "already prepared: ")
+
+
+# Draws 3 + 2 images in place of 600.
+FEW_SHAPES = """
+import functools, sys
+from deeplab_tf.data import shapes
+shapes.write_shapes_devkit = functools.partial(shapes.write_shapes_devkit, train=3, val=2)
+from deeplab_tf.cli import prepare
+prepare.run()
+"""
+
+
+def test_shapes_are_drawn_once_and_prepared(tmp_path):
+    flags = ("--dataset=shapes", f"--data_dir={tmp_path}")
+    done = prepare(*flags, code=FEW_SHAPES)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"shapes drawn in {tmp_path / 'shapes_VOCdevkit'}" in done.stdout
+    assert re.search(r"images +3 +5 +2\n", done.stdout)
+    assert sorted(os.listdir(tmp_path)) == ["shapes", "shapes_VOCdevkit"]
+    again = prepare(*flags)  # would draw 600
+    assert again.returncode == 0 and "shapes as they are" in again.stdout
+    assert "already prepared" in again.stdout
+
+
+def test_every_next_command_names_a_row_of_its_data_set():
+    code = "from deeplab_tf.cli import prepare; print(prepare.EXAMPLES)"
+    examples = eval(prepare(code=code).stdout)
+    assert sorted(examples) == ["camvid", "shapes", "voc"]
+    for dataset, row in examples.items():
+        assert load_experiment(row.removeprefix("--config=")).data.dataset == dataset
+
+
+def test_wrong_flags_are_one_line_and_exit_code_2(tmp_path):
+    for flags, words in (
+        (["--dataset=voc", f"--data_dir={tmp_path}"], "missing --source"),
+        (["--dataset=vox", f"--data_dir={tmp_path}"], "should be one of <voc|camvid|shapes>"),
+        ([], "missing --dataset, --data_dir"),
+    ):
+        done = prepare(*flags)
+        assert done.returncode == 2 and words in done.stderr
+        assert done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path):
+    folder = write_voc(tmp_path, train=["a", "b"])
+    Image.new("RGB", (30, 30)).save(folder / "SegmentationClass" / "b.png")
+    data = tmp_path / "data"
+    done = prepare("--dataset=voc", f"--source={tmp_path}", f"--data_dir={data}")
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"deeplab-prepare: error: mask {folder}/SegmentationClass/b.png ")
+    assert not data.exists()
+    done = prepare("--dataset=camvid", f"--source={tmp_path}/no", f"--data_dir={data}")
+    assert done.returncode == 1 and "no does not exist" in done.stderr and not data.exists()
+
+
+@needs_shared_data
+def test_real_camvid_images(tmp_path):
+    for split in ("train", "val"):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / "CamVid" / folder).mkdir(parents=True)
+            for file in sorted((SHARED / "camvid" / folder).iterdir())[:4]:
+                os.symlink(file, tmp_path / "CamVid" / folder / file.name)
+    done = prepare("--dataset=camvid", f"--source={tmp_path}", f"--data_dir={tmp_path / 'data'}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"images +4 +4\n", done.stdout)
+    masks = [Image.open(file) for file in sorted((tmp_path / "CamVid" / "valannot").iterdir())]
+    road = sum(np.count_nonzero(np.asarray(mask) == 3) for mask in masks)
+    assert re.search(rf"road .* {road:,} ", done.stdout)
