@@ -1,6 +1,7 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both make their own `.venv`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+PARITY := .venv-parity/bin
 DEMO := demo
 
 .PHONY: help demo test lint parity clean
@@ -41,10 +42,22 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+	@# The import direction is read from the package as installed, where export and configs lie
+	@# inside deeplab_tf.
+	@rm -rf build
+	@$(BIN)/pip install --quiet --no-deps --target build/tree .
+	cd build/tree && ../../$(BIN)/lint-imports ../../pyproject.toml
 
 test: lint
 	$(BIN)/pytest -n 2
 
+parity: .venv-parity/installed
+	PYTHONPATH=tests TF_CPP_MIN_LOG_LEVEL=3 $(PARITY)/python -m parity.live_torchvision
+
+.venv-parity/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv-parity
+	$(PARITY)/pip install --quiet --editable . torch==2.14.1 torchvision==0.29.1
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-parity $(DEMO)
+	rm -rf .venv .venv-parity build $(DEMO)

@@ -16,7 +16,7 @@ _HOME = {
     "load_experiment": "deeplab_tf.config",
     "load_model": "deeplab_tf.trained_model",
 }
-__all__ = sorted(_HOME)
+__all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str):

@@ -17,6 +17,7 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import whole_file
 from deeplab_tf.models import build_model
 
 if typing.TYPE_CHECKING:
@@ -60,16 +61,10 @@ def parse_description(text: str) -> tuple[Experiment, LabelSet]:
 
 def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
     """Writes a `.keras` file with the description inside; either the whole file or none appears."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".writing-{path.name}")
-    try:
+    with whole_file(pathlib.Path(path)) as beside:
         trained.model.save(beside)
         with zipfile.ZipFile(beside, "a") as archive:
             archive.writestr(DESCRIPTION, describe(trained.experiment, trained.labels))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load_model(path: str | os.PathLike) -> TrainedModel:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from deeplab_tf.data.read_pair import read_pixels
 from deeplab_tf.data.records import open_records
-from deeplab_tf.evaluation.evaluate import _examples as examples
+from deeplab_tf.evaluation.evaluate import labelled_images
 from deeplab_tf.evaluation.image_files import find_images
-from deeplab_tf.evaluation.pictures import read_image
 
 
 def data_set_images(
@@ -20,7 +20,7 @@ def data_set_images(
     Raises:
         DeeplabError: there is no such data set or split; while reading, a corrupt file.
     """
-    first = itertools.islice(examples(open_records(data_dir, dataset).split(split)), count)
+    first = itertools.islice(labelled_images(open_records(data_dir, dataset).split(split)), count)
     return ((name, image) for name, image, _ in first)
 
 
@@ -31,7 +31,7 @@ def file_images(images: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
         DeeplabError: there is none; while reading, a file that is no picture.
     """
     files = find_images(images)[:count]
-    return ((str(file), read_image(file)) for file in files)
+    return ((str(file), read_pixels(file)) for file in files)
 
 
 def fit(image: np.ndarray, size: tuple[int, int], fill: Sequence[float]) -> np.ndarray:

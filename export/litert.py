@@ -11,13 +11,12 @@ from tensorflow.lite.python.convert import ConverterError
 
 from deeplab_tf.config import NORMALIZATION
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.evaluation.files import whole_file
+from deeplab_tf.files import quiet_stderr, whole_file
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .images import fit
 from .operations import litert_operations, refuse_space_to_batch
 from .parity import Export, Images, check, compare, keras_logits, write_report
-from .quiet import quiet_stderr
 
 LABELS_FILE = "labels.txt"
 FILE_NAMES = {"none": "model.tflite", "float16": "model_float16.tflite"}

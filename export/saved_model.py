@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.files import whole_folder
+from deeplab_tf.files import whole_folder
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .exif import exif_orientation, upright

@@ -16,6 +16,7 @@ from absl import logging as absl_logging
 
 from deeplab_tf import config
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import quiet_stderr
 
 USAGE_ERROR = 2
 """Exit code of a wrong flag; bad input ends with 1."""
@@ -104,20 +105,12 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
 def import_tensorflow() -> None:
     """Imports TensorFlow without the lines about processors and drivers that its C++ side prints.
 
-    They go to file descriptor 2 before any log level is read, so the descriptor itself is turned
-    away for the length of the import. What fails raises as usual.
+    They go to file descriptor 2 before any log level is read. What fails raises as usual.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 2)
+    with quiet_stderr():
         importlib.import_module("tensorflow")
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _fail(name: str, message: str, code: int = 1) -> NoReturn:

@@ -1,9 +1,12 @@
 """Draws one example of the embedded `shapes` data set: textured shapes on a textured ground.
 
-Colour and texture are drawn alike for every class and for the ground, so that only the outline
-tells a class. Everything is computed from signed distances, in pixels, negative inside.
+The ground is dull and the shapes are vivid, each class around a hue of its own but with so much
+spread that colour alone does not tell a class: as in photographs, looks help and the outline
+decides. So a small network learns the task from scratch within minutes. Everything is computed from
+signed distances, in pixels, negative inside.
 """
 
+import colorsys
 import dataclasses
 
 import numpy as np
@@ -18,6 +21,8 @@ SMALLEST, LARGEST = 12.0, 0.85
 
 LEAST_VISIBLE = 0.55  # of every shape's area, after later shapes covered it: a person can name it
 CONTRAST = 75.0  # least distance of the mean RGB colours of a fill and of what lies under it
+DULL, VIVID = (0.0, 0.35), (0.5, 1.0)  # saturation of the ground and of the shapes
+HUE_SPREAD = 0.12  # in turns, beside 0.2 between the hues of two classes
 STRETCH = 1.15  # shapes are stretched by up to this in one direction
 PLACEMENT_TRIES = 12
 
@@ -48,7 +53,7 @@ def draw_example(seed: tuple[int, ...]) -> Example:
     height = int(rng.integers(*HEIGHT_RANGE, endpoint=True))
     if rng.random() < 0.5:
         width, height = height, width
-    canvas = _texture(rng, height, width, _any_color(rng))
+    canvas = _texture(rng, height, width, _color(rng, rng.random(), DULL))
     mask = np.zeros((height, width), np.uint8)
     owner = np.zeros((height, width), np.int64)  # 0 is the ground, then one number a shape
     areas = [0]
@@ -57,7 +62,7 @@ def draw_example(seed: tuple[int, ...]) -> Example:
         distance = _place(rng, name, size, owner, areas)
         if distance is None:
             continue
-        canvas = _paint(rng, canvas, distance)
+        canvas = _paint(rng, canvas, distance, SHAPES.names.index(name))
         owner[distance < 0] = len(areas)
         areas.append(int(np.count_nonzero(distance < 0)))
         mask[distance < 0] = SHAPES.names.index(name)
@@ -135,22 +140,27 @@ def _polygon_distance(u, v, corners_u, corners_v) -> np.ndarray:
     return np.where(inside, -1, 1) * np.sqrt(nearest)
 
 
-def _paint(rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray) -> np.ndarray:
+def _paint(
+    rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray, label: int
+) -> np.ndarray:
     """The canvas with a shape on it, smooth at the edge, over a soft shadow."""
     height, width = distance.shape
     shadow = rng.uniform(0, 0.5) * np.exp(-np.maximum(distance, 0) / rng.uniform(1.5, 5))
     canvas = canvas * (1 - shadow[..., None])
     under = canvas[distance < 0]
     ground = under.mean(axis=0) if len(under) else canvas.mean(axis=(0, 1))
-    color = _any_color(rng)
+    color = ground
     while np.linalg.norm(color - ground) < CONTRAST:
-        color = _any_color(rng)
+        hue = label / (SHAPES.num_classes - 1) + rng.normal(0, HUE_SPREAD)
+        color = _color(rng, hue, VIVID)
     cover = np.clip(0.5 - distance, 0, 1)[..., None]
     return canvas * (1 - cover) + _texture(rng, height, width, color) * cover
 
 
-def _any_color(rng: np.random.Generator) -> np.ndarray:
-    return rng.uniform(25, 230, 3)
+def _color(rng: np.random.Generator, hue: float, saturation: tuple[float, float]) -> np.ndarray:
+    """RGB in 0..255; `hue` counts turns of the colour circle."""
+    rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(*saturation), rng.uniform(0.35, 0.95))
+    return 255 * np.array(rgb)
 
 
 def _texture(rng: np.random.Generator, height: int, width: int, color: np.ndarray) -> np.ndarray:

@@ -98,9 +98,7 @@ VOC = LabelSet(
 # The 11 classes of the SegNet tutorial's CamVid, with its colours.
 CAMVID = LabelSet(
     dataset="camvid",
-    names=tuple(
-        "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
-    ),
+    names=tuple("sky building pole road pavement tree sign fence car pedestrian bicyclist".split()),
     palette=(
         (128, 128, 128),
         (128, 0, 0),

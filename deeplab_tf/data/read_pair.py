@@ -71,6 +71,15 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int], int]:
     return encode_png(_to_rgb(path, upright)), upright.size, orientation
 
 
+def read_pixels(path: Path) -> np.ndarray:
+    """The picture that `read_image` gives, as pixels: upright RGB uint8 [H, W, 3]."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DeeplabError(f"image {path} cannot be read: {error.strerror}") from error
+    return _to_rgb(path, ImageOps.exif_transpose(_decoded(path, data)))
+
+
 def as_png(data: bytes) -> bytes:
     """An image that `read_image` returned, as an RGB PNG."""
     return encode_png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))

@@ -16,8 +16,8 @@ from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.records import Records, SplitFiles, find_corrupt_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
-from deeplab_tf.evaluation.files import whole_file
 from deeplab_tf.evaluation.inference import image_to_labels
+from deeplab_tf.files import whole_file
 from deeplab_tf.trained_model import TrainedModel
 
 EVAL_FILE = "eval.json"
@@ -72,7 +72,11 @@ def evaluate(trained: TrainedModel, records: Records, settings: EvaluateConfig) 
     keep = set(np.linspace(0, split.num_examples - 1, SAMPLES).round().astype(int).tolist())
     samples, images = [], 0
     examples = tqdm.tqdm(
-        _examples(split), total=split.num_examples, desc="evaluate", unit="image", disable=None
+        labelled_images(split),
+        total=split.num_examples,
+        desc="evaluate",
+        unit="image",
+        disable=None,
     )
     for name, image, truth in examples:
         prediction = predict(image)
@@ -101,8 +105,12 @@ def check_same_classes(model: LabelSet, data: LabelSet) -> None:
     )
 
 
-def _examples(split: SplitFiles) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """The split's (id, image, mask), in order."""
+def labelled_images(split: SplitFiles) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The split's (id, image uint8 [H, W, 3], mask uint8 [H, W]), in order.
+
+    Raises:
+        DeeplabError: while reading, a record file is corrupt; names it.
+    """
     try:
         for name, image, mask in evaluation_images(split).as_numpy_iterator():
             yield name.decode(), image, mask

@@ -1,6 +1,5 @@
 """Which image files a `--images` flag means, and what their predictions are called."""
 
-import collections
 import glob
 import pathlib
 
@@ -14,7 +13,7 @@ def find_images(images: str) -> list[pathlib.Path]:
     """The image files that `images` means: one file, a folder's, or a glob pattern's; sorted.
 
     Raises:
-        DeeplabError: there are none, or two would write to one output file.
+        DeeplabError: there are none.
     """
     path = pathlib.Path(images)
     if path.is_dir():
@@ -29,15 +28,6 @@ def find_images(images: str) -> list[pathlib.Path]:
         raise DeeplabError(
             f"--images={images} matches no image; give a file, a folder or a quoted pattern"
         )
-    by_stem = collections.defaultdict(list)
-    for file in sorted(found):
-        by_stem[file.stem].append(file)
-    for stem, files in by_stem.items():
-        if len(files) > 1:
-            raise DeeplabError(
-                f"{files[0]} and {files[1]} would both be written to {stem}.png; predict them into "
-                "two folders"
-            )
     return sorted(found)
 
 

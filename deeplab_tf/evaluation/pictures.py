@@ -1,14 +1,12 @@
-"""Reading photographs and drawing labels, with Pillow."""
+"""Draws labels, with Pillow."""
 
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_tf.data.labels import VOID, LabelSet
-from deeplab_tf.data.read_pair import BROKEN
-from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.evaluation.files import whole_file
+from deeplab_tf.files import whole_file
 
 OVERLAY_OPACITY = 0.55
 MAX_OVERLAY_SIDE = 4096
@@ -16,29 +14,6 @@ MAX_OVERLAY_SIDE = 4096
 _LEGEND_WIDTH = 240
 _LINE = 20
 _SWATCH = 12
-
-
-def read_image(path: pathlib.Path) -> np.ndarray:
-    """Any picture that Pillow reads, upright by its EXIF orientation, as RGB uint8 [H, W, 3].
-
-    Grey, palette, RGBA (alpha dropped), CMYK and 16-bit grey files become RGB, with the very pixels
-    that the records of a prepared data set hold.
-
-    Raises:
-        DeeplabError: the file is not a whole picture.
-    """
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16"):
-                # Pillow would clip 16 bits to 255, not scale them.
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return np.asarray(image.convert("RGB"))
-    except Image.UnidentifiedImageError as error:
-        raise DeeplabError(f"image {path} cannot be read: it is no image") from error
-    except BROKEN as error:
-        reason = getattr(error, "strerror", None) or one_line(str(error))
-        raise DeeplabError(f"image {path} cannot be read: {reason}") from error
 
 
 def labels_image(labels: np.ndarray, label_set: LabelSet) -> Image.Image:

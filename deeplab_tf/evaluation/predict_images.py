@@ -4,9 +4,10 @@ import pathlib
 
 import tqdm
 
+from deeplab_tf.data.read_pair import read_pixels
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.image_files import output_paths
-from deeplab_tf.evaluation.pictures import read_image, write_labels, write_overlay
+from deeplab_tf.evaluation.pictures import write_labels, write_overlay
 from deeplab_tf.evaluation.predictor import Predictor
 
 
@@ -19,18 +20,14 @@ def predict_images(
         One error an image that could not be read; nothing is written for those.
 
     Raises:
-        DeeplabError: an output would overwrite an input.
+        DeeplabError: an output would overwrite an input, or another image's output.
     """
-    inputs = {image.resolve() for image in images}
-    for image in images:
-        for path in output_paths(image, out):
-            if path.resolve() in inputs:
-                raise DeeplabError(f"{path} would be overwritten; give another --out")
+    _check_outputs(images, out)
     out.mkdir(parents=True, exist_ok=True)
     failed = []
     for path in tqdm.tqdm(images, desc="predict", unit="image", disable=None):
         try:
-            image = read_image(path)
+            image = read_pixels(path)
         except DeeplabError as error:
             failed.append(error)
             continue
@@ -39,3 +36,18 @@ def predict_images(
         write_labels(labels, predictor.labels, labels_path)
         write_overlay(image, labels, predictor.labels, overlay_path)
     return failed
+
+
+def _check_outputs(images: list[pathlib.Path], out: pathlib.Path) -> None:
+    inputs = {image.resolve() for image in images}
+    by_stem: dict[str, pathlib.Path] = {}
+    for image in images:
+        for path in output_paths(image, out):
+            if path.resolve() in inputs:
+                raise DeeplabError(f"{path} would be overwritten; give another --out")
+        other = by_stem.setdefault(image.stem, image)
+        if other is not image:
+            raise DeeplabError(
+                f"{other} and {image} would both be written to {image.stem}.png; predict them into "
+                "two folders"
+            )

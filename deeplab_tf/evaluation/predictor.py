@@ -14,6 +14,7 @@ from PIL import Image
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.evaluation.inference import image_to_labels, settings_of
+from deeplab_tf.files import quiet_stderr
 from deeplab_tf.trained_model import DESCRIPTION, load_model
 
 SAVED_MODEL_FILE = "saved_model.pb"
@@ -98,9 +99,10 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
             "written by deeplab-export"
         ) from error
     try:
-        runner = Interpreter(model_path=str(path), num_threads=os.cpu_count()).get_signature_runner(
-            SIGNATURE
-        )
+        with quiet_stderr():
+            interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
+            interpreter.allocate_tensors()
+            runner = interpreter.get_signature_runner(SIGNATURE)
     except (ValueError, RuntimeError) as error:
         raise DeeplabError(
             f"LiteRT file {path} is damaged: {one_line(str(error))[:200]}"

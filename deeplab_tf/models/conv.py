@@ -35,7 +35,7 @@ class AtrousConv2D(keras.layers.Conv2D):
                 inputs,
                 kernel,
                 strides=self.strides,
-                padding=self.padding.upper(),
+                padding="SAME" if self.padding == "same" else "VALID",
                 dilations=self.dilation_rate,
             )
         return super().convolution_op(inputs, kernel)

@@ -33,7 +33,10 @@ def build_model(config: ModelConfig) -> keras.Model:
     image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Rescaling(
         scale=[1 / std for std in pixels.std],
-        offset=[-mean / std for mean, std in zip(pixels.mean, pixels.std, strict=True)],
+        # A number a channel, as Rescaling documents; its annotation knows one for all.
+        offset=[  # pyright: ignore[reportArgumentType]
+            -mean / std for mean, std in zip(pixels.mean, pixels.std, strict=True)
+        ],
         # Pixels minus their mean keep their last digit in float32 only.
         dtype="float32",
         name="normalize",
@@ -50,7 +53,9 @@ def build_model(config: ModelConfig) -> keras.Model:
         config.num_classes,
         1,
         # Small, so that training begins at a loss of log(num_classes).
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
+        kernel_initializer=keras.initializers.TruncatedNormal(  # pyright: ignore[reportArgumentType]
+            stddev=0.01
+        ),
         name="logits",
     )(x)
     logits = UpsampleLogits(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 
 import keras
@@ -12,6 +11,7 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import write_text
 from deeplab_tf.trained_model import CHECKPOINT_DIR, CONFIG_FILE, LABELS_FILE, restore
 
 # What may change between the start of a run and its resumption without changing its result.
@@ -45,9 +45,12 @@ class Checkpoints:
         """Path prefix of the last whole checkpoint."""
         return self._manager.latest_checkpoint
 
+    def _step(self) -> int:
+        return int(self._optimizer.iterations.numpy())  # pyright: ignore[reportArgumentType]
+
     def save(self) -> str:
         """Writes a checkpoint of the current step and returns its path prefix."""
-        step = int(self._optimizer.iterations.numpy())
+        step = self._step()
         path = self._manager.save(checkpoint_number=step)
         if path is None:
             raise DeeplabError(f"checkpoint of step {step} could not be written")
@@ -58,7 +61,7 @@ class Checkpoints:
         if self.latest is None:
             return 0
         restore(self._manager.checkpoint, self.latest)
-        return int(self._optimizer.iterations.numpy())
+        return self._step()
 
 
 def claim_workdir(workdir: pathlib.Path, experiment: Experiment, labels: LabelSet) -> None:
@@ -79,18 +82,8 @@ def claim_workdir(workdir: pathlib.Path, experiment: Experiment, labels: LabelSe
             )
         if json.loads((workdir / LABELS_FILE).read_text()) != labels.to_dict():
             raise DeeplabError(f"workdir {workdir} holds a run on other classes; use another one")
-    write_atomically(workdir / LABELS_FILE, json.dumps(labels.to_dict(), indent=2))
-    write_atomically(path, config_lib.to_json(experiment))
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Writes beside and renames: `path` has the old text or the new one, never a part."""
-    beside = path.with_name(f".writing-{path.name}")
-    try:
-        beside.write_text(text)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_text(workdir / LABELS_FILE, json.dumps(labels.to_dict(), indent=2))
+    write_text(path, config_lib.to_json(experiment))
 
 
 def _differences(earlier: Experiment, now: Experiment) -> list[str]:

@@ -47,6 +47,8 @@ def load_initial_weights(model: keras.Model, path: str) -> LoadReport:
         raise DeeplabError(
             f"init_from={path} is not a Keras file that loads: {one_line(str(error))[:200]}"
         ) from error
+    if not isinstance(source, keras.Model):
+        raise DeeplabError(f"init_from={path} holds a {type(source).__name__}, not a model")
     theirs, ours = _weights_by_name(source), _weights_by_name(model)
     report = LoadReport([], [], [], sorted(theirs.keys() - ours.keys()))
     for name, variable in ours.items():

@@ -90,10 +90,12 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     try:
         with _caught_signals() as received:
             _run_steps(run, start, received)
-    except tf.errors.DataLossError as error:
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        corrupt = find_corrupt_file(split.files)
+        if corrupt is None:
+            raise
         raise DeeplabError(
-            f"record file {find_corrupt_file(split.files) or split.files} is corrupt; "
-            "run deeplab-prepare again"
+            f"record file {corrupt} is corrupt; prepare the data set again with deeplab-prepare"
         ) from error
     finally:
         log.close()

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.data.labels import VOID, LabelSet
-from deeplab_tf.training.checkpoint import write_atomically
+from deeplab_tf.files import write_text
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIR = "tensorboard"
@@ -33,7 +33,7 @@ class RunLog:
         self._since = (start_step, time.monotonic())
         lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
         kept = [line for line in lines if json.loads(line)["step"] <= start_step]
-        write_atomically(self._metrics, "".join(f"{line}\n" for line in kept))
+        write_text(self._metrics, "".join(f"{line}\n" for line in kept))
 
     def restart_clock(self, step: int) -> None:
         """Begins the measurement of images/s anew, after something that is not training."""

@@ -23,7 +23,10 @@ def make_schedule(config: TrainConfig) -> keras.optimizers.schedules.LearningRat
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.SGD:
     """SGD with momentum on the poly schedule (section 4.1)."""
-    return keras.optimizers.SGD(make_schedule(config), momentum=config.momentum)
+    return keras.optimizers.SGD(
+        make_schedule(config),  # pyright: ignore[reportArgumentType]
+        momentum=config.momentum,
+    )
 
 
 def make_train_step(

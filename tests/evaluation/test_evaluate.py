@@ -126,9 +126,13 @@ def test_find_images(tmp_path):
     assert [path.name for path in find_images(f"{tmp_path}/b.JPG")] == ["b.JPG"]
     with pytest.raises(DeeplabError, match="matches no image"):
         find_images(f"{tmp_path}/*.webp")
-    (tmp_path / "a.jpeg").touch()
+
+
+def test_two_images_of_one_stem_are_refused(tmp_path):
+    for name in ("a.jpeg", "a.png"):
+        (tmp_path / name).touch()
     with pytest.raises(DeeplabError, match=r"a\.jpeg and .*a\.png would both be written to a\.png"):
-        find_images(str(tmp_path))
+        predict_images(None, find_images(str(tmp_path)), tmp_path / "out")
 
 
 def test_inputs_are_never_overwritten(tmp_path):

@@ -5,15 +5,15 @@ from PIL import Image
 
 from deeplab_tf.data import read_pair
 from deeplab_tf.data.labels import SHAPES, VOC
+from deeplab_tf.data.read_pair import read_pixels
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.files import whole_file, whole_folder
 from deeplab_tf.evaluation.pictures import (
     OVERLAY_OPACITY,
     overlay,
-    read_image,
     write_labels,
     write_overlay,
 )
+from deeplab_tf.files import whole_file, whole_folder
 
 RED = (200, 30, 10)
 
@@ -43,7 +43,7 @@ def cmyk_red():
     ],
 )
 def test_every_mode_becomes_rgb(tmp_path, image, name, pixel):
-    pixels = read_image(saved(tmp_path, image, name))
+    pixels = read_pixels(saved(tmp_path, image, name))
     assert pixels.dtype == np.uint8
     assert pixels.shape == (image.height, image.width, 3)
     tolerance = 3 if name.endswith(".jpg") else 0
@@ -53,7 +53,7 @@ def test_every_mode_becomes_rgb(tmp_path, image, name, pixel):
 @pytest.mark.parametrize(("width", "height"), [(1, 2000), (2000, 1)])
 def test_thin_images(tmp_path, width, height):
     image = Image.new("RGB", (width, height), RED)
-    assert read_image(saved(tmp_path, image, "thin.jpg")).shape == (height, width, 3)
+    assert read_pixels(saved(tmp_path, image, "thin.jpg")).shape == (height, width, 3)
 
 
 def test_exif_turns_the_image_upright(tmp_path):
@@ -61,7 +61,7 @@ def test_exif_turns_the_image_upright(tmp_path):
     image.paste((255, 255, 255), (0, 0, 8, 8))  # white on the left
     exif = Image.Exif()
     exif[0x0112] = 6  # shown after a quarter turn clockwise: the left comes to the top
-    pixels = read_image(saved(tmp_path, image, "turned.jpg", exif=exif, quality=100))
+    pixels = read_pixels(saved(tmp_path, image, "turned.jpg", exif=exif, quality=100))
     assert pixels.shape == (16, 8, 3)
     assert pixels[:8].min() > 250
     assert pixels[8:].max() < 5
@@ -76,7 +76,7 @@ def test_unreadable_file_is_named(tmp_path, content):
         content = path.read_bytes()[:1500]
     path.write_bytes(content)
     with pytest.raises(DeeplabError, match=r"image .*photo\.jpg cannot be read: \w+"):
-        read_image(path)
+        read_pixels(path)
 
 
 def test_pixels_are_those_of_the_records(tmp_path):
@@ -93,7 +93,7 @@ def test_pixels_are_those_of_the_records(tmp_path):
         encoded, _, _ = read_pair.read_image(path)
         # The exact transform, as in the pipeline; TensorFlow's default is a faster, rougher one.
         decoded = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-        np.testing.assert_array_equal(read_image(path), decoded)
+        np.testing.assert_array_equal(read_pixels(path), decoded)
 
 
 def test_labels_are_written_as_the_files_of_voc(tmp_path):
@@ -129,7 +129,7 @@ def test_overlay_of_odd_sizes(tmp_path, size, drawn):
     labels = np.arange(np.prod(size), dtype=np.uint32).reshape(size) % 6
     path = tmp_path / "x.jpg"
     write_overlay(np.zeros((*size, 3), np.uint8), labels.astype(np.uint8), SHAPES, path)
-    assert read_image(path).shape == (*drawn, 3)
+    assert read_pixels(path).shape == (*drawn, 3)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -1,9 +1,10 @@
-"""Writing results so that a reader never finds a part of one."""
+"""Files and file descriptors: results that are whole or absent, and a quiet stderr."""
 
 import contextlib
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Iterator
 
 
@@ -36,6 +37,33 @@ def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
         if path.exists():
             os.replace(path, before)
         os.replace(beside, path)
+        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(before, ignore_errors=True)
+        if before.exists() and not path.exists():
+            os.replace(before, path)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """`path` has the old text or the new one, never a part."""
+    with whole_file(path) as beside:
+        beside.write_text(text)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Turns file descriptor 2 away for the block; exceptions pass as usual.
+
+    TensorFlow's import and the LiteRT converter and interpreter print notes there that no log level
+    holds back.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(stderr, 2)
+        os.close(stderr)
