@@ -35,8 +35,7 @@ demo: .venv/installed
 	$(BIN)/deeplab-predict --model=$(DEMO)/saved_model \
 	  --images='$(DEMO)/data/shapes_VOCdevkit/VOC2012/JPEGImages/val_000*.jpg' --out=$(DEMO)/predictions
 	@cat $(DEMO)/run/eval.txt
-	@echo "report       $(DEMO)/run/report/index.html"
-	@echo "predictions  $(DEMO)/predictions"
+	@echo "pictures $(DEMO)/predictions"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

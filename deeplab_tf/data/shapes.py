@@ -1,5 +1,6 @@
 """The embedded data set: drawn shapes, written as a VOCdevkit so that they take VOC's road."""
 
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -7,11 +8,11 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from deeplab_tf.data.draw_shapes import Example, draw_example
+from deeplab_tf.data.draw_shapes import draw_example
 from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
 
-TRAIN_IMAGES, VAL_IMAGES = 500, 100
+TRAIN_IMAGES, VAL_IMAGES = 2000, 100
 JPEG_QUALITY = 92
 
 
@@ -40,23 +41,26 @@ def write_shapes_devkit(
         folder = staging / "VOC2012"
         for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
             (folder / name).mkdir(parents=True)
-        names = {"train": [], "val": []}
-        plan = [("train", i) for i in range(train)] + [("val", i) for i in range(val)]
-        for split, index in tqdm(plan, desc="draw shapes", unit="image", disable=None):
-            name = f"{split}_{index:04d}"
-            example = draw_example((seed, ("train", "val").index(split), index))
-            _write_example(folder, name, example)
-            names[split].append(name)
-        for split, listed in (*names.items(), ("trainval", names["train"] + names["val"])):
-            lines = "".join(f"{name}\n" for name in listed)
+        plan = []
+        for number, (split, count) in enumerate((("train", train), ("val", val))):
+            names = [f"{split}_{index:04d}" for index in range(count)]
+            plan += [(folder, name, (seed, number, index)) for index, name in enumerate(names)]
+            lines = "".join(f"{name}\n" for name in names)
             (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(lines)
+        # Spawned, not forked: a caller may hold TensorFlow's threads.
+        with multiprocessing.get_context("spawn").Pool() as pool:
+            drawn = pool.imap_unordered(_draw_and_write, plan, chunksize=16)
+            for _ in tqdm(drawn, desc="draw shapes", unit="image", total=len(plan), disable=None):
+                pass
         os.replace(staging, root)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write_example(folder: Path, name: str, example: Example) -> None:
-    """A JPEG and a palette PNG, as in VOC."""
+def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:
+    """A JPEG and a palette PNG, as in VOC, of the example that the seed draws."""
+    folder, name, seed = task
+    example = draw_example(seed)
     Image.fromarray(example.image).save(folder / "JPEGImages" / f"{name}.jpg", quality=JPEG_QUALITY)
     mask = Image.fromarray(example.mask)
     mask.putpalette(SHAPES.flat_palette())

@@ -12,8 +12,10 @@ from deeplab_tf.evaluation.confusion import format_table
 from deeplab_tf.evaluation.evaluate import EVAL_FILE, Evaluation, evaluate, write_results
 from deeplab_tf.evaluation.inference import settings_of
 from deeplab_tf.evaluation.report import write_report
+from deeplab_tf.files import write_text
 from deeplab_tf.trained_model import CHECKPOINT_DIR, TrainedModel, load_model
 
+TABLE_FILE = "eval.txt"
 METRICS_FILE = "metrics.jsonl"
 """The training's log, one JSON object a line."""
 
@@ -31,7 +33,7 @@ def run_evaluation(
     Args:
         source: a workdir, whose latest checkpoint is taken, or a `.keras` file.
         data_dir: where `deeplab-prepare` wrote the records.
-        out: gets `eval.json`, `confusion_matrix.csv` and `report/`.
+        out: gets `eval.json`, `eval.txt` (what is printed), `confusion_matrix.csv` and `report/`.
         dataset: the data set; None takes the experiment's.
         overrides: fields of `EvaluateConfig`; None takes the experiment's.
     """
@@ -57,9 +59,14 @@ def run_evaluation(
         out,
         source / METRICS_FILE,
     )
-    print(format_table(evaluation.scores, trained.labels.names))
-    print(f"\n{evaluation.images} images of {records.labels.dataset}/{settings.split}")
-    print(f"figures  {out / EVAL_FILE}\nreport   {page}")
+    text = (
+        f"{format_table(evaluation.scores, trained.labels.names)}\n\n"
+        f"{evaluation.images} images of {records.labels.dataset}/{settings.split}\n"
+        f"figures  {out / EVAL_FILE}\n"
+        f"report   {page}\n"
+    )
+    write_text(out / TABLE_FILE, text)
+    print(text, end="")
     return evaluation
 
 

@@ -30,8 +30,7 @@ def test_the_devkit_reads_as_voc(tmp_path):
     ids = {name: [pair.id for pair in pairs] for name, pairs in source.splits.items()}
     assert ids["train"] == ["train_0000", "train_0001", "train_0002"]
     assert ids["val"] == ["val_0000", "val_0001"]
-    assert ids["trainval"] == ids["train"] + ids["val"]
-    for pair in source.splits["trainval"]:
+    for pair in source.splits["train"] + source.splits["val"]:
         image, mask = Image.open(pair.image), Image.open(pair.mask)
         assert (image.format, image.mode, mask.format, mask.mode) == ("JPEG", "RGB", "PNG", "P")
         assert image.size == mask.size
@@ -61,16 +60,16 @@ def test_an_existing_folder_is_left_alone(tmp_path):
 
 
 def test_a_stopped_drawing_leaves_nothing_and_a_killed_one_is_cleaned(tmp_path, monkeypatch):
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(shapes, "draw_example", stop)
+        patch.setattr(shapes, "tqdm", stop)
         write_shapes_devkit(tmp_path / "kit", train=1, val=1)
     assert os.listdir(tmp_path) == []
     code = (
         "import os, sys; from deeplab_tf.data import shapes\n"
-        "shapes.draw_example = lambda seed: os.kill(os.getpid(), 9)\n"
+        "shapes.tqdm = lambda *_, **__: os.kill(os.getpid(), 9)\n"
         "shapes.write_shapes_devkit(sys.argv[1], 1, 1)"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "kit"], check=False)

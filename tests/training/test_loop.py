@@ -135,11 +135,14 @@ def test_sigterm_saves_and_says_so(shapes_data, tmp_path):
     assert not (workdir / "model.keras").exists()
 
 
-def test_the_loss_falls(shapes_data, tmp_path):
-    assert train(small(steps=40, log_every=10), shapes_data, tmp_path) == 0
+def test_twelve_images_are_learnt(shapes_data, tmp_path):
+    experiment = small(steps=80, log_every=20)
+    experiment.data.crop_size = 97
+    experiment.data.min_scale = experiment.data.max_scale = 1.0
+    assert train(experiment, shapes_data, tmp_path) == 0
     losses = [m["cross_entropy"] for m in metrics(tmp_path)]
-    # log(6) = 1.79 is knowing nothing.
-    assert losses[0] < 1.9 and losses[-1] < 0.8 * losses[0]
+    # log(6) = 1.79 is knowing nothing; 1.3 is knowing how frequent the classes are.
+    assert losses[0] < 1.8 and losses[-1] < 0.9
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_step(shapes_data, tmp_path):
