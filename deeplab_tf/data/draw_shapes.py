@@ -22,7 +22,7 @@ SMALLEST, LARGEST = 12.0, 0.85
 LEAST_VISIBLE = 0.55  # of every shape's area, after later shapes covered it: a person can name it
 CONTRAST = 75.0  # least distance of the mean RGB colours of a fill and of what lies under it
 DULL, VIVID = (0.0, 0.35), (0.5, 1.0)  # saturation of the ground and of the shapes
-HUE_SPREAD = 0.08  # in turns, beside 0.2 between the hues of two classes
+HUE_SPREAD = 0.04  # in turns, beside 0.2 between the hues of two classes
 STRETCH = 1.15  # shapes are stretched by up to this in one direction
 PLACEMENT_TRIES = 12
 

@@ -12,7 +12,7 @@ from deeplab_tf.data.draw_shapes import draw_example
 from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
 
-TRAIN_IMAGES, VAL_IMAGES = 2000, 100
+TRAIN_IMAGES, VAL_IMAGES = 4000, 100
 JPEG_QUALITY = 92
 
 
