@@ -44,7 +44,7 @@ lint: .venv/installed-dev
 	@# The import direction is read from the package as installed, where export and configs lie
 	@# inside deeplab_tf.
 	@rm -rf build
-	@$(BIN)/pip install --quiet --no-deps --target build/tree .
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/tree .
 	cd build/tree && ../../$(BIN)/lint-imports ../../pyproject.toml
 
 test: lint

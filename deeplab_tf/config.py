@@ -257,6 +257,7 @@ def validate(experiment: Experiment) -> Experiment:
         "train.base_learning_rate": (train.base_learning_rate > 0, "positive"),
         "train.momentum": (0 <= train.momentum < 1, "in [0, 1)"),
         "train.weight_decay": (train.weight_decay >= 0, "0 or more"),
+        "train.seed": (0 <= train.seed < 2**32, "0 to 2^32 - 1"),
         "train.log_every": (train.log_every >= 1, "at least 1"),
         "train.checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),
         "train.panels_every": (train.panels_every >= 1, "at least 1"),
@@ -280,7 +281,7 @@ def load_experiment(spec: str) -> Experiment:
 
     Args:
         spec: `FILE.py:ROW`, where FILE is a path or the name of a shipped config
-            (`configs/voc.py:resnet101_os16`), or the path of a `config.json`.
+            (`configs/voc.py:resnet101`), or the path of a `config.json`.
 
     Raises:
         DeeplabError: no such file or row; the message lists the rows, the nearest first.
@@ -289,7 +290,10 @@ def load_experiment(spec: str) -> Experiment:
         path = pathlib.Path(spec)
         if not path.is_file():
             raise DeeplabError(f"config file {spec} does not exist")
-        return from_json(path.read_text())
+        try:
+            return from_json(path.read_text())
+        except (DeeplabError, UnicodeDecodeError) as error:
+            raise DeeplabError(f"config file {spec}: {one_line(str(error))}") from error
     file, _, row = spec.partition(":")
     rows = _load_rows(_find_config_file(file))
     if row not in rows:

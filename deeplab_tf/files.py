@@ -7,6 +7,8 @@ import shutil
 import sys
 from collections.abc import Iterator
 
+from deeplab_tf.errors import DeeplabError
+
 
 @contextlib.contextmanager
 def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -19,13 +21,23 @@ def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         yield beside
         os.replace(beside, path)
+    except OSError as error:
+        # What fails while writing, on a full disk above all, does not know its file.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives an empty folder beside `path`; it takes the place of `path` if the body ends well."""
+    """Gives an empty folder beside `path`; it takes the place of `path` if the body ends well.
+
+    Where `path` is a link, the folder that it leads to is replaced.
+    """
+    path = path.resolve()
+    if path == pathlib.Path.cwd():
+        raise DeeplabError(f"{path} is the current folder and would be replaced; give another")
     beside = path.with_name(f".writing-{path.name}")
     before = path.with_name(f".before-{path.name}")
     shutil.rmtree(beside, ignore_errors=True)

@@ -19,14 +19,18 @@ from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
 from deeplab_tf.models import build_model
+from deeplab_tf.workdir import (
+    CONFIG_FILE,
+    checkpoint_prefix,
+    checkpoint_steps,
+    read_config,
+    read_data,
+)
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
 DESCRIPTION = "deeplab_tf.json"
-CONFIG_FILE = "config.json"
-LABELS_FILE = "labels.json"
-CHECKPOINT_DIR = "checkpoints"
 
 
 @dataclasses.dataclass
@@ -86,29 +90,44 @@ def load_model(path: str | os.PathLike) -> TrainedModel:
 
 
 def _load_keras_file(path: pathlib.Path) -> TrainedModel:
+    model = read_keras_file(path)
+    with zipfile.ZipFile(path) as archive:
+        if DESCRIPTION not in archive.namelist():
+            raise DeeplabError(
+                f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
+            )
+        experiment, labels = parse_description(archive.read(DESCRIPTION).decode())
+    return TrainedModel(model, experiment, labels)
+
+
+def read_keras_file(path: pathlib.Path) -> keras.Model:
+    """The model of any `.keras` file; raises `DeeplabError` naming the file if it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
-            text = archive.read(DESCRIPTION).decode()
-    except zipfile.BadZipFile as error:
-        raise DeeplabError(f"model {path} is not a whole .keras file: {error}") from error
-    except KeyError as error:
+            # Keras reads without checksums, and a flipped bit would become a weight.
+            damaged = archive.testzip()
+        if damaged:
+            raise DeeplabError(f"model {path} is damaged: its {damaged} fails the checksum")
+        model = keras.saving.load_model(path, compile=False)
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
         raise DeeplabError(
-            f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
+            f"model {path} is not a whole .keras file: {one_line(str(error))[:200]}"
         ) from error
-    experiment, labels = parse_description(text)
-    return TrainedModel(keras.saving.load_model(path, compile=False), experiment, labels)
+    if not isinstance(model, keras.Model):
+        raise DeeplabError(f"model {path} holds a {type(model).__name__}, not a keras.Model")
+    return model
 
 
 def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
     import tensorflow as tf
 
-    experiment = config_lib.load_experiment(str(workdir / CONFIG_FILE))
-    labels = LabelSet.from_dict(json.loads((workdir / LABELS_FILE).read_text()))
-    latest = tf.train.latest_checkpoint(workdir / CHECKPOINT_DIR)
-    if latest is None:
+    experiment = read_config(workdir)
+    labels, _ = read_data(workdir)
+    steps = checkpoint_steps(workdir)
+    if not steps:
         raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
     model = build_model(experiment.model)
-    restore(tf.train.Checkpoint(model=model), latest)
+    restore(tf.train.Checkpoint(model=model), checkpoint_prefix(workdir, steps[-1]))
     return TrainedModel(model, experiment, labels)
 
 
@@ -126,6 +145,6 @@ def restore(checkpoint: "tf.train.Checkpoint", prefix: str) -> None:
     except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
         raise DeeplabError(
             f"checkpoint {prefix} does not fit the model of this config, or is damaged; use "
-            "another workdir, or delete it to go on from the one before: "
+            f"another workdir, or delete {prefix}.* to go on from the one before: "
             f"{one_line(str(error))[:200]}"
         ) from error

@@ -30,7 +30,7 @@ def export_litert(
     image_size: tuple[int, int],
     quantize: str = "none",
 ) -> Export:
-    """Writes the LiteRT file and its parity report beside it; both or neither appear.
+    """Writes the LiteRT file and its parity report beside it; a failure leaves neither.
 
     The report is `parity.json`, or `NAME.parity.json` where that is another file's.
 

@@ -21,6 +21,9 @@ from deeplab_tf.files import quiet_stderr
 USAGE_ERROR = 2
 """Exit code of a wrong flag; bad input ends with 1."""
 
+_DISK_FULL = "No space left on device"
+_AGAIN = "free some and run the same command again"
+
 
 def run_binary(name: str, module: str, main: Callable[[], int | None]) -> None:
     """Parses the flags, runs `main` and exits; never ends in a traceback for bad input.
@@ -50,9 +53,19 @@ def _parse(name: str, module: str, argv: Sequence[str]) -> list[str]:
         _fail(name, f"{one_line(problem)} (see {name} --help)", USAGE_ERROR)
     except KeyError as error:
         _fail(name, _unknown_field(str(error.args[0])), USAGE_ERROR)
+    for flag in _own_flags(module):
+        # Most often a shell variable that was never set; as a path it would be the current folder.
+        if flag.value == "":
+            _fail(name, f"--{flag.name} is empty; give it a value or leave it out", USAGE_ERROR)
     if len(rest) > 1:
         _fail(name, f"unexpected argument {rest[1]!r}; every input is a --flag", USAGE_ERROR)
     return rest
+
+
+def _own_flags(module: str) -> list[flags.Flag]:
+    """The binary's flags, without those of the libraries."""
+    # absl files the flags of a module run by `python -m` under the script's path.
+    return flags.FLAGS.get_key_flags_for_module(sys.argv[0] if module == "__main__" else module)
 
 
 def _unknown_field(message: str) -> str:
@@ -69,9 +82,7 @@ def _unknown_field(message: str) -> str:
 def _print_help(name: str, module: str) -> None:
     print((sys.modules[module].__doc__ or "").strip(), "\n")
     print(f"flags of {name}:")
-    # absl files the flags of a module run by `python -m` under the script's path.
-    owner = sys.argv[0] if module == "__main__" else module
-    for flag in flags.FLAGS.get_key_flags_for_module(owner):
+    for flag in _own_flags(module):
         choices = f" <{'|'.join(flag.parser.enum_values)}>" if flag.flag_type() == "enum" else ""
         default = f" (default: {flag.default_as_str})" if flag.default not in (None, "") else ""
         if flag.flag_type().startswith("config"):
@@ -88,18 +99,27 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
     except DeeplabError as error:
         _fail(name, one_line(str(error)))
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or _DISK_FULL in str(error):
             _fail(
-                name, f"no space left on the disk, writing {error.filename or 'a file'}; free some"
+                name, f"no space left on the disk, writing {error.filename or 'a file'}; {_AGAIN}"
             )
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
-            _fail(name, one_line(f"{error.filename or ''}: {error.strerror}"))
-        raise
+        if error.filename is None or error.strerror is None:
+            raise
+        _fail(name, one_line(f"{error.filename}: {error.strerror}"))
     except Exception as error:
-        # TensorFlow's own classes, recognised without importing it here.
-        if "No space left on device" in str(error):
-            _fail(name, "no space left on the disk; free some and run the same command again")
-        raise
+        # TensorFlow's own class, recognised without importing it here; it has two meanings.
+        if type(error).__name__ != "ResourceExhaustedError":
+            raise
+        if _DISK_FULL in str(error):
+            file = re.search(r"\S*/\S+(?=; No space)", str(error))
+            where = file[0] if file else "a file"
+            _fail(name, f"no space left on the disk, writing {where}; {_AGAIN}")
+        _fail(
+            name,
+            f"out of memory: use fewer or smaller images at a time, in a training by a lower "
+            f"--config.train.batch_size or --config.data.crop_size "
+            f"({one_line(str(error))[:120]})",
+        )
 
 
 def import_tensorflow() -> None:

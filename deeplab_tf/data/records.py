@@ -21,7 +21,7 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 from tqdm import tqdm
 
-from deeplab_tf.data.labels import VOID, LabelSet
+from deeplab_tf.data.labels import SHAPES, VOID, LabelSet
 from deeplab_tf.data.read_pair import as_png, encode_png, read_pair
 from deeplab_tf.data.source import Pair, Source, fingerprint
 from deeplab_tf.errors import DeeplabError, one_line
@@ -77,7 +77,8 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
         DeeplabError: there is no such folder or data set, or a file of it is missing or broken.
     """
     data_dir = Path(data_dir)
-    command = f"deeplab-prepare --dataset={dataset} --data_dir={data_dir}"
+    source = "" if dataset == SHAPES.dataset else " --source=DIR"
+    command = f"deeplab-prepare --dataset={dataset}{source} --data_dir={data_dir}"
     if not data_dir.is_dir():
         raise DeeplabError(f"data folder {data_dir} does not exist; write it with {command}")
     folder = data_dir / dataset / VERSION

@@ -1,9 +1,10 @@
 """The loss and learning-rate curves of a training, drawn from its `metrics.jsonl`."""
 
-import json
 import pathlib
 
 import numpy as np
+
+from deeplab_tf.workdir import read_metrics
 
 _INK = "#7d8896"
 """Readable on white and on near-black: the pictures are transparent."""
@@ -20,7 +21,7 @@ def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
             off by a kill is left out.
         folder: exists.
     """
-    rows = _read(metrics)
+    rows = read_metrics(metrics)
     if len(rows) < 2:
         return []
     steps = [row["step"] for row in rows]
@@ -29,16 +30,6 @@ def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
     _draw(steps, loss, "loss", folder / "loss.png", smooth=True)
     _draw(steps, rate, "learning rate", folder / "learning_rate.png", smooth=False)
     return ["loss.png", "learning_rate.png"]
-
-
-def _read(metrics: pathlib.Path) -> list[dict]:
-    rows = []
-    for line in metrics.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
 
 
 def _draw(

@@ -3,8 +3,6 @@
 import dataclasses
 import pathlib
 
-import tensorflow as tf
-
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.data.records import open_records
@@ -13,11 +11,10 @@ from deeplab_tf.evaluation.evaluate import EVAL_FILE, Evaluation, evaluate, writ
 from deeplab_tf.evaluation.inference import settings_of
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.files import write_text
-from deeplab_tf.trained_model import CHECKPOINT_DIR, TrainedModel, load_model
+from deeplab_tf.trained_model import TrainedModel, load_model
+from deeplab_tf.workdir import METRICS_FILE, checkpoint_steps
 
 TABLE_FILE = "eval.txt"
-METRICS_FILE = "metrics.jsonl"
-"""The training's log, one JSON object a line."""
 
 
 def run_evaluation(
@@ -46,7 +43,7 @@ def run_evaluation(
         "dataset": records.labels.dataset,
         "fingerprint": records.fingerprint,
         "model": str(source),
-        "step": checkpoint_step(source),
+        "step": max(checkpoint_steps(source), default=None),
         **dataclasses.asdict(settings),
     }
     write_results(evaluation, records.labels, facts, out)
@@ -68,12 +65,6 @@ def run_evaluation(
     write_text(out / TABLE_FILE, text)
     print(text, end="")
     return evaluation
-
-
-def checkpoint_step(workdir: pathlib.Path) -> int | None:
-    """The step of a workdir's latest checkpoint, whose name ends in it; None without one."""
-    latest = tf.train.latest_checkpoint(workdir / CHECKPOINT_DIR)
-    return int(latest.rpartition("-")[2]) if latest else None
 
 
 def _in_words(

@@ -76,13 +76,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Keras' own writes mean, variance and normalisation as separate operations. Results equal the
     parent's to rounding; the moving variance keeps the parent's convention (not Bessel-corrected).
-    Where the fused operation has no form (`synchronized=True`, another backend), the parent runs.
+    Where the fused operation has no form (`synchronized=True`, another backend or axis, no gamma or
+    beta), the parent runs.
     """
 
     def call(self, inputs, training=None, mask=None):
         """[B, H, W, C] float -> the same shape and dtype, normalised."""
         train = bool(training and self.trainable)
-        if tf is None or mask is not None or (train and self.synchronized):
+        plain = self.scale and self.center and self.axis in (-1, len(inputs.shape) - 1)
+        if tf is None or not plain or mask is not None or (train and self.synchronized):
             return super().call(inputs, training=training, mask=mask)
         # The raw operation, since tf.compat.v1.nn.fused_batch_norm silently raises epsilon to
         # 1.001e-5, and the paper's 1e-5 would be lost.

@@ -1,4 +1,4 @@
-"""Atrous ResNet (sections 3.1 and 3.2): any output_stride, multi-grid in block4."""
+"""Atrous ResNet (sections 3.1 and 3.2): output_stride 4 to 32, multi-grid in block4."""
 
 import dataclasses
 

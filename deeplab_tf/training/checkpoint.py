@@ -1,7 +1,7 @@
 """Checkpoints of a run, and the check that a workdir goes on with the run that it holds."""
 
 import dataclasses
-import json
+import os
 import pathlib
 
 import keras
@@ -9,20 +9,32 @@ import tensorflow as tf
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
-from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
-from deeplab_tf.trained_model import CHECKPOINT_DIR, CONFIG_FILE, LABELS_FILE, restore
+from deeplab_tf.trained_model import restore
+from deeplab_tf.workdir import (
+    CHECKPOINT_DIR,
+    CHECKPOINT_NAME,
+    CONFIG_FILE,
+    DATA_FILE,
+    checkpoint_prefix,
+    checkpoint_steps,
+    data_to_json,
+    read_config,
+    read_data,
+)
 
-# What may change between the start of a run and its resumption without changing its result.
+# What may change between the start of a run and its resumption. The devices may, so that a run can
+# move to another machine; with batch norm `train` their number then counts in its statistics.
 _FREE = {"strategy", "log_every", "checkpoint_every", "panels_every", "keep_checkpoints"}
 
 
 class Checkpoints:
     """Rotated checkpoints of a model and its optimiser in `workdir/checkpoints`.
 
-    TensorFlow writes the files of a checkpoint beside and renames them before it points the state
-    file at them, so that a killed run always finds its last whole one.
+    TensorFlow writes the files of a checkpoint beside and renames them, so that a killed run
+    always finds its last whole one.
     """
 
     def __init__(
@@ -32,68 +44,104 @@ class Checkpoints:
         optimizer: keras.optimizers.Optimizer,
         keep: int,
     ):
+        self._workdir = workdir
+        self._remove_unfinished()
+        _mend_state(workdir)
         self._manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model, optimizer=optimizer),
             str(workdir / CHECKPOINT_DIR),
             max_to_keep=keep,
-            checkpoint_name="step",
+            checkpoint_name=CHECKPOINT_NAME,
         )
         self._optimizer = optimizer
-
-    @property
-    def latest(self) -> str | None:
-        """Path prefix of the last whole checkpoint."""
-        return self._manager.latest_checkpoint
 
     def _step(self) -> int:
         return int(self._optimizer.iterations.numpy())  # pyright: ignore[reportArgumentType]
 
-    def save(self) -> str:
-        """Writes a checkpoint of the current step and returns its path prefix."""
-        step = self._step()
-        path = self._manager.save(checkpoint_number=step)
-        if path is None:
-            raise DeeplabError(f"checkpoint of step {step} could not be written")
-        return path
+    def save(self) -> None:
+        """Writes a checkpoint of the current step."""
+        try:
+            self._manager.save(checkpoint_number=self._step())
+        except (tf.errors.OpError, OSError):
+            self._remove_unfinished()
+            raise
 
     def restore(self) -> int:
         """Goes back to the last checkpoint, if there is one; returns the step to go on from."""
-        if self.latest is None:
+        steps = checkpoint_steps(self._workdir)
+        if not steps:
             return 0
-        restore(self._manager.checkpoint, self.latest)
+        restore(self._manager.checkpoint, checkpoint_prefix(self._workdir, steps[-1]))
         return self._step()
 
+    def _remove_unfinished(self) -> None:
+        """What TensorFlow was writing when it was killed, or when the disk was full."""
+        for file in (self._workdir / CHECKPOINT_DIR).glob("*.tempstate*"):
+            file.unlink()
 
-def claim_workdir(workdir: pathlib.Path, experiment: Experiment, labels: LabelSet) -> None:
-    """Writes the resolved config and classes, or checks that the workdir holds this very run.
+
+def _mend_state(workdir: pathlib.Path) -> None:
+    """Makes TensorFlow's state file, from which its rotation reads, say what is on disk."""
+    folder = workdir / CHECKPOINT_DIR
+    prefixes = [checkpoint_prefix(workdir, step) for step in checkpoint_steps(workdir)]
+    if prefixes:
+        tf.compat.v1.train.update_checkpoint_state(
+            str(folder),
+            prefixes[-1],
+            prefixes,
+            # The manager keeps for ever what is not younger than what it last preserved.
+            all_model_checkpoint_timestamps=[os.path.getmtime(f"{p}.index") for p in prefixes],
+            last_preserved_timestamp=0.0,
+        )
+    else:
+        (folder / "checkpoint").unlink(missing_ok=True)
+
+
+def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Records) -> None:
+    """Checks that `experiment` on `records` is the run whose checkpoints are in `workdir`.
+
+    Without a checkpoint there is nothing to go on with, and anything may begin there.
 
     Raises:
-        DeeplabError: the workdir was begun with another config or data set; names the fields.
+        DeeplabError: the run was begun with another config or data set; names the fields.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / CONFIG_FILE
-    if path.exists():
-        earlier = config_lib.load_experiment(str(path))
-        differences = _differences(earlier, experiment)
-        if differences:
-            raise DeeplabError(
-                f"workdir {workdir} holds a run with {'; '.join(differences)}. "
-                "Use another --workdir, or the same values to go on"
-            )
-        if json.loads((workdir / LABELS_FILE).read_text()) != labels.to_dict():
-            raise DeeplabError(f"workdir {workdir} holds a run on other classes; use another one")
-    write_text(workdir / LABELS_FILE, json.dumps(labels.to_dict(), indent=2))
-    write_text(path, config_lib.to_json(experiment))
+    if not checkpoint_steps(workdir):
+        return
+    differences = _differences(read_config(workdir), experiment)
+    if differences:
+        raise DeeplabError(
+            f"workdir {workdir} holds a run with {'; '.join(differences)}. "
+            "Use another --workdir, or the same values to go on"
+        )
+    labels, fingerprint = read_data(workdir)
+    if labels != records.labels:
+        raise DeeplabError(f"workdir {workdir} holds a run on other classes; use another one")
+    if fingerprint != records.fingerprint:
+        raise DeeplabError(
+            f"workdir {workdir} holds a run on other images or masks than {records.folder} has "
+            "now; use another one"
+        )
+
+
+def describe_workdir(workdir: pathlib.Path, experiment: Experiment, records: Records) -> None:
+    """Writes the resolved config, and the classes and fingerprint of the data."""
+    write_text(workdir / DATA_FILE, data_to_json(records.labels, records.fingerprint))
+    write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment))
 
 
 def _differences(earlier: Experiment, now: Experiment) -> list[str]:
-    found = []
+    before, after = _compared_fields(earlier), _compared_fields(now)
+    return [
+        f"{name}={before[name]} (received {after[name]})"
+        for name in before
+        if before[name] != after[name]
+    ]
+
+
+def _compared_fields(experiment: Experiment) -> dict:
+    """The fields that make a run what it is, by dotted name; how it is evaluated is not one."""
+    fields = {"init_from": experiment.init_from}
     for section in ("model", "data", "train"):
-        before = dataclasses.asdict(getattr(earlier, section))
-        after = dataclasses.asdict(getattr(now, section))
-        found += [
-            f"{section}.{name}={before[name]} (received {after[name]})"
-            for name in before
-            if name not in _FREE and before[name] != after[name]
-        ]
-    return found
+        values = dataclasses.asdict(getattr(experiment, section))
+        fields |= {f"{section}.{name}": v for name, v in values.items() if name not in _FREE}
+    return fields

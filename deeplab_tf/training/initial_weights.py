@@ -5,8 +5,8 @@ import pathlib
 
 import keras
 
-import deeplab_tf.models  # noqa: F401  registers the layers that the file may hold
-from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.trained_model import read_keras_file
 
 
 @dataclasses.dataclass
@@ -41,14 +41,7 @@ def load_initial_weights(model: keras.Model, path: str) -> LoadReport:
     """
     if not pathlib.Path(path).is_file():
         raise DeeplabError(f"init_from={path} does not exist; it must be a .keras file")
-    try:
-        source = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise DeeplabError(
-            f"init_from={path} is not a Keras file that loads: {one_line(str(error))[:200]}"
-        ) from error
-    if not isinstance(source, keras.Model):
-        raise DeeplabError(f"init_from={path} holds a {type(source).__name__}, not a model")
+    source = read_keras_file(pathlib.Path(path))
     theirs, ours = _weights_by_name(source), _weights_by_name(model)
     report = LoadReport([], [], [], sorted(theirs.keys() - ours.keys()))
     for name, variable in ours.items():

@@ -17,14 +17,18 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.trained_model import TrainedModel, save_model
-from deeplab_tf.training.checkpoint import Checkpoints, claim_workdir
+from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.run_log import RunLog
 from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
 from deeplab_tf.training.strategy import make_strategy
+from deeplab_tf.workdir import MODEL_FILE
 
-MODEL_FILE = "model.keras"
 PANEL_IMAGES = 2
+NOT_FINITE = (
+    "the last checkpoint is whole. Look at that step's data, or train in another --workdir with a "
+    "lower train.base_learning_rate"
+)
 
 
 @dataclasses.dataclass
@@ -58,7 +62,7 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     split = records.split(experiment.data.split)
     experiment = _with_num_classes(experiment, records)
     strategy = make_strategy(config.strategy, config.batch_size)
-    claim_workdir(workdir, experiment, records.labels)
+    check_workdir(workdir, experiment, records)
 
     # Model and optimiser, the same on every device.
     keras.utils.set_random_seed(config.seed)
@@ -77,7 +81,8 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         print(f"initial weights from {experiment.init_from}")
         print(load_initial_weights(model, experiment.init_from).table())
 
-    # The steps.
+    # The steps. Nothing is written before everything that was given has been read.
+    describe_workdir(workdir, experiment, records)
     print(
         f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
         f"{model.count_params():,} weights) on {split.num_examples} images of "
@@ -115,24 +120,26 @@ def _run_steps(run: _Run, start: int, received: list[int]) -> None:
     config = run.experiment.train
     train_step = make_train_step(run.model, run.optimizer, run.strategy, config.weight_decay)
     schedule = make_schedule(config)
-    predict = tf.function(lambda image: tf.argmax(run.model(image, training=False), -1))
+    predict = tf.function(lambda image: run.model(image, training=False), reduce_retracing=True)
     pending: list[dict[str, tf.Tensor]] = []
     for step, batch in zip(range(start + 1, config.steps + 1), _batches(run, start), strict=False):
         pending.append(train_step(*batch))
         last = step == config.steps or bool(received)
         checkpoint_due = last or step % config.checkpoint_every == 0
         if checkpoint_due or step % config.log_every == 0:
-            # Losses are read here and not every step, so that an accelerator is never waited for;
-            # always before a checkpoint, so that none is ever written with broken weights.
+            # Losses are read here and not every step, so that an accelerator is never waited for.
             values = _mean_losses(pending, step)
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
             run.log.write(step, config.batch_size, values)
+        image, labels = (run.strategy.experimental_local_results(part)[0] for part in batch)
         if step % config.panels_every == 0:
-            image, labels = (run.strategy.experimental_local_results(part)[0] for part in batch)
             shown = image[:PANEL_IMAGES]
-            run.log.write_panels(step, shown, labels[:PANEL_IMAGES], predict(shown))
+            run.log.write_panels(step, shown, labels[:PANEL_IMAGES], tf.argmax(predict(shown), -1))
         if checkpoint_due:
+            # The loss of a step is of the weights before it: those after it have none yet.
+            if not np.isfinite(predict(image[:1])).all():
+                raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
             run.checkpoints.save()
             run.log.restart_clock(step)
         if last:
@@ -165,8 +172,7 @@ def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, fl
     for index, loss in enumerate(series["loss"]):
         if not np.isfinite(loss):
             raise DeeplabError(
-                f"loss is {loss} at step {step - len(pending) + 1 + index}; the last checkpoint is "
-                "whole. Lower train.base_learning_rate, or look at that step's data"
+                f"loss is {loss} at step {step - len(pending) + 1 + index}; {NOT_FINITE}"
             )
     return {name: float(values.mean()) for name, values in series.items()}
 

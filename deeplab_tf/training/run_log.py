@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from deeplab_tf.data.labels import VOID, LabelSet
 from deeplab_tf.files import write_text
+from deeplab_tf.workdir import METRICS_FILE, read_metrics
 
-METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIR = "tensorboard"
 
 
@@ -31,9 +31,8 @@ class RunLog:
         self._colors = np.asarray(labels.flat_palette(), np.uint8).reshape(VOID + 1, 3)
         self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIR))
         self._since = (start_step, time.monotonic())
-        lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= start_step]
-        write_text(self._metrics, "".join(f"{line}\n" for line in kept))
+        kept = [row for row in read_metrics(self._metrics) if row["step"] <= start_step]
+        write_text(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
     def restart_clock(self, step: int) -> None:
         """Begins the measurement of images/s anew, after something that is not training."""

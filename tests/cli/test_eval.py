@@ -16,6 +16,7 @@ from deeplab_tf.data.labels import SHAPES, VOID
 from deeplab_tf.data.records import write_records
 from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.evaluation.pictures import write_labels
+from deeplab_tf.workdir import data_to_json
 
 FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")
 
@@ -48,7 +49,7 @@ def place(tmp_path_factory):
     run = root / "run"
     run.mkdir()
     (run / "config.json").write_text(to_json(trained.experiment))
-    (run / "labels.json").write_text(json.dumps(SHAPES.to_dict()))
+    (run / "data.json").write_text(data_to_json(SHAPES, "a" * 64))
     rows = [{"step": s, "loss": 2.0 / s, "learning_rate": 0.1} for s in (4, 8, 12)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     checkpoint, folder = tf.train.Checkpoint(model=trained.model), str(run / "checkpoints")
@@ -89,13 +90,26 @@ def test_eval_predict_and_score_agree_to_the_last_digit(place):
     assert [line.split()[-3:] for line in scored.stdout.splitlines()[2:8]] == table
 
 
+def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
+    (tmp_path / ".writing-eval.json").symlink_to("/dev/full")
+    done = call("eval", f"--workdir={place}/run", f"--data_dir={place}/data", f"--out={tmp_path}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free some "
+        "and run the same command again\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion_matrix.csv"]
+
+
 def test_bad_input_of_eval_is_one_line(place):
     data = f"--data_dir={place}/data"
     for code, message, arguments in (
         (2, "give one of --workdir=DIR and --model=FILE.keras", (data,)),
         (2, "--model needs --out=DIR", (data, "--model=model.keras")),
         (2, "must be positive numbers with commas", (data, "--workdir=a", "--scales=1,x")),
+        (2, "--workdir is empty", (data, "--workdir=")),
         (1, "model nowhere does not exist", (data, "--workdir=nowhere")),
+        (1, "0.jpg: File exists", (data, f"--workdir={place}/run", f"--out={place}/images/0.jpg")),
     ):
         done = call("eval", *arguments)
         assert message in done.stderr

@@ -6,6 +6,9 @@ import sys
 import time
 
 import pytest
+import tensorflow as tf
+
+from deeplab_tf.cli import flags
 
 BINARIES = ["prepare", "train", "eval", "score", "predict", "export"]
 
@@ -77,3 +80,28 @@ def test_no_traceback_and_no_workdir_for_missing_data(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "nowhere" in done.stderr
     assert not pathlib.Path(workdir).exists()
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            "run/checkpoints/step-3.data.tempstate7; No space left on device",
+            "no space left on the disk, writing run/checkpoints/step-3.data.tempstate7; free some",
+        ),
+        (
+            "OOM when allocating tensor with shape[16,513,513,21]",
+            "out of memory: use fewer or smaller images at a time, in a training by a lower "
+            "--config.train.batch_size",
+        ),
+    ],
+)
+def test_tensorflows_two_kinds_of_exhaustion_are_told_apart(message, line, capsys):
+    def main():
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    with pytest.raises(SystemExit) as stopped:
+        flags._guarded("deeplab-train", main)
+    assert stopped.value.code == 1
+    written = capsys.readouterr().err
+    assert written.startswith(f"deeplab-train: error: {line}") and written.count("\n") == 1

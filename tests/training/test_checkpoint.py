@@ -1,23 +1,27 @@
 """Checkpoints: rotation, exact return, and what a workdir refuses."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
 
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, TrainConfig, validate
 from deeplab_tf.data.labels import CAMVID, SHAPES
+from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
 from deeplab_tf.trained_model import load_model
-from deeplab_tf.training.checkpoint import Checkpoints, claim_workdir
+from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
 from deeplab_tf.training.step import make_optimizer
+from deeplab_tf.workdir import checkpoint_steps
 
 EXPERIMENT = validate(
     Experiment(
         model=ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6, multi_grid=(1, 1, 1))
     )
 )
+RECORDS = Records(pathlib.Path("data/shapes"), SHAPES, {}, {}, fingerprint="a" * 64)
 
 
 def make(workdir, experiment=EXPERIMENT, keep=2):
@@ -68,25 +72,82 @@ def test_a_truncated_checkpoint_is_refused_by_name(tmp_path):
         make(tmp_path)[2].restore()
 
 
-def test_claim_writes_config_and_classes_that_load_again(tmp_path):
-    claim_workdir(tmp_path / "run", EXPERIMENT, SHAPES)
-    _, _, checkpoints = make(tmp_path / "run")
-    checkpoints.save()
+def begin(workdir, steps=(10, 20)):
+    """A described workdir with checkpoints of an optimiser that counts `steps`."""
+    describe_workdir(workdir, EXPERIMENT, RECORDS)
+    _, optimizer, checkpoints = make(workdir)
+    for step in steps:
+        optimizer.iterations.assign(step)
+        checkpoints.save()
+
+
+def test_after_deleting_a_damaged_checkpoint_the_one_before_is_gone_on_with(tmp_path):
+    begin(tmp_path)
+    for file in (tmp_path / "checkpoints").glob("step-20.*"):
+        file.unlink()
+    _, optimizer, checkpoints = make(tmp_path)
+    assert checkpoints.restore() == 10
+    assert load_model(tmp_path).experiment == EXPERIMENT
+    for step in (30, 40):  # the rotation counts what is there
+        optimizer.iterations.assign(step)
+        checkpoints.save()
+    assert checkpoint_steps(tmp_path) == [30, 40]
+
+
+@pytest.mark.parametrize("content", ["", "garbage {"])
+def test_a_damaged_state_file_costs_nothing(tmp_path, content):
+    begin(tmp_path)
+    (tmp_path / "checkpoints" / "checkpoint").write_text(content)
+    assert make(tmp_path)[2].restore() == 20
+    assert load_model(tmp_path).labels == SHAPES
+
+
+def test_what_a_killed_or_failed_writing_left_is_removed(tmp_path):
+    begin(tmp_path)
+    left = tmp_path / "checkpoints" / "step-30.data-00000-of-00001.tempstate123"
+    left.write_bytes(b"half")
+    make(tmp_path)
+    assert not left.exists() and checkpoint_steps(tmp_path) == [10, 20]
+
+
+def test_a_described_workdir_loads_again(tmp_path):
+    begin(tmp_path / "run", steps=(0,))
     trained = load_model(tmp_path / "run")
     assert trained.experiment == EXPERIMENT
     assert trained.labels == SHAPES
 
 
-def test_claim_names_what_differs(tmp_path):
-    claim_workdir(tmp_path, EXPERIMENT, SHAPES)
+def test_another_run_is_refused_by_what_differs(tmp_path):
+    begin(tmp_path)
     other = dataclasses.replace(EXPERIMENT, train=TrainConfig(batch_size=8))
     with pytest.raises(DeeplabError, match=r"train.batch_size=16 \(received 8\)"):
-        claim_workdir(tmp_path, other, SHAPES)
+        check_workdir(tmp_path, other, RECORDS)
+    with pytest.raises(DeeplabError, match=r"init_from=None \(received w.keras\)"):
+        check_workdir(tmp_path, dataclasses.replace(EXPERIMENT, init_from="w.keras"), RECORDS)
     with pytest.raises(DeeplabError, match="other classes"):
-        claim_workdir(tmp_path, EXPERIMENT, CAMVID)
+        check_workdir(tmp_path, EXPERIMENT, dataclasses.replace(RECORDS, labels=CAMVID))
+    with pytest.raises(DeeplabError, match="other images or masks than data/shapes has now"):
+        check_workdir(tmp_path, EXPERIMENT, dataclasses.replace(RECORDS, fingerprint="b"))
 
 
-def test_claim_lets_go_on_with_another_pace_of_logging(tmp_path):
-    claim_workdir(tmp_path, EXPERIMENT, SHAPES)
+def test_a_run_without_a_checkpoint_may_begin_anew(tmp_path):
+    describe_workdir(tmp_path, EXPERIMENT, RECORDS)
+    check_workdir(
+        tmp_path, dataclasses.replace(EXPERIMENT, train=TrainConfig(batch_size=8)), RECORDS
+    )
+
+
+def test_the_pace_of_logging_may_change(tmp_path):
+    begin(tmp_path)
     paced = dataclasses.replace(EXPERIMENT, train=TrainConfig(log_every=1, checkpoint_every=7))
-    claim_workdir(tmp_path, paced, SHAPES)
+    check_workdir(tmp_path, paced, RECORDS)
+
+
+@pytest.mark.parametrize("file", ["config.json", "data.json"])
+def test_a_damaged_description_is_named(tmp_path, file):
+    begin(tmp_path)
+    (tmp_path / file).write_text('{"model": ')
+    with pytest.raises(DeeplabError, match=file):
+        load_model(tmp_path)
+    with pytest.raises(DeeplabError, match=file):
+        check_workdir(tmp_path, EXPERIMENT, RECORDS)

@@ -1,6 +1,7 @@
 """Initial weights: what is loaded, skipped, missing, unused, and what is refused."""
 
 import dataclasses
+import zipfile
 
 import keras
 import numpy as np
@@ -53,5 +54,22 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(DeeplabError, match=r"nowhere.keras does not exist"):
         load_initial_weights(model, str(tmp_path / "nowhere.keras"))
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 not a zip")
-    with pytest.raises(DeeplabError, match="broken.keras is not a Keras file"):
+    with pytest.raises(DeeplabError, match="broken.keras is not a whole .keras file"):
         load_initial_weights(model, str(tmp_path / "broken.keras"))
+    with zipfile.ZipFile(tmp_path / "torch.keras", "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    with pytest.raises(DeeplabError, match="torch.keras is not a whole .keras file"):
+        load_initial_weights(model, str(tmp_path / "torch.keras"))
+
+
+def test_a_flipped_byte_of_a_file_is_found(saved):
+    model, path = saved
+    with zipfile.ZipFile(path) as archive:
+        weights = archive.getinfo("model.weights.h5")
+    with open(path, "r+b") as file:
+        file.seek(weights.header_offset + weights.file_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(DeeplabError, match=r"first.keras .*model.weights.h5"):
+        load_initial_weights(model, path)

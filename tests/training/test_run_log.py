@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.data.labels import SHAPES
-from deeplab_tf.training.run_log import METRICS_FILE, TENSORBOARD_DIR, RunLog, format_duration
+from deeplab_tf.training.run_log import TENSORBOARD_DIR, RunLog, format_duration
+from deeplab_tf.workdir import METRICS_FILE
 
 VALUES = {"loss": 1.25, "cross_entropy": 1.0, "learning_rate": 0.005}
 
@@ -27,6 +28,12 @@ def test_steps_after_the_checkpoint_are_dropped_when_a_run_goes_on(tmp_path):
     resumed.write(30, 8, VALUES)
     resumed.close()
     assert steps_logged(tmp_path) == [10, 20, 30]
+
+
+def test_a_line_that_a_kill_cut_off_is_dropped(tmp_path):
+    (tmp_path / METRICS_FILE).write_text('{"step": 10, "loss": 1.5}\n{"step": 20, "lo')
+    RunLog(tmp_path, 20, 100, SHAPES).close()
+    assert (tmp_path / METRICS_FILE).read_text() == '{"step": 10, "loss": 1.5}\n'
 
 
 def test_the_progress_line_has_step_loss_rate_speed_and_time_left(tmp_path, capsys, monkeypatch):

@@ -1,0 +1,80 @@
+"""The folder of one training run: the names of what is in it, and its readers."""
+
+import json
+import pathlib
+import re
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.config import Experiment
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.errors import DeeplabError, one_line
+
+CONFIG_FILE = "config.json"
+"""The resolved experiment, written before the first step."""
+
+DATA_FILE = "data.json"
+"""The classes, and the fingerprint of the records that the run is trained on."""
+
+CHECKPOINT_DIR = "checkpoints"
+CHECKPOINT_NAME = "step"
+METRICS_FILE = "metrics.jsonl"
+"""The training's log, one JSON object a line with `step`, `loss`, `learning_rate` and more."""
+
+MODEL_FILE = "model.keras"
+
+
+def read_config(workdir: pathlib.Path) -> Experiment:
+    """The run's experiment; raises `DeeplabError` naming the file and what is wrong in it."""
+    return config_lib.load_experiment(str(workdir / CONFIG_FILE))
+
+
+def data_to_json(labels: LabelSet, fingerprint: str) -> str:
+    """The text of `DATA_FILE`."""
+    return json.dumps({"labels": labels.to_dict(), "fingerprint": fingerprint}, indent=2)
+
+
+def read_data(workdir: pathlib.Path) -> tuple[LabelSet, str]:
+    """The run's classes and the fingerprint of its records; raises `DeeplabError` as above."""
+    path = workdir / DATA_FILE
+    try:
+        fields = json.loads(path.read_text())
+        return LabelSet.from_dict(fields["labels"]), str(fields["fingerprint"])
+    except FileNotFoundError as error:
+        raise DeeplabError(
+            f"workdir {workdir} has no {DATA_FILE}; train it again with deeplab-train"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DeeplabError(
+            f"{path} is damaged ({one_line(str(error))}); train again in another workdir"
+        ) from error
+
+
+def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
+    """The steps of the checkpoints on disk, rising.
+
+    Read from the files themselves and not from TensorFlow's state file beside them, so that a
+    deleted checkpoint is gone and a damaged state file costs nothing. TensorFlow writes a
+    checkpoint's index last: where it is, the checkpoint was written to its end.
+    """
+    indices = (workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*.index")
+    found = [re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)", path.stem) for path in indices]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def checkpoint_prefix(workdir: pathlib.Path, step: int) -> str:
+    """What TensorFlow calls the path of a checkpoint: its files' names begin so."""
+    return str(workdir / CHECKPOINT_DIR / f"{CHECKPOINT_NAME}-{step}")
+
+
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """The lines of a `METRICS_FILE`, none if it is absent.
+
+    It ends at a line that a kill or a full disk cut off.
+    """
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
