@@ -22,7 +22,6 @@ USAGE_ERROR = 2
 """Exit code of a wrong flag; bad input ends with 1."""
 
 _DISK_FULL = "No space left on device"
-_AGAIN = "free some and run the same command again"
 
 
 def run_binary(name: str, module: str, main: Callable[[], int | None]) -> None:
@@ -98,28 +97,23 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
         return main() or 0
     except DeeplabError as error:
         _fail(name, one_line(str(error)))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or _DISK_FULL in str(error):
-            _fail(
-                name, f"no space left on the disk, writing {error.filename or 'a file'}; {_AGAIN}"
-            )
-        if error.filename is None or error.strerror is None:
-            raise
-        _fail(name, one_line(f"{error.filename}: {error.strerror}"))
     except Exception as error:
-        # TensorFlow's own class, recognised without importing it here; it has two meanings.
-        if type(error).__name__ != "ResourceExhaustedError":
-            raise
-        if _DISK_FULL in str(error):
-            file = re.search(r"\S*/\S+(?=; No space)", str(error))
-            where = file[0] if file else "a file"
-            _fail(name, f"no space left on the disk, writing {where}; {_AGAIN}")
-        _fail(
-            name,
-            f"out of memory: use fewer or smaller images at a time, in a training by a lower "
-            f"--config.train.batch_size or --config.data.crop_size "
-            f"({one_line(str(error))[:120]})",
-        )
+        text = one_line(str(error))
+        if _DISK_FULL in text or getattr(error, "errno", None) == errno.EDQUOT:
+            # TensorFlow and the libraries on it say "FILE; No space left on device" inside a text.
+            file = re.search(rf"\S*/\S+(?=; {_DISK_FULL})", text)
+            where = file[0] if file else getattr(error, "filename", None) or "a file"
+            _fail(name, f"no space left on the disk, writing {where}; free some and run it again")
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            _fail(name, one_line(f"{error.filename}: {error.strerror}"))
+        # TensorFlow's own class, recognised without importing it here.
+        if type(error).__name__ == "ResourceExhaustedError":
+            _fail(
+                name,
+                "out of memory: use fewer or smaller images at a time, in a training by a lower "
+                f"--config.train.batch_size or --config.data.crop_size ({text[:120]})",
+            )
+        raise
 
 
 def import_tensorflow() -> None:

@@ -1,9 +1,9 @@
 """Draws one example of the embedded `shapes` data set: textured shapes on a textured ground.
 
-The ground is dull and the shapes are vivid, each class around a hue of its own but with so much
-spread that colour alone does not tell a class: as in photographs, looks help and the outline
-decides. So a small network learns the task from scratch within minutes. Everything is computed from
-signed distances, in pixels, negative inside.
+The ground is dull and the shapes are vivid, each class around a hue of its own, with a spread that
+makes neighbours overlap: as in photographs, looks help and the outline decides. So a small network
+learns the task from scratch within minutes. Everything is computed from signed distances, in
+pixels, negative inside.
 """
 
 import colorsys
@@ -22,7 +22,7 @@ SMALLEST, LARGEST = 12.0, 0.85
 LEAST_VISIBLE = 0.55  # of every shape's area, after later shapes covered it: a person can name it
 CONTRAST = 75.0  # least distance of the mean RGB colours of a fill and of what lies under it
 DULL, VIVID = (0.0, 0.35), (0.5, 1.0)  # saturation of the ground and of the shapes
-HUE_SPREAD = 0.04  # in turns, beside 0.2 between the hues of two classes
+HUE_SPREAD = 0.04  # in turns, beside 0.2 between the hues of two classes; harder: see the notes
 STRETCH = 1.15  # shapes are stretched by up to this in one direction
 PLACEMENT_TRIES = 12
 

@@ -1,5 +1,6 @@
 """The embedded data set: drawn shapes, written as a VOCdevkit so that they take VOC's road."""
 
+import io
 import multiprocessing
 import os
 import shutil
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from deeplab_tf.data.draw_shapes import draw_example
 from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import whole_file
 
 TRAIN_IMAGES, VAL_IMAGES = 4000, 100
 JPEG_QUALITY = 92
@@ -36,6 +38,7 @@ def write_shapes_devkit(
     if root.exists():
         raise DeeplabError(f"folder {root} exists; remove it to draw the shapes there")
     staging = root.with_name(f"{root.name}.incomplete")
+    begun = not root.parent.exists()
     shutil.rmtree(staging, ignore_errors=True)
     try:
         folder = staging / "VOC2012"
@@ -55,13 +58,20 @@ def write_shapes_devkit(
         os.replace(staging, root)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        if begun and not root.exists():
+            root.parent.rmdir()
 
 
 def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:
     """A JPEG and a palette PNG, as in VOC, of the example that the seed draws."""
     folder, name, seed = task
     example = draw_example(seed)
-    Image.fromarray(example.image).save(folder / "JPEGImages" / f"{name}.jpg", quality=JPEG_QUALITY)
+    encoded = io.BytesIO()
+    # In memory first: Pillow itself writes a cut JPEG onto a full disk and does not say so.
+    Image.fromarray(example.image).save(encoded, "JPEG", quality=JPEG_QUALITY)
+    with whole_file(folder / "JPEGImages" / f"{name}.jpg") as beside:
+        beside.write_bytes(encoded.getvalue())
     mask = Image.fromarray(example.mask)
     mask.putpalette(SHAPES.flat_palette())
-    mask.save(folder / "SegmentationClass" / f"{name}.png")
+    with whole_file(folder / "SegmentationClass" / f"{name}.png") as beside:
+        mask.save(beside)

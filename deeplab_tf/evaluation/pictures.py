@@ -1,5 +1,6 @@
 """Draws labels, with Pillow."""
 
+import io
 import pathlib
 
 import numpy as np
@@ -40,8 +41,11 @@ def write_overlay(
         label_set: names and colours.
         path: ends in .jpg.
     """
+    encoded = io.BytesIO()
+    # In memory first: Pillow itself writes a cut JPEG onto a full disk and does not say so.
+    overlay(image, labels, label_set).save(encoded, "JPEG", quality=92)
     with whole_file(path) as beside:
-        overlay(image, labels, label_set).save(beside, quality=92)
+        beside.write_bytes(encoded.getvalue())
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.Image:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 
 import keras
 import tensorflow as tf
@@ -76,8 +77,12 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         """What TensorFlow was writing when it was killed, or when the disk was full."""
-        for file in (self._workdir / CHECKPOINT_DIR).glob("*.tempstate*"):
-            file.unlink()
+        folder = self._workdir / CHECKPOINT_DIR
+        for path in [*folder.glob("*.tempstate*"), *folder.glob(f"{CHECKPOINT_NAME}-*_temp")]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _mend_state(workdir: pathlib.Path) -> None:

@@ -96,7 +96,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free some "
-        "and run the same command again\n"
+        "and run it again\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion_matrix.csv"]
 

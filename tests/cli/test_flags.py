@@ -83,22 +83,26 @@ def test_no_traceback_and_no_workdir_for_missing_data(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("message", "line"),
+    ("error", "line"),
     [
         (
-            "run/checkpoints/step-3.data.tempstate7; No space left on device",
-            "no space left on the disk, writing run/checkpoints/step-3.data.tempstate7; free some",
+            tf.errors.ResourceExhaustedError(None, None, "a/step-3; No space left on device"),
+            "no space left on the disk, writing a/step-3; free some",
         ),
         (
-            "OOM when allocating tensor with shape[16,513,513,21]",
+            RuntimeError('Failed to write "train": data/voc-train; No space left on device'),
+            "no space left on the disk, writing data/voc-train; free some",
+        ),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
             "out of memory: use fewer or smaller images at a time, in a training by a lower "
             "--config.train.batch_size",
         ),
     ],
 )
-def test_tensorflows_two_kinds_of_exhaustion_are_told_apart(message, line, capsys):
+def test_what_is_exhausted_is_said_in_one_line(error, line, capsys):
     def main():
-        raise tf.errors.ResourceExhaustedError(None, None, message)
+        raise error
 
     with pytest.raises(SystemExit) as stopped:
         flags._guarded("deeplab-train", main)

@@ -153,3 +153,15 @@ def test_a_folder_is_replaced_whole(tmp_path):
         with whole_folder(tmp_path / "folder") as path:
             (path / name).touch()
     assert [p.name for p in tmp_path.rglob("*")] == ["folder", "second"]
+
+
+def test_no_cut_overlay_on_a_full_disk(tmp_path):
+    (tmp_path / ".writing-a.jpg").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: .*a\.jpg"):
+        write_overlay(
+            np.zeros((300, 400, 3), np.uint8),
+            np.ones((300, 400), np.uint8),
+            VOC,
+            tmp_path / "a.jpg",
+        )
+    assert list(tmp_path.iterdir()) == []
