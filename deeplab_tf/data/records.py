@@ -124,6 +124,25 @@ def _check_files(split: SplitFiles, num_bytes: int, again: str) -> None:
         )
 
 
+@contextlib.contextmanager
+def naming_corrupt_file(split: SplitFiles) -> Iterator[None]:
+    """Turns TensorFlow's error over a corrupt record, while `split` is read, into one that names
+    the file.
+
+    Raises:
+        DeeplabError: a file of `split` is corrupt. Any other error passes as it is.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        corrupt = find_corrupt_file(split.files)
+        if corrupt is None:
+            raise
+        raise DeeplabError(
+            f"record file {corrupt} is corrupt; prepare the data set again with deeplab-prepare"
+        ) from error
+
+
 def find_corrupt_file(files: Sequence[str]) -> str | None:
     """The first TFRecord file whose records cannot be read or fail their checksums, or None.
 

@@ -7,13 +7,12 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.pipeline import evaluation_images
-from deeplab_tf.data.records import Records, SplitFiles, find_corrupt_file
+from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.evaluation.inference import image_to_labels
@@ -111,16 +110,9 @@ def labelled_images(split: SplitFiles) -> Iterator[tuple[str, np.ndarray, np.nda
     Raises:
         DeeplabError: while reading, a record file is corrupt; names it.
     """
-    try:
+    with naming_corrupt_file(split):
         for name, image, mask in evaluation_images(split).as_numpy_iterator():
             yield name.decode(), image, mask
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        corrupt = find_corrupt_file(split.files)
-        if corrupt is None:
-            raise
-        raise DeeplabError(
-            f"{corrupt} is corrupt; prepare the data set again with deeplab-prepare"
-        ) from error
 
 
 def write_results(

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import NORMALIZATION, BatchNormMode, Experiment
 from deeplab_tf.data.pipeline import training_batches
-from deeplab_tf.data.records import Records, SplitFiles, find_corrupt_file, open_records
+from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file, open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
@@ -93,15 +93,8 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     log = RunLog(workdir, start, config.steps, records.labels)
     run = _Run(experiment, model, optimizer, strategy, split, checkpoints, log)
     try:
-        with _caught_signals() as received:
+        with naming_corrupt_file(split), _caught_signals() as received:
             _run_steps(run, start, received)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        corrupt = find_corrupt_file(split.files)
-        if corrupt is None:
-            raise
-        raise DeeplabError(
-            f"record file {corrupt} is corrupt; prepare the data set again with deeplab-prepare"
-        ) from error
     finally:
         log.close()
     if received:
@@ -132,14 +125,17 @@ def _run_steps(run: _Run, start: int, received: list[int]) -> None:
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
             run.log.write(step, config.batch_size, values)
-        image, labels = (run.strategy.experimental_local_results(part)[0] for part in batch)
-        if step % config.panels_every == 0:
-            shown = image[:PANEL_IMAGES]
-            run.log.write_panels(step, shown, labels[:PANEL_IMAGES], tf.argmax(predict(shown), -1))
-        if checkpoint_due:
+        if checkpoint_due or step % config.panels_every == 0:
+            shown, labels = (
+                run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES] for part in batch
+            )
+            logits = predict(shown)
             # The loss of a step is of the weights before it: those after it have none yet.
-            if not np.isfinite(predict(image[:1])).all():
+            if not np.isfinite(logits).all():
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
+        if step % config.panels_every == 0:
+            run.log.write_panels(step, shown, labels, tf.argmax(logits, -1))
+        if checkpoint_due:
             run.checkpoints.save()
             run.log.restart_clock(step)
         if last:
