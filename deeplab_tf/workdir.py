@@ -50,15 +50,26 @@ def read_data(workdir: pathlib.Path) -> tuple[LabelSet, str]:
 
 
 def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
-    """The steps of the checkpoints on disk, rising.
+    """The steps of the checkpoints on disk that were written to their end, rising.
 
     Read from the files themselves and not from TensorFlow's state file beside them, so that a
     deleted checkpoint is gone and a damaged state file costs nothing. TensorFlow writes a
-    checkpoint's index last: where it is, the checkpoint was written to its end.
+    checkpoint's index last and in place: where a kill cut it off, it does not open.
     """
     indices = (workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*.index")
     found = [re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)", path.stem) for path in indices]
-    return sorted(int(match[1]) for match in found if match)
+    steps = sorted(int(match[1]) for match in found if match)
+    return [step for step in steps if _opens(checkpoint_prefix(workdir, step))]
+
+
+def _opens(prefix: str) -> bool:
+    import tensorflow as tf
+
+    try:
+        tf.train.load_checkpoint(prefix)
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def checkpoint_prefix(workdir: pathlib.Path, step: int) -> str:

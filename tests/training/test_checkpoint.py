@@ -102,6 +102,15 @@ def test_a_damaged_state_file_costs_nothing(tmp_path, content):
     assert load_model(tmp_path).labels == SHAPES
 
 
+@pytest.mark.parametrize("size", [0, 1000, -1])
+def test_a_checkpoint_whose_writing_was_killed_is_none(tmp_path, size):
+    begin(tmp_path)
+    index = tmp_path / "checkpoints" / "step-20.index"
+    index.write_bytes(index.read_bytes()[:size])
+    assert make(tmp_path)[2].restore() == 10
+    assert load_model(tmp_path).labels == SHAPES
+
+
 def test_what_a_killed_or_failed_writing_left_is_removed(tmp_path):
     begin(tmp_path)
     whole = sorted((tmp_path / "checkpoints").iterdir())
