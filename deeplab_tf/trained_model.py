@@ -4,12 +4,15 @@ A `.keras` file of ours is Keras' own zip archive with one more member, `DESCRIP
 other artefact (SavedModel, LiteRT file) carries too.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import typing
 import zipfile
+import zlib
+from collections.abc import Iterator
 
 import keras
 
@@ -90,32 +93,43 @@ def load_model(path: str | os.PathLike) -> TrainedModel:
 
 
 def _load_keras_file(path: pathlib.Path) -> TrainedModel:
-    model = read_keras_file(path)
-    with zipfile.ZipFile(path) as archive:
+    with _zip_members(path) as archive:
         if DESCRIPTION not in archive.namelist():
             raise DeeplabError(
                 f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
             )
         experiment, labels = parse_description(archive.read(DESCRIPTION).decode())
-    return TrainedModel(model, experiment, labels)
+    return TrainedModel(read_keras_file(path), experiment, labels)
 
 
 def read_keras_file(path: pathlib.Path) -> keras.Model:
     """The model of any `.keras` file; raises `DeeplabError` naming the file if it is damaged."""
+    with _zip_members(path) as archive:
+        # Keras reads without checksums, and a flipped bit would become a weight.
+        damaged = archive.testzip()
+    if damaged:
+        raise DeeplabError(f"model {path} is damaged: its {damaged} fails the checksum")
     try:
-        with zipfile.ZipFile(path) as archive:
-            # Keras reads without checksums, and a flipped bit would become a weight.
-            damaged = archive.testzip()
-        if damaged:
-            raise DeeplabError(f"model {path} is damaged: its {damaged} fails the checksum")
         model = keras.saving.load_model(path, compile=False)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise DeeplabError(
-            f"model {path} is not a whole .keras file: {one_line(str(error))[:200]}"
+            f"model {path} is not a .keras file that loads: {one_line(str(error))[:200]}"
         ) from error
     if not isinstance(model, keras.Model):
         raise DeeplabError(f"model {path} holds a {type(model).__name__}, not a keras.Model")
     return model
+
+
+@contextlib.contextmanager
+def _zip_members(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
+    """The archive that a `.keras` file is, for reading."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        raise DeeplabError(
+            f"model {path} is not a whole .keras file: {one_line(str(error))}"
+        ) from error
 
 
 def _load_workdir(workdir: pathlib.Path) -> TrainedModel:

@@ -55,11 +55,20 @@ def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
     Read from the files themselves and not from TensorFlow's state file beside them, so that a
     deleted checkpoint is gone and a damaged state file costs nothing. TensorFlow writes a
     checkpoint's index last and in place: where a kill cut it off, it does not open.
+
+    Raises:
+        DeeplabError: a checkpoint cannot be read, or several are there and none is whole.
     """
     indices = (workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*.index")
     found = [re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)", path.stem) for path in indices]
     steps = sorted(int(match[1]) for match in found if match)
-    return [step for step in steps if _opens(checkpoint_prefix(workdir, step))]
+    whole = [step for step in steps if _opens(checkpoint_prefix(workdir, step))]
+    if len(steps) > 1 and not whole:  # a kill cuts one
+        raise DeeplabError(
+            f"all {len(steps)} checkpoints in {workdir / CHECKPOINT_DIR} are damaged; use another "
+            "workdir, or delete them to begin again"
+        )
+    return whole
 
 
 def _opens(prefix: str) -> bool:
@@ -67,8 +76,13 @@ def _opens(prefix: str) -> bool:
 
     try:
         tf.train.load_checkpoint(prefix)
-    except tf.errors.OpError:
-        return False
+    except tf.errors.OpError as error:
+        if "sstable" in str(error):  # too short, or without its end
+            return False
+        raise DeeplabError(
+            f"checkpoint {prefix}.index cannot be read: {one_line(str(error))[:200]}; mend that, "
+            f"or delete {prefix}.* to go on from the one before"
+        ) from error
     return True
 
 

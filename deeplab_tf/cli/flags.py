@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import errno
 import importlib
 import logging
 import os
@@ -21,7 +20,7 @@ from deeplab_tf.files import quiet_stderr
 USAGE_ERROR = 2
 """Exit code of a wrong flag; bad input ends with 1."""
 
-_DISK_FULL = "No space left on device"
+_DISK_FULL = "(?:No space left on device|Disk quota exceeded)"
 
 
 def run_binary(name: str, module: str, main: Callable[[], int | None]) -> None:
@@ -56,6 +55,9 @@ def _parse(name: str, module: str, argv: Sequence[str]) -> list[str]:
         # Most often a shell variable that was never set; as a path it would be the current folder.
         if flag.value == "":
             _fail(name, f"--{flag.name} is empty; give it a value or leave it out", USAGE_ERROR)
+    for argument in argv:
+        if re.fullmatch(r"--?config\.[\w.]+=", argument):
+            _fail(name, f"{argument} is empty; give it a value or leave it out", USAGE_ERROR)
     if len(rest) > 1:
         _fail(name, f"unexpected argument {rest[1]!r}; every input is a --flag", USAGE_ERROR)
     return rest
@@ -99,7 +101,7 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
         _fail(name, one_line(str(error)))
     except Exception as error:
         text = one_line(str(error))
-        if _DISK_FULL in text or getattr(error, "errno", None) == errno.EDQUOT:
+        if re.search(_DISK_FULL, text):
             # TensorFlow and the libraries on it say "FILE; No space left on device" inside a text.
             file = re.search(rf"\S*/\S+(?=; {_DISK_FULL})", text)
             where = file[0] if file else getattr(error, "filename", None) or "a file"
@@ -107,7 +109,7 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
         if isinstance(error, OSError) and error.filename and error.strerror:
             _fail(name, one_line(f"{error.filename}: {error.strerror}"))
         # TensorFlow's own class, recognised without importing it here.
-        if type(error).__name__ == "ResourceExhaustedError":
+        if type(error).__name__ == "ResourceExhaustedError" and re.search("OOM|memory|alloc", text):
             _fail(
                 name,
                 "out of memory: use fewer or smaller images at a time, in a training by a lower "

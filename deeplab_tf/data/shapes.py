@@ -1,5 +1,6 @@
 """The embedded data set: drawn shapes, written as a VOCdevkit so that they take VOC's road."""
 
+import contextlib
 import io
 import multiprocessing
 import os
@@ -59,7 +60,8 @@ def write_shapes_devkit(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if begun and not root.exists():
-            root.parent.rmdir()
+            with contextlib.suppress(OSError):  # the error that stopped the drawing counts
+                root.parent.rmdir()
 
 
 def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:

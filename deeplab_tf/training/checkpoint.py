@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 
 import keras
@@ -34,8 +35,8 @@ _FREE = {"strategy", "log_every", "checkpoint_every", "panels_every", "keep_chec
 class Checkpoints:
     """Rotated checkpoints of a model and its optimiser in `workdir/checkpoints`.
 
-    TensorFlow writes the files of a checkpoint beside and renames them, so that a killed run
-    always finds its last whole one.
+    TensorFlow writes a checkpoint's data beside and renames it, then its index: a killed run finds
+    its last whole one, and what was begun after it is removed.
     """
 
     def __init__(
@@ -77,12 +78,14 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         """What TensorFlow was writing when it was killed, or when the disk was full."""
-        folder = self._workdir / CHECKPOINT_DIR
-        for path in [*folder.glob("*.tempstate*"), *folder.glob(f"{CHECKPOINT_NAME}-*_temp")]:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        whole = checkpoint_steps(self._workdir)
+        for path in (self._workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*"):
+            match = re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)[._].*", path.name)
+            if match and (int(match[1]) not in whole or ".tempstate" in path.name):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
 
 def _mend_state(workdir: pathlib.Path) -> None:

@@ -113,7 +113,7 @@ def _run_steps(run: _Run, start: int, received: list[int]) -> None:
     config = run.experiment.train
     train_step = make_train_step(run.model, run.optimizer, run.strategy, config.weight_decay)
     schedule = make_schedule(config)
-    predict = tf.function(lambda image: run.model(image, training=False), reduce_retracing=True)
+    predict = tf.function(lambda image: run.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []
     for step, batch in zip(range(start + 1, config.steps + 1), _batches(run, start), strict=False):
         pending.append(train_step(*batch))
@@ -130,8 +130,9 @@ def _run_steps(run: _Run, start: int, received: list[int]) -> None:
                 run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES] for part in batch
             )
             logits = predict(shown)
-            # The loss of a step is of the weights before it: those after it have none yet.
-            if not np.isfinite(logits).all():
+            # The loss of a step is of the weights before it: those after it have none yet. Both are
+            # looked at, since a ReLU hides NaN, and finite weights may be too large to use.
+            if not all(np.isfinite(values).all() for values in (logits, *run.model.weights)):
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
         if step % config.panels_every == 0:
             run.log.write_panels(step, shown, labels, tf.argmax(logits, -1))

@@ -54,6 +54,9 @@ def test_wrong_config_overrides_are_one_line_with_the_nearest_name():
     )
     wrong_value = call("train", row, "--config.train.steps=x", "--data_dir=a", "--workdir=b")
     assert wrong_value.returncode == 2 and wrong_value.stderr.count("\n") == 1
+    empty = call("train", row, "--config.init_from=", "--data_dir=a", "--workdir=b")
+    assert empty.returncode == 2
+    assert "--config.init_from= is empty; give it a value" in empty.stderr
     missing = call("train", row)
     assert "missing --data_dir, --workdir" in missing.stderr
 

@@ -107,8 +107,17 @@ def test_a_checkpoint_whose_writing_was_killed_is_none(tmp_path, size):
     begin(tmp_path)
     index = tmp_path / "checkpoints" / "step-20.index"
     index.write_bytes(index.read_bytes()[:size])
-    assert make(tmp_path)[2].restore() == 10
     assert load_model(tmp_path).labels == SHAPES
+    assert make(tmp_path)[2].restore() == 10
+    assert not list((tmp_path / "checkpoints").glob("step-20*"))
+
+
+def test_several_damaged_checkpoints_are_not_begun_anew_in_silence(tmp_path):
+    begin(tmp_path)
+    for index in (tmp_path / "checkpoints").glob("*.index"):
+        index.write_bytes(b"")
+    with pytest.raises(DeeplabError, match="all 2 checkpoints in .* are damaged"):
+        check_workdir(tmp_path, EXPERIMENT, RECORDS)
 
 
 def test_what_a_killed_or_failed_writing_left_is_removed(tmp_path):

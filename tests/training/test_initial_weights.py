@@ -67,7 +67,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
         load_initial_weights(model, str(tmp_path / "broken.keras"))
     with zipfile.ZipFile(tmp_path / "torch.keras", "w") as archive:
         archive.writestr("archive/data.pkl", b"")
-    with pytest.raises(DeeplabError, match="torch.keras is not a whole .keras file"):
+    with pytest.raises(DeeplabError, match="torch.keras is not a .keras file that loads"):
         load_initial_weights(model, str(tmp_path / "torch.keras"))
 
 
