@@ -1,11 +1,14 @@
 """Files and file descriptors: results that are whole or absent, and a quiet stderr."""
 
 import contextlib
+import io
 import os
 import pathlib
 import shutil
 import sys
 from collections.abc import Iterator
+
+from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
 
@@ -60,6 +63,15 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """`path` has the old text or the new one, never a part."""
     with whole_file(path) as beside:
         beside.write_text(text)
+
+
+def write_jpeg(path: pathlib.Path, picture: Image.Image, quality: int) -> None:
+    """`path` has the old picture or the new one, never a part; `quality` is Pillow's, 0 to 95."""
+    encoded = io.BytesIO()
+    # In memory first: Pillow itself writes a cut JPEG onto a full disk and does not say so.
+    picture.save(encoded, "JPEG", quality=quality)
+    with whole_file(path) as beside:
+        beside.write_bytes(encoded.getvalue())
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """The embedded data set: drawn shapes, written as a VOCdevkit so that they take VOC's road."""
 
 import contextlib
-import io
 import multiprocessing
 import os
 import shutil
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from deeplab_tf.data.draw_shapes import draw_example
 from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import whole_file, write_jpeg
 
 TRAIN_IMAGES, VAL_IMAGES = 4000, 100
 JPEG_QUALITY = 92
@@ -68,11 +67,8 @@ def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:
     """A JPEG and a palette PNG, as in VOC, of the example that the seed draws."""
     folder, name, seed = task
     example = draw_example(seed)
-    encoded = io.BytesIO()
-    # In memory first: Pillow itself writes a cut JPEG onto a full disk and does not say so.
-    Image.fromarray(example.image).save(encoded, "JPEG", quality=JPEG_QUALITY)
-    with whole_file(folder / "JPEGImages" / f"{name}.jpg") as beside:
-        beside.write_bytes(encoded.getvalue())
+    picture = Image.fromarray(example.image)
+    write_jpeg(folder / "JPEGImages" / f"{name}.jpg", picture, JPEG_QUALITY)
     mask = Image.fromarray(example.mask)
     mask.putpalette(SHAPES.flat_palette())
     with whole_file(folder / "SegmentationClass" / f"{name}.png") as beside:

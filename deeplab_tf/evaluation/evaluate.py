@@ -16,7 +16,7 @@ from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.evaluation.inference import image_to_labels
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import whole_file, write_text
 from deeplab_tf.trained_model import TrainedModel
 
 EVAL_FILE = "eval.json"
@@ -134,8 +134,7 @@ def write_results(
         for name, score in zip(labels.names, scores.classes, strict=True)
     ]
     content = {**facts, "images": evaluation.images, **scores.summary(), "classes": classes}
-    with whole_file(folder / EVAL_FILE) as path:
-        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(folder / EVAL_FILE, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def _write_matrix(matrix: np.ndarray, labels: LabelSet, path: pathlib.Path) -> None:

@@ -1,13 +1,12 @@
 """Draws labels, with Pillow."""
 
-import io
 import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_tf.data.labels import VOID, LabelSet
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import whole_file, write_jpeg
 
 OVERLAY_OPACITY = 0.55
 MAX_OVERLAY_SIDE = 4096
@@ -41,11 +40,7 @@ def write_overlay(
         label_set: names and colours.
         path: ends in .jpg.
     """
-    encoded = io.BytesIO()
-    # In memory first: Pillow itself writes a cut JPEG onto a full disk and does not say so.
-    overlay(image, labels, label_set).save(encoded, "JPEG", quality=92)
-    with whole_file(path) as beside:
-        beside.write_bytes(encoded.getvalue())
+    write_jpeg(path, overlay(image, labels, label_set), quality=92)
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.Image:
