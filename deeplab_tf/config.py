@@ -35,6 +35,18 @@ class StridePlacement(enum.StrEnum):
     FIRST_UNIT = "first_unit"
 
 
+class Head(enum.StrEnum):
+    """What makes the logits of the backbone's last map.
+
+    `none`: one 1x1 convolution, as behind the cascaded modules (section 3.2). `aspp`: DeepLabv3's
+    ASPP (section 3.3). `aspp_v2`: DeepLabv2's, for comparison.
+    """
+
+    NONE = "none"
+    ASPP = "aspp"
+    ASPP_V2 = "aspp_v2"
+
+
 class Normalization(enum.StrEnum):
     """How pixels 0..255 become the network's input; see `NORMALIZATION`."""
 
@@ -93,13 +105,20 @@ class StrategyName(enum.StrEnum):
 
 @dataclasses.dataclass
 class ModelConfig:
-    """The network. Weights depend on everything here but `output_stride`, `multi_grid` and rates.
+    """The network. Weights do not depend on `output_stride`, `atrous`, `multi_grid` and rates.
 
     Attributes:
         backbone: the ResNet.
-        output_stride: input resolution / feature resolution: 4, 8, 16 or 32.
-        multi_grid: unit rates of block4's three units, multiplied by the block's own rate
-            (section 3.2.1).
+        num_blocks: the last block: 4 is the plain ResNet, 5 to 7 have the cascaded replicas of
+            block4 (section 3.2).
+        output_stride: input resolution / feature resolution: 4, 8, 16 or 32; up to 64 with block5,
+            128 with block6, 256 with block7.
+        atrous: whether a dropped stride is made up for by the atrous rate of the layers after it
+            (figure 3b); without it they see a smaller field. Where no stride is dropped
+            (output_stride 256 with block7, figure 3a) there is nothing to make up for.
+        multi_grid: unit rates of the three units of block4 and each later block, multiplied by the
+            block's own rate (section 3.2.1).
+        head: see `Head`.
         aspp_rates: rates of the 3x3 atrous convolutions *at output_stride 16*; the model scales
             them by 16 / output_stride, so they double at 8 (section 3.3).
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
@@ -112,8 +131,11 @@ class ModelConfig:
     """
 
     backbone: Backbone = Backbone.RESNET101
+    num_blocks: int = 4
     output_stride: int = 16
+    atrous: bool = True
     multi_grid: tuple[int, ...] = (1, 2, 4)
+    head: Head = Head.ASPP
     aspp_rates: tuple[int, ...] = (6, 12, 18)
     image_pooling: bool = True
     num_classes: int | None = None
@@ -201,7 +223,16 @@ class EvaluateConfig:
 class Experiment:
     """One named row of a config file.
 
-    `init_from` names a `.keras` file with initial weights; what does not fit is skipped and listed.
+    Attributes:
+        model, data, train, evaluate: what is built, on what, how it is trained and measured.
+        init_from: a `.keras` file with the initial weights; what does not fit is skipped and
+            listed. With `previous_stage` they are that stage's.
+        previous_stage: `FILE.py:ROW` of a training that comes before this one and whose final
+            weights it starts from; `deeplab-train` does it first, in `WORKDIR/previous_stage`.
+        checkpoint_of: `FILE.py:ROW` of the training whose checkpoint this row evaluates: it differs
+            from that row in its evaluation alone.
+        paper_miou: the mean IoU in % that the paper prints for this row.
+        row: `FILE.py:ROW` that the experiment was loaded from; `load_experiment` sets it.
     """
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -209,10 +240,14 @@ class Experiment:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
     init_from: str | None = None
+    previous_stage: str | None = None
+    checkpoint_of: str | None = None
+    paper_miou: float | None = None
+    row: str | None = None
 
 
 _ADAPTER = pydantic.TypeAdapter(Experiment)
-OUTPUT_STRIDES = (4, 8, 16, 32)
+OUTPUT_STRIDES = (4, 8, 16, 32, 64, 128, 256)
 
 
 def to_json(experiment: Experiment) -> str:
@@ -236,10 +271,15 @@ def validate(experiment: Experiment) -> Experiment:
         raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
     model, data, train, evaluate = checked.model, checked.data, checked.train, checked.evaluate
     rules = {
-        "model.output_stride": (model.output_stride in OUTPUT_STRIDES, f"one of {OUTPUT_STRIDES}"),
+        "model.num_blocks": (4 <= model.num_blocks <= 7, "4 (plain ResNet) to 7"),
+        "model.output_stride": _output_stride_rule(model.output_stride, model.num_blocks),
         "model.multi_grid": (
             len(model.multi_grid) == 3 and min(model.multi_grid) >= 1,
-            "three positive rates, one a unit of block4",
+            "three positive rates, one a unit of block4 and each later block",
+        ),
+        "model.atrous": (
+            model.atrous or set(model.multi_grid) == {1},
+            "on where multi_grid has rates; without atrous convolution it is (1, 1, 1)",
         ),
         "model.aspp_rates": (min(model.aspp_rates, default=1) >= 1, "positive"),
         "model.num_classes": (
@@ -263,8 +303,9 @@ def validate(experiment: Experiment) -> Experiment:
         "train.panels_every": (train.panels_every >= 1, "at least 1"),
         "train.keep_checkpoints": (train.keep_checkpoints >= 1, "at least 1"),
         "evaluate.output_stride": (
-            evaluate.output_stride in (None, *OUTPUT_STRIDES),
-            f"none or one of {OUTPUT_STRIDES}",
+            (True, "")
+            if evaluate.output_stride is None
+            else _output_stride_rule(evaluate.output_stride, model.num_blocks)
         ),
         "evaluate.scales": (min(evaluate.scales, default=0) > 0, "one or more positive scales"),
     }
@@ -274,6 +315,14 @@ def validate(experiment: Experiment) -> Experiment:
             value = getattr(getattr(checked, section), name)
             raise DeeplabError(f"config.{field} must be {rule}. Received: {value}")
     return checked
+
+
+def _output_stride_rule(output_stride: int, num_blocks: int) -> tuple[bool, str]:
+    """Whether a network whose last block is `num_blocks` has that output_stride; and the rule."""
+    # conv1 and the pooling have stride 4, every block but one stride 2 (figure 3a).
+    strides = tuple(stride for stride in OUTPUT_STRIDES if stride <= 4 * 2 ** (num_blocks - 1))
+    rule = f"one of {strides}, since the last block is block{num_blocks}"
+    return output_stride in strides, rule
 
 
 def load_experiment(spec: str) -> Experiment:
@@ -295,13 +344,14 @@ def load_experiment(spec: str) -> Experiment:
         except (DeeplabError, UnicodeDecodeError) as error:
             raise DeeplabError(f"config file {spec}: {one_line(str(error))}") from error
     file, _, row = spec.partition(":")
-    rows = _load_rows(_find_config_file(file))
+    path = _find_config_file(file)
+    rows = _load_rows(path)
     if row not in rows:
         near = difflib.get_close_matches(row, rows, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         problem = f"has no row {row!r}" if row else "needs a row"
         raise DeeplabError(f"{file} {problem}: {hint}rows are {', '.join(rows)}")
-    return validate(rows[row])
+    return validate(dataclasses.replace(rows[row], row=f"{_shipped_name(path) or path}:{row}"))
 
 
 def _find_config_file(file: str) -> pathlib.Path:
@@ -309,21 +359,31 @@ def _find_config_file(file: str) -> pathlib.Path:
     path = pathlib.Path(file)
     if path.is_file():
         return path
-    package = importlib.util.find_spec("deeplab_tf.configs")
-    shipped = [
-        pathlib.Path(root) for root in (package and package.submodule_search_locations) or ()
-    ]
     inside = path.relative_to("configs") if path.parts[:1] == ("configs",) else path
-    for root in shipped:
+    for root in _shipped_roots():
         if (root / inside).is_file():
             return root / inside
     names = sorted(
-        f"configs/{found.relative_to(root)}"
-        for root in shipped
+        str(_shipped_name(found))
+        for root in _shipped_roots()
         for found in root.rglob("*.py")
         if found.name != "__init__.py"
     )
     raise DeeplabError(f"config file {file} does not exist; shipped are {', '.join(names)}")
+
+
+def _shipped_roots() -> list[pathlib.Path]:
+    """The folder of the configs that the package ships."""
+    package = importlib.util.find_spec("deeplab_tf.configs")
+    return [pathlib.Path(root) for root in (package and package.submodule_search_locations) or ()]
+
+
+def _shipped_name(path: pathlib.Path) -> str | None:
+    """`configs/FILE.py`, the same wherever the package lies; None for a file of the user's own."""
+    for root in _shipped_roots():
+        if path.resolve().is_relative_to(root.resolve()):
+            return f"configs/{path.resolve().relative_to(root.resolve()).as_posix()}"
+    return None
 
 
 def _load_rows(path: pathlib.Path) -> dict[str, Experiment]:

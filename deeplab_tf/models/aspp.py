@@ -1,10 +1,10 @@
-"""Atrous Spatial Pyramid Pooling with batch norm, image-level features (section 3.3, figure 5)."""
+"""Atrous Spatial Pyramid Pooling: DeepLabv3's (section 3.3, figure 5) and DeepLabv2's before it."""
 
 import keras
 from keras import ops
 
 from deeplab_tf.config import ModelConfig
-from deeplab_tf.models.conv import conv_bn
+from deeplab_tf.models.conv import class_scores, conv_bn
 
 RATES_AT = 16
 """The output_stride that `ModelConfig.aspp_rates` is given for; rates double at 8."""
@@ -48,3 +48,17 @@ def aspp(x: keras.KerasTensor, config: ModelConfig, filters: int) -> keras.Keras
         branches.append(BroadcastLike(name="aspp_pool_broadcast")([pooled, x]))
     x = keras.layers.Concatenate(name="aspp_concat")(branches)
     return conv_bn(x, filters, 1, name="aspp_project", config=config)
+
+
+def aspp_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+    """DeepLabv2's head (arXiv 1606.00915, section 3.2): [B, h, w, C] -> [B, h, w, num_classes].
+
+    Atrous 3x3 convolutions `aspp_atrous1`, ... go straight to class scores, which are summed: no
+    batch norm, no 1x1 branch, no image-level features. There the rates are (6, 12, 18, 24) at
+    output_stride 8, which is `aspp_rates=(3, 6, 9, 12)`.
+    """
+    branches = [
+        class_scores(x, config, name=f"aspp_atrous{index}", kernel_size=3, rate=rate)
+        for index, rate in enumerate(effective_rates(config), start=1)
+    ]
+    return keras.layers.Add(name="logits")(branches)

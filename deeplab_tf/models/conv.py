@@ -169,6 +169,23 @@ def conv_bn(
     return keras.layers.ReLU(name=f"{name}_relu")(x) if activation else x
 
 
+def class_scores(
+    x: keras.KerasTensor, config: ModelConfig, *, name: str, kernel_size: int = 1, rate: int = 1
+) -> keras.KerasTensor:
+    """The convolution with bias that makes the scores [B, h, w, num_classes] of a map."""
+    return AtrousConv2D(
+        config.num_classes,
+        kernel_size,
+        padding="same",
+        dilation_rate=rate,
+        # Small, so that training begins at a loss of log(num_classes).
+        kernel_initializer=keras.initializers.TruncatedNormal(  # pyright: ignore[reportArgumentType]
+            stddev=0.01
+        ),
+        name=name,
+    )(x)
+
+
 def decayed_kernels(model: keras.Model) -> list[keras.Variable]:
     """The convolution kernels, which alone carry the weight decay: no biases, no batch norm."""
     return [layer.kernel for layer in model.layers if isinstance(layer, AtrousConv2D)]

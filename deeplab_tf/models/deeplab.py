@@ -4,9 +4,9 @@ import dataclasses
 
 import keras
 
-from deeplab_tf.config import NORMALIZATION, ModelConfig
-from deeplab_tf.models.aspp import aspp
-from deeplab_tf.models.conv import AtrousConv2D, conv_bn
+from deeplab_tf.config import NORMALIZATION, Head, ModelConfig
+from deeplab_tf.models.aspp import aspp, aspp_v2
+from deeplab_tf.models.conv import class_scores, conv_bn
 from deeplab_tf.models.resize import UpsampleLogits
 from deeplab_tf.models.resnet import SPECS, resnet
 
@@ -42,26 +42,26 @@ def build_model(config: ModelConfig) -> keras.Model:
         name="normalize",
     )(image)
     x = resnet(x, config)
-    # The slim network's head is as slim as its backbone.
-    filters = HEAD_FILTERS * SPECS[config.backbone].width // 64
-    x = aspp(x, config, filters)
-    if config.aspp_dropout:
-        x = keras.layers.Dropout(config.aspp_dropout, name="aspp_dropout")(x)
-    if config.head_conv:
-        x = conv_bn(x, filters, 3, name="head_conv", config=config)
-    x = AtrousConv2D(
-        config.num_classes,
-        1,
-        # Small, so that training begins at a loss of log(num_classes).
-        kernel_initializer=keras.initializers.TruncatedNormal(  # pyright: ignore[reportArgumentType]
-            stddev=0.01
-        ),
-        name="logits",
-    )(x)
+    x = _head(x, config)
     logits = UpsampleLogits(
         config.output_stride, str(config.upsampling), dtype="float32", name="upsample"
     )([x, image])
     return keras.Model(image, logits, name="deeplabv3")
+
+
+def _head(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+    """[B, h, w, C] -> logits [B, h, w, num_classes] at the map's size."""
+    if config.head is Head.ASPP_V2:
+        return aspp_v2(x, config)
+    # The slim network's head is as slim as its backbone.
+    filters = HEAD_FILTERS * SPECS[config.backbone].width // 64
+    if config.head is Head.ASPP:
+        x = aspp(x, config, filters)
+        if config.aspp_dropout:
+            x = keras.layers.Dropout(config.aspp_dropout, name="aspp_dropout")(x)
+    if config.head_conv:
+        x = conv_bn(x, filters, 3, name="head_conv", config=config)
+    return class_scores(x, config, name="logits")
 
 
 def with_output_stride(model: keras.Model, config: ModelConfig, output_stride: int) -> keras.Model:

