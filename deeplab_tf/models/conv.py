@@ -129,6 +129,7 @@ def conv_bn(
     stride: int = 1,
     rate: int = 1,
     activation: bool = True,
+    gamma_initializer: str = "ones",
 ) -> keras.KerasTensor:
     """Convolution without bias, batch norm and (by default) ReLU; layers `name`, `name_bn`.
 
@@ -145,6 +146,7 @@ def conv_bn(
         stride: of the convolution.
         rate: the atrous rate; 1 where `stride` > 1.
         activation: whether to end in ReLU.
+        gamma_initializer: of the batch norm.
 
     Returns:
         [B, ceil(H / stride), ceil(W / stride), filters].
@@ -164,7 +166,10 @@ def conv_bn(
         name=name,
     )(x)
     x = FusedBatchNormalization(
-        momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon, name=f"{name}_bn"
+        momentum=config.batch_norm_momentum,
+        epsilon=config.batch_norm_epsilon,
+        gamma_initializer=gamma_initializer,
+        name=f"{name}_bn",
     )(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x) if activation else x
 

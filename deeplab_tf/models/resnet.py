@@ -111,6 +111,14 @@ def _bottleneck(x: keras.KerasTensor, plan: UnitPlan, config: ModelConfig) -> ke
     y = conv_bn(
         y, plan.filters, 3, name=f"{name}_conv2", config=config, stride=plan.stride, rate=plan.rate
     )
-    y = conv_bn(y, out, 1, name=f"{name}_conv3", config=config, activation=False)
+    y = conv_bn(
+        y,
+        out,
+        1,
+        name=f"{name}_conv3",
+        config=config,
+        activation=False,
+        gamma_initializer="zeros" if config.zero_init_residual else "ones",
+    )
     y = keras.layers.Add(name=f"{name}_add")([shortcut, y])
     return keras.layers.ReLU(name=f"{name}_relu")(y)
