@@ -22,6 +22,16 @@ METRICS_FILE = "metrics.jsonl"
 
 MODEL_FILE = "model.keras"
 
+PREVIOUS_STAGE_DIR = "previous_stage"
+"""The workdir of the training before this one, where the experiment has a `previous_stage`."""
+
+
+def initial_weights_file(experiment: Experiment, workdir: pathlib.Path) -> str | None:
+    """The `.keras` file that the run in `workdir` begins with, or None for random weights."""
+    if experiment.previous_stage:
+        return str(workdir / PREVIOUS_STAGE_DIR / MODEL_FILE)
+    return experiment.init_from
+
 
 def read_config(workdir: pathlib.Path) -> Experiment:
     """The run's experiment; raises `DeeplabError` naming the file and what is wrong in it."""

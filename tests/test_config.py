@@ -74,7 +74,7 @@ def test_shipped_configs_are_found_from_any_folder(tmp_path, monkeypatch):
 def test_a_config_file_of_ones_own(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("from deeplab_tf.config import Experiment\nEXPERIMENTS = {'a': Experiment()}\n")
-    assert load_experiment(f"{path}:a") == Experiment()
+    assert load_experiment(f"{path}:a") == Experiment(row=f"{path}:a")
     path.write_text("EXPERIMENTS = [")
     with pytest.raises(DeeplabError, match="mine.py does not load"):
         load_experiment(f"{path}:a")
@@ -96,7 +96,7 @@ def test_config_json_of_a_workdir(tmp_path):
 def test_every_shipped_row_is_valid(path):
     if path.name == "__init__.py":
         return
-    rows = config_lib._load_rows(path)
+    rows = config_lib.load_rows(str(path))
     assert rows
-    for name in rows:
-        assert dataclasses.is_dataclass(load_experiment(f"{path}:{name}"))
+    for name, experiment in rows.items():
+        assert experiment.row == f"configs/{path.relative_to(ROOT / 'configs')}:{name}"

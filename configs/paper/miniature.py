@@ -21,15 +21,15 @@ import dataclasses
 from deeplab_tf.config import (
     Backbone,
     DataConfig,
-    EvaluateConfig,
     Experiment,
     Head,
     ModelConfig,
     TrainConfig,
+    load_experiment,
 )
 
 FILE = "configs/paper/miniature.py"
-MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+STRATEGIES = ("os16", "os8", "os8_ms", "os8_ms_flip")
 
 
 def _experiment(paper_miou: float, **model) -> Experiment:
@@ -51,22 +51,17 @@ def _aspp(paper_miou: float, **model) -> Experiment:
     return _experiment(paper_miou, head=Head.ASPP, **{"image_pooling": False, **model})
 
 
-def _strategies(row: str, paper: dict[str, float]) -> dict[str, Experiment]:
-    """The inference strategies on the checkpoint of `row`, by name."""
-    evaluations = {
-        "os16": EvaluateConfig(),
-        "os8": EvaluateConfig(output_stride=8),
-        "os8_ms": EvaluateConfig(output_stride=8, scales=MULTI_SCALE),
-        "os8_ms_flip": EvaluateConfig(output_stride=8, scales=MULTI_SCALE, flip=True),
-    }
+def _strategies(row: str, table: int) -> dict[str, Experiment]:
+    """The inference strategies of the paper's `table` on the checkpoint of `row`."""
+    rows = {name: load_experiment(f"configs/paper/table{table}.py:{name}") for name in STRATEGIES}
     return {
-        name: dataclasses.replace(
+        f"table{table}_{name}": dataclasses.replace(
             EXPERIMENTS[row],
-            evaluate=evaluation,
+            evaluate=paper.evaluate,
             checkpoint_of=f"{FILE}:{row}",
-            paper_miou=paper[name],
+            paper_miou=paper.paper_miou,
         )
-        for name, evaluation in evaluations.items()
+        for name, paper in rows.items()
     }
 
 
@@ -91,15 +86,4 @@ EXPERIMENTS = {
 EXPERIMENTS["table2_block7"] = dataclasses.replace(
     EXPERIMENTS["table1_os16"], checkpoint_of=f"{FILE}:table1_os16"
 )
-EXPERIMENTS |= {
-    f"table{table}_{name}": experiment
-    for table, row, paper in (
-        (4, "table1_os16", {"os16": 76.66, "os8": 78.05, "os8_ms": 78.93, "os8_ms_flip": 79.35}),
-        (
-            6,
-            "table5_mg124_aspp_pool",
-            {"os16": 77.21, "os8": 78.51, "os8_ms": 79.45, "os8_ms_flip": 79.77},
-        ),
-    )
-    for name, experiment in _strategies(row, paper).items()
-}
+EXPERIMENTS |= _strategies("table1_os16", 4) | _strategies("table5_mg124_aspp_pool", 6)

@@ -4,6 +4,8 @@
     deeplab-eval --workdir=runs/voc --data_dir=data --output_stride=8 --flip \\
         --scales=0.5,0.75,1,1.25,1.5,1.75
     deeplab-eval --model=model.keras --data_dir=data --out=results
+    deeplab-eval --workdir=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \
+        --config=configs/paper/table4.py:os8_ms
 
 Prints the table of classes; writes eval.json, confusion_matrix.csv and report/index.html into the
 workdir, or into --out. Exit code 0: done; 1: bad input; 2: wrong flag.
@@ -15,6 +17,7 @@ from absl import flags
 
 from deeplab_tf.cli import inference_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.config import load_experiment
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A workdir of deeplab-train: its latest checkpoint is evaluated."
@@ -28,6 +31,12 @@ _DATASET = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_string(
     "split", None, "The split; default: as the experiment's evaluate section."
+)
+_CONFIG = flags.DEFINE_string(
+    "config",
+    None,
+    "FILE.py:ROW: evaluate as this row says, e.g. configs/paper/table4.py:os8_ms; default: the "
+    "experiment of the model. Other flags override it.",
 )
 _OUT = flags.DEFINE_string("out", None, "Where the results go; default: the workdir.")
 flags.adopt_module_key_flags(inference_flags)
@@ -46,6 +55,7 @@ flags.register_multi_flags_validator(
 def main() -> int:
     """Evaluates; TensorFlow is imported here, so that a wrong flag answers at once."""
     source = pathlib.Path(str(_WORKDIR.value or _MODEL.value))
+    row = load_experiment(_CONFIG.value).evaluate if _CONFIG.value else None
     import_tensorflow()
     from deeplab_tf.evaluation.run import run_evaluation
 
@@ -54,6 +64,7 @@ def main() -> int:
         pathlib.Path(str(_DATA_DIR.value)),
         pathlib.Path(str(_OUT.value or _WORKDIR.value)),
         dataset=_DATASET.value,
+        settings=row,
         overrides={"split": _SPLIT.value, **inference_flags.overrides()},
     )
     return 0

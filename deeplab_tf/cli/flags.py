@@ -113,7 +113,8 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
             _fail(
                 name,
                 "out of memory: use fewer or smaller images at a time, in a training by a lower "
-                f"--config.train.batch_size or --config.data.crop_size ({text[:120]})",
+                "--config.train.batch_size or --config.data.crop_size, in an evaluation or "
+                f"prediction by --window ({text[:120]})",
             )
         raise
 

@@ -1,11 +1,11 @@
-"""The flags of the paper's inference strategies, shared by deeplab-eval and deeplab-predict."""
+"""The flags of the inference strategies, shared by deeplab-eval and deeplab-predict."""
 
 from absl import flags
 
 OUTPUT_STRIDE = flags.DEFINE_enum(
     "output_stride",
     None,
-    ["4", "8", "16", "32"],
+    ["4", "8", "16", "32", "64", "128", "256"],
     "Run the same weights at this output_stride; default: as the experiment's evaluate section.",
 )
 SCALES = flags.DEFINE_list(
@@ -19,6 +19,21 @@ FLIP = flags.DEFINE_bool(
     None,
     "Average with the mirrored image too (--noflip: do not); default: as the experiment's evaluate "
     "section.",
+)
+
+
+WINDOW = flags.DEFINE_integer(
+    "window",
+    None,
+    "Larger images go through the network in overlapping windows of this many pixels a side, for "
+    "images too large for memory; default: as the experiment's evaluate section.",
+    lower_bound=1,
+)
+CRF = flags.DEFINE_bool(
+    "crf",
+    None,
+    "Refine by DeepLabv2's fully connected CRF (needs pip install 'deeplab_tf[crf]'); default: as "
+    "the experiment's evaluate section.",
 )
 
 
@@ -38,4 +53,6 @@ def overrides() -> dict:
         "output_stride": int(OUTPUT_STRIDE.value) if OUTPUT_STRIDE.value else None,
         "scales": tuple(float(value) for value in SCALES.value) if SCALES.value else None,
         "flip": FLIP.value,
+        "window": WINDOW.value,
+        "crf": CRF.value,
     }

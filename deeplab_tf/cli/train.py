@@ -5,7 +5,8 @@
         --config.train.batch_size=8 --config.init_from=weights.keras
 
 Every field of the experiment can be overridden: --config.SECTION.FIELD=VALUE, with the sections
-model, data, train and evaluate. Exit code 0: all steps done; 143: stopped by SIGTERM, with a
+model, data, train and evaluate. A row with a previous stage (COCO before VOC) trains that first, in
+WORKDIR/previous_stage; overrides are for the last stage. Exit code 0: all steps done; 143: stopped by SIGTERM, with a
 checkpoint; 1: bad input; 2: wrong flag.
 """
 
@@ -39,9 +40,9 @@ def main() -> int:
     else:
         raise DeeplabError("--config is missing; give --config=FILE.py:ROW")
     import_tensorflow()
-    from deeplab_tf.training.loop import train
+    from deeplab_tf.training.stages import train_stages
 
-    return train(experiment, pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value))
+    return train_stages(experiment, pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value))
 
 
 def run() -> None:

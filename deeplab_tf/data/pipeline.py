@@ -117,17 +117,28 @@ def _epoch(split: SplitFiles, buffer: int, seed: int, epoch: tf.Tensor) -> tf.da
     # tensor then).
     tf.compat.v1.set_random_seed(1)
     order, mixing = tf.unstack(tf.random.split(_seeds(seed, epoch), 2))
-    files = tf.random.experimental.stateless_shuffle(tf.constant(split.files), order)
+    files = tf.random.experimental.stateless_shuffle(tf.range(len(split.files)), order)
     return (
         tf.data.Dataset.from_tensor_slices(files)
         .interleave(
-            tf.data.TFRecordDataset,
+            lambda file: _records_of_file(split, file),
             cycle_length=min(INTERLEAVED_FILES, len(split.files)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         .shuffle(min(buffer, split.num_examples), seed=mixing[0], reshuffle_each_iteration=False)
         .apply(tf.data.experimental.assert_cardinality(split.num_examples))
+    )
+
+
+def _records_of_file(split: SplitFiles, file: tf.Tensor) -> tf.data.Dataset:
+    """The serialized records of the file with that index, each as often as `split` says."""
+    records = tf.data.TFRecordDataset(tf.gather(split.files, file))
+    if split.repeats is None:
+        return records
+    repeats = tf.data.Dataset.from_tensor_slices(tf.ragged.constant(split.repeats, tf.int64)[file])
+    return tf.data.Dataset.zip(records, repeats).flat_map(
+        lambda record, count: tf.data.Dataset.from_tensors(record).repeat(count)
     )
 
 

@@ -36,10 +36,17 @@ FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("id", "image
 
 @dataclasses.dataclass(frozen=True)
 class SplitFiles:
-    """The TFRecord files of one split, in order, and how many examples they hold together."""
+    """The TFRecord files of one split, in order, and how many examples they give together.
+
+    Attributes:
+        files: their paths.
+        num_examples: of one epoch.
+        repeats: by file, how often each of its records comes in an epoch; None is once each.
+    """
 
     files: list[str]
     num_examples: int
+    repeats: tuple[tuple[int, ...], ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +175,13 @@ def decode(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         "id": encoded["id"],
         # The accurate DCT gives Pillow's pixels to the last digit; this operation reads PNG too.
         "image": tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE"),
-        "mask": tf.squeeze(tf.io.decode_png(encoded["mask"], channels=1), axis=-1),
+        "mask": decode_mask(encoded),
     }
+
+
+def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:
+    """The mask of what `parse_encoded` gave, uint8 [H, W]."""
+    return tf.squeeze(tf.io.decode_png(encoded["mask"], channels=1), axis=-1)
 
 
 def parse_record(serialized: tf.Tensor) -> dict[str, tf.Tensor]:

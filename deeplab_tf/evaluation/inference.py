@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import EvaluateConfig, Experiment
+from deeplab_tf.evaluation.dense_crf import check_dense_crf, refine
+from deeplab_tf.evaluation.windows import in_windows
 from deeplab_tf.models import with_output_stride
 from deeplab_tf.trained_model import TrainedModel
 
@@ -26,21 +28,37 @@ def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
 def image_to_labels(
     trained: TrainedModel, settings: EvaluateConfig
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """uint8 [H, W, 3] -> uint8 [H, W], by the output_stride, scales and flip of `settings`."""
+    """uint8 [H, W, 3] -> uint8 [H, W], by the inference strategy of `settings`.
+
+    Raises:
+        DeeplabError: `settings.crf` without the CRF's library.
+    """
     config = trained.experiment.model
     stride = settings.output_stride or config.output_stride
     model = with_output_stride(trained.model, config, stride)
-    return label_function(model, settings.scales, settings.flip)
+    labels = label_function(model, settings.scales, settings.flip, settings.crf)
+    return in_windows(labels, settings.window, stride) if settings.window else labels
 
 
 def label_function(
-    model: keras.Model, scales: Sequence[float] = (1.0,), flip: bool = False
+    model: keras.Model, scales: Sequence[float] = (1.0,), flip: bool = False, crf: bool = False
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function from an image, uint8 [H, W, 3], to its labels, uint8 [H, W].
 
     One scale of 1 without flip is the argmax of the logits; anything else the argmax of
-    `class_probabilities`.
+    `class_probabilities`, which with `crf` are refined before.
     """
+    if crf:
+        check_dense_crf()
+        probabilities = tf.function(
+            lambda images: class_probabilities(model, images, scales, flip)[0],
+            input_signature=[IMAGES],
+        )
+        return lambda image: (
+            refine(image, probabilities(tf.constant(image)[None]).numpy())
+            .argmax(axis=-1)
+            .astype(np.uint8)
+        )
     plain = tuple(scales) == (1.0,) and not flip
 
     @tf.function(input_signature=[IMAGES])

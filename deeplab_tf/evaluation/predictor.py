@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -30,19 +30,14 @@ class Predictor:
     predict: Callable[[np.ndarray], np.ndarray]
 
 
-def load_predictor(
-    path: str | os.PathLike,
-    output_stride: int | None = None,
-    scales: Sequence[float] | None = None,
-    flip: bool | None = None,
-) -> Predictor:
+def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
     """Loads a workdir, a `.keras` file, a SavedModel folder or a `.tflite` file of ours.
 
     Args:
         path: the artefact.
-        output_stride, scales, flip: the inference, where the artefact is a Keras model (workdir or
+        overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
             `.keras`); None takes the `evaluate` section of its experiment. A SavedModel and a
-            LiteRT file have theirs fixed.
+            LiteRT file have their inference fixed.
 
     Raises:
         DeeplabError: `path` is none of these, is damaged, or cannot take the options.
@@ -51,14 +46,13 @@ def load_predictor(
     exported = (path / SAVED_MODEL_FILE).is_file() or path.suffix == ".tflite"
     if not exported or not path.exists():
         trained = load_model(path)
-        settings = settings_of(
-            trained.experiment, output_stride=output_stride, scales=scales, flip=flip
-        )
+        settings = settings_of(trained.experiment, **overrides)
         return Predictor(trained.labels, image_to_labels(trained, settings))
-    if (output_stride, scales, flip) != (None, None, None):
+    given = [f"--{name}" for name, value in overrides.items() if value is not None]
+    if given:
         raise DeeplabError(
-            f"{path} is an exported model, whose inference is fixed: --output_stride, --scales and "
-            "--flip need a workdir or a .keras file"
+            f"{path} is an exported model, whose inference is fixed: {', '.join(given)} needs a "
+            "workdir or a .keras file"
         )
     return _litert_predictor(path) if path.is_file() else _saved_model_predictor(path)
 

@@ -1,6 +1,7 @@
 """The whole of `deeplab-eval`: load, evaluate, write results and report, print the table."""
 
 import dataclasses
+import json
 import pathlib
 
 from deeplab_tf import config as config_lib
@@ -22,8 +23,9 @@ def run_evaluation(
     data_dir: pathlib.Path,
     out: pathlib.Path,
     *,
-    dataset: str | None,
-    overrides: dict,
+    dataset: str | None = None,
+    settings: EvaluateConfig | None = None,
+    overrides: dict | None = None,
 ) -> Evaluation:
     """Evaluates the model of `source`, writes the results into `out` and prints the table.
 
@@ -32,10 +34,14 @@ def run_evaluation(
         data_dir: where `deeplab-prepare` wrote the records.
         out: gets `eval.json`, `eval.txt` (what is printed), `confusion_matrix.csv` and `report/`.
         dataset: the data set; None takes the experiment's.
-        overrides: fields of `EvaluateConfig`; None takes the experiment's.
+        settings: how to evaluate; None takes the experiment's.
+        overrides: fields of `settings` to replace, where they are not None.
     """
     trained = load_model(source)
-    settings = settings_of(trained.experiment, **overrides)
+    experiment = trained.experiment
+    if settings is not None:
+        experiment = dataclasses.replace(experiment, evaluate=settings)
+    settings = settings_of(experiment, **(overrides or {}))
     settings.output_stride = settings.output_stride or trained.experiment.model.output_stride
     records = open_records(data_dir, dataset or trained.experiment.data.dataset)
     evaluation = evaluate(trained, records, settings)
@@ -45,6 +51,7 @@ def run_evaluation(
         "model": str(source),
         "step": max(checkpoint_steps(source), default=None),
         **dataclasses.asdict(settings),
+        "experiment": json.loads(config_lib.to_json(trained.experiment)),
     }
     write_results(evaluation, records.labels, facts, out)
     page = write_report(
@@ -76,6 +83,8 @@ def _in_words(
         "output_stride": str(settings.output_stride),
         "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
         "flip": "yes" if settings.flip else "no",
+        "windows": f"{settings.window} pixels" if settings.window else "none",
+        "CRF": "yes" if settings.crf else "no",
         "model": facts["model"],
     }
     if facts["step"] is not None:

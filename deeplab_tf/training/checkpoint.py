@@ -1,6 +1,5 @@
 """Checkpoints of a run, and the check that a workdir goes on with the run that it holds."""
 
-import dataclasses
 import os
 import pathlib
 import re
@@ -10,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from deeplab_tf import config as config_lib
-from deeplab_tf.config import Experiment
+from deeplab_tf.config import Experiment, training_differences
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
@@ -26,10 +25,6 @@ from deeplab_tf.workdir import (
     read_config,
     read_data,
 )
-
-# What may change between the start of a run and its resumption. The devices may, so that a run can
-# move to another machine; with batch norm `train` their number then counts in its statistics.
-_FREE = {"strategy", "log_every", "checkpoint_every", "panels_every", "keep_checkpoints"}
 
 
 class Checkpoints:
@@ -115,7 +110,7 @@ def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Record
     """
     if not checkpoint_steps(workdir):
         return
-    differences = _differences(read_config(workdir), experiment)
+    differences = training_differences(read_config(workdir), experiment)
     if differences:
         raise DeeplabError(
             f"workdir {workdir} holds a run with {'; '.join(differences)}. "
@@ -135,21 +130,3 @@ def describe_workdir(workdir: pathlib.Path, experiment: Experiment, records: Rec
     """Writes the resolved config, and the classes and fingerprint of the data."""
     write_text(workdir / DATA_FILE, data_to_json(records.labels, records.fingerprint))
     write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment))
-
-
-def _differences(earlier: Experiment, now: Experiment) -> list[str]:
-    before, after = _compared_fields(earlier), _compared_fields(now)
-    return [
-        f"{name}={before[name]} (received {after[name]})"
-        for name in before
-        if before[name] != after[name]
-    ]
-
-
-def _compared_fields(experiment: Experiment) -> dict:
-    """The fields that make a run what it is, by dotted name; how it is evaluated is not one."""
-    fields = {"init_from": experiment.init_from}
-    for section in ("model", "data", "train"):
-        values = dataclasses.asdict(getattr(experiment, section))
-        fields |= {f"{section}.{name}": v for name, v in values.items() if name not in _FREE}
-    return fields

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import NORMALIZATION, BatchNormMode, Experiment
+from deeplab_tf.data.duplicates import with_duplicates
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file, open_records
 from deeplab_tf.errors import DeeplabError
@@ -22,7 +23,7 @@ from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.run_log import RunLog
 from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
 from deeplab_tf.training.strategy import make_strategy
-from deeplab_tf.workdir import MODEL_FILE
+from deeplab_tf.workdir import MODEL_FILE, initial_weights_file
 
 PANEL_IMAGES = 2
 NOT_FINITE = (
@@ -60,7 +61,12 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     # Data: the classes come from it.
     records = open_records(data_dir, experiment.data.dataset)
     split = records.split(experiment.data.split)
+    with naming_corrupt_file(split):
+        split = with_duplicates(split, records.labels, experiment.data.duplicate_classes)
     experiment = _with_num_classes(experiment, records)
+    initial_weights = initial_weights_file(experiment, workdir)
+    if config.batch_norm is BatchNormMode.FROZEN and not initial_weights:
+        print("note: batch norm is frozen at its random initial state; give config.init_from")
     strategy = make_strategy(config.strategy, config.batch_size)
     check_workdir(workdir, experiment, records)
 
@@ -77,9 +83,9 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     start = checkpoints.restore()
     if start:
         print(f"going on from step {start} of {workdir}")
-    elif experiment.init_from:
-        print(f"initial weights from {experiment.init_from}")
-        print(load_initial_weights(model, experiment.init_from).table())
+    elif initial_weights:
+        print(f"initial weights from {initial_weights}")
+        print(load_initial_weights(model, initial_weights).table())
 
     # The steps. Nothing is written before everything that was given has been read.
     describe_workdir(workdir, experiment, records)
@@ -201,8 +207,6 @@ def _with_num_classes(experiment: Experiment, records: Records) -> Experiment:
             f"config.model.num_classes is {wanted}, but {records.labels.dataset} has {found} "
             "classes; leave it out to take the data set's"
         )
-    if experiment.train.batch_norm is BatchNormMode.FROZEN and not experiment.init_from:
-        print("note: batch norm is frozen at its random initial state; give config.init_from")
     return dataclasses.replace(
         experiment, model=dataclasses.replace(experiment.model, num_classes=found)
     )

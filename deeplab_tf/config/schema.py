@@ -1,4 +1,4 @@
-"""What an experiment is: model, data, training and evaluation, typed, validated, to and from JSON.
+"""What an experiment is: model, data, training and evaluation, as typed dataclasses.
 
 The defaults are the paper's protocol (arXiv 1706.05587, section 4): stage 1 on PASCAL VOC 2012.
 Enumerations are `StrEnum` and the dataclasses mutable because `ml_collections` overrides their
@@ -6,14 +6,7 @@ fields from the command line (`--config.train.steps=100`); `validate` runs after
 """
 
 import dataclasses
-import difflib
 import enum
-import importlib.util
-import pathlib
-
-import pydantic
-
-from deeplab_tf.errors import DeeplabError, one_line
 
 
 class Backbone(enum.StrEnum):
@@ -164,6 +157,8 @@ class DataConfig:
         min_scale, max_scale: range of the uniform random scale.
         flip: whether to mirror half of the examples.
         shuffle_buffer: records held for shuffling; they are still encoded (about 0.1 MB each).
+        duplicate_classes: names of classes; an image with one of them comes twice in each epoch
+            (section 4.3, for the test server).
     """
 
     dataset: str = "voc"
@@ -173,6 +168,7 @@ class DataConfig:
     max_scale: float = 2.0
     flip: bool = True
     shuffle_buffer: int = 2048
+    duplicate_classes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass
@@ -216,12 +212,17 @@ class EvaluateConfig:
         output_stride: None is the model's own; the paper trains at 16 and evaluates at 8.
         scales: image scales whose class probabilities are averaged.
         flip: whether to average with the mirrored image too.
+        window: side in pixels; a larger image goes through the network in overlapping windows of
+            this size, at each scale, so that memory is bounded. None: whole images.
+        crf: whether a fully connected CRF refines the result (DeepLabv2's last step).
     """
 
     split: str = "val"
     output_stride: int | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    window: int | None = None
+    crf: bool = False
 
 
 @dataclasses.dataclass
@@ -249,168 +250,3 @@ class Experiment:
     checkpoint_of: str | None = None
     paper_miou: float | None = None
     row: str | None = None
-
-
-_ADAPTER = pydantic.TypeAdapter(Experiment)
-OUTPUT_STRIDES = (4, 8, 16, 32, 64, 128, 256)
-
-
-def to_json(experiment: Experiment) -> str:
-    """The experiment as indented JSON; `from_json` reads it back equal."""
-    return _ADAPTER.dump_json(experiment, indent=2).decode()
-
-
-def from_json(text: str) -> Experiment:
-    """Reads what `to_json` wrote; raises `DeeplabError` naming each field that is wrong."""
-    try:
-        return validate(_ADAPTER.validate_json(text))
-    except pydantic.ValidationError as error:
-        raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
-
-
-def validate(experiment: Experiment) -> Experiment:
-    """A checked copy of `experiment`; raises `DeeplabError` naming the field, value and rule."""
-    try:
-        checked = _ADAPTER.validate_python(dataclasses.asdict(experiment))
-    except pydantic.ValidationError as error:
-        raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
-    model, data, train, evaluate = checked.model, checked.data, checked.train, checked.evaluate
-    rules = {
-        "model.num_blocks": (4 <= model.num_blocks <= 7, "4 (plain ResNet) to 7"),
-        "model.output_stride": _output_stride_rule(model.output_stride, model.num_blocks),
-        "model.multi_grid": (
-            len(model.multi_grid) == 3 and min(model.multi_grid) >= 1,
-            "three positive rates, one a unit of block4 and each later block",
-        ),
-        "model.atrous": (
-            model.atrous or set(model.multi_grid) == {1},
-            "on where multi_grid has rates; without atrous convolution it is (1, 1, 1)",
-        ),
-        "model.aspp_rates": (min(model.aspp_rates, default=1) >= 1, "positive"),
-        "model.num_classes": (
-            model.num_classes is None or 2 <= model.num_classes <= 255,
-            "2 to 255: labels are stored in one byte and 255 is void",
-        ),
-        "model.batch_norm_momentum": (0 <= model.batch_norm_momentum < 1, "in [0, 1)"),
-        "model.batch_norm_epsilon": (model.batch_norm_epsilon > 0, "positive"),
-        "model.aspp_dropout": (0 <= model.aspp_dropout < 1, "in [0, 1)"),
-        "data.crop_size": (data.crop_size >= 1, "at least 1"),
-        "data.max_scale": (0 < data.min_scale <= data.max_scale, "at least data.min_scale > 0"),
-        "data.shuffle_buffer": (data.shuffle_buffer >= 1, "at least 1"),
-        "train.steps": (train.steps >= 1, "at least 1"),
-        "train.batch_size": (train.batch_size >= 1, "at least 1"),
-        "train.base_learning_rate": (train.base_learning_rate > 0, "positive"),
-        "train.momentum": (0 <= train.momentum < 1, "in [0, 1)"),
-        "train.weight_decay": (train.weight_decay >= 0, "0 or more"),
-        "train.seed": (0 <= train.seed < 2**32, "0 to 2^32 - 1"),
-        "train.log_every": (train.log_every >= 1, "at least 1"),
-        "train.checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),
-        "train.panels_every": (train.panels_every >= 1, "at least 1"),
-        "train.keep_checkpoints": (train.keep_checkpoints >= 1, "at least 1"),
-        "evaluate.output_stride": (
-            (True, "")
-            if evaluate.output_stride is None
-            else _output_stride_rule(evaluate.output_stride, model.num_blocks)
-        ),
-        "evaluate.scales": (min(evaluate.scales, default=0) > 0, "one or more positive scales"),
-    }
-    for field, (holds, rule) in rules.items():
-        if not holds:
-            section, name = field.split(".")
-            value = getattr(getattr(checked, section), name)
-            raise DeeplabError(f"config.{field} must be {rule}. Received: {value}")
-    return checked
-
-
-def _output_stride_rule(output_stride: int, num_blocks: int) -> tuple[bool, str]:
-    """Whether a network whose last block is `num_blocks` has that output_stride; and the rule."""
-    # conv1 and the pooling have stride 4, every block but one stride 2 (figure 3a).
-    strides = tuple(stride for stride in OUTPUT_STRIDES if stride <= 4 * 2 ** (num_blocks - 1))
-    rule = f"one of {strides}, since the last block is block{num_blocks}"
-    return output_stride in strides, rule
-
-
-def load_experiment(spec: str) -> Experiment:
-    """The experiment that `spec` names.
-
-    Args:
-        spec: `FILE.py:ROW`, where FILE is a path or the name of a shipped config
-            (`configs/voc.py:resnet101`), or the path of a `config.json`.
-
-    Raises:
-        DeeplabError: no such file or row; the message lists the rows, the nearest first.
-    """
-    if spec.endswith(".json"):
-        path = pathlib.Path(spec)
-        if not path.is_file():
-            raise DeeplabError(f"config file {spec} does not exist")
-        try:
-            return from_json(path.read_text())
-        except (DeeplabError, UnicodeDecodeError) as error:
-            raise DeeplabError(f"config file {spec}: {one_line(str(error))}") from error
-    file, _, row = spec.partition(":")
-    path = _find_config_file(file)
-    rows = _load_rows(path)
-    if row not in rows:
-        near = difflib.get_close_matches(row, rows, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        problem = f"has no row {row!r}" if row else "needs a row"
-        raise DeeplabError(f"{file} {problem}: {hint}rows are {', '.join(rows)}")
-    return validate(dataclasses.replace(rows[row], row=f"{_shipped_name(path) or path}:{row}"))
-
-
-def _find_config_file(file: str) -> pathlib.Path:
-    """`file` itself, or the config that the package ships under that name."""
-    path = pathlib.Path(file)
-    if path.is_file():
-        return path
-    inside = path.relative_to("configs") if path.parts[:1] == ("configs",) else path
-    for root in _shipped_roots():
-        if (root / inside).is_file():
-            return root / inside
-    names = sorted(
-        str(_shipped_name(found))
-        for root in _shipped_roots()
-        for found in root.rglob("*.py")
-        if found.name != "__init__.py"
-    )
-    raise DeeplabError(f"config file {file} does not exist; shipped are {', '.join(names)}")
-
-
-def _shipped_roots() -> list[pathlib.Path]:
-    """The folder of the configs that the package ships."""
-    package = importlib.util.find_spec("deeplab_tf.configs")
-    return [pathlib.Path(root) for root in (package and package.submodule_search_locations) or ()]
-
-
-def _shipped_name(path: pathlib.Path) -> str | None:
-    """`configs/FILE.py`, the same wherever the package lies; None for a file of the user's own."""
-    for root in _shipped_roots():
-        if path.resolve().is_relative_to(root.resolve()):
-            return f"configs/{path.resolve().relative_to(root.resolve()).as_posix()}"
-    return None
-
-
-def _load_rows(path: pathlib.Path) -> dict[str, Experiment]:
-    """The `EXPERIMENTS` of the config module at `path`."""
-    spec = importlib.util.spec_from_file_location(f"deeplab_config_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise DeeplabError(f"config file {path} is not a Python file; give FILE.py:ROW")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, TypeError, AttributeError) as error:
-        raise DeeplabError(f"config file {path} does not load: {one_line(str(error))}") from error
-    rows = getattr(module, "EXPERIMENTS", None)
-    if not isinstance(rows, dict):
-        raise DeeplabError(
-            f"config file {path} must define EXPERIMENTS, a dict of name: Experiment"
-        )
-    return rows
-
-
-def _field_errors(error: pydantic.ValidationError) -> str:
-    return "; ".join(
-        f"config.{'.'.join(map(str, e['loc']))}: {e['msg']} (received {e['input']!r})"
-        for e in error.errors()
-    )

@@ -1,0 +1,21 @@
+"""Pretraining on COCO with VOC's classes, the stage before Table 6's last row (section 4.3).
+
+    deeplab-train --config=configs/paper/coco.py:pretraining --data_dir=data --workdir=runs/coco \\
+        --config.init_from=imagenet_resnet101.keras
+
+The images of train and val, less minival, with annotated regions of more than 1,000 pixels of VOC's
+classes, about 60,000; COCO's other classes are background. The paper gives no schedule for it: the
+one for VOC is taken. No result of this stage alone is printed.
+"""
+
+import dataclasses
+
+from deeplab_tf.config import DataConfig, load_experiment
+
+EXPERIMENTS = {
+    "pretraining": dataclasses.replace(
+        load_experiment("configs/paper/table5.py:mg124_aspp_pool"),
+        data=DataConfig(dataset="coco_voc"),
+        paper_miou=None,
+    )
+}

@@ -1,0 +1,37 @@
+"""DeepLabv2's network (arXiv 1606.00915) in this project's protocol, to compare with.
+
+    deeplab-train --config=configs/paper/deeplabv2.py:resnet101 --data_dir=data \\
+        --workdir=runs/deeplabv2 --config.init_from=imagenet_resnet101.keras
+    deeplab-eval --workdir=runs/deeplabv2 --config=configs/paper/deeplabv2.py:resnet101_crf \\
+        --data_dir=data --out=runs/deeplabv2_crf
+
+Atrous ResNet-101 at output_stride 8 with its ASPP: four 3x3 convolutions straight to class scores, at
+rates (6, 12, 18, 24). `resnet101_crf` evaluates the same checkpoint with the fully connected CRF
+after it (`pip install deeplab_tf[crf]`). DeepLabv2 itself was pretrained on COCO and trained at three
+scales at once, so the 79.7 that Table 7 prints for DeepLabv2-CRF is not this row's number.
+"""
+
+import dataclasses
+
+from deeplab_tf.config import DataConfig, Experiment, Head, ModelConfig
+
+DEEPLABV2 = Experiment(
+    model=ModelConfig(
+        output_stride=8,
+        multi_grid=(1, 1, 1),
+        head=Head.ASPP_V2,
+        # Given at output_stride 16: (6, 12, 18, 24) on the map at 8.
+        aspp_rates=(3, 6, 9, 12),
+        image_pooling=False,
+    ),
+    data=DataConfig(dataset="voc_aug"),
+)
+
+EXPERIMENTS = {
+    "resnet101": DEEPLABV2,
+    "resnet101_crf": dataclasses.replace(
+        DEEPLABV2,
+        evaluate=dataclasses.replace(DEEPLABV2.evaluate, crf=True),
+        checkpoint_of="configs/paper/deeplabv2.py:resnet101",
+    ),
+}

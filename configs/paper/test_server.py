@@ -1,0 +1,45 @@
+"""Table 7: what goes to VOC's test server (section 4.3).
+
+    deeplab-train --config=configs/paper/test_server.py:deeplabv3 --data_dir=data \\
+        --workdir=runs/deeplabv3 --config.init_from=imagenet_resnet101.keras
+    deeplab-predict --model=runs/deeplabv3 --images=VOC2012/JPEGImages \\
+        --list=VOC2012/ImageSets/Segmentation/test.txt --out=runs/deeplabv3/test \\
+        --submission=runs/deeplabv3/results.tar.gz
+
+Three trainings in a row, by one command: COCO, VOC trainaug at output_stride 16 (Table 6's COCO row),
+and this stage: batch norm frozen, output_stride 8, the official trainval, base rate 0.001, the images
+with bicycles, chairs, tables, potted plants or sofas twice. Predicted with six scales and flip.
+
+`deeplabv3_jft` is the same from a ResNet-101 trained on ImageNet and JFT-300M, whose weights were
+never published: give others by `--config.init_from`.
+"""
+
+import dataclasses
+
+from deeplab_tf.config import BatchNormMode, DataConfig, TrainConfig, load_experiment
+
+STAGE1 = "configs/paper/table6.py:os8_ms_flip_coco"
+# The test set's masks are the server's alone.
+PAPER = {"deeplabv3": 85.7, "deeplabv3_jft": 86.9}
+
+
+def _experiment(paper_miou: float):
+    stage1 = load_experiment(STAGE1)
+    return dataclasses.replace(
+        stage1,
+        previous_stage=STAGE1,
+        model=dataclasses.replace(stage1.model, output_stride=8),
+        data=DataConfig(
+            dataset="voc",
+            split="trainval",
+            duplicate_classes=("bicycle", "chair", "diningtable", "pottedplant", "sofa"),
+            # Above the number of records, so that the copies of an image are spread as well.
+            shuffle_buffer=8192,
+        ),
+        train=TrainConfig(base_learning_rate=0.001, batch_norm=BatchNormMode.FROZEN),
+        evaluate=dataclasses.replace(stage1.evaluate, split="test"),
+        paper_miou=paper_miou,
+    )
+
+
+EXPERIMENTS = {name: _experiment(miou) for name, miou in PAPER.items()}

@@ -1,0 +1,45 @@
+"""Experiments: `schema` says what one is, `validation` what must hold, `rows` finds one by name,
+`differences` compares two."""
+
+from deeplab_tf.config.differences import training_differences, training_fields
+from deeplab_tf.config.rows import load_experiment, load_rows
+from deeplab_tf.config.schema import (
+    NORMALIZATION,
+    Backbone,
+    BatchNormMode,
+    DataConfig,
+    EvaluateConfig,
+    Experiment,
+    Head,
+    ModelConfig,
+    Normalization,
+    StrategyName,
+    StridePlacement,
+    TrainConfig,
+    Upsampling,
+)
+from deeplab_tf.config.validation import OUTPUT_STRIDES, from_json, to_json, validate
+
+__all__ = [
+    "NORMALIZATION",
+    "OUTPUT_STRIDES",
+    "Backbone",
+    "BatchNormMode",
+    "DataConfig",
+    "EvaluateConfig",
+    "Experiment",
+    "Head",
+    "ModelConfig",
+    "Normalization",
+    "StrategyName",
+    "StridePlacement",
+    "TrainConfig",
+    "Upsampling",
+    "from_json",
+    "load_experiment",
+    "load_rows",
+    "to_json",
+    "training_differences",
+    "training_fields",
+    "validate",
+]

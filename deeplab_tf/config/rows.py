@@ -1,0 +1,103 @@
+"""Experiments by name: the rows of config files, the shipped ones found from any folder."""
+
+import dataclasses
+import difflib
+import importlib.util
+import pathlib
+
+from deeplab_tf.config.schema import Experiment
+from deeplab_tf.config.validation import from_json, validate
+from deeplab_tf.errors import DeeplabError, one_line
+
+
+def load_experiment(spec: str) -> Experiment:
+    """The experiment that `spec` names.
+
+    Args:
+        spec: `FILE.py:ROW`, where FILE is a path or the name of a shipped config
+            (`configs/voc.py:resnet101`), or the path of a `config.json`.
+
+    Raises:
+        DeeplabError: no such file or row; the message lists the rows, the nearest first.
+    """
+    if spec.endswith(".json"):
+        path = pathlib.Path(spec)
+        if not path.is_file():
+            raise DeeplabError(f"config file {spec} does not exist")
+        try:
+            return from_json(path.read_text())
+        except (DeeplabError, UnicodeDecodeError) as error:
+            raise DeeplabError(f"config file {spec}: {one_line(str(error))}") from error
+    file, _, row = spec.partition(":")
+    path = _find_config_file(file)
+    rows = _read_rows(path)
+    if row not in rows:
+        near = difflib.get_close_matches(row, rows, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        problem = f"has no row {row!r}" if row else "needs a row"
+        raise DeeplabError(f"{file} {problem}: {hint}rows are {', '.join(rows)}")
+    return _named(rows[row], path, row)
+
+
+def load_rows(file: str) -> dict[str, Experiment]:
+    """Every row of the config `file`, by name, in the file's order.
+
+    Raises:
+        DeeplabError: no such file, or a row of it is not valid.
+    """
+    path = _find_config_file(file)
+    return {row: _named(experiment, path, row) for row, experiment in _read_rows(path).items()}
+
+
+def _named(experiment: Experiment, path: pathlib.Path, row: str) -> Experiment:
+    return validate(dataclasses.replace(experiment, row=f"{_shipped_name(path) or path}:{row}"))
+
+
+def _find_config_file(file: str) -> pathlib.Path:
+    """`file` itself, or the config that the package ships under that name."""
+    path = pathlib.Path(file)
+    if path.is_file():
+        return path
+    inside = path.relative_to("configs") if path.parts[:1] == ("configs",) else path
+    for root in _shipped_roots():
+        if (root / inside).is_file():
+            return root / inside
+    names = sorted(
+        str(_shipped_name(found))
+        for root in _shipped_roots()
+        for found in root.rglob("*.py")
+        if found.name != "__init__.py"
+    )
+    raise DeeplabError(f"config file {file} does not exist; shipped are {', '.join(names)}")
+
+
+def _shipped_roots() -> list[pathlib.Path]:
+    """The folder of the configs that the package ships."""
+    package = importlib.util.find_spec("deeplab_tf.configs")
+    return [pathlib.Path(root) for root in (package and package.submodule_search_locations) or ()]
+
+
+def _shipped_name(path: pathlib.Path) -> str | None:
+    """`configs/FILE.py`, the same wherever the package lies; None for a file of the user's own."""
+    for root in _shipped_roots():
+        if path.resolve().is_relative_to(root.resolve()):
+            return f"configs/{path.resolve().relative_to(root.resolve()).as_posix()}"
+    return None
+
+
+def _read_rows(path: pathlib.Path) -> dict[str, Experiment]:
+    """The `EXPERIMENTS` of the config module at `path`."""
+    spec = importlib.util.spec_from_file_location(f"deeplab_config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise DeeplabError(f"config file {path} is not a Python file; give FILE.py:ROW")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError, NameError, TypeError, AttributeError) as error:
+        raise DeeplabError(f"config file {path} does not load: {one_line(str(error))}") from error
+    rows = getattr(module, "EXPERIMENTS", None)
+    if not isinstance(rows, dict):
+        raise DeeplabError(
+            f"config file {path} must define EXPERIMENTS, a dict of name: Experiment"
+        )
+    return rows

@@ -1,0 +1,134 @@
+"""What must hold of an experiment, and its JSON."""
+
+import dataclasses
+
+import pydantic
+
+from deeplab_tf.config.schema import (
+    DataConfig,
+    EvaluateConfig,
+    Experiment,
+    Head,
+    ModelConfig,
+    TrainConfig,
+)
+from deeplab_tf.errors import DeeplabError
+
+OUTPUT_STRIDES = (4, 8, 16, 32, 64, 128, 256)
+MIN_WINDOW = 65
+"""Side in pixels; two thirds of a window are used, the rest is its surroundings."""
+_ADAPTER = pydantic.TypeAdapter(Experiment)
+
+
+def to_json(experiment: Experiment) -> str:
+    """The experiment as indented JSON; `from_json` reads it back equal."""
+    return _ADAPTER.dump_json(experiment, indent=2).decode()
+
+
+def from_json(text: str) -> Experiment:
+    """Reads what `to_json` wrote; raises `DeeplabError` naming each field that is wrong."""
+    try:
+        return validate(_ADAPTER.validate_json(text))
+    except pydantic.ValidationError as error:
+        raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
+
+
+def validate(experiment: Experiment) -> Experiment:
+    """A checked copy of `experiment`; raises `DeeplabError` naming the field, value and rule."""
+    try:
+        checked = _ADAPTER.validate_python(dataclasses.asdict(experiment))
+    except pydantic.ValidationError as error:
+        raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
+    for section, rules in (
+        ("model", _model_rules(checked.model)),
+        ("data", _data_rules(checked.data)),
+        ("train", _train_rules(checked.train)),
+        ("evaluate", _evaluate_rules(checked.evaluate, checked.model)),
+    ):
+        for field, (holds, rule) in rules.items():
+            if not holds:
+                value = getattr(getattr(checked, section), field)
+                raise DeeplabError(f"config.{section}.{field} must be {rule}. Received: {value}")
+    return checked
+
+
+# By field: whether the rule holds, and the rule as the end of "must be ...".
+_Rules = dict[str, tuple[bool, str]]
+
+
+def _model_rules(model: ModelConfig) -> _Rules:
+    return {
+        "num_blocks": (4 <= model.num_blocks <= 7, "4 (plain ResNet) to 7"),
+        "output_stride": _output_stride_rule(model.output_stride, model.num_blocks),
+        "multi_grid": (
+            len(model.multi_grid) == 3 and min(model.multi_grid) >= 1,
+            "three positive rates, one a unit of block4 and each later block",
+        ),
+        "atrous": (
+            model.atrous or set(model.multi_grid) == {1},
+            "on where multi_grid has rates; without atrous convolution it is (1, 1, 1)",
+        ),
+        "aspp_rates": (
+            min(model.aspp_rates, default=1) >= 1
+            and bool(model.aspp_rates or model.head is not Head.ASPP_V2),
+            "positive, and one or more with the head aspp_v2",
+        ),
+        "num_classes": (
+            model.num_classes is None or 2 <= model.num_classes <= 255,
+            "2 to 255: labels are stored in one byte and 255 is void",
+        ),
+        "batch_norm_momentum": (0 <= model.batch_norm_momentum < 1, "in [0, 1)"),
+        "batch_norm_epsilon": (model.batch_norm_epsilon > 0, "positive"),
+        "aspp_dropout": (0 <= model.aspp_dropout < 1, "in [0, 1)"),
+    }
+
+
+def _data_rules(data: DataConfig) -> _Rules:
+    return {
+        "crop_size": (data.crop_size >= 1, "at least 1"),
+        "max_scale": (0 < data.min_scale <= data.max_scale, "at least data.min_scale > 0"),
+        "shuffle_buffer": (data.shuffle_buffer >= 1, "at least 1"),
+    }
+
+
+def _train_rules(train: TrainConfig) -> _Rules:
+    return {
+        "steps": (train.steps >= 1, "at least 1"),
+        "batch_size": (train.batch_size >= 1, "at least 1"),
+        "base_learning_rate": (train.base_learning_rate > 0, "positive"),
+        "momentum": (0 <= train.momentum < 1, "in [0, 1)"),
+        "weight_decay": (train.weight_decay >= 0, "0 or more"),
+        "seed": (0 <= train.seed < 2**32, "0 to 2^32 - 1"),
+        "log_every": (train.log_every >= 1, "at least 1"),
+        "checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),
+        "panels_every": (train.panels_every >= 1, "at least 1"),
+        "keep_checkpoints": (train.keep_checkpoints >= 1, "at least 1"),
+    }
+
+
+def _evaluate_rules(evaluate: EvaluateConfig, model: ModelConfig) -> _Rules:
+    stride = evaluate.output_stride or model.output_stride
+    smallest = max(MIN_WINDOW, 2 * stride)
+    return {
+        "output_stride": _output_stride_rule(stride, model.num_blocks),
+        "scales": (min(evaluate.scales, default=0) > 0, "one or more positive scales"),
+        "window": (
+            evaluate.window is None or evaluate.window >= smallest,
+            f"at least {smallest} pixels at output_stride {stride}",
+        ),
+    }
+
+
+def _output_stride_rule(output_stride: int, num_blocks: int) -> tuple[bool, str]:
+    """Whether a network whose last block is `num_blocks` has that output_stride; and the rule."""
+    # conv1 and the pooling have stride 4, every block but one stride 2 (figure 3a).
+    strides = tuple(stride for stride in OUTPUT_STRIDES if stride <= 4 * 2 ** (num_blocks - 1))
+    rule = f"one of {strides}, since the last block is block{num_blocks}"
+    return output_stride in strides, rule
+
+
+def _field_errors(error: pydantic.ValidationError) -> str:
+    return "; ".join(
+        f"config.{'.'.join(map(str, e['loc']))}: {e['msg']} (received {e['input']!r})"
+        for e in error.errors()
+    )
