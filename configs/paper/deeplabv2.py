@@ -5,10 +5,10 @@
     deeplab-eval --workdir=runs/deeplabv2 --config=configs/paper/deeplabv2.py:resnet101_crf \\
         --data_dir=data --out=runs/deeplabv2_crf
 
-Atrous ResNet-101 at output_stride 8 with its ASPP: four 3x3 convolutions straight to class scores, at
-rates (6, 12, 18, 24). `resnet101_crf` evaluates the same checkpoint with the fully connected CRF
-after it (`pip install deeplab_tf[crf]`). DeepLabv2 itself was pretrained on COCO and trained at three
-scales at once, so the 79.7 that Table 7 prints for DeepLabv2-CRF is not this row's number.
+Atrous ResNet-101 at output_stride 8 with its ASPP: four 3x3 convolutions straight to class scores,
+at rates (6, 12, 18, 24). `resnet101_crf` evaluates the same checkpoint with the fully connected CRF
+after it (`pip install deeplab_tf[crf]`). DeepLabv2 itself was pretrained on COCO and trained at
+three scales at once, so the 79.7 that Table 7 prints for DeepLabv2-CRF is not this row's number.
 """
 
 import dataclasses

@@ -8,11 +8,11 @@ the inference strategies of Tables 4 and 6, trained on `train`, measured on `val
 all rows: 3,000 steps of 8 crops. What differs from the paper beside data, size and length:
 
 * The backbone is `resnet_slim`: the same blocks at a quarter of the width, (1, 1, 2, 3) units.
-* No ImageNet weights: from scratch, so the rate is higher, batch norm follows faster, and every unit
-  begins as its shortcut (`zero_init_residual`): without that the loss of the cascades rose to 26 in
-  the first steps.
-* The crop is 257, half of the paper's 513, so ASPP's rates are halved as well: (3, 6, 9) on a map of
-  17x17 reaches as far across it as (6, 12, 18) on 33x33.
+* No ImageNet weights: from scratch, so the rate is higher, batch norm follows faster, and every
+  unit begins as its shortcut (`zero_init_residual`): without that the loss of the cascades rose to
+  26 in the first steps.
+* The crop is 257, half of the paper's 513, so ASPP's rates are halved as well: (3, 6, 9) on a map
+  of 17x17 reaches as far across it as (6, 12, 18) on 33x33.
 * Table 4's strategies are taken on block7 without multi-grid, the network of Table 2.
 """
 

@@ -5,8 +5,8 @@
         --config.init_from=imagenet_resnet50.keras
     deeplab-eval --workdir=runs/table1_os8 --data_dir=data
 
-At output_stride 256 no stride is dropped and no convolution is atrous (figure 3a); each halving adds
-a stride that became a rate (figure 3b).
+At output_stride 256 no stride is dropped and no convolution is atrous (figure 3a); each halving
+adds a stride that became a rate (figure 3b).
 """
 
 from deeplab_tf.config import Backbone, DataConfig, Experiment, Head, ModelConfig

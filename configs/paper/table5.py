@@ -1,10 +1,10 @@
-"""Table 5: ASPP with multi-grid, a fourth rate and image-level features; ResNet-101, output_stride 16.
+"""Table 5: ASPP with multi-grid, a fourth rate, image-level features; ResNet-101, output_stride 16.
 
     deeplab-train --config=configs/paper/table5.py:mg124_aspp_pool --data_dir=data \\
         --workdir=runs/table5_mg124_aspp_pool --config.init_from=imagenet_resnet101.keras
 
-aspp: rates (6, 12, 18); aspp4: (6, 12, 18, 24); pool: with image-level features. The last row is the
-paper's best network.
+aspp: rates (6, 12, 18); aspp4: (6, 12, 18, 24); pool: with image-level features. The last row is
+the paper's best network.
 """
 
 from deeplab_tf.config import Backbone, DataConfig, Experiment, Head, ModelConfig

@@ -6,9 +6,10 @@
         --list=VOC2012/ImageSets/Segmentation/test.txt --out=runs/deeplabv3/test \\
         --submission=runs/deeplabv3/results.tar.gz
 
-Three trainings in a row, by one command: COCO, VOC trainaug at output_stride 16 (Table 6's COCO row),
-and this stage: batch norm frozen, output_stride 8, the official trainval, base rate 0.001, the images
-with bicycles, chairs, tables, potted plants or sofas twice. Predicted with six scales and flip.
+Three trainings in a row, by one command: COCO, VOC trainaug at output_stride 16 (Table 6's COCO
+row), and this stage: batch norm frozen, output_stride 8, the official trainval, base rate 0.001,
+the images with bicycles, chairs, tables, potted plants or sofas twice. Predicted with six scales
+and flip.
 
 `deeplabv3_jft` is the same from a ResNet-101 trained on ImageNet and JFT-300M, whose weights were
 never published: give others by `--config.init_from`.

@@ -6,8 +6,8 @@
 
 Every field of the experiment can be overridden: --config.SECTION.FIELD=VALUE, with the sections
 model, data, train and evaluate. A row with a previous stage (COCO before VOC) trains that first, in
-WORKDIR/previous_stage; overrides are for the last stage. Exit code 0: all steps done; 143: stopped by SIGTERM, with a
-checkpoint; 1: bad input; 2: wrong flag.
+WORKDIR/previous_stage; overrides are for the last stage. Exit code 0: all steps done; 143: stopped
+by SIGTERM, with a checkpoint; 1: bad input; 2: wrong flag.
 """
 
 import pathlib

@@ -10,7 +10,7 @@ FREE = frozenset({"strategy", "log_every", "checkpoint_every", "panels_every", "
 
 
 def training_fields(experiment: Experiment) -> dict:
-    """The fields that make a training what it is, by dotted name; how it is evaluated is not one."""
+    """What makes a training what it is, by dotted name; how it is evaluated is not part of it."""
     fields = {"init_from": experiment.init_from, "previous_stage": experiment.previous_stage}
     for section in ("model", "data", "train"):
         values = dataclasses.asdict(getattr(experiment, section))

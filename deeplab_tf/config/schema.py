@@ -119,10 +119,10 @@ class ModelConfig:
         stride_placement, normalization, upsampling: conventions, the paper's by default.
         batch_norm_momentum: 0.9997 in section 4.1; small data needs less.
         batch_norm_epsilon: added to the variance; 1e-5 in TF-Slim's and torchvision's ResNet.
-        zero_init_residual: whether the last batch norm of each unit begins with gamma 0, so that the
-            unit begins as its shortcut (arXiv 1706.02677, section 5.1). For training a cascade from
-            scratch: without it the features of its 3 x 4 more units add up, and the first steps
-            throw the logits far off.
+        zero_init_residual: whether the last batch norm of each unit begins with gamma 0, so that
+            the unit begins as its shortcut (arXiv 1706.02677, section 5.1). For training a cascade
+            from scratch: without it the features of its 3 x 4 more units add up, and the first
+            steps throw the logits far off.
         head_conv: torchvision's extra 3x3 convolution after the ASPP; the paper has none.
         aspp_dropout: dropout rate after the ASPP's projection; torchvision 0.5, the paper none.
     """

@@ -42,7 +42,8 @@ def refine(
 ) -> np.ndarray:
     """Class probabilities after mean-field inference in the CRF of one image.
 
-    The kernels are normalised symmetrically and evaluated on a permutohedral lattice, approximately.
+    The kernels are normalised symmetrically and evaluated on a permutohedral lattice,
+    approximately.
 
     Args:
         image: RGB uint8 [H, W, 3].

@@ -1,5 +1,6 @@
 """Which image files a `--images` flag means, and what their predictions are called."""
 
+import collections
 import glob
 import pathlib
 
@@ -29,6 +30,48 @@ def find_images(images: str) -> list[pathlib.Path]:
             f"--images={images} matches no image; give a file, a folder or a quoted pattern"
         )
     return sorted(found)
+
+
+def read_names(listed: pathlib.Path) -> list[str]:
+    """The names without suffix in the file `listed`, one a line, as VOC's ImageSets.
+
+    Raises:
+        DeeplabError: the file is missing, empty or has a name twice.
+    """
+    try:
+        names = listed.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeeplabError(f"--list={listed} cannot be read: {error}") from error
+    if not names:
+        raise DeeplabError(f"--list={listed} holds no name")
+    twice = [name for name, count in collections.Counter(names).items() if count > 1]
+    if twice:
+        raise DeeplabError(f"--list={listed} has {twice[0]} more than once")
+    return names
+
+
+def listed_images(images: list[pathlib.Path], listed: pathlib.Path) -> list[pathlib.Path]:
+    """Those of `images` whose names without suffix are in the file `listed`, in its order.
+
+    Args:
+        images: image files.
+        listed: names without suffix, one a line, as VOC's ImageSets.
+
+    Raises:
+        DeeplabError: as `read_names`, or a name is not exactly one image.
+    """
+    names = read_names(listed)
+    by_stem: dict[str, list[pathlib.Path]] = {name: [] for name in names}
+    for image in images:
+        if image.stem in by_stem:
+            by_stem[image.stem].append(image)
+    wrong = [name for name, found in by_stem.items() if len(found) != 1]
+    if wrong:
+        raise DeeplabError(
+            f"{len(wrong)} of the {len(names)} names of --list={listed} are not exactly one image: "
+            f"{wrong[0]} is {len(by_stem[wrong[0]])}"
+        )
+    return [found[0] for found in by_stem.values()]
 
 
 def output_paths(image: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:

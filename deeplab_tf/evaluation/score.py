@@ -9,6 +9,7 @@ from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.read_pair import read_mask
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import confusion_matrix
+from deeplab_tf.evaluation.image_files import read_names
 
 
 def score_folders(
@@ -49,9 +50,7 @@ def _listed_names(
     """The names that `listed` has, or else those in the folders; each there in both."""
     if listed is None:
         return _paired_names(predictions, ground_truth)
-    names = [f"{name}.png" for name in listed.read_text().split()]
-    if not names:
-        raise DeeplabError(f"--list={listed} holds no name")
+    names = [f"{name}.png" for name in read_names(listed)]
     for path in (folder / name for name in names for folder in (predictions, ground_truth)):
         if not path.is_file():
             raise DeeplabError(f"{path} does not exist; {listed} lists it")
