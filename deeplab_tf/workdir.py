@@ -22,6 +22,9 @@ METRICS_FILE = "metrics.jsonl"
 
 MODEL_FILE = "model.keras"
 
+EVAL_FILE = "eval.json"
+"""The figures of an evaluation, with what was evaluated and how."""
+
 PREVIOUS_STAGE_DIR = "previous_stage"
 """The workdir of the training before this one, where the experiment has a `previous_stage`."""
 

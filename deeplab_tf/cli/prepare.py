@@ -17,6 +17,7 @@ import pathlib
 from absl import flags
 
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.text_table import align
 
 _DATASET = flags.DEFINE_enum(
     "dataset", None, ["voc", "camvid", "shapes"], "Which data set it is.", required=True
@@ -96,14 +97,7 @@ def pixel_table(names, splits, pixels: dict[str, list[int]]) -> str:
             base = total if name == "void" else total - pixels[split][-1]
             cells.append(f"{count:,} {count / max(base, 1):6.1%}" if count else "absent       ")
         rows.append([name, *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return align(rows)
 
 
 def run() -> None:

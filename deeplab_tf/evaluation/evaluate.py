@@ -18,8 +18,8 @@ from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.evaluation.inference import image_to_labels
 from deeplab_tf.files import whole_file, write_text
 from deeplab_tf.trained_model import TrainedModel
+from deeplab_tf.workdir import EVAL_FILE
 
-EVAL_FILE = "eval.json"
 MATRIX_FILE = "confusion_matrix.csv"
 SAMPLES = 8
 """Examples kept for the report."""

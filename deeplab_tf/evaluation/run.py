@@ -8,12 +8,12 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.confusion import format_table
-from deeplab_tf.evaluation.evaluate import EVAL_FILE, Evaluation, evaluate, write_results
+from deeplab_tf.evaluation.evaluate import Evaluation, evaluate, write_results
 from deeplab_tf.evaluation.inference import settings_of
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.files import write_text
 from deeplab_tf.trained_model import TrainedModel, load_model
-from deeplab_tf.workdir import METRICS_FILE, checkpoint_steps
+from deeplab_tf.workdir import EVAL_FILE, METRICS_FILE, checkpoint_steps
 
 TABLE_FILE = "eval.txt"
 

@@ -1,0 +1,139 @@
+"""deeplab-paper: the paper's tables and figure 4, with ours beside them; and their rows, run.
+
+    deeplab-paper --table=3
+    deeplab-paper --table=3 --runs=runs
+    deeplab-paper --run=configs/paper/table3.py:mg124_block7 --data_dir=data --runs=runs \\
+        --init_from=imagenet_resnet101.keras
+    deeplab-paper --explain=configs/paper/table6.py:os8
+    deeplab-paper --figure=4 --out=figure4.png
+    deeplab-paper --miniature
+
+--table prints mean IoU in %, the paper's / ours from the results under --runs, or "not run"; a run
+that is not what its row says is marked and told. --run trains and evaluates one row, or all rows of
+a file, into RUNS/FILE_ROW_seedN; what was stopped goes on. --explain lists where a config deviates
+from the paper's protocol. --miniature prints the study on CamVid, as measured or from --runs.
+Exit code 0: done; 1: bad input; 2: wrong flag.
+"""
+
+import pathlib
+
+from absl import flags
+
+from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.errors import DeeplabError
+
+_TABLE = flags.DEFINE_integer(
+    "table", None, "Print this table of the paper, 1 to 7.", lower_bound=1, upper_bound=7
+)
+_FIGURE = flags.DEFINE_enum("figure", None, ["4"], "Draw this figure of the paper into --out.")
+_EXPLAIN = flags.DEFINE_string(
+    "explain", None, "FILE.py:ROW or config.json: list its deviations from the paper's protocol."
+)
+_RUN = flags.DEFINE_string(
+    "run", None, "FILE.py:ROW, or FILE.py for all its rows: train and evaluate into --runs."
+)
+_MINIATURE = flags.DEFINE_bool("miniature", False, "Print the study in miniature.")
+_RUNS = flags.DEFINE_string("runs", None, "A folder with workdirs and results in it.")
+_OUT = flags.DEFINE_string("out", None, "FILE.png, for --figure or the plot of --miniature.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where deeplab-prepare wrote the records, for --run."
+)
+_SEEDS = flags.DEFINE_list("seeds", ["0"], "The seeds to --run, as in 0,1.")
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "FILE.keras with the initial weights, for --run: the paper's are ImageNet's."
+)
+_ACTIONS = ("table", "figure", "explain", "run", "miniature")
+flags.register_multi_flags_validator(
+    _ACTIONS,
+    lambda values: sum(values[name] not in (None, False) for name in _ACTIONS) == 1,
+    "give one of --table=N, --figure=4, --explain=CONFIG, --run=CONFIG and --miniature",
+)
+flags.register_multi_flags_validator(
+    ["figure", "out"],
+    lambda values: values["figure"] is None or values["out"] is not None,
+    "--figure needs --out=FILE.png",
+)
+flags.register_validator(
+    "out", lambda value: value is None or value.endswith(".png"), "must end in .png"
+)
+flags.register_multi_flags_validator(
+    ["run", "runs", "data_dir"],
+    lambda values: values["run"] is None or None not in values.values(),
+    "--run needs --runs=DIR and --data_dir=DIR",
+)
+flags.register_validator(
+    "seeds",
+    lambda values: bool(values) and all(value.isdecimal() for value in values),
+    "must be whole numbers with commas between, as in 0,1",
+)
+
+
+def main() -> int:
+    """Does the one thing that was asked for."""
+    runs = pathlib.Path(_RUNS.value) if _RUNS.value is not None else None
+    if _TABLE.value is not None:
+        return _print_table(_TABLE.value, runs)
+    if _FIGURE.value is not None:
+        return _draw_figure(pathlib.Path(str(_OUT.value)))
+    if _EXPLAIN.value is not None:
+        return _explain(_EXPLAIN.value)
+    if _RUN.value is not None and runs is not None:
+        return _run_rows(_RUN.value, runs)
+    return _print_miniature(runs)
+
+
+def _print_table(number: int, runs: pathlib.Path | None) -> int:
+    from deeplab_tf.paper.beside import table_in_words
+    from deeplab_tf.paper.results import find_results
+
+    print(table_in_words(number, find_results(runs) if runs is not None else []), end="")
+    return 0
+
+
+def _draw_figure(out: pathlib.Path) -> int:
+    import_tensorflow()
+    from deeplab_tf.paper import valid_weights
+
+    wrong = valid_weights.differing_rates()
+    if wrong:
+        raise DeeplabError(f"AtrousConv2D and the definition disagree at the rates {wrong}")
+    valid_weights.draw_figure(out)
+    print(valid_weights.in_words())
+    print(f"figure 4: {out}")
+    return 0
+
+
+def _explain(config: str) -> int:
+    from deeplab_tf.config import load_experiment
+    from deeplab_tf.paper.protocol import explain
+
+    print(explain(load_experiment(config), config))
+    return 0
+
+
+def _run_rows(config: str, runs: pathlib.Path) -> int:
+    from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
+
+    jobs = plan_jobs(config, runs, [int(seed) for seed in _SEEDS.value])
+    run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value)
+    return 0
+
+
+def _print_miniature(runs: pathlib.Path | None) -> int:
+    from deeplab_tf.paper import miniature
+
+    measured = miniature.collect(runs) if runs is not None else miniature.read_measured()
+    print(miniature.in_words(measured))
+    if _OUT.value is not None:
+        miniature.draw(measured, pathlib.Path(_OUT.value))
+        print(f"\nplot: {_OUT.value}")
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    run_binary("deeplab-paper", __name__, main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,158 @@
+"""The paper's studies in miniature: results of `configs/paper/miniature.py`, beside the paper's.
+
+`miniature.json` has what was measured; `collect` makes it from a folder of runs.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+
+from deeplab_tf.config import load_rows
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import whole_file
+from deeplab_tf.paper.results import Result, find_results, results_of, trained_row
+from deeplab_tf.text_table import align
+from deeplab_tf.workdir import METRICS_FILE
+
+CONFIG = "configs/paper/miniature.py"
+MEASURED = pathlib.Path(__file__).with_name("miniature.json")
+TITLES = {
+    1: "output_stride, block7",
+    2: "cascaded blocks, output_stride 16",
+    4: "inference strategies on block7",
+    5: "ASPP, output_stride 16",
+    6: "inference strategies on MG(1, 2, 4), ASPP, image pooling",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One row of the study.
+
+    Attributes:
+        row: its name in the config.
+        paper: the paper's mean IoU for its counterpart, in %.
+        mious: ours in %, by seed.
+        minutes: of the training's steps, by seed; None for a row that has no training of its own.
+    """
+
+    row: str
+    paper: float
+    mious: dict[int, float]
+    minutes: dict[int, float] | None
+
+    @property
+    def mean(self) -> float:
+        """Ours in %, over the seeds."""
+        return sum(self.mious.values()) / len(self.mious)
+
+
+def collect(runs: pathlib.Path) -> list[Measured]:
+    """The study's rows that `runs` has results for, in the config's order.
+
+    Raises:
+        DeeplabError: a result deviates from its row, or there is none.
+    """
+    results = find_results(runs)
+    measured = [row for row in (_measure(e, results) for e in load_rows(CONFIG).values()) if row]
+    if not measured:
+        raise DeeplabError(f"{runs} has no result of {CONFIG}; make them with deeplab-paper --run")
+    return measured
+
+
+def _measure(row, results: Sequence[Result]) -> Measured | None:
+    found = results_of(row, results, pretrained=False)
+    mious, minutes = {}, {}
+    for result, differences in found:
+        if differences or result.miou is None:
+            raise DeeplabError(f"{result.path} is not {row.row}: {'; '.join(differences)}")
+        seed = result.experiment.train.seed
+        mious[seed] = round(result.miou, 2)
+        minutes[seed] = round(_training_minutes(result), 1)
+    if not mious:
+        return None
+    own_training = trained_row(row) is row
+    name = str(row.row).rsplit(":", 1)[1]
+    return Measured(name, row.paper_miou, mious, minutes if own_training else None)
+
+
+def _training_minutes(result: Result) -> float:
+    """The time of the steps, from the training's log beside the result."""
+    path = result.path.parent / METRICS_FILE
+    if not path.is_file():
+        return 0.0
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    batch, seconds, before = result.experiment.train.batch_size, 0.0, 0
+    for record in records:
+        seconds += (record["step"] - before) * batch / record["images_per_second"]
+        before = record["step"]
+    return seconds / 60
+
+
+def to_json(measured: Sequence[Measured]) -> str:
+    """`measured` as indented JSON."""
+    return json.dumps([dataclasses.asdict(row) for row in measured], indent=2) + "\n"
+
+
+def read_measured(path: pathlib.Path = MEASURED) -> list[Measured]:
+    """Reads what `to_json` wrote."""
+    rows = json.loads(path.read_text())
+    return [
+        Measured(row["row"], row["paper"], _by_seed(row["mious"]), _by_seed(row["minutes"]))
+        for row in rows
+    ]
+
+
+def _by_seed(values: dict[str, float] | None):
+    return None if values is None else {int(seed): value for seed, value in values.items()}
+
+
+def in_words(measured: Sequence[Measured]) -> str:
+    """A table for each of the paper's: its mean IoU, ours, ours by seed, minutes of training."""
+    blocks = []
+    for table, title in TITLES.items():
+        rows = [row for row in measured if row.row.startswith(f"table{table}_")]
+        if not rows:
+            continue
+        lines = [["", "paper", "ours", "seeds", "minutes"]]
+        for row in rows:
+            seeds = ", ".join(f"{miou:.2f}" for _, miou in sorted(row.mious.items()))
+            minutes = sum(row.minutes.values()) / len(row.minutes) if row.minutes else None
+            lines.append(
+                [
+                    row.row.partition("_")[2],
+                    f"{row.paper:.2f}",
+                    f"{row.mean:.2f}",
+                    seeds,
+                    f"{minutes:.1f}" if minutes else "-",
+                ]
+            )
+        blocks.append(f"Table {table} in miniature: {title}\n{align(lines)}")
+    return "\n\n".join(blocks)
+
+
+def draw(measured: Sequence[Measured], path: pathlib.Path) -> None:
+    """Draws a panel for each table: the paper's points and ours, every seed a dot."""
+    # Figure and canvas by hand: pyplot would choose a window system and keep global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    tables = [n for n in TITLES if any(row.row.startswith(f"table{n}_") for row in measured)]
+    figure = Figure(figsize=(11, 3.4 * -(-len(tables) // 2)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, table in enumerate(tables, start=1):
+        axes = figure.add_subplot(-(-len(tables) // 2), 2, place)
+        rows = [row for row in measured if row.row.startswith(f"table{table}_")]
+        names = [row.row.partition("_")[2] for row in rows]
+        axes.plot(names, [row.paper for row in rows], "o--", color="0.5", label="the paper, VOC")
+        axes.plot(names, [row.mean for row in rows], "o-", color="C0", label="ours, CamVid")
+        for name, row in zip(names, rows, strict=True):
+            axes.plot([name] * len(row.mious), list(row.mious.values()), "_", color="C0")
+        axes.set_title(f"Table {table}: {TITLES[table]}", fontsize=10)
+        axes.set_ylabel("mean IoU, %")
+        axes.tick_params(axis="x", labelrotation=15)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    with whole_file(path) as beside:
+        figure.savefig(beside)

@@ -1,0 +1,163 @@
+"""What a config does otherwise than the paper's protocol (section 4)."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from deeplab_tf.config import Backbone, BatchNormMode, Experiment, Head
+
+HARD_CLASSES = ("bicycle", "chair", "diningtable", "pottedplant", "sofa")
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What the paper has in one field of a config.
+
+    Attributes:
+        field: its dotted name.
+        values: what occurs in the paper.
+        source: where the paper says so.
+    """
+
+    field: str
+    values: tuple
+    source: str
+
+
+NETWORK = (
+    Rule("model.backbone", (Backbone.RESNET50, Backbone.RESNET101), "section 4"),
+    Rule("model.stride_placement", ("last_unit",), "section 3.2, figure 3"),
+    Rule("model.normalization", ("mean_subtraction",), "its TF-Slim code"),
+    Rule("model.upsampling", ("align_corners",), "its TF-Slim code"),
+    Rule("model.batch_norm_momentum", (0.9997,), "section 4.1"),
+    Rule("model.batch_norm_epsilon", (1e-5,), "its TF-Slim code"),
+    Rule("model.zero_init_residual", (False,), "its TF-Slim code"),
+    Rule("model.head", (Head.NONE, Head.ASPP), "sections 3.2 and 3.3"),
+    Rule("model.head_conv", (False,), "section 3.3"),
+    Rule("model.aspp_dropout", (0.0,), "section 3.3"),
+    Rule(
+        "model.multi_grid",
+        ((1, 1, 1), (1, 2, 1), (1, 2, 3), (1, 2, 4), (2, 2, 2)),
+        "tables 3 and 5",
+    ),
+)
+ASPP = (
+    Rule("model.num_blocks", (4,), "section 3.3"),
+    Rule("model.output_stride", (16, 8), "section 4.3"),
+    Rule("model.aspp_rates", ((6, 12, 18), (6, 12, 18, 24)), "section 3.3, at output_stride 16"),
+)
+EVERY_STAGE = (
+    Rule("data.crop_size", (513,), "section 4.1"),
+    Rule("data.min_scale", (0.5,), "section 4.1"),
+    Rule("data.max_scale", (2.0,), "section 4.1"),
+    Rule("data.flip", (True,), "section 4.1"),
+    Rule("train.steps", (30_000,), "section 4.1"),
+    Rule("train.batch_size", (16,), "section 4.1"),
+    Rule("train.power", (0.9,), "section 4.1"),
+    Rule("train.momentum", (0.9,), "its TF-Slim code"),
+    Rule("train.weight_decay", (1e-4,), "its TF-Slim code"),
+    Rule("evaluate.scales", ((1.0,), SCALES), "section 4.2"),
+    Rule("evaluate.window", (None,), "section 4.2: whole images"),
+    Rule("evaluate.crf", (False,), "abstract: no DenseCRF"),
+)
+STAGES = {
+    "COCO pretraining (section 4.3)": (
+        Rule("data.dataset", ("coco_voc",), "section 4.3"),
+        Rule("data.split", ("train",), "section 4.3"),
+        Rule("data.duplicate_classes", ((),), "section 4.3"),
+        Rule("train.base_learning_rate", (0.007,), "section 4.1; none is given for COCO"),
+        Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
+    ),
+    "stage 1 (section 4.1)": (
+        Rule("data.dataset", ("voc_aug",), "section 4"),
+        Rule("data.split", ("train",), "section 4"),
+        Rule("data.duplicate_classes", ((),), "section 4.1"),
+        Rule("train.base_learning_rate", (0.007,), "section 4.1"),
+        Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
+        Rule("evaluate.split", ("val",), "section 4"),
+    ),
+    "stage 1 after COCO (section 4.3)": (
+        Rule("data.dataset", ("voc_aug",), "section 4"),
+        Rule("data.split", ("train",), "section 4"),
+        Rule("data.duplicate_classes", ((),), "section 4.1"),
+        Rule("train.base_learning_rate", (0.0001,), "section 4.3"),
+        Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
+        Rule("evaluate.split", ("val",), "section 4"),
+    ),
+    "stage 2, for the test server (sections 4.1 and 4.3)": (
+        Rule("model.output_stride", (8,), "section 4.1"),
+        Rule("data.dataset", ("voc",), "section 4.3"),
+        Rule("data.split", ("trainval",), "section 4.3"),
+        Rule("data.duplicate_classes", (HARD_CLASSES,), "section 4.3"),
+        Rule("train.base_learning_rate", (0.001,), "section 4.1"),
+        Rule("train.batch_norm", ("frozen",), "section 4.1"),
+        Rule("evaluate.split", ("test",), "section 4.3"),
+    ),
+}
+STANDING = (
+    "momentum holds the learning rate inside (Keras' SGD); TensorFlow 1's held it outside. On this "
+    "schedule they differ by 3e-4 of the rate at the first step",
+    "the moving variance is not Bessel-corrected; TF-Slim's fused batch norm corrected it",
+    "block5 to block7 begin with random weights; the paper does not say how it began them",
+)
+
+
+def stage_of(experiment: Experiment) -> str:
+    """Which of `STAGES` the config is of, by what marks each: batch norm, data, predecessor."""
+    coco, stage1, stage1_after_coco, stage2 = STAGES
+    if experiment.train.batch_norm is BatchNormMode.FROZEN:
+        return stage2
+    if experiment.data.dataset == "coco_voc":
+        return coco
+    return stage1_after_coco if experiment.previous_stage else stage1
+
+
+def deviations(experiment: Experiment) -> list[tuple[str, str, str]]:
+    """(field, its value, what the paper has) for each field that deviates from the protocol."""
+    rules: Iterable[Rule] = (
+        *NETWORK,
+        *(ASPP if experiment.model.head is Head.ASPP else ()),
+        *EVERY_STAGE,
+        *STAGES[stage_of(experiment)],
+    )
+    found = []
+    for rule in rules:
+        section, name = rule.field.split(".")
+        value = getattr(getattr(experiment, section), name)
+        if value not in rule.values:
+            wanted = " or ".join(map(_in_words, rule.values))
+            found.append((rule.field, _in_words(value), f"{wanted} ({rule.source})"))
+    if not experiment.init_from:
+        wanted = "ImageNet weights (section 4)"
+        found.append(("init_from", "none: random weights", wanted))
+    return found
+
+
+def explain(experiment: Experiment, name: str) -> str:
+    """The deviations of a config from the paper's protocol, in words.
+
+    Args:
+        experiment: the config.
+        name: what the user called it.
+    """
+    found = deviations(experiment)
+    text = f"{name} against the paper's protocol, {stage_of(experiment)}\n\n"
+    if found:
+        head = ("field", "here", "the paper")
+        # Aligned by hand: text, not numbers, so to the left.
+        widths = [max(len(row[i]) for row in (head, *found)) for i in (0, 1)]
+        text += "\n".join(
+            f"{field:<{widths[0]}}  {value:<{widths[1]}}  {paper}"
+            for field, value, paper in (head, *found)
+        )
+    else:
+        text += "no field deviates"
+    if experiment.row and experiment.row.startswith("configs/paper/") and experiment.paper_miou:
+        text += f"\n\nthe paper's mean IoU for this row: {experiment.paper_miou} %"
+    return text + "\n\nin every run of this code:\n" + "\n".join(f"- {note}" for note in STANDING)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(str, value)) + ")"
+    return "none" if value is None else str(value)
