@@ -1,6 +1,5 @@
 """The schema: JSON, validation, rows by name, and the shipped configs."""
 
-import dataclasses
 import pathlib
 
 import pytest

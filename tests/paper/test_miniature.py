@@ -1,0 +1,77 @@
+"""The study in miniature: collected from runs, kept as JSON, printed, drawn."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_tf.config import load_experiment, load_rows, to_json
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.paper import miniature
+
+
+def write_run(folder, row, miou, *, seed=0, steps=3000, evaluate_as=None):
+    """The eval.json and metrics.jsonl of a run of the miniature's `row`."""
+    experiment = load_experiment(f"{miniature.CONFIG}:{row}")
+    experiment.train.seed, experiment.train.steps = seed, steps
+    settings = load_experiment(f"{miniature.CONFIG}:{evaluate_as or row}").evaluate
+    folder.mkdir(parents=True)
+    fields = {
+        "dataset": "camvid",
+        "images": 101,
+        "step": steps,
+        "mean_iou": miou / 100,
+        **{name: getattr(settings, name) for name in vars(settings)},
+        "experiment": json.loads(to_json(experiment)),
+    }
+    (folder / "eval.json").write_text(json.dumps(fields))
+    # 1,000 steps of 8 images at 20 images/s and 2,000 at 40: 400 s each.
+    lines = [{"step": 1000, "images_per_second": 20.0}, {"step": 3000, "images_per_second": 40.0}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_rows_are_collected_by_seed_with_their_cost(tmp_path):
+    write_run(tmp_path / "a", "table1_os16", 55.0)
+    write_run(tmp_path / "b", "table1_os16", 54.0, seed=1)
+    write_run(tmp_path / "c", "table1_os16", 56.123, evaluate_as="table4_os8")
+    measured = {row.row: row for row in miniature.collect(tmp_path)}
+    # Table 2's block7 is the same training, and Table 4's os16 its plain evaluation.
+    assert list(measured) == ["table1_os16", "table2_block7", "table4_os16", "table4_os8"]
+    assert measured["table1_os16"].mious == {0: 55.0, 1: 54.0}
+    assert measured["table1_os16"].mean == 54.5
+    assert measured["table1_os16"].minutes == {0: 13.3, 1: 13.3}
+    assert measured["table2_block7"].mious == {0: 55.0, 1: 54.0}
+    assert measured["table2_block7"].minutes is None
+    assert measured["table4_os8"].mious == {0: 56.12}
+    assert measured["table4_os8"].paper == 78.05
+
+    rows = list(measured.values())
+    (tmp_path / "measured.json").write_text(miniature.to_json(rows))
+    assert miniature.read_measured(tmp_path / "measured.json") == rows
+    text = miniature.in_words(rows)
+    assert "Table 1 in miniature: output_stride, block7" in text
+    assert "os16  73.88  54.50  55.00, 54.00     13.3" in text
+
+    miniature.draw(rows, tmp_path / "study.png")
+    picture = np.asarray(Image.open(tmp_path / "study.png").convert("RGB"))
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+
+
+def test_a_run_that_is_not_its_row_is_refused(tmp_path):
+    write_run(tmp_path / "a", "table1_os8", 55.0, steps=100)
+    with pytest.raises(DeeplabError, match=r"a/eval.json is not .*table1_os8: train.steps=100"):
+        miniature.collect(tmp_path)
+
+
+def test_no_result_says_how_to_make_one(tmp_path):
+    with pytest.raises(DeeplabError, match="make them with deeplab-paper --run"):
+        miniature.collect(tmp_path)
+
+
+def test_one_schedule_and_one_data_set_for_all_rows():
+    """What the study compares differs in the network and its inference alone."""
+    rows = list(load_rows(miniature.CONFIG).values())
+    for row in rows:
+        assert (row.train, row.data) == (rows[0].train, rows[0].data)
+        assert row.evaluate.split == "val" and row.data.split == "train"

@@ -1,0 +1,124 @@
+"""Ours beside the paper's: which result counts for which row, and what is said of deviations."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from deeplab_tf.config import load_experiment, to_json, validate
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.paper.beside import table_in_words
+from deeplab_tf.paper.results import find_results, ours_of, results_of
+from deeplab_tf.paper.tables import TABLES
+
+STAGE1 = "configs/paper/table3.py:mg121_block7"
+
+
+def write_result(folder, row, miou, *, evaluate=None, images=1449, step=30_000, **changes):
+    """An eval.json of a run of `row`; `changes` are fields of the train section."""
+    experiment = load_experiment(row)
+    experiment.init_from = changes.pop("init_from", "imagenet.keras")
+    settings = evaluate or experiment.evaluate
+    for name, value in changes.items():
+        setattr(experiment.train, name, value)
+    experiment = validate(
+        dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, num_classes=21))
+    )
+    fields = {
+        "dataset": "voc_aug",
+        "images": images,
+        "step": step,
+        "mean_iou": miou / 100,
+        **dataclasses.asdict(settings),
+        "experiment": json.loads(to_json(experiment)),
+    }
+    folder.mkdir(parents=True)
+    (folder / "eval.json").write_text(json.dumps(fields))
+
+
+def ours(row, folder):
+    return ours_of(load_experiment(row), find_results(folder), pretrained=True)
+
+
+def test_a_run_of_the_row_is_its_result(tmp_path):
+    write_result(tmp_path / "a", STAGE1, 76.5)
+    found = ours(STAGE1, tmp_path)
+    assert found.mious == (76.5,) and found.deviations == ()
+    assert ours("configs/paper/table3.py:mg121_block6", tmp_path) is None
+
+
+def test_seeds_are_averaged(tmp_path):
+    write_result(tmp_path / "a", STAGE1, 76.0, seed=0)
+    write_result(tmp_path / "b", STAGE1, 77.0, seed=1)
+    found = ours(STAGE1, tmp_path)
+    assert (found.mean, found.spread) == (76.5, 1.0)
+    assert "76.66 / 76.50 (76.00 to 77.00, 2 runs)" in table_in_words(3, find_results(tmp_path))
+
+
+def test_an_inference_row_is_another_evaluation_of_the_same_training(tmp_path):
+    at_8 = load_experiment("configs/paper/table4.py:os8").evaluate
+    write_result(tmp_path / "a", STAGE1, 76.5)
+    write_result(tmp_path / "b", STAGE1, 78.0, evaluate=at_8)
+    assert ours("configs/paper/table4.py:os16", tmp_path).mious == (76.5,)
+    assert ours("configs/paper/table4.py:os8", tmp_path).mious == (78.0,)
+    assert ours("configs/paper/table4.py:os8_ms", tmp_path) is None
+    # Table 3's row is the training's own evaluation, at 16.
+    assert ours(STAGE1, tmp_path).mious == (76.5,)
+
+
+def test_rows_of_equal_trainings_share_their_result(tmp_path):
+    """ResNet-101 of Table 2 and multi-grid (1, 1, 1) of Table 3."""
+    write_result(tmp_path / "a", "configs/paper/table2.py:resnet101_block6", 75.3)
+    assert ours("configs/paper/table3.py:mg111_block6", tmp_path).mious == (75.3,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": 150, "step": 150}, "train.steps=150 (the row: 30000)"),
+        ({"step": 20_000}, "at step 20000 of 30000"),
+        ({"init_from": None}, "random initial weights (the paper: ImageNet)"),
+        ({"images": 93}, "evaluated on 93 images (VOC val: 1449)"),
+    ],
+)
+def test_what_is_not_the_rows_protocol_is_said(tmp_path, changes, said):
+    write_result(tmp_path / "a", STAGE1, 12.3, **changes)
+    text = table_in_words(3, find_results(tmp_path))
+    assert "76.66 / 12.30 [1]" in text
+    assert f"[1] {tmp_path}/a/eval.json: " in text and said in text
+    # A run that deviates less goes before it.
+    write_result(tmp_path / "b", STAGE1, 76.0)
+    assert "76.66 / 76.00\n" in table_in_words(3, find_results(tmp_path))
+
+
+def test_another_split_and_windows_are_said(tmp_path):
+    experiment = load_experiment(STAGE1)
+    evaluate = dataclasses.replace(experiment.evaluate, split="dev_val", window=513)
+    write_result(tmp_path / "a", STAGE1, 50.0, evaluate=evaluate)
+    ((_, differences),) = results_of(experiment, find_results(tmp_path), pretrained=True)
+    assert differences == [
+        "evaluated on split dev_val (the row: val)",
+        "evaluated in windows of 513 pixels",
+    ]
+
+
+def test_every_number_of_the_tables_is_printed_as_not_run():
+    """How many numbers of its own each table of the paper has."""
+    for number, cells in {1: 6, 2: 8, 3: 20, 4: 4, 5: 5, 6: 5, 7: 2}.items():
+        text = table_in_words(number, [])
+        assert text.count("/ not run") == cells
+        for specs in TABLES[number].rows.values():
+            for spec in specs:
+                digits = 1 if number == 7 else 2
+                assert f"{load_experiment(spec).paper_miou:.{digits}f} / not run" in text
+    assert re.search(r"PSPNet +85\.4\n", table_in_words(7, []))
+
+
+def test_folders_and_files_that_are_not_results(tmp_path):
+    with pytest.raises(DeeplabError, match="is not a folder"):
+        find_results(tmp_path / "absent")
+    assert find_results(tmp_path) == []
+    (tmp_path / "eval.json").write_text('{"mean_iou": 0.5}')
+    with pytest.raises(DeeplabError, match="eval.json is damaged or of an earlier version"):
+        find_results(tmp_path)

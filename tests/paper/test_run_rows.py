@@ -1,0 +1,65 @@
+"""Rows by name, trained and evaluated by one call; what is done is not done again."""
+
+import json
+
+import pytest
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
+
+ROWS = """
+import dataclasses
+from deeplab_tf.config import DataConfig, EvaluateConfig, TrainConfig, load_experiment
+
+FILE = {file!r}
+TRAINED = dataclasses.replace(
+    load_experiment("configs/shapes.py:demo"),
+    data=DataConfig(dataset="shapes", crop_size=33),
+    train=TrainConfig(steps=1, batch_size=2, log_every=1),
+)
+EXPERIMENTS = {{
+    "at8": TRAINED,
+    "at16": dataclasses.replace(
+        TRAINED, evaluate=EvaluateConfig(output_stride=16), checkpoint_of=FILE + ":at8"
+    ),
+}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "rows.py"
+    path.write_text(ROWS.format(file=str(path)))
+    return path
+
+
+def test_folders_are_named_after_row_and_seed(config, tmp_path):
+    jobs = plan_jobs(str(config), tmp_path / "runs", [0, 3])
+    assert [(job.workdir.name, job.out.name) for job in jobs] == [
+        ("rows_at8_seed0", "rows_at8_seed0"),
+        ("rows_at8_seed0", "rows_at16_seed0"),
+        ("rows_at8_seed3", "rows_at8_seed3"),
+        ("rows_at8_seed3", "rows_at16_seed3"),
+    ]
+    (job,) = plan_jobs("configs/paper/table4.py:os8_ms", tmp_path, [0])
+    assert job.workdir == tmp_path / "table3_mg121_block7_seed0"
+    assert job.out == tmp_path / "table4_os8_ms_seed0"
+
+
+def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data, tmp_path):
+    jobs = plan_jobs(str(config), tmp_path / "runs", [5])
+    run_jobs(jobs, shapes_data, None)
+    at8 = json.loads((tmp_path / "runs/rows_at8_seed5/eval.json").read_text())
+    at16 = json.loads((tmp_path / "runs/rows_at16_seed5/eval.json").read_text())
+    assert (at8["output_stride"], at16["output_stride"]) == (8, 16)
+    assert at8["experiment"] == at16["experiment"]
+    assert at8["experiment"]["train"]["seed"] == 5
+    assert at8["experiment"]["row"] == f"{config}:at8"
+    assert not (tmp_path / "runs/rows_at16_seed5/model.keras").exists()
+    # Again: nothing to do, so nothing can fail for want of data.
+    run_jobs(jobs, tmp_path / "absent", None)
+
+
+def test_what_failed_is_named(config, tmp_path):
+    with pytest.raises(DeeplabError, match="deeplab-train .*rows.py:at8.* ended with exit code 1"):
+        run_jobs(plan_jobs(f"{config}:at8", tmp_path / "runs", [0]), tmp_path / "absent", None)
