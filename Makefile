@@ -20,6 +20,8 @@ help:
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	@# Compiled here; without a C++ compiler the tests of the CRF are skipped.
+	@$(BIN)/pip install --quiet --editable '.[crf]' || echo "no CRF: its tests will be skipped"
 	@touch $@
 
 demo: .venv/installed

@@ -28,7 +28,7 @@ def random_trained_model(**model_fields) -> TrainedModel:
             layer.set_weights([gamma, beta, mean, variance])
     logits = model.get_layer("logits")
     kernel = rng.normal(0, 0.002, logits.kernel.shape)
-    logits.set_weights([kernel, np.zeros(SHAPES.num_classes)])
+    logits.set_weights([kernel, np.zeros(experiment.model.num_classes)])
     # Every class wins in some place: none is ahead of the others on the average.
     mean = np.mean(model(random_picture(65, 65)[None]), axis=(0, 1, 2))
     logits.set_weights([kernel, -mean])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.config import OUTPUT_STRIDES, Experiment
+from deeplab_tf.config import OUTPUT_STRIDES, Experiment, validate
 
 if TYPE_CHECKING:
     from deeplab_tf.export.parity import Images  # pyright: ignore[reportMissingImports]
@@ -44,7 +44,7 @@ _IMAGE_SIZE = flags.DEFINE_list(
     "H,W of the input, litert only; k * output_stride + 1 fits best. Default: the training crop.",
 )
 _OUTPUT_STRIDE = flags.DEFINE_integer(
-    "output_stride", None, "Of the exported network: 4, 8, 16 or 32. Default: as trained."
+    "output_stride", None, "Of the exported network, e.g. 8. Default: as trained."
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where deeplab-prepare wrote the model's data set, to compare on."
@@ -94,7 +94,9 @@ flags.register_validator(
     "must be H,W in pixels, e.g. --image_size=513,513",
 )
 flags.register_validator(
-    "output_stride", lambda stride: stride in (None, *OUTPUT_STRIDES), "must be 4, 8, 16 or 32"
+    "output_stride",
+    lambda stride: stride in (None, *OUTPUT_STRIDES),
+    f"must be one of {', '.join(map(str, OUTPUT_STRIDES))}",
 )
 
 
@@ -144,9 +146,12 @@ def _trained_model() -> "TrainedModel":
     config, stride = trained.experiment.model, _OUTPUT_STRIDE.value
     if stride is None:
         return trained
+    experiment = validate(
+        dataclasses.replace(
+            trained.experiment, model=dataclasses.replace(config, output_stride=stride)
+        )
+    )
     model = with_output_stride(trained.model, config, stride)
-    config = dataclasses.replace(config, output_stride=stride)
-    experiment = dataclasses.replace(trained.experiment, model=config)
     return TrainedModel(model, experiment, trained.labels)
 
 

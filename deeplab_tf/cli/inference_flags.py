@@ -2,10 +2,12 @@
 
 from absl import flags
 
+from deeplab_tf.config import OUTPUT_STRIDES
+
 OUTPUT_STRIDE = flags.DEFINE_enum(
     "output_stride",
     None,
-    ["4", "8", "16", "32", "64", "128", "256"],
+    [str(stride) for stride in OUTPUT_STRIDES],
     "Run the same weights at this output_stride; default: as the experiment's evaluate section.",
 )
 SCALES = flags.DEFINE_list(

@@ -63,7 +63,9 @@ def run_jobs(jobs: Sequence[Job], data_dir: pathlib.Path, init_from: str | None)
                 f"--workdir={job.workdir}",
                 *initial,
             )
-        if not (job.out / EVAL_FILE).is_file():
+        if job.row.evaluate.split == "test":
+            print("the test set has no masks: send its server deeplab-predict's --submission")
+        elif not (job.out / EVAL_FILE).is_file():
             _run(
                 "eval",
                 f"--workdir={job.workdir}",

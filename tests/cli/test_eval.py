@@ -90,6 +90,32 @@ def test_eval_predict_and_score_agree_to_the_last_digit(place):
     assert [line.split()[-3:] for line in scored.stdout.splitlines()[2:8]] == table
 
 
+def test_a_row_says_how_to_evaluate_and_flags_override_it(place, tmp_path):
+    rows = tmp_path / "rows.py"
+    rows.write_text(
+        "from deeplab_tf.config import EvaluateConfig, Experiment\n"
+        "EVALUATE = EvaluateConfig(output_stride=16, scales=(0.5, 1.0), flip=True)\n"
+        "EXPERIMENTS = {'row': Experiment(evaluate=EVALUATE)}\n"
+    )
+    for flags, expected in (
+        ((), (16, [0.5, 1.0], True)),
+        (("--scales=1", "--noflip"), (16, [1.0], False)),
+    ):
+        done = call(
+            "eval",
+            f"--workdir={place}/run",
+            f"--config={rows}:row",
+            f"--data_dir={place}/data",
+            f"--out={tmp_path}/out",
+            *flags,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        content = json.loads((tmp_path / "out" / "eval.json").read_text())
+        assert (content["output_stride"], content["scales"], content["flip"]) == expected
+        # The experiment is the trained one's, not the row's.
+        assert content["experiment"] == json.loads((place / "run" / "config.json").read_text())
+
+
 def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
     (tmp_path / ".writing-eval.json").symlink_to("/dev/full")
     done = call("eval", f"--workdir={place}/run", f"--data_dir={place}/data", f"--out={tmp_path}")
@@ -108,6 +134,8 @@ def test_bad_input_of_eval_is_one_line(place):
         (2, "--model needs --out=DIR", (data, "--model=model.keras")),
         (2, "must be positive numbers with commas", (data, "--workdir=a", "--scales=1,x")),
         (2, "--workdir is empty", (data, "--workdir=")),
+        (1, "rows are resnet50", (data, "--workdir=a", "--config=configs/voc.py:")),
+        (1, "at least 65 pixels", (data, f"--workdir={place}/run", "--window=32")),
         (1, "model nowhere does not exist", (data, "--workdir=nowhere")),
         (1, "0.jpg: File exists", (data, f"--workdir={place}/run", f"--out={place}/images/0.jpg")),
     ):

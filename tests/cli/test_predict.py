@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 from random_model import random_picture, random_trained_model
+from tiny_voc import write_voc
 
+from deeplab_tf.data.labels import VOC
 from deeplab_tf.trained_model import save_model
 
 
@@ -86,4 +89,63 @@ def test_bad_input_is_one_line(images, tmp_path):
         assert message in done.stderr
         assert done.stderr.count("\n") == 1
         assert (done.returncode, done.stdout) == (code, "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_submission_of_the_listed_images(tmp_path):
+    trained = random_trained_model(num_classes=21)
+    trained.labels = VOC
+    save_model(trained, tmp_path / "model.keras")
+    voc = write_voc(tmp_path, test=["2008_000006", "2008_000011"], train=["2007_000001"])
+    arguments = [
+        f"--model={tmp_path}/model.keras",
+        f"--images={voc}/JPEGImages",
+        f"--list={voc}/ImageSets/Segmentation/test.txt",
+        f"--out={tmp_path}/out",
+        f"--submission={tmp_path}/results.tar.gz",
+    ]
+    done = predict(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"submission of 2 images, checked: {tmp_path}/results.tar.gz\n")
+    with tarfile.open(tmp_path / "results.tar.gz") as tar:
+        for member in tar:
+            packed = np.asarray(Image.open(tar.extractfile(member)))
+            name = member.name.removeprefix("results/VOC2012/Segmentation/comp6_test_cls/")
+            np.testing.assert_array_equal(packed, np.asarray(Image.open(tmp_path / "out" / name)))
+    assert not (tmp_path / "out" / "2007_000001.png").exists()
+
+    # A picture that cannot be read: the others are predicted, and there is no archive.
+    (voc / "JPEGImages" / "2008_000011.jpg").write_text("no picture")
+    (tmp_path / "results.tar.gz").unlink()
+    done = predict(*arguments)
+    assert done.returncode == 1 and "2008_000011.jpg" in done.stderr
+    assert not (tmp_path / "results.tar.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--submission=a.tar.gz"], 2, "--submission needs --list="),
+        (["--submission=a.zip", "--list=b"], 2, "must end in .tar.gz"),
+        (["--list=absent.txt"], 1, "--list=absent.txt cannot be read"),
+    ],
+)
+def test_wrong_submission_flags(images, arguments, code, said, tmp_path):
+    done = predict("--model=m.keras", f"--images={images}", f"--out={tmp_path}/out", *arguments)
+    assert done.returncode == code
+    assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_other_classes_are_refused_before_anything_is_predicted(trained, images, tmp_path):
+    save_model(trained, tmp_path / "model.keras")
+    (tmp_path / "list.txt").write_text("rgb\n")
+    done = predict(
+        f"--model={tmp_path}/model.keras",
+        f"--images={images}",
+        f"--out={tmp_path}/out",
+        f"--list={tmp_path}/list.txt",
+        f"--submission={tmp_path}/a.tar.gz",
+    )
+    assert done.returncode == 1
+    assert "VOC's 21 classes, and this model has the 6 of shapes" in done.stderr
     assert not (tmp_path / "out").exists()

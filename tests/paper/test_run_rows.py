@@ -22,6 +22,9 @@ EXPERIMENTS = {{
     "at16": dataclasses.replace(
         TRAINED, evaluate=EvaluateConfig(output_stride=16), checkpoint_of=FILE + ":at8"
     ),
+    "server": dataclasses.replace(
+        TRAINED, evaluate=EvaluateConfig(split="test"), checkpoint_of=FILE + ":at8"
+    ),
 }}
 """
 
@@ -38,17 +41,20 @@ def test_folders_are_named_after_row_and_seed(config, tmp_path):
     assert [(job.workdir.name, job.out.name) for job in jobs] == [
         ("rows_at8_seed0", "rows_at8_seed0"),
         ("rows_at8_seed0", "rows_at16_seed0"),
+        ("rows_at8_seed0", "rows_server_seed0"),
         ("rows_at8_seed3", "rows_at8_seed3"),
         ("rows_at8_seed3", "rows_at16_seed3"),
+        ("rows_at8_seed3", "rows_server_seed3"),
     ]
     (job,) = plan_jobs("configs/paper/table4.py:os8_ms", tmp_path, [0])
     assert job.workdir == tmp_path / "table3_mg121_block7_seed0"
     assert job.out == tmp_path / "table4_os8_ms_seed0"
 
 
-def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data, tmp_path):
+def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data, tmp_path, capsys):
     jobs = plan_jobs(str(config), tmp_path / "runs", [5])
     run_jobs(jobs, shapes_data, None)
+    assert "the test set has no masks" in capsys.readouterr().out
     at8 = json.loads((tmp_path / "runs/rows_at8_seed5/eval.json").read_text())
     at16 = json.loads((tmp_path / "runs/rows_at16_seed5/eval.json").read_text())
     assert (at8["output_stride"], at16["output_stride"]) == (8, 16)
