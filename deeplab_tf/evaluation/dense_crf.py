@@ -65,7 +65,7 @@ def refine(
     crf.addPairwiseBilateral(
         sxy=parameters.bilateral_xy,
         srgb=parameters.bilateral_rgb,
-        rgbim=np.ascontiguousarray(image),
+        rgbim=np.array(image, order="C"),  # a copy: the library refuses a read-only array
         compat=parameters.bilateral_weight,
     )
     marginals = np.asarray(crf.inference(parameters.iterations), np.float32)

@@ -83,6 +83,7 @@ def test_a_noisy_pixel_takes_the_class_of_its_colour(crf):
     probabilities[:, :12, 0] = probabilities[:, 12:, 1] = 0.8
     probabilities[8, 4] = probabilities[9, 20] = 0.5
     probabilities[10, 5] = (0.3, 0.7)
+    image.setflags(write=False)  # as images come from the records
     labels = crf.refine(image, probabilities).argmax(-1)
     assert (labels[:, :12] == 0).all() and (labels[:, 12:] == 1).all()
 
