@@ -8,10 +8,10 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-from deeplab_tf.config import load_rows
+from deeplab_tf.config import Experiment, load_rows
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file
-from deeplab_tf.paper.results import Result, find_results, results_of, trained_row
+from deeplab_tf.paper.results import Result, find_results, results_of
 from deeplab_tf.text_table import align
 from deeplab_tf.workdir import METRICS_FILE
 
@@ -61,7 +61,7 @@ def collect(runs: pathlib.Path) -> list[Measured]:
     return measured
 
 
-def _measure(row, results: Sequence[Result]) -> Measured | None:
+def _measure(row: Experiment, results: Sequence[Result]) -> Measured | None:
     found = results_of(row, results, pretrained=False)
     mious, minutes = {}, {}
     for result, differences in found:
@@ -69,21 +69,19 @@ def _measure(row, results: Sequence[Result]) -> Measured | None:
             raise DeeplabError(f"{result.path} is not {row.row}: {'; '.join(differences)}")
         seed = result.experiment.train.seed
         mious[seed] = round(result.miou, 2)
-        minutes[seed] = round(_training_minutes(result), 1)
+        log = result.path.parent / METRICS_FILE
+        if row.checkpoint_of is None and log.is_file():
+            minutes[seed] = round(_training_minutes(result.experiment, log), 1)
     if not mious:
         return None
-    own_training = trained_row(row) is row
     name = str(row.row).rsplit(":", 1)[1]
-    return Measured(name, row.paper_miou, mious, minutes if own_training else None)
+    return Measured(name, row.paper_miou, dict(sorted(mious.items())), minutes or None)
 
 
-def _training_minutes(result: Result) -> float:
-    """The time of the steps, from the training's log beside the result."""
-    path = result.path.parent / METRICS_FILE
-    if not path.is_file():
-        return 0.0
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    batch, seconds, before = result.experiment.train.batch_size, 0.0, 0
+def _training_minutes(experiment: Experiment, log: pathlib.Path) -> float:
+    """The time of the steps, from the training's log."""
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    batch, seconds, before = experiment.train.batch_size, 0.0, 0
     for record in records:
         seconds += (record["step"] - before) * batch / record["images_per_second"]
         before = record["step"]
@@ -117,7 +115,7 @@ def in_words(measured: Sequence[Measured]) -> str:
             continue
         lines = [["", "paper", "ours", "seeds", "minutes"]]
         for row in rows:
-            seeds = ", ".join(f"{miou:.2f}" for _, miou in sorted(row.mious.items()))
+            seeds = ", ".join(f"{miou:.2f}" for miou in row.mious.values())
             minutes = sum(row.minutes.values()) / len(row.minutes) if row.minutes else None
             lines.append(
                 [

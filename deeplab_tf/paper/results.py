@@ -29,6 +29,7 @@ class Result:
         path: the file.
         experiment: what was trained.
         settings: how it was evaluated.
+        model: the workdir or file that was evaluated.
         dataset: what it was evaluated on.
         images: how many.
         step: of the checkpoint; None for a `.keras` file.
@@ -38,6 +39,7 @@ class Result:
     path: pathlib.Path
     experiment: Experiment
     settings: EvaluateConfig
+    model: str
     dataset: str
     images: int
     step: int | None
@@ -65,6 +67,7 @@ def _read_result(path: pathlib.Path) -> Result:
             path=path,
             experiment=from_json(json.dumps(fields["experiment"])),
             settings=settings,
+            model=fields["model"],
             dataset=fields["dataset"],
             images=fields["images"],
             step=fields["step"],
@@ -109,6 +112,16 @@ def results_of(
                 differences.append(f"initial weights {result.experiment.init_from}")
             found.append((result, differences + _evaluation_differences(row, result)))
     return found
+
+
+def same_evaluation(row: Experiment) -> bool:
+    """Whether `row` is evaluated as the row that it was trained by."""
+    trained = trained_row(row)
+    ours, its = (
+        dataclasses.replace(e, output_stride=e.output_stride or trained.model.output_stride)
+        for e in (row.evaluate, trained.evaluate)
+    )
+    return ours == its
 
 
 def _strategy(settings: EvaluateConfig, trained: Experiment) -> tuple:
@@ -180,7 +193,9 @@ def ours_of(row: Experiment, results: Sequence[Result], pretrained: bool) -> Our
     if not found:
         return None
     least = min((differences for _, differences in found), key=len)
-    chosen = [result for result, differences in found if differences == least]
+    # One evaluation a model, however often it was made.
+    by_model = {result.model: result for result, differences in found if differences == least}
+    chosen = list(by_model.values())
     return Ours(
         tuple(float(result.miou or 0.0) for result in chosen),
         tuple(least),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from deeplab_tf.config import Experiment, load_experiment, load_rows
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.paper.results import trained_row
+from deeplab_tf.paper.results import same_evaluation, trained_row
 from deeplab_tf.workdir import EVAL_FILE, MODEL_FILE
 
 
@@ -25,15 +25,17 @@ class Job:
 def plan_jobs(config: str, runs: pathlib.Path, seeds: Sequence[int]) -> list[Job]:
     """The jobs of `config`: a row (`FILE.py:ROW`) or all rows of a file (`FILE.py`).
 
-    A row that evaluates another's checkpoint shares that one's workdir, so that every training is
-    done once.
+    A row that evaluates another's checkpoint shares that one's workdir, and its evaluation where
+    that is the same, so that everything is done once.
     """
     rows = [load_experiment(config)] if ":" in config else list(load_rows(config).values())
-    return [
-        Job(row, seed, _folder(runs, trained_row(row), seed), _folder(runs, row, seed))
-        for seed in seeds
-        for row in rows
-    ]
+    return [_job(row, seed, runs) for seed in seeds for row in rows]
+
+
+def _job(row: Experiment, seed: int, runs: pathlib.Path) -> Job:
+    workdir = _folder(runs, trained_row(row), seed)
+    # The same evaluation of the same checkpoint is in its workdir already.
+    return Job(row, seed, workdir, workdir if same_evaluation(row) else _folder(runs, row, seed))
 
 
 def _folder(runs: pathlib.Path, row: Experiment, seed: int) -> pathlib.Path:

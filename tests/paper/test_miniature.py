@@ -18,6 +18,7 @@ def write_run(folder, row, miou, *, seed=0, steps=3000, evaluate_as=None):
     settings = load_experiment(f"{miniature.CONFIG}:{evaluate_as or row}").evaluate
     folder.mkdir(parents=True)
     fields = {
+        "model": str(folder),
         "dataset": "camvid",
         "images": 101,
         "step": steps,

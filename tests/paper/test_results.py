@@ -26,6 +26,7 @@ def write_result(folder, row, miou, *, evaluate=None, images=1449, step=30_000, 
         dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, num_classes=21))
     )
     fields = {
+        "model": str(folder),
         "dataset": "voc_aug",
         "images": images,
         "step": step,
@@ -54,6 +55,13 @@ def test_seeds_are_averaged(tmp_path):
     found = ours(STAGE1, tmp_path)
     assert (found.mean, found.spread) == (76.5, 1.0)
     assert "76.66 / 76.50 (76.00 to 77.00, 2 runs)" in table_in_words(3, find_results(tmp_path))
+
+
+def test_a_model_that_was_evaluated_twice_is_one_run(tmp_path):
+    write_result(tmp_path / "a", STAGE1, 76.0)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "eval.json").write_text((tmp_path / "a" / "eval.json").read_text())
+    assert ours(STAGE1, tmp_path).mious == (76.0,)
 
 
 def test_an_inference_row_is_another_evaluation_of_the_same_training(tmp_path):

@@ -46,6 +46,8 @@ def test_folders_are_named_after_row_and_seed(config, tmp_path):
         ("rows_at8_seed3", "rows_at16_seed3"),
         ("rows_at8_seed3", "rows_server_seed3"),
     ]
+    (job,) = plan_jobs("configs/paper/table4.py:os16", tmp_path, [0])
+    assert job.workdir == job.out == tmp_path / "table3_mg121_block7_seed0"
     (job,) = plan_jobs("configs/paper/table4.py:os8_ms", tmp_path, [0])
     assert job.workdir == tmp_path / "table3_mg121_block7_seed0"
     assert job.out == tmp_path / "table4_os8_ms_seed0"
