@@ -30,7 +30,7 @@ def with_duplicates(split: SplitFiles, labels: LabelSet, classes: Sequence[str])
 
     def repeats(record: tf.Tensor) -> tf.Tensor:
         mask = decode_mask(parse_encoded(record))
-        return 1 + tf.cast(tf.reduce_any(mask[..., None] == hard), tf.int64)
+        return 1 + tf.cast(tf.reduce_any(tf.expand_dims(mask, -1) == hard), tf.int64)
 
     counts = tuple(
         tuple(

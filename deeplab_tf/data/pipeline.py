@@ -138,7 +138,7 @@ def _records_of_file(split: SplitFiles, file: tf.Tensor) -> tf.data.Dataset:
         return records
     repeats = tf.data.Dataset.from_tensor_slices(tf.ragged.constant(split.repeats, tf.int64)[file])
     return tf.data.Dataset.zip(records, repeats).flat_map(
-        lambda record, count: tf.data.Dataset.from_tensors(record).repeat(count)
+        lambda *pair: tf.data.Dataset.from_tensors(pair[0]).repeat(pair[1])
     )
 
 

@@ -66,7 +66,10 @@ def check_submission(archive: pathlib.Path, images: list[pathlib.Path]) -> None:
                     f"that does not belong or is missing: {wrong[0]}"
                 )
             for name, image in expected.items():
-                with Image.open(tar.extractfile(name)) as labels, Image.open(image) as photo:
+                member = tar.extractfile(name)
+                if member is None:
+                    raise DeeplabError(f"{name} in {archive} must be a file")
+                with Image.open(member) as labels, Image.open(image) as photo:
                     _check_member(name, labels, ImageOps.exif_transpose(photo).size)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DeeplabError(f"{archive} cannot be read: {one_line(str(error))}") from error

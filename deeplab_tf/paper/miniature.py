@@ -72,7 +72,7 @@ def _measure(row: Experiment, results: Sequence[Result]) -> Measured | None:
         log = result.path.parent / METRICS_FILE
         if row.checkpoint_of is None and log.is_file():
             minutes[seed] = round(_training_minutes(result.experiment, log), 1)
-    if not mious:
+    if not mious or row.paper_miou is None:
         return None
     name = str(row.row).rsplit(":", 1)[1]
     return Measured(name, row.paper_miou, dict(sorted(mious.items())), minutes or None)
@@ -97,13 +97,19 @@ def read_measured(path: pathlib.Path = MEASURED) -> list[Measured]:
     """Reads what `to_json` wrote."""
     rows = json.loads(path.read_text())
     return [
-        Measured(row["row"], row["paper"], _by_seed(row["mious"]), _by_seed(row["minutes"]))
+        Measured(
+            row["row"],
+            row["paper"],
+            _by_seed(row["mious"]),
+            _by_seed(row["minutes"]) if row["minutes"] else None,
+        )
         for row in rows
     ]
 
 
-def _by_seed(values: dict[str, float] | None):
-    return None if values is None else {int(seed): value for seed, value in values.items()}
+def _by_seed(values: dict[str, float]) -> dict[int, float]:
+    """JSON's keys are text."""
+    return {int(seed): value for seed, value in values.items()}
 
 
 def in_words(measured: Sequence[Measured]) -> str:
