@@ -24,7 +24,7 @@ DEEPLABV2 = Experiment(
         aspp_rates=(3, 6, 9, 12),
         image_pooling=False,
     ),
-    data=DataConfig(dataset="voc_aug"),
+    data=DataConfig(dataset="voc_aug", split="trainaug"),
 )
 
 EXPERIMENTS = {

@@ -23,7 +23,7 @@ EXPERIMENTS = {
             multi_grid=(1, 1, 1),
             head=Head.NONE,
         ),
-        data=DataConfig(dataset="voc_aug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug"),
         paper_miou=miou,
     )
     for output_stride, miou in PAPER.items()

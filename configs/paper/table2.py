@@ -19,7 +19,7 @@ EXPERIMENTS = {
         model=ModelConfig(
             backbone=backbone, num_blocks=block, multi_grid=(1, 1, 1), head=Head.NONE
         ),
-        data=DataConfig(dataset="voc_aug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug"),
         paper_miou=miou,
     )
     for backbone, row in PAPER.items()

@@ -23,7 +23,7 @@ EXPERIMENTS = {
         model=ModelConfig(
             backbone=Backbone.RESNET101, num_blocks=block, multi_grid=multi_grid, head=Head.NONE
         ),
-        data=DataConfig(dataset="voc_aug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug"),
         paper_miou=miou,
     )
     for multi_grid, row in PAPER.items()

@@ -27,7 +27,7 @@ EXPERIMENTS = {
             aspp_rates=rates,
             image_pooling=image_pooling,
         ),
-        data=DataConfig(dataset="voc_aug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug"),
         paper_miou=miou,
     )
     for name, (multi_grid, rates, image_pooling, miou) in PAPER.items()

@@ -31,7 +31,7 @@ def _experiment(paper_miou: float):
         previous_stage=STAGE1,
         model=dataclasses.replace(stage1.model, output_stride=8),
         data=DataConfig(
-            dataset="voc",
+            dataset="voc_aug",
             split="trainval",
             duplicate_classes=("bicycle", "chair", "diningtable", "pottedplant", "sofa"),
             # Above the number of records, so that the copies of an image are spread as well.

@@ -70,7 +70,7 @@ STAGES = {
     ),
     "stage 1 (section 4.1)": (
         Rule("data.dataset", ("voc_aug",), "section 4"),
-        Rule("data.split", ("train",), "section 4"),
+        Rule("data.split", ("trainaug",), "section 4"),
         Rule("data.duplicate_classes", ((),), "section 4.1"),
         Rule("train.base_learning_rate", (0.007,), "section 4.1"),
         Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
@@ -78,7 +78,7 @@ STAGES = {
     ),
     "stage 1 after COCO (section 4.3)": (
         Rule("data.dataset", ("voc_aug",), "section 4"),
-        Rule("data.split", ("train",), "section 4"),
+        Rule("data.split", ("trainaug",), "section 4"),
         Rule("data.duplicate_classes", ((),), "section 4.1"),
         Rule("train.base_learning_rate", (0.0001,), "section 4.3"),
         Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
@@ -86,7 +86,7 @@ STAGES = {
     ),
     "stage 2, for the test server (sections 4.1 and 4.3)": (
         Rule("model.output_stride", (8,), "section 4.1"),
-        Rule("data.dataset", ("voc",), "section 4.3"),
+        Rule("data.dataset", ("voc", "voc_aug"), "section 4.3"),
         Rule("data.split", ("trainval",), "section 4.3"),
         Rule("data.duplicate_classes", (HARD_CLASSES,), "section 4.3"),
         Rule("train.base_learning_rate", (0.001,), "section 4.1"),

@@ -111,7 +111,7 @@ def test_protocol_of_a_training_row(row):
     check_stage1(experiment)
     assert experiment.train.base_learning_rate == 0.007
     assert experiment.train.batch_norm is BatchNormMode.TRAIN
-    assert (experiment.data.dataset, experiment.data.split) == ("voc_aug", "train")
+    assert (experiment.data.dataset, experiment.data.split) == ("voc_aug", "trainaug")
     assert experiment.data.duplicate_classes == ()
     evaluate = experiment.evaluate
     assert (evaluate.split, evaluate.scales, evaluate.flip) == ("val", (1.0,), False)
@@ -186,7 +186,7 @@ def test_coco_row_of_table_6():
     check_stage1(experiment)
     assert experiment.train.base_learning_rate == 0.0001
     assert experiment.train.batch_norm is BatchNormMode.TRAIN
-    assert (experiment.data.dataset, experiment.data.split) == ("voc_aug", "train")
+    assert (experiment.data.dataset, experiment.data.split) == ("voc_aug", "trainaug")
     assert experiment.previous_stage == "configs/paper/coco.py:pretraining"
     assert experiment.checkpoint_of is None
     assert experiment.model == paper_row("table5.py:mg124_aspp_pool").model
@@ -212,7 +212,7 @@ def test_test_server_stage(row):
     check_stage1(experiment)
     assert experiment.train.base_learning_rate == 0.001
     assert experiment.train.batch_norm is BatchNormMode.FROZEN
-    assert (experiment.data.dataset, experiment.data.split) == ("voc", "trainval")
+    assert (experiment.data.dataset, experiment.data.split) == ("voc_aug", "trainval")
     hard = {"bicycle", "chair", "diningtable", "pottedplant", "sofa"}
     assert set(experiment.data.duplicate_classes) == hard
     assert len(experiment.data.duplicate_classes) == 5

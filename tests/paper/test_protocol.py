@@ -43,6 +43,7 @@ def test_deviations_of_the_small_network():
         "model.batch_norm_momentum": ("0.95", "0.9997 (section 4.1)"),
         "data.crop_size": ("257", "513 (section 4.1)"),
         "data.dataset": ("voc", "voc_aug (section 4)"),
+        "data.split": ("train", "trainaug (section 4)"),
         "train.steps": ("2000", "30000 (section 4.1)"),
         "train.batch_size": ("8", "16 (section 4.1)"),
         "train.base_learning_rate": ("0.05", "0.007 (section 4.1)"),
