@@ -1,6 +1,7 @@
 """Files and file descriptors: results that are whole or absent, and a quiet stderr."""
 
 import contextlib
+import fcntl
 import io
 import os
 import pathlib
@@ -57,6 +58,31 @@ def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(beside, ignore_errors=True)
         if before.exists() and not path.exists():
             os.replace(before, path)
+
+
+@contextlib.contextmanager
+def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
+    """Makes the folder `path` and holds it against other processes, however this one ends.
+
+    A folder that was made here and stays empty is removed again.
+
+    Raises:
+        DeeplabError: another process holds it; `busy` says so.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DeeplabError(f"{busy}; wait until it ends") from error
+        yield
+    finally:
+        os.close(handle)
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # goes only where nothing was written
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -93,13 +93,18 @@ def load_model(path: str | os.PathLike) -> TrainedModel:
 
 
 def _load_keras_file(path: pathlib.Path) -> TrainedModel:
+    experiment, labels = read_description(path)
+    return TrainedModel(read_keras_file(path), experiment, labels)
+
+
+def read_description(path: pathlib.Path) -> tuple[Experiment, LabelSet]:
+    """What a `.keras` file of ours says of itself; raises `DeeplabError` if it is none."""
     with _zip_members(path) as archive:
         if DESCRIPTION not in archive.namelist():
             raise DeeplabError(
                 f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
             )
-        experiment, labels = parse_description(archive.read(DESCRIPTION).decode())
-    return TrainedModel(read_keras_file(path), experiment, labels)
+        return parse_description(archive.read(DESCRIPTION).decode())
 
 
 def read_keras_file(path: pathlib.Path) -> keras.Model:

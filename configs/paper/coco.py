@@ -15,7 +15,7 @@ from deeplab_tf.config import DataConfig, load_experiment
 EXPERIMENTS = {
     "pretraining": dataclasses.replace(
         load_experiment("configs/paper/table5.py:mg124_aspp_pool"),
-        data=DataConfig(dataset="coco_voc"),
+        data=DataConfig(dataset="coco_voc", shuffle_buffer=16_384),
         paper_miou=None,
     )
 }

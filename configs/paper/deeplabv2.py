@@ -7,7 +7,7 @@
 
 Atrous ResNet-101 at output_stride 8 with its ASPP: four 3x3 convolutions straight to class scores,
 at rates (6, 12, 18, 24). `resnet101_crf` evaluates the same checkpoint with the fully connected CRF
-after it (`pip install deeplab_tf[crf]`). DeepLabv2 itself was pretrained on COCO and trained at
+after it (`pip install pydensecrf2`). DeepLabv2 itself was pretrained on COCO and trained at
 three scales at once, so the 79.7 that Table 7 prints for DeepLabv2-CRF is not this row's number.
 """
 
@@ -24,7 +24,8 @@ DEEPLABV2 = Experiment(
         aspp_rates=(3, 6, 9, 12),
         image_pooling=False,
     ),
-    data=DataConfig(dataset="voc_aug", split="trainaug"),
+    data=DataConfig(dataset="voc_aug", split="trainaug", shuffle_buffer=10_582),
+    initial_weights="ImageNet",
 )
 
 EXPERIMENTS = {

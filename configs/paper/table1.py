@@ -23,7 +23,8 @@ EXPERIMENTS = {
             multi_grid=(1, 1, 1),
             head=Head.NONE,
         ),
-        data=DataConfig(dataset="voc_aug", split="trainaug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug", shuffle_buffer=10_582),
+        initial_weights="ImageNet",
         paper_miou=miou,
     )
     for output_stride, miou in PAPER.items()

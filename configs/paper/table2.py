@@ -19,7 +19,8 @@ EXPERIMENTS = {
         model=ModelConfig(
             backbone=backbone, num_blocks=block, multi_grid=(1, 1, 1), head=Head.NONE
         ),
-        data=DataConfig(dataset="voc_aug", split="trainaug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug", shuffle_buffer=10_582),
+        initial_weights="ImageNet",
         paper_miou=miou,
     )
     for backbone, row in PAPER.items()

@@ -23,7 +23,8 @@ EXPERIMENTS = {
         model=ModelConfig(
             backbone=Backbone.RESNET101, num_blocks=block, multi_grid=multi_grid, head=Head.NONE
         ),
-        data=DataConfig(dataset="voc_aug", split="trainaug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug", shuffle_buffer=10_582),
+        initial_weights="ImageNet",
         paper_miou=miou,
     )
     for multi_grid, row in PAPER.items()

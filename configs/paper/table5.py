@@ -27,7 +27,8 @@ EXPERIMENTS = {
             aspp_rates=rates,
             image_pooling=image_pooling,
         ),
-        data=DataConfig(dataset="voc_aug", split="trainaug"),
+        data=DataConfig(dataset="voc_aug", split="trainaug", shuffle_buffer=10_582),
+        initial_weights="ImageNet",
         paper_miou=miou,
     )
     for name, (multi_grid, rates, image_pooling, miou) in PAPER.items()

@@ -4,7 +4,7 @@
     deeplab-eval --workdir=runs/voc --data_dir=data --output_stride=8 --flip \\
         --scales=0.5,0.75,1,1.25,1.5,1.75
     deeplab-eval --model=model.keras --data_dir=data --out=results
-    deeplab-eval --workdir=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \
+    deeplab-eval --workdir=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \\
         --config=configs/paper/table4.py:os8_ms
 
 Prints the table of classes; writes eval.json, confusion_matrix.csv and report/index.html into the

@@ -34,8 +34,8 @@ WINDOW = flags.DEFINE_integer(
 CRF = flags.DEFINE_bool(
     "crf",
     None,
-    "Refine by DeepLabv2's fully connected CRF (needs pip install 'deeplab_tf[crf]'); default: as "
-    "the experiment's evaluate section.",
+    "Refine by DeepLabv2's fully connected CRF (needs pip install pydensecrf2); default: as the "
+    "experiment's evaluate section.",
 )
 
 

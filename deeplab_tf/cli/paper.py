@@ -8,11 +8,11 @@
     deeplab-paper --figure=4 --out=figure4.png
     deeplab-paper --miniature
 
---table prints mean IoU in %, the paper's / ours from the results under --runs, or "not run"; a run
-that is not what its row says is marked and told. --run trains and evaluates one row, or all rows of
-a file, into RUNS/FILE_ROW_seedN; what was stopped goes on. --explain lists where a config deviates
-from the paper's protocol. --miniature prints the study on CamVid, as measured or from --runs.
-Exit code 0: done; 1: bad input; 2: wrong flag.
+--table prints mean IoU in %, the paper's / ours from the results under --runs, or "not run"; notes
+say where each of ours is from and in what it is not as its row says. --run trains and evaluates one
+row, or all rows of a file, into RUNS/FILE_ROW_seedN; what was stopped goes on. --explain lists
+where a config deviates from the paper's protocol. --miniature prints the study on CamVid, as
+measured or from --runs. Exit code 0: done; 1: bad input; 2: wrong flag.
 """
 
 import pathlib
@@ -20,7 +20,6 @@ import pathlib
 from absl import flags
 
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.errors import DeeplabError
 
 _TABLE = flags.DEFINE_integer(
     "table", None, "Print this table of the paper, 1 to 7.", lower_bound=1, upper_bound=7
@@ -38,7 +37,7 @@ _OUT = flags.DEFINE_string("out", None, "FILE.png, for --figure or the plot of -
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where deeplab-prepare wrote the records, for --run."
 )
-_SEEDS = flags.DEFINE_list("seeds", ["0"], "The seeds to --run, as in 0,1.")
+_SEEDS = flags.DEFINE_list("seeds", None, "The seeds to --run, as in 0,1; default: 0.")
 _INIT_FROM = flags.DEFINE_string(
     "init_from", None, "FILE.keras with the initial weights, for --run: the paper's are ImageNet's."
 )
@@ -61,9 +60,23 @@ flags.register_multi_flags_validator(
     lambda values: values["run"] is None or None not in values.values(),
     "--run needs --runs=DIR and --data_dir=DIR",
 )
+for _flag, _users in {
+    "out": ("figure", "miniature"),
+    "runs": ("table", "run", "miniature"),
+    "data_dir": ("run",),
+    "seeds": ("run",),
+    "init_from": ("run",),
+}.items():
+    flags.register_multi_flags_validator(
+        [_flag, *_users],
+        lambda values, flag=_flag, users=_users: (
+            values[flag] is None or any(values[user] not in (None, False) for user in users)
+        ),
+        f"--{_flag} is for {' and '.join('--' + user for user in _users)}",
+    )
 flags.register_validator(
     "seeds",
-    lambda values: bool(values) and all(value.isdecimal() for value in values),
+    lambda values: values is None or (values and all(value.isdecimal() for value in values)),
     "must be whole numbers with commas between, as in 0,1",
 )
 
@@ -94,12 +107,9 @@ def _draw_figure(out: pathlib.Path) -> int:
     import_tensorflow()
     from deeplab_tf.paper import valid_weights
 
-    wrong = valid_weights.differing_rates()
-    if wrong:
-        raise DeeplabError(f"AtrousConv2D and the definition disagree at the rates {wrong}")
+    text = valid_weights.in_words()
     valid_weights.draw_figure(out)
-    print(valid_weights.in_words())
-    print(f"figure 4: {out}")
+    print(f"{text}\nfigure 4: {out}")
     return 0
 
 
@@ -114,9 +124,8 @@ def _explain(config: str) -> int:
 def _run_rows(config: str, runs: pathlib.Path) -> int:
     from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
 
-    jobs = plan_jobs(config, runs, [int(seed) for seed in _SEEDS.value])
-    run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value)
-    return 0
+    jobs = plan_jobs(config, runs, [int(seed) for seed in _SEEDS.value or ["0"]])
+    return run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value)
 
 
 def _print_miniature(runs: pathlib.Path | None) -> int:

@@ -4,7 +4,7 @@
     deeplab-predict --model=model.keras --images=photo.jpg --out=predictions --output_stride=8
     deeplab-predict --model=exported/saved_model --images=photos --out=predictions
     deeplab-predict --model=exported/model.tflite --images=photos --out=predictions
-    deeplab-predict --model=runs/voc --images=VOC2012/JPEGImages --out=test \
+    deeplab-predict --model=runs/voc --images=VOC2012/JPEGImages --out=test \\
         --list=VOC2012/ImageSets/Segmentation/test.txt --submission=results.tar.gz
 
 For an image NAME.jpg: NAME.png, the labels as a palette PNG at the image's own size (upright by its

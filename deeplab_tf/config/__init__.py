@@ -1,7 +1,7 @@
 """Experiments: `schema` says what one is, `validation` what must hold, `rows` finds one by name,
 `differences` compares two."""
 
-from deeplab_tf.config.differences import training_differences, training_fields
+from deeplab_tf.config.differences import FREE, training_differences
 from deeplab_tf.config.rows import load_experiment, load_rows
 from deeplab_tf.config.schema import (
     NORMALIZATION,
@@ -21,6 +21,7 @@ from deeplab_tf.config.schema import (
 from deeplab_tf.config.validation import OUTPUT_STRIDES, from_json, to_json, validate
 
 __all__ = [
+    "FREE",
     "NORMALIZATION",
     "OUTPUT_STRIDES",
     "Backbone",
@@ -40,6 +41,5 @@ __all__ = [
     "load_rows",
     "to_json",
     "training_differences",
-    "training_fields",
     "validate",
 ]

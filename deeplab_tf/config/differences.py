@@ -1,4 +1,4 @@
-"""Which trainings are the same, and in which fields two of them differ."""
+"""In which fields two trainings differ."""
 
 import dataclasses
 
@@ -9,20 +9,25 @@ FREE = frozenset({"strategy", "log_every", "checkpoint_every", "panels_every", "
 `train` the number of devices does count in its statistics.)"""
 
 
-def training_fields(experiment: Experiment) -> dict:
-    """What makes a training what it is, by dotted name; how it is evaluated is not part of it."""
-    fields = {"init_from": experiment.init_from, "previous_stage": experiment.previous_stage}
+def training_differences(a: Experiment, b: Experiment) -> list[tuple[str, object, object]]:
+    """(dotted name, its value in `a`, its value in `b`) of each field that makes another training.
+
+    How it is evaluated is not part of it, and a number of classes that is yet to come from the data
+    set is that of the other.
+    """
+    of_a, of_b = _training_fields(a), _training_fields(b)
+    return [
+        (name, of_a[name], of_b[name])
+        for name in of_a
+        if of_a[name] != of_b[name]
+        and not (name == "model.num_classes" and None in (of_a[name], of_b[name]))
+    ]
+
+
+def _training_fields(experiment: Experiment) -> dict[str, object]:
+    names = ("init_from", "initial_weights", "previous_stage")
+    fields = {name: getattr(experiment, name) for name in names}
     for section in ("model", "data", "train"):
         values = dataclasses.asdict(getattr(experiment, section))
         fields |= {f"{section}.{name}": v for name, v in values.items() if name not in FREE}
     return fields
-
-
-def training_differences(earlier: Experiment, now: Experiment) -> list[str]:
-    """The differing fields, each as `FIELD=EARLIER (received NOW)`."""
-    before, after = training_fields(earlier), training_fields(now)
-    return [
-        f"{name}={before[name]} (received {after[name]})"
-        for name in before
-        if before[name] != after[name]
-    ]

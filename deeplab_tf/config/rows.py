@@ -10,12 +10,13 @@ from deeplab_tf.config.validation import from_json, validate
 from deeplab_tf.errors import DeeplabError, one_line
 
 
-def load_experiment(spec: str) -> Experiment:
+def load_experiment(spec: str, *, shipped: bool = False) -> Experiment:
     """The experiment that `spec` names.
 
     Args:
         spec: `FILE.py:ROW`, where FILE is a path or the name of a shipped config
             (`configs/voc.py:resnet101`), or the path of a `config.json`.
+        shipped: take the shipped config even where the current folder has a file of that name.
 
     Raises:
         DeeplabError: no such file or row; the message lists the rows, the nearest first.
@@ -29,7 +30,7 @@ def load_experiment(spec: str) -> Experiment:
         except (DeeplabError, UnicodeDecodeError) as error:
             raise DeeplabError(f"config file {spec}: {one_line(str(error))}") from error
     file, _, row = spec.partition(":")
-    path = _find_config_file(file)
+    path = _find_config_file(file, shipped)
     rows = _read_rows(path)
     if row not in rows:
         near = difflib.get_close_matches(row, rows, n=3)
@@ -50,13 +51,14 @@ def load_rows(file: str) -> dict[str, Experiment]:
 
 
 def _named(experiment: Experiment, path: pathlib.Path, row: str) -> Experiment:
-    return validate(dataclasses.replace(experiment, row=f"{_shipped_name(path) or path}:{row}"))
+    name = _shipped_name(path) or path.resolve()
+    return validate(dataclasses.replace(experiment, row=f"{name}:{row}"))
 
 
-def _find_config_file(file: str) -> pathlib.Path:
+def _find_config_file(file: str, shipped: bool = False) -> pathlib.Path:
     """`file` itself, or the config that the package ships under that name."""
     path = pathlib.Path(file)
-    if path.is_file():
+    if path.is_file() and not shipped:
         return path
     inside = path.relative_to("configs") if path.parts[:1] == ("configs",) else path
     for root in _shipped_roots():

@@ -80,8 +80,9 @@ class Upsampling(enum.StrEnum):
 
 
 class BatchNormMode(enum.StrEnum):
-    """`train`: statistics of each replica's batch; `sync`: of the global batch; `frozen`: moving
-    statistics, and neither they nor gamma and beta change (the paper's second stage)."""
+    """`sync`: statistics of the global batch, as the paper's of 16; `train`: of each device's own
+    part, the same on one device; `frozen`: moving statistics, and neither they nor gamma and beta
+    change (the paper's second stage)."""
 
     TRAIN = "train"
     SYNC = "sync"
@@ -194,7 +195,7 @@ class TrainConfig:
     power: float = 0.9
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    batch_norm: BatchNormMode = BatchNormMode.TRAIN
+    batch_norm: BatchNormMode = BatchNormMode.SYNC
     strategy: StrategyName = StrategyName.AUTO
     seed: int = 0
     log_every: int = 20
@@ -212,8 +213,8 @@ class EvaluateConfig:
         output_stride: None is the model's own; the paper trains at 16 and evaluates at 8.
         scales: image scales whose class probabilities are averaged.
         flip: whether to average with the mirrored image too.
-        window: side in pixels; a larger image goes through the network in overlapping windows of
-            this size, at each scale, so that memory is bounded. None: whole images.
+        window: side in pixels; of a larger image one overlapping window of this size after another
+            goes through all scales, so that memory is bounded. None: whole images.
         crf: whether a fully connected CRF refines the result (DeepLabv2's last step).
     """
 
@@ -233,8 +234,11 @@ class Experiment:
         model, data, train, evaluate: what is built, on what, how it is trained and measured.
         init_from: a `.keras` file with the initial weights; what does not fit is skipped and
             listed. With `previous_stage` they are that stage's.
+        initial_weights: what the paper's row begins with ("ImageNet"), to be given by `init_from`;
+            None: random weights.
         previous_stage: `FILE.py:ROW` of a training that comes before this one and whose final
-            weights it starts from; `deeplab-train` does it first, in `WORKDIR/previous_stage`.
+            weights it starts from; `deeplab-train` does it first, in `WORKDIR/previous_stage`, with
+            this one's seed.
         checkpoint_of: `FILE.py:ROW` of the training whose checkpoint this row evaluates: it differs
             from that row in its evaluation alone.
         paper_miou: the mean IoU in % that the paper prints for this row.
@@ -246,6 +250,7 @@ class Experiment:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
     init_from: str | None = None
+    initial_weights: str | None = None
     previous_stage: str | None = None
     checkpoint_of: str | None = None
     paper_miou: float | None = None

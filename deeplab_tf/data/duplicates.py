@@ -10,6 +10,17 @@ from deeplab_tf.data.records import SplitFiles, decode_mask, parse_encoded
 from deeplab_tf.errors import DeeplabError
 
 
+def class_ids(labels: LabelSet, classes: Sequence[str]) -> list[int]:
+    """The ids of `classes`; raises `DeeplabError` for a name that `labels` does not have."""
+    unknown = [name for name in classes if name not in labels.names]
+    if unknown:
+        raise DeeplabError(
+            f"config.data.duplicate_classes has {', '.join(unknown)}, but the classes of "
+            f"{labels.dataset} are {', '.join(labels.names)}"
+        )
+    return [labels.names.index(name) for name in classes]
+
+
 def with_duplicates(split: SplitFiles, labels: LabelSet, classes: Sequence[str]) -> SplitFiles:
     """`split` with every record whose mask has a pixel of one of `classes` counted twice.
 
@@ -20,13 +31,7 @@ def with_duplicates(split: SplitFiles, labels: LabelSet, classes: Sequence[str])
     """
     if not classes:
         return split
-    unknown = [name for name in classes if name not in labels.names]
-    if unknown:
-        raise DeeplabError(
-            f"config.data.duplicate_classes has {', '.join(unknown)}, but the classes of "
-            f"{labels.dataset} are {', '.join(labels.names)}"
-        )
-    hard = tf.constant([labels.names.index(name) for name in classes], tf.uint8)
+    hard = tf.constant(class_ids(labels, classes), tf.uint8)
 
     def repeats(record: tf.Tensor) -> tf.Tensor:
         mask = decode_mask(parse_encoded(record))

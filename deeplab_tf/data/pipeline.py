@@ -38,7 +38,7 @@ def training_batches(
     """The training batches from step `start_step` (counted from 0) on, without end.
 
     Args:
-        split: the record files and the number of records in them.
+        split: the record files and the examples of an epoch.
         config: crop, scales, flip and shuffle buffer.
         batch_size: examples of the global batch, over all shards.
         seed: of order and augmentation; TensorFlow's global seed changes nothing.

@@ -7,7 +7,6 @@ reads as well. A record holds `id`, the encoded `image` and the `mask` as a grey
 
 import contextlib
 import dataclasses
-import fcntl
 import io
 import os
 import shutil
@@ -25,6 +24,7 @@ from deeplab_tf.data.labels import SHAPES, VOID, LabelSet
 from deeplab_tf.data.read_pair import as_png, encode_png, read_pair
 from deeplab_tf.data.source import Pair, Source, fingerprint
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import held_folder
 
 VERSION = "1.0.0"
 RECORD_FORMAT = 1
@@ -211,31 +211,9 @@ def write_records(source: Source, data_dir: str | Path) -> tuple[Records, bool]:
         records = open_records(data_dir, name)
         if records.fingerprint == mark:
             return records, False
-    made = [path for path in (folder, data_dir) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _lock(folder):
-            _build(source, mark, folder)
-    finally:
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.rmdir()  # goes only if the build left it empty
+    with held_folder(folder, f"{folder} is being written by another deeplab-prepare"):
+        _build(source, mark, folder)
     return open_records(data_dir, name), True
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Holds `folder` against other processes; the system lets go of it however this one ends."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise DeeplabError(
-            f"{folder} is being written by another deeplab-prepare; wait until it ends"
-        ) from error
-    finally:
-        os.close(handle)
 
 
 def _build(source: Source, mark: str, folder: Path) -> None:

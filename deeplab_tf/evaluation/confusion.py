@@ -6,6 +6,7 @@ import numpy as np
 
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.text_table import align
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
@@ -151,9 +152,9 @@ def format_table(scores: Scores, names: tuple[str, ...]) -> str:
         )
         for name, score in zip(names, scores.classes, strict=True)
     ]
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [_align(head, widths), rule, *(_align(row, widths) for row in rows), rule]
+    first, *others = align([head, *rows]).splitlines()
+    rule = "-" * len(first)
+    lines = [first, rule, *others, rule]
     title_width = max(len(title) for title in TITLES.values())
     lines += [
         f"{TITLES[key]:<{title_width}}  {percent(value, '-'):>6}"
@@ -165,9 +166,3 @@ def format_table(scores: Scores, names: tuple[str, ...]) -> str:
 def percent(share: float | None, otherwise: str) -> str:
     """0.5 as `50.00`; None as `otherwise`."""
     return otherwise if share is None else f"{100 * share:.2f}"
-
-
-def _align(cells: tuple[str, ...], widths: list[int]) -> str:
-    """Names to the left, numbers to the right."""
-    numbers = [f"{cell:>{w}}" for cell, w in zip(cells[1:], widths[1:], strict=True)]
-    return "  ".join([f"{cells[0]:<{widths[0]}}", *numbers])

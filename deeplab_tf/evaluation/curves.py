@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from deeplab_tf.figure import new_figure
 from deeplab_tf.workdir import read_metrics
 
 _INK = "#7d8896"
@@ -35,12 +36,7 @@ def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
 def _draw(
     steps: list[int], values: np.ndarray, title: str, path: pathlib.Path, *, smooth: bool
 ) -> None:
-    # Figure and canvas by hand: pyplot would choose a window system and keep global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3.6), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((6, 3.6), dpi=160)
     axes = figure.add_subplot()
     averaged = smooth and len(values) > 2 * _SMOOTH_OVER
     axes.plot(

@@ -32,8 +32,8 @@ def check_dense_crf() -> None:
         import pydensecrf.densecrf  # noqa: F401
     except ImportError as error:
         raise DeeplabError(
-            "the CRF needs pydensecrf2: pip install 'deeplab_tf[crf]' (it is compiled at "
-            "installation, by a C++ compiler)"
+            "the CRF needs pydensecrf2: pip install pydensecrf2 (compiled at installation, by a "
+            "C++ compiler)"
         ) from error
 
 

@@ -48,17 +48,16 @@ def run_evaluation(
     facts = {
         "dataset": records.labels.dataset,
         "fingerprint": records.fingerprint,
-        "model": str(source),
+        "model": str(source.resolve()),
         "step": max(checkpoint_steps(source), default=None),
         **dataclasses.asdict(settings),
         "experiment": json.loads(config_lib.to_json(trained.experiment)),
     }
-    write_results(evaluation, records.labels, facts, out)
     page = write_report(
         f"DeepLabv3 on {records.labels.dataset}, {settings.split}",
         evaluation,
         trained.labels,
-        _in_words(trained, evaluation, settings, facts),
+        _in_words(trained, evaluation, settings, source, facts["step"]),
         config_lib.to_json(trained.experiment),
         out,
         source / METRICS_FILE,
@@ -70,12 +69,18 @@ def run_evaluation(
         f"report   {page}\n"
     )
     write_text(out / TABLE_FILE, text)
+    # Last: who finds eval.json finds the rest as well.
+    write_results(evaluation, records.labels, facts, out)
     print(text, end="")
     return evaluation
 
 
 def _in_words(
-    trained: TrainedModel, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
+    trained: TrainedModel,
+    evaluation: Evaluation,
+    settings: EvaluateConfig,
+    source: pathlib.Path,
+    step: int | None,
 ) -> dict[str, str]:
     words = {
         "images": f"{evaluation.images:,}",
@@ -85,8 +90,8 @@ def _in_words(
         "flip": "yes" if settings.flip else "no",
         "windows": f"{settings.window} pixels" if settings.window else "none",
         "CRF": "yes" if settings.crf else "no",
-        "model": facts["model"],
+        "model": str(source),
     }
-    if facts["step"] is not None:
-        words["step"] = f"{facts['step']:,}"
+    if step is not None:
+        words["step"] = f"{step:,}"
     return words

@@ -1,12 +1,14 @@
 """The archive that VOC's test server takes, checked before it is there."""
 
+import io
 import pathlib
 import tarfile
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from deeplab_tf.data.labels import VOC, LabelSet
+from deeplab_tf.data.read_pair import read_pixels
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.evaluation.image_files import output_paths
 from deeplab_tf.files import whole_file
@@ -16,11 +18,11 @@ FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
 
 def check_classes(labels: LabelSet) -> None:
-    """Raises `DeeplabError` for a model that does not predict VOC's classes."""
-    if labels.names != VOC.names:
+    """Raises `DeeplabError` for a model that does not predict VOC's classes in its colours."""
+    if (labels.names, labels.palette) != (VOC.names, VOC.palette):
         raise DeeplabError(
-            f"a submission needs VOC's {VOC.num_classes} classes, and this model has the "
-            f"{labels.num_classes} of {labels.dataset}"
+            f"a submission needs VOC's {VOC.num_classes} classes and palette, and this model has "
+            f"the {labels.num_classes} classes of {labels.dataset}"
         )
 
 
@@ -43,36 +45,60 @@ def write_submission(
                 labels, _ = output_paths(image, predictions)
                 if not labels.is_file():
                     raise DeeplabError(f"{labels}, the prediction of {image}, does not exist")
-                tar.add(labels, f"{FOLDER}/{image.stem}.png")
-        check_submission(beside, images)
+                tar.add(labels, f"{FOLDER}/{image.stem}.png", filter=_anonymous)
+        check_submission(beside, images, archive)
 
 
-def check_submission(archive: pathlib.Path, images: list[pathlib.Path]) -> None:
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without the name of the user who packs it."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def check_submission(
+    archive: pathlib.Path, images: list[pathlib.Path], name: pathlib.Path | None = None
+) -> None:
     """Checks that `archive` has one fitting PNG for each of `images` and nothing else.
 
     Fitting: indexed, of the image's own (upright) size, with VOC's palette and classes 0 to 20.
 
+    Args:
+        archive: the `.tar.gz`.
+        images: those of the id list.
+        name: what errors call the archive, where it is to be renamed.
+
     Raises:
         DeeplabError: names the first member that is missing, superfluous or does not fit.
     """
+    name = name or archive
     expected = {f"{FOLDER}/{image.stem}.png": image for image in images}
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            names = [member.name for member in tar]
-            if sorted(names) != sorted(expected):
-                wrong = sorted(set(names) ^ set(expected)) or ["a name that comes twice"]
-                raise DeeplabError(
-                    f"{archive} has {len(names)} members for {len(expected)} images; the first "
-                    f"that does not belong or is missing: {wrong[0]}"
-                )
-            for name, image in expected.items():
-                member = tar.extractfile(name)
-                if member is None:
-                    raise DeeplabError(f"{name} in {archive} must be a file")
-                with Image.open(member) as labels, Image.open(image) as photo:
-                    _check_member(name, labels, ImageOps.exif_transpose(photo).size)
+            packed = {member.name: _read(tar, member) for member in tar}
+            count = len(tar.getnames())
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise DeeplabError(f"{archive} cannot be read: {one_line(str(error))}") from error
+        raise DeeplabError(f"{name} cannot be read: {one_line(str(error))}") from error
+    wrong = sorted(packed.keys() ^ expected.keys())
+    if wrong or count != len(expected):
+        raise DeeplabError(
+            f"{name} has {count} members for {len(expected)} images; the first that does not "
+            f"belong, is missing or comes twice: {wrong[0] if wrong else next(iter(expected))}"
+        )
+    for member, image in expected.items():
+        size = read_pixels(image).shape[1::-1]
+        try:
+            labels = Image.open(io.BytesIO(packed[member]))
+            labels.load()
+        except (OSError, SyntaxError) as error:
+            raise DeeplabError(f"{member} in {name} is no whole PNG") from error
+        _check_member(member, labels, size)
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """A member's bytes; the labels of 1,456 images are a few megabytes."""
+    file = tar.extractfile(member)
+    return file.read() if file is not None else b""
 
 
 def _check_member(name: str, labels: Image.Image, size: tuple[int, int]) -> None:

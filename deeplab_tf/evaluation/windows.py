@@ -12,10 +12,11 @@ def in_windows(
     """A function like `predict` that shows it at most `window` x `window` pixels at a time.
 
     Neighbouring windows overlap by about a third, and each pixel's label is of the window in which
-    it lies farther from the border. Windows begin at multiples of `output_stride`, so that the
-    network sees the grid of the whole image. What lies beyond a window it does not see: with
-    image-level features, or a field of view wider than the overlap, the labels are not exactly
-    those of the whole image. An image that fits into one window gives exactly those.
+    it lies farther from the border. Windows begin at multiples of `output_stride`, so that, at
+    scale 1 and unmirrored, the network samples the grid of the whole image. What lies beyond a
+    window it does not see: with image-level features, or a field of view wider than the overlap,
+    the labels are not exactly those of the whole image. An image that fits into one window gives
+    exactly those.
 
     Args:
         predict: uint8 [H, W, 3] -> uint8 [H, W].

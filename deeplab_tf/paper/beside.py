@@ -1,4 +1,4 @@
-"""The paper's tables in text, with our figure beside each number."""
+"""The paper's tables in text, with our figures beside each number."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,8 @@ NOT_RUN = "not run"
 def table_in_words(number: int, results: Sequence[Result]) -> str:
     """Table `number`: mean IoU in %, the paper's / ours from `results`, or "not run".
 
-    Where ours deviates from the row, a note in brackets says in what.
+    A note to each of ours has its files, its initial weights, and in what it is not as its row
+    says.
     """
     table = TABLES[number]
     notes: list[str] = []
@@ -22,27 +23,25 @@ def table_in_words(number: int, results: Sequence[Result]) -> str:
     for name, specs in table.rows.items():
         cells = []
         for spec in specs:
-            row = load_experiment(spec)
-            ours = ours_of(row, results, pretrained=True)
-            cells.append(f"{row.paper_miou:.{table.digits}f} / {ours_in_words(ours, notes)}")
+            row = load_experiment(spec, shipped=True)
+            ours = [_in_words(group, notes) for group in ours_of(row, results)]
+            cells.append(f"{row.paper_miou:.{table.digits}f} / {', '.join(ours) or NOT_RUN}")
         lines.append([name, *cells])
     text = f"Table {number}: {table.title}\nmean IoU in %: the paper's / ours\n\n{align(lines)}\n"
     if table.note:
         text += f"\n{table.note}\n"
     if notes:
-        text += "\nnot the paper's protocol:\n" + "\n".join(notes) + "\n"
+        text += "\nours:\n" + "\n".join(notes) + "\n"
     return text
 
 
-def ours_in_words(ours: Ours | None, notes: list[str]) -> str:
-    """The mean, with its spread over several results, and the number of a note added to `notes`."""
-    if ours is None:
-        return NOT_RUN
+def _in_words(ours: Ours, notes: list[str]) -> str:
+    """The mean, the range over several models, and the number of the note added to `notes`."""
     text = f"{ours.mean:.2f}"
     if len(ours.mious) > 1:
-        text += f" ({min(ours.mious):.2f} to {max(ours.mious):.2f}, {len(ours.mious)} runs)"
-    if ours.deviations:
-        note = f"{', '.join(map(str, ours.paths))}: {'; '.join(ours.deviations)}"
-        notes.append(f"[{len(notes) + 1}] {note}")
-        text += f" [{len(notes)}]"
-    return text
+        text += f" ({min(ours.mious):.2f} to {max(ours.mious):.2f}, {len(ours.mious)} models)"
+    files = ", ".join(str(result.path) for result in ours.results)
+    weights = sorted({result.experiment.init_from or "random" for result in ours.results})
+    note = "; ".join([f"{files}: initial weights {', '.join(weights)}", *ours.deviations])
+    notes.append(f"[{len(notes) + 1}] {note}")
+    return f"{text} [{len(notes)}]"

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from deeplab_tf.config import Experiment, load_rows
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.figure import new_figure
 from deeplab_tf.files import whole_file
-from deeplab_tf.paper.results import Result, find_results, results_of
+from deeplab_tf.paper.results import Result, deviations, find_results
 from deeplab_tf.text_table import align
-from deeplab_tf.workdir import METRICS_FILE
+from deeplab_tf.workdir import METRICS_FILE, read_metrics
 
 CONFIG = "configs/paper/miniature.py"
 MEASURED = pathlib.Path(__file__).with_name("miniature.json")
@@ -52,7 +53,7 @@ def collect(runs: pathlib.Path) -> list[Measured]:
     """The study's rows that `runs` has results for, in the config's order.
 
     Raises:
-        DeeplabError: a result deviates from its row, or there is none.
+        DeeplabError: a result of the study deviates from its row, or there is none.
     """
     results = find_results(runs)
     measured = [row for row in (_measure(e, results) for e in load_rows(CONFIG).values()) if row]
@@ -62,15 +63,17 @@ def collect(runs: pathlib.Path) -> list[Measured]:
 
 
 def _measure(row: Experiment, results: Sequence[Result]) -> Measured | None:
-    found = results_of(row, results, pretrained=False)
     mious, minutes = {}, {}
-    for result, differences in found:
-        if differences or result.miou is None:
-            raise DeeplabError(f"{result.path} is not {row.row}: {'; '.join(differences)}")
+    for result in results:
+        found = deviations(row, result)
+        if found is None or result.miou is None:
+            continue
+        if found:
+            raise DeeplabError(f"{result.path} is not {row.row}: {'; '.join(found)}")
         seed = result.experiment.train.seed
         mious[seed] = round(result.miou, 2)
-        log = result.path.parent / METRICS_FILE
-        if row.checkpoint_of is None and log.is_file():
+        log = read_metrics(result.path.parent / METRICS_FILE)
+        if row.checkpoint_of is None and log:
             minutes[seed] = round(_training_minutes(result.experiment, log), 1)
     if not mious or row.paper_miou is None:
         return None
@@ -78,13 +81,13 @@ def _measure(row: Experiment, results: Sequence[Result]) -> Measured | None:
     return Measured(name, row.paper_miou, dict(sorted(mious.items())), minutes or None)
 
 
-def _training_minutes(experiment: Experiment, log: pathlib.Path) -> float:
-    """The time of the steps, from the training's log."""
-    records = [json.loads(line) for line in log.read_text().splitlines()]
-    batch, seconds, before = experiment.train.batch_size, 0.0, 0
-    for record in records:
-        seconds += (record["step"] - before) * batch / record["images_per_second"]
-        before = record["step"]
+def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
+    """The time of the steps, from the lines of the training's log."""
+    seconds, before = 0.0, 0
+    for line in log:
+        images = (line["step"] - before) * experiment.train.batch_size
+        seconds += images / line["images_per_second"]
+        before = line["step"]
     return seconds / 60
 
 
@@ -138,13 +141,8 @@ def in_words(measured: Sequence[Measured]) -> str:
 
 def draw(measured: Sequence[Measured], path: pathlib.Path) -> None:
     """Draws a panel for each table: the paper's points and ours, every seed a dot."""
-    # Figure and canvas by hand: pyplot would choose a window system and keep global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     tables = [n for n in TITLES if any(row.row.startswith(f"table{n}_") for row in measured)]
-    figure = Figure(figsize=(11, 3.4 * -(-len(tables) // 2)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((11, 3.4 * -(-len(tables) // 2)), dpi=120)
     for place, table in enumerate(tables, start=1):
         axes = figure.add_subplot(-(-len(tables) // 2), 2, place)
         rows = [row for row in measured if row.row.startswith(f"table{table}_")]

@@ -1,9 +1,9 @@
 """What a config does otherwise than the paper's protocol (section 4)."""
 
 import dataclasses
-from collections.abc import Iterable
+import functools
 
-from deeplab_tf.config import Backbone, BatchNormMode, Experiment, Head
+from deeplab_tf.config import Backbone, BatchNormMode, Experiment, Head, load_experiment
 
 HARD_CLASSES = ("bicycle", "chair", "diningtable", "pottedplant", "sofa")
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -14,7 +14,7 @@ class Rule:
     """What the paper has in one field of a config.
 
     Attributes:
-        field: its dotted name.
+        field: its name, with a dot after the section.
         values: what occurs in the paper.
         source: where the paper says so.
     """
@@ -27,7 +27,7 @@ class Rule:
 NETWORK = (
     Rule("model.backbone", (Backbone.RESNET50, Backbone.RESNET101), "section 4"),
     Rule("model.stride_placement", ("last_unit",), "section 3.2, figure 3"),
-    Rule("model.normalization", ("mean_subtraction",), "its TF-Slim code"),
+    Rule("model.normalization", ("mean_subtraction", "symmetric"), "its TF-Slim code"),
     Rule("model.upsampling", ("align_corners",), "its TF-Slim code"),
     Rule("model.batch_norm_momentum", (0.9997,), "section 4.1"),
     Rule("model.batch_norm_epsilon", (1e-5,), "its TF-Slim code"),
@@ -43,7 +43,6 @@ NETWORK = (
 )
 ASPP = (
     Rule("model.num_blocks", (4,), "section 3.3"),
-    Rule("model.output_stride", (16, 8), "section 4.3"),
     Rule("model.aspp_rates", ((6, 12, 18), (6, 12, 18, 24)), "section 3.3, at output_stride 16"),
 )
 EVERY_STAGE = (
@@ -56,35 +55,47 @@ EVERY_STAGE = (
     Rule("train.power", (0.9,), "section 4.1"),
     Rule("train.momentum", (0.9,), "its TF-Slim code"),
     Rule("train.weight_decay", (1e-4,), "its TF-Slim code"),
+    Rule("model.atrous", (True,), "section 3.2, figure 3b"),
     Rule("evaluate.scales", ((1.0,), SCALES), "section 4.2"),
     Rule("evaluate.window", (None,), "section 4.2: whole images"),
     Rule("evaluate.crf", (False,), "abstract: no DenseCRF"),
 )
 STAGES = {
     "COCO pretraining (section 4.3)": (
+        Rule("previous_stage", (None,), "section 4.3"),
+        Rule("model.output_stride", (16,), "section 4.1"),
+        Rule("evaluate.output_stride", (None, 16, 8), "section 4.1"),
         Rule("data.dataset", ("coco_voc",), "section 4.3"),
         Rule("data.split", ("train",), "section 4.3"),
         Rule("data.duplicate_classes", ((),), "section 4.3"),
         Rule("train.base_learning_rate", (0.007,), "section 4.1; none is given for COCO"),
-        Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
+        Rule("train.batch_norm", ("sync",), "section 4.1: statistics of the batch of 16"),
     ),
     "stage 1 (section 4.1)": (
+        Rule("previous_stage", (None,), "section 4.3"),
+        Rule("model.output_stride", (16,), "section 4.1"),
+        Rule("evaluate.output_stride", (None, 16, 8), "section 4.1"),
         Rule("data.dataset", ("voc_aug",), "section 4"),
         Rule("data.split", ("trainaug",), "section 4"),
         Rule("data.duplicate_classes", ((),), "section 4.1"),
         Rule("train.base_learning_rate", (0.007,), "section 4.1"),
-        Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
+        Rule("train.batch_norm", ("sync",), "section 4.1: statistics of the batch of 16"),
         Rule("evaluate.split", ("val",), "section 4"),
     ),
     "stage 1 after COCO (section 4.3)": (
+        Rule("previous_stage", ("configs/paper/coco.py:pretraining",), "section 4.3"),
+        Rule("model.output_stride", (16,), "section 4.1"),
+        Rule("evaluate.output_stride", (None, 16, 8), "section 4.1"),
         Rule("data.dataset", ("voc_aug",), "section 4"),
         Rule("data.split", ("trainaug",), "section 4"),
         Rule("data.duplicate_classes", ((),), "section 4.1"),
         Rule("train.base_learning_rate", (0.0001,), "section 4.3"),
-        Rule("train.batch_norm", ("train", "sync"), "section 4.1"),
+        Rule("train.batch_norm", ("sync",), "section 4.1: statistics of the batch of 16"),
         Rule("evaluate.split", ("val",), "section 4"),
     ),
     "stage 2, for the test server (sections 4.1 and 4.3)": (
+        Rule("previous_stage", ("configs/paper/table6.py:os8_ms_flip_coco",), "section 4.3"),
+        Rule("evaluate.output_stride", (None, 8), "section 4.1"),
         Rule("model.output_stride", (8,), "section 4.1"),
         Rule("data.dataset", ("voc", "voc_aug"), "section 4.3"),
         Rule("data.split", ("trainval",), "section 4.3"),
@@ -112,49 +123,63 @@ def stage_of(experiment: Experiment) -> str:
     return stage1_after_coco if experiment.previous_stage else stage1
 
 
+def _rules(experiment: Experiment) -> list[Rule]:
+    """The rules that the paper has for a config of this kind."""
+    rules = [*NETWORK, *EVERY_STAGE, *STAGES[stage_of(experiment)]]
+    if experiment.model.head is Head.ASPP:
+        rules += ASPP
+    if experiment.model.num_blocks == 7 and experiment.model.backbone is Backbone.RESNET50:
+        # Table 1 trains and evaluates at each of these.
+        table1 = Rule("model.output_stride", (8, 16, 32, 64, 128, 256), "table 1")
+        rules = [table1 if rule.field == table1.field else rule for rule in rules]
+    return rules
+
+
 def deviations(experiment: Experiment) -> list[tuple[str, str, str]]:
     """(field, its value, what the paper has) for each field that deviates from the protocol."""
-    rules: Iterable[Rule] = (
-        *NETWORK,
-        *(ASPP if experiment.model.head is Head.ASPP else ()),
-        *EVERY_STAGE,
-        *STAGES[stage_of(experiment)],
-    )
     found = []
-    for rule in rules:
-        section, name = rule.field.split(".")
-        value = getattr(getattr(experiment, section), name)
+    for rule in _rules(experiment):
+        value = functools.reduce(getattr, rule.field.split("."), experiment)
         if value not in rule.values:
             wanted = " or ".join(map(_in_words, rule.values))
             found.append((rule.field, _in_words(value), f"{wanted} ({rule.source})"))
     if not experiment.init_from:
-        wanted = "ImageNet weights (section 4)"
+        wanted = f"weights of {experiment.initial_weights or 'ImageNet'} (section 4)"
         found.append(("init_from", "none: random weights", wanted))
     return found
 
 
 def explain(experiment: Experiment, name: str) -> str:
-    """The deviations of a config from the paper's protocol, in words.
+    """The deviations of a config, and of the stages before it, from the paper's protocol, in words.
 
     Args:
         experiment: the config.
         name: what the user called it.
     """
+    text = ""
+    while True:
+        text += f"{name} against the paper's protocol, {stage_of(experiment)}\n\n"
+        text += _deviations_in_words(experiment) + "\n\n"
+        if experiment.paper_miou is not None:
+            text += f"the paper's mean IoU that the row carries: {experiment.paper_miou} %\n\n"
+        if not experiment.previous_stage:
+            break
+        name, init_from = experiment.previous_stage, experiment.init_from
+        experiment = dataclasses.replace(load_experiment(name), init_from=init_from)
+    return text + "in every run of this code:\n" + "\n".join(f"- {note}" for note in STANDING)
+
+
+def _deviations_in_words(experiment: Experiment) -> str:
     found = deviations(experiment)
-    text = f"{name} against the paper's protocol, {stage_of(experiment)}\n\n"
-    if found:
-        head = ("field", "here", "the paper")
-        # Aligned by hand: text, not numbers, so to the left.
-        widths = [max(len(row[i]) for row in (head, *found)) for i in (0, 1)]
-        text += "\n".join(
-            f"{field:<{widths[0]}}  {value:<{widths[1]}}  {paper}"
-            for field, value, paper in (head, *found)
-        )
-    else:
-        text += "no field deviates"
-    if experiment.row and experiment.row.startswith("configs/paper/") and experiment.paper_miou:
-        text += f"\n\nthe paper's mean IoU for this row: {experiment.paper_miou} %"
-    return text + "\n\nin every run of this code:\n" + "\n".join(f"- {note}" for note in STANDING)
+    if not found:
+        return "no field deviates"
+    head = ("field", "here", "the paper")
+    # Text, not numbers: every column to the left.
+    widths = [max(len(row[i]) for row in (head, *found)) for i in (0, 1)]
+    return "\n".join(
+        f"{field:<{widths[0]}}  {value:<{widths[1]}}  {paper}"
+        for field, value, paper in (head, *found)
+    )
 
 
 def _in_words(value: object) -> str:

@@ -11,14 +11,12 @@ from deeplab_tf.config import (
     Experiment,
     from_json,
     load_experiment,
-    training_fields,
+    training_differences,
 )
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.workdir import EVAL_FILE
 
 VOC_VAL_IMAGES = 1449
-# What a second run of the same row may differ in.
-_FREE = {"train.seed", "init_from"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Result:
         path: the file.
         experiment: what was trained.
         settings: how it was evaluated.
-        model: the workdir or file that was evaluated.
+        model: the absolute path of the workdir or file that was evaluated.
         dataset: what it was evaluated on.
         images: how many.
         step: of the checkpoint; None for a `.keras` file.
@@ -45,6 +43,11 @@ class Result:
     step: int | None
     miou: float | None
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the training went on after this evaluation, or was to."""
+        return self.step is not None and self.step < self.experiment.train.steps
+
 
 def find_results(folder: pathlib.Path) -> list[Result]:
     """Every `eval.json` under `folder`, by path.
@@ -54,14 +57,15 @@ def find_results(folder: pathlib.Path) -> list[Result]:
     """
     if not folder.is_dir():
         raise DeeplabError(f"--runs={folder} is not a folder")
-    return [_read_result(path) for path in sorted(folder.rglob(EVAL_FILE))]
+    return [read_result(path) for path in sorted(folder.rglob(EVAL_FILE))]
 
 
-def _read_result(path: pathlib.Path) -> Result:
+def read_result(path: pathlib.Path) -> Result:
+    """Reads one `eval.json`; raises `DeeplabError` naming it if it is damaged."""
     try:
         fields = json.loads(path.read_text())
-        names = [field.name for field in dataclasses.fields(EvaluateConfig)]
-        settings = EvaluateConfig(**{name: fields[name] for name in names})
+        names = {field.name for field in dataclasses.fields(EvaluateConfig)}
+        settings = EvaluateConfig(**{name: fields[name] for name in names & fields.keys()})
         settings.scales = tuple(settings.scales)
         return Result(
             path=path,
@@ -85,77 +89,48 @@ def trained_row(row: Experiment) -> Experiment:
     return load_experiment(row.checkpoint_of) if row.checkpoint_of else row
 
 
-def results_of(
-    row: Experiment, results: Sequence[Result], pretrained: bool
-) -> list[tuple[Result, list[str]]]:
-    """Those of `results` that are of `row`, each with its deviations from it in words.
-
-    A result is of a row if it was trained under that row's name or by an equal config, and is
-    evaluated at the row's output_stride, scales, flip and CRF.
-
-    Args:
-        row: the row.
-        results: what there is.
-        pretrained: whether the row begins with the initial weights of `init_from`, as the paper's
-            do with ImageNet's, whatever their file is called; otherwise from random weights.
-    """
-    trained = trained_row(row)
-    found = []
-    for result in results:
-        if _strategy(result.settings, trained) != _strategy(row.evaluate, trained):
-            continue
-        differences = _training_differences(trained, result.experiment)
-        if result.experiment.row == trained.row or not differences:
-            if pretrained and not result.experiment.init_from:
-                differences.append("random initial weights (the paper: ImageNet)")
-            if not pretrained and result.experiment.init_from:
-                differences.append(f"initial weights {result.experiment.init_from}")
-            found.append((result, differences + _evaluation_differences(row, result)))
-    return found
-
-
-def same_evaluation(row: Experiment) -> bool:
-    """Whether `row` is evaluated as the row that it was trained by."""
-    trained = trained_row(row)
-    ours, its = (
-        dataclasses.replace(e, output_stride=e.output_stride or trained.model.output_stride)
-        for e in (row.evaluate, trained.evaluate)
-    )
-    return ours == its
-
-
-def _strategy(settings: EvaluateConfig, trained: Experiment) -> tuple:
+def strategy(settings: EvaluateConfig, trained: Experiment) -> tuple:
+    """Inference strategy of an evaluation of `trained`: output_stride, scales, flip, CRF."""
     stride = settings.output_stride or trained.model.output_stride
     return stride, settings.scales, settings.flip, settings.crf
 
 
-def _training_differences(row: Experiment, ours: Experiment) -> list[str]:
-    wanted, found = training_fields(row), training_fields(ours)
-    return [
-        f"{name}={_text(found[name])} (the row: {_text(wanted[name])})"
-        for name in wanted
-        if name not in _FREE
-        and wanted[name] != found[name]
-        # The number of classes comes from the data set.
-        and not (name == "model.num_classes" and wanted[name] is None)
+def deviations(row: Experiment, result: Result) -> list[str] | None:
+    """In what `result` is not as `row` says, in words; None if it is no result of `row` at all.
+
+    It is one if it was trained under that row's name or by an equal config (of any seed and initial
+    weights), and is evaluated at the row's output_stride, scales, flip and CRF.
+    """
+    trained, ours = trained_row(row), result.experiment
+    if strategy(result.settings, trained) != strategy(row.evaluate, trained):
+        return None
+    differences = [
+        f"{name}={_text(found)} (the row: {_text(wanted)})"
+        for name, wanted, found in training_differences(trained, ours)
+        if name not in ("train.seed", "init_from")
     ]
+    if differences and ours.row != trained.row:
+        return None
+    if trained.initial_weights and not ours.init_from:
+        differences.append(f"random initial weights (the row: {trained.initial_weights})")
+    if ours.init_from and not trained.initial_weights:
+        differences.append(f"initial weights {ours.init_from} (the row: random)")
+    return differences + _evaluation_deviations(row, result)
 
 
-def _evaluation_differences(row: Experiment, result: Result) -> list[str]:
-    differences = []
+def _evaluation_deviations(row: Experiment, result: Result) -> list[str]:
+    found = []
     if result.dataset not in (row.data.dataset, row.data.dataset.removesuffix("_aug")):
-        differences.append(f"evaluated on {result.dataset}")
+        found.append(f"evaluated on {result.dataset}")
     if result.settings.split != row.evaluate.split:
-        differences.append(
-            f"evaluated on split {result.settings.split} (the row: {row.evaluate.split})"
-        )
+        found.append(f"evaluated on split {result.settings.split} (the row: {row.evaluate.split})")
     elif result.dataset.startswith("voc") and result.images != VOC_VAL_IMAGES:
-        differences.append(f"evaluated on {result.images} images (VOC val: {VOC_VAL_IMAGES})")
+        found.append(f"evaluated on {result.images} images (VOC val: {VOC_VAL_IMAGES})")
     if result.settings.window:
-        differences.append(f"evaluated in windows of {result.settings.window} pixels")
-    if result.step is not None and result.step < result.experiment.train.steps:
-        differences.append(f"at step {result.step} of {result.experiment.train.steps}")
-    return differences
+        found.append(f"evaluated in windows of {result.settings.window} pixels")
+    if result.unfinished:
+        found.append(f"at step {result.step} of {result.experiment.train.steps}")
+    return found
 
 
 def _text(value: object) -> str:
@@ -164,40 +139,37 @@ def _text(value: object) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Ours:
-    """Our figure for a row: its results' mean and their spread.
+    """Results of one row that deviate from it in the same way.
 
     Attributes:
-        mious: in %, one a result with the fewest deviations.
-        deviations: from the row, of those results.
-        paths: their `eval.json`.
+        results: one a model.
+        deviations: from the row, in words.
     """
 
-    mious: tuple[float, ...]
+    results: tuple[Result, ...]
     deviations: tuple[str, ...]
-    paths: tuple[pathlib.Path, ...]
+
+    @property
+    def mious(self) -> list[float]:
+        """Mean IoU in %, one a result."""
+        return [result.miou for result in self.results if result.miou is not None]
 
     @property
     def mean(self) -> float:
-        """Mean IoU in %, over the results."""
+        """Of `mious`."""
         return statistics.fmean(self.mious)
 
-    @property
-    def spread(self) -> float:
-        """Largest less smallest, in points."""
-        return max(self.mious) - min(self.mious)
 
+def ours_of(row: Experiment, results: Sequence[Result]) -> list[Ours]:
+    """What there is of `row`: the results as the row says; if there are none, all others.
 
-def ours_of(row: Experiment, results: Sequence[Result], pretrained: bool) -> Ours | None:
-    """The results of `row` that deviate least from it, of every seed; None if it was not run."""
-    found = [match for match in results_of(row, results, pretrained) if match[0].miou is not None]
-    if not found:
-        return None
-    least = min((differences for _, differences in found), key=len)
-    # One evaluation a model, however often it was made.
-    by_model = {result.model: result for result, differences in found if differences == least}
-    chosen = list(by_model.values())
-    return Ours(
-        tuple(float(result.miou or 0.0) for result in chosen),
-        tuple(least),
-        tuple(result.path for result in chosen),
-    )
+    A model that was evaluated several times in one way counts once.
+    """
+    groups: dict[tuple[str, ...], dict[str, Result]] = {}
+    for result in results:
+        found = deviations(row, result)
+        if found is not None and result.miou is not None:
+            groups.setdefault(tuple(found), {})[result.model] = result
+    if () in groups:
+        groups = {(): groups[()]}
+    return [Ours(tuple(by_model.values()), found) for found, by_model in groups.items()]

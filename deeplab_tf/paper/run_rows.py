@@ -2,14 +2,15 @@
 
 import dataclasses
 import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from deeplab_tf.config import Experiment, load_experiment, load_rows
+from deeplab_tf.config import Experiment, load_experiment, load_rows, training_differences
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.paper.results import same_evaluation, trained_row
-from deeplab_tf.workdir import EVAL_FILE, MODEL_FILE
+from deeplab_tf.paper.results import deviations, read_result, strategy, trained_row
+from deeplab_tf.workdir import EVAL_FILE, MODEL_FILE, read_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +34,12 @@ def plan_jobs(config: str, runs: pathlib.Path, seeds: Sequence[int]) -> list[Job
 
 
 def _job(row: Experiment, seed: int, runs: pathlib.Path) -> Job:
-    workdir = _folder(runs, trained_row(row), seed)
+    trained = trained_row(row)
+    workdir = _folder(runs, trained, seed)
     # The same evaluation of the same checkpoint is in its workdir already.
-    return Job(row, seed, workdir, workdir if same_evaluation(row) else _folder(runs, row, seed))
+    same = strategy(row.evaluate, trained) == strategy(trained.evaluate, trained)
+    same = same and row.evaluate.split == trained.evaluate.split
+    return Job(row, seed, workdir, workdir if same else _folder(runs, row, seed))
 
 
 def _folder(runs: pathlib.Path, row: Experiment, seed: int) -> pathlib.Path:
@@ -44,45 +48,80 @@ def _folder(runs: pathlib.Path, row: Experiment, seed: int) -> pathlib.Path:
     return runs / f"{pathlib.Path(file).stem}_{name}_seed{seed}"
 
 
-def run_jobs(jobs: Sequence[Job], data_dir: pathlib.Path, init_from: str | None) -> None:
+def run_jobs(jobs: Sequence[Job], data_dir: pathlib.Path, init_from: str | None) -> int:
     """Does what is not done yet of `jobs`: what was stopped goes on, what is there is kept.
 
-    Each training and evaluation is a process of its own: its memory is gone when it ends, and
-    several distribution strategies in one process disturb each other.
+    Each training and evaluation is a process of its own: its memory is gone when it ends.
+
+    Returns:
+        0 when all is done, else the exit code of the first that failed; it has said why.
 
     Raises:
-        DeeplabError: a training or evaluation failed; it has said why on stderr.
+        DeeplabError: a workdir holds a training of another config.
     """
     for number, job in enumerate(jobs, start=1):
         print(f"{number} of {len(jobs)}: {job.row.row}, seed {job.seed}", flush=True)
-        if not (job.workdir / MODEL_FILE).is_file():
-            initial = [f"--config.init_from={init_from}"] if init_from else []
-            _run(
+        code = 0
+        if not _is_trained(job, init_from):
+            code = _run(
                 "train",
                 f"--config={trained_row(job.row).row}",
                 f"--config.train.seed={job.seed}",
                 f"--data_dir={data_dir}",
                 f"--workdir={job.workdir}",
-                *initial,
+                *([f"--config.init_from={init_from}"] if init_from else []),
             )
-        if job.row.evaluate.split == "test":
-            print("the test set has no masks: send its server deeplab-predict's --submission")
-        elif not (job.out / EVAL_FILE).is_file():
-            _run(
+        if not code and job.row.evaluate.split == "test" and job.row.data.dataset[:3] == "voc":
+            print("VOC's test set has no masks: send deeplab-predict's --submission to its server")
+        elif not code and not _is_evaluated(job):
+            code = _run(
                 "eval",
                 f"--workdir={job.workdir}",
                 f"--config={job.row.row}",
                 f"--data_dir={data_dir}",
                 f"--out={job.out}",
             )
+        if code:
+            return code
+    return 0
 
 
-def _run(binary: str, *arguments: str) -> None:
-    code = subprocess.run(
-        [sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments], check=False
-    ).returncode
-    if code:
+def _is_trained(job: Job, init_from: str | None) -> bool:
+    if not (job.workdir / MODEL_FILE).is_file():
+        return False
+    row = trained_row(job.row)
+    wanted = dataclasses.replace(
+        row, init_from=init_from, train=dataclasses.replace(row.train, seed=job.seed)
+    )
+    differences = training_differences(wanted, read_config(job.workdir))
+    if differences:
         raise DeeplabError(
-            f"deeplab-{binary} {' '.join(arguments)} ended with exit code {code}; run the same "
-            "command to go on"
+            f"{job.workdir} holds another training than {row.row}: "
+            + "; ".join(f"{name}={found} (asked {asked})" for name, asked, found in differences)
+            + ". Give another --runs"
         )
+    return True
+
+
+def _is_evaluated(job: Job) -> bool:
+    """Whether the row's evaluation of the finished training is there."""
+    if not (job.out / EVAL_FILE).is_file():
+        return False
+    result = read_result(job.out / EVAL_FILE)
+    return deviations(job.row, result) is not None and not result.unfinished
+
+
+def _run(binary: str, *arguments: str) -> int:
+    """Runs one of our binaries; what this process is sent, SIGTERM or Ctrl-C, is handed on."""
+    child = subprocess.Popen([sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments])
+    usual = {
+        number: signal.signal(number, lambda number, _: child.send_signal(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+    # A process that a signal ended has its number, negated.
+    return code if code >= 0 else 128 - code

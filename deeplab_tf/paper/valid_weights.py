@@ -4,6 +4,8 @@ import pathlib
 
 import numpy as np
 
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.figure import new_figure
 from deeplab_tf.files import whole_file
 from deeplab_tf.text_table import align
 
@@ -49,17 +51,18 @@ def _shares(valid: np.ndarray) -> dict[int, float]:
     }
 
 
-def differing_rates() -> list[int]:
-    """The rates of `RATES` at which the two ways of counting do not agree: none."""
-    return [
-        rate
-        for rate in RATES
-        if shares_by_definition(MAP_SIZE, rate) != shares_by_convolution(MAP_SIZE, rate)
-    ]
-
-
 def in_words() -> str:
-    """The shares at some rates, and that both ways of counting were compared at all of them."""
+    """The shares at some rates, after both ways of counting were compared at all of them.
+
+    Raises:
+        DeeplabError: they do not agree.
+    """
+    for rate in RATES:
+        defined, run = shares_by_definition(MAP_SIZE, rate), shares_by_convolution(MAP_SIZE, rate)
+        if defined != run:
+            raise DeeplabError(
+                f"at rate {rate} the definition gives {defined} and AtrousConv2D {run}"
+            )
     lines = [["atrous rate", *(f"{number} valid" for number in SHOWN)]]
     for rate in (1, 6, 12, 18, 24, 33, 48, 65):
         shares = shares_by_definition(MAP_SIZE, rate)
@@ -73,12 +76,7 @@ def in_words() -> str:
 
 def draw_figure(path: pathlib.Path) -> None:
     """Draws figure 4 from the definition: the shares of 1, 4 and 9 valid weights by rate."""
-    # Figure and canvas by hand: pyplot would choose a window system and keep global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((6.4, 4.2), dpi=150)
     axes = figure.add_subplot()
     by_rate = [shares_by_definition(MAP_SIZE, rate) for rate in RATES]
     for number, style in zip(SHOWN, ("-", "--", "-."), strict=True):

@@ -110,7 +110,10 @@ def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Record
     """
     if not checkpoint_steps(workdir):
         return
-    differences = training_differences(read_config(workdir), experiment)
+    differences = [
+        f"{name}={before} (received {now})"
+        for name, before, now in training_differences(read_config(workdir), experiment)
+    ]
     if differences:
         raise DeeplabError(
             f"workdir {workdir} holds a run with {'; '.join(differences)}. "

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import NORMALIZATION, BatchNormMode, Experiment
-from deeplab_tf.data.duplicates import with_duplicates
+from deeplab_tf.data.duplicates import class_ids, with_duplicates
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file, open_records
 from deeplab_tf.errors import DeeplabError
@@ -56,19 +56,21 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         DeeplabError: data, workdir, initial weights or devices do not fit the experiment, or the
             loss is not finite.
     """
-    config = experiment.train
-
     # Data: the classes come from it.
-    records = open_records(data_dir, experiment.data.dataset)
+    experiment, records = check_run(experiment, data_dir, workdir)
+    config = experiment.train
     split = records.split(experiment.data.split)
     with naming_corrupt_file(split):
         split = with_duplicates(split, records.labels, experiment.data.duplicate_classes)
-    experiment = _with_num_classes(experiment, records)
+    strategy = make_strategy(config.strategy, config.batch_size)
     initial_weights = initial_weights_file(experiment, workdir)
     if config.batch_norm is BatchNormMode.FROZEN and not initial_weights:
         print("note: batch norm is frozen at its random initial state; give config.init_from")
-    strategy = make_strategy(config.strategy, config.batch_size)
-    check_workdir(workdir, experiment, records)
+    elif experiment.initial_weights and not initial_weights:
+        print(
+            f"note: the paper begins with weights of {experiment.initial_weights}; without "
+            "config.init_from this run begins with random ones"
+        )
 
     # Model and optimiser, the same on every device.
     keras.utils.set_random_seed(config.seed)
@@ -112,6 +114,26 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     save_model(TrainedModel(model, experiment, records.labels), workdir / MODEL_FILE)
     print(f"done: {workdir / MODEL_FILE}")
     return 0
+
+
+def check_run(
+    experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path
+) -> tuple[Experiment, Records]:
+    """What can be said of a run before it: that its data, classes, devices and workdir fit.
+
+    Returns:
+        The experiment with the data's number of classes, and the data.
+
+    Raises:
+        DeeplabError: they do not fit.
+    """
+    records = open_records(data_dir, experiment.data.dataset)
+    records.split(experiment.data.split)
+    class_ids(records.labels, experiment.data.duplicate_classes)
+    experiment = _with_num_classes(experiment, records)
+    make_strategy(experiment.train.strategy, experiment.train.batch_size)
+    check_workdir(workdir, experiment, records)
+    return experiment, records
 
 
 def _run_steps(run: _Run, start: int, received: list[int]) -> None:

@@ -3,52 +3,75 @@
 import dataclasses
 import pathlib
 
-from deeplab_tf.config import Experiment, load_experiment
-from deeplab_tf.data.records import open_records
+from deeplab_tf.config import FREE, Experiment, load_experiment, training_differences
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.training.loop import train
-from deeplab_tf.workdir import MODEL_FILE, PREVIOUS_STAGE_DIR
+from deeplab_tf.files import held_folder
+from deeplab_tf.trained_model import read_description
+from deeplab_tf.training.loop import check_run, train
+from deeplab_tf.workdir import MODEL_FILE, PREVIOUS_STAGE_DIR, checkpoint_steps
 
 
 def train_stages(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
     """Trains what `experiment.previous_stage` names, and what comes before that, then itself.
 
-    The stage before the one in a folder is in `previous_stage` inside it. One whose `model.keras`
-    is there is taken as it is, so that an earlier stage can also be trained by itself, with other
-    settings, and put there.
+    The stage before the one in a folder is in `previous_stage` inside it, with the same initial
+    weights, seed and devices. One whose `model.keras` is there, from this machine or another, is
+    not trained again, nor is one whose successor has a checkpoint.
 
     Returns:
         As `train`; a stage that a signal stopped ends it all.
 
     Raises:
-        DeeplabError: as `train`; the data of every stage is looked for before the first begins.
+        DeeplabError: as `train`; a `model.keras` is not of its stage; another process trains in
+            `workdir`. Every stage is checked before the first begins.
     """
-    stages = _stages(experiment, workdir)
-    for stage, _ in stages:
-        open_records(data_dir, stage.data.dataset).split(stage.data.split)
-    for number, (stage, folder) in enumerate(stages, start=1):
-        last = number == len(stages)
-        if len(stages) > 1:
-            print(f"stage {number} of {len(stages)}: {stage.row or 'this config'} in {folder}")
-        if not last and (folder / MODEL_FILE).is_file():
-            print(f"done already: {folder / MODEL_FILE}")
-            continue
-        code = train(stage, data_dir, folder)
-        if code:
-            return code
+    with held_folder(workdir, f"{workdir} is being trained in by another process"):
+        stages = _stages_to_do(experiment, workdir)
+        for stage, folder in stages:
+            check_run(stage, data_dir, folder)
+        for number, (stage, folder) in enumerate(stages, start=1):
+            if len(stages) > 1:
+                print(f"stage {number} of {len(stages)}: {stage.row or 'this config'} in {folder}")
+            code = train(stage, data_dir, folder)
+            if code:
+                return code
     return 0
 
 
-def _stages(experiment: Experiment, workdir: pathlib.Path) -> list[tuple[Experiment, pathlib.Path]]:
-    """The stages in their order, each with its folder."""
+def _stages_to_do(
+    experiment: Experiment, workdir: pathlib.Path
+) -> list[tuple[Experiment, pathlib.Path]]:
+    """The stages that are not done, in their order, each with its folder."""
     stages = [(experiment, workdir)]
     rows = {experiment.row}
-    while experiment.previous_stage:
+    while experiment.previous_stage and not checkpoint_steps(workdir):
         before = load_experiment(experiment.previous_stage)
         if before.row in rows:
             raise DeeplabError(f"config.previous_stage goes in a circle: {before.row} comes twice")
         rows.add(before.row)
-        experiment = dataclasses.replace(before, init_from=experiment.init_from)
+        kept = {name: getattr(experiment.train, name) for name in {*FREE, "seed"}}
+        experiment = dataclasses.replace(
+            before,
+            init_from=experiment.init_from,
+            train=dataclasses.replace(before.train, **kept),
+        )
         workdir = workdir / PREVIOUS_STAGE_DIR
+        if (workdir / MODEL_FILE).is_file():
+            _check_stage(experiment, workdir / MODEL_FILE)
+            break
         stages.insert(0, (experiment, workdir))
     return stages
+
+
+def _check_stage(stage: Experiment, model: pathlib.Path) -> None:
+    """Raises `DeeplabError` where `model` was not trained as `stage` says."""
+    found, _ = read_description(model)
+    differences = [
+        f"{name}={theirs} instead of {wanted}"
+        for name, wanted, theirs in training_differences(stage, found)
+    ]
+    if differences:
+        raise DeeplabError(
+            f"{model} is not of {stage.row}: it has {'; '.join(differences)}. Remove it to train "
+            "that stage, or begin with it by --config.previous_stage= --config.init_from=FILE"
+        )

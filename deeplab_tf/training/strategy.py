@@ -1,5 +1,7 @@
 """Over which devices the training runs."""
 
+import functools
+
 import tensorflow as tf
 
 from deeplab_tf.config import StrategyName
@@ -30,4 +32,10 @@ def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy
             f"train.batch_size must be a multiple of the {len(devices)} devices. "
             f"Received: {batch_size}"
         )
+    return _mirrored(tuple(devices))
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One for the whole process: the collective operations of a second one clash with it."""
     return tf.distribute.MirroredStrategy(devices)

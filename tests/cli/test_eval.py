@@ -124,7 +124,9 @@ def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
         f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free some "
         "and run it again\n"
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion_matrix.csv"]
+    # It is written last: what has one has the rest.
+    names = ["confusion_matrix.csv", "eval.txt", "report"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_bad_input_of_eval_is_one_line(place):

@@ -147,5 +147,5 @@ def test_other_classes_are_refused_before_anything_is_predicted(trained, images,
         f"--submission={tmp_path}/a.tar.gz",
     )
     assert done.returncode == 1
-    assert "VOC's 21 classes, and this model has the 6 of shapes" in done.stderr
+    assert "this model has the 6 classes of shapes" in done.stderr
     assert not (tmp_path / "out").exists()

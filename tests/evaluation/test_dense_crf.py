@@ -100,5 +100,5 @@ def test_it_comes_after_the_averaged_probabilities(crf):
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
-    with pytest.raises(DeeplabError, match=r"pip install 'deeplab_tf\[crf\]'"):
+    with pytest.raises(DeeplabError, match="pip install pydensecrf2"):
         image_to_labels(random_trained_model(), EvaluateConfig(crf=True))

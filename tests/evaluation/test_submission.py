@@ -1,5 +1,6 @@
 """The test server's archive: what is in it, and what is refused."""
 
+import dataclasses
 import io
 import tarfile
 
@@ -52,6 +53,7 @@ def test_archive_has_the_servers_names_and_the_labels(images, predictions, tmp_p
         for member, image in zip(tar, images, strict=True):
             packed = Image.open(tar.extractfile(member))
             assert packed.mode == "P"
+            assert (member.uname, member.uid) == ("", 0)
             assert packed.getpalette()[3:6] == [128, 0, 0]  # aeroplane
             written = Image.open(predictions / f"{image.stem}.png")
             np.testing.assert_array_equal(np.asarray(packed), np.asarray(written))
@@ -92,6 +94,13 @@ def test_what_the_server_would_refuse_is_refused_here(images, predictions, tmp_p
     assert not list(tmp_path.glob("*.tar.gz"))
 
 
+def test_a_cut_png_is_named(images, predictions, tmp_path):
+    path = predictions / f"{images[1].stem}.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DeeplabError, match=r"000011.png in .*/results.tar.gz is no whole PNG"):
+        write_submission(images, predictions, tmp_path / "results.tar.gz")
+
+
 def test_a_missing_prediction_is_named(images, predictions, tmp_path):
     (predictions / f"{images[2].stem}.png").unlink()
     with pytest.raises(DeeplabError, match="2008_000012.png, the prediction of"):
@@ -116,8 +125,11 @@ def test_archive_is_held_to_the_list(images, predictions, tmp_path):
 
 def test_only_vocs_classes_can_be_submitted():
     check_classes(VOC)
-    with pytest.raises(DeeplabError, match="VOC's 21 classes, and this model has the 6 of shapes"):
+    with pytest.raises(DeeplabError, match="VOC's 21 classes .* has the 6 classes of shapes"):
         check_classes(SHAPES)
+    grey = dataclasses.replace(VOC, palette=((9, 9, 9), *VOC.palette[1:]))
+    with pytest.raises(DeeplabError, match="classes and palette"):
+        check_classes(grey)
 
 
 def test_list_picks_images_in_its_order(voc):

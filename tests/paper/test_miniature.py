@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_tf.config import load_experiment, load_rows, to_json
+from deeplab_tf.config import load_experiment, to_json
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.paper import miniature
 
@@ -68,11 +68,3 @@ def test_a_run_that_is_not_its_row_is_refused(tmp_path):
 def test_no_result_says_how_to_make_one(tmp_path):
     with pytest.raises(DeeplabError, match="make them with deeplab-paper --run"):
         miniature.collect(tmp_path)
-
-
-def test_one_schedule_and_one_data_set_for_all_rows():
-    """What the study compares differs in the network and its inference alone."""
-    rows = list(load_rows(miniature.CONFIG).values())
-    for row in rows:
-        assert (row.train, row.data) == (rows[0].train, rows[0].data)
-        assert row.evaluate.split == "val" and row.data.split == "train"

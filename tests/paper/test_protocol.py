@@ -47,7 +47,7 @@ def test_deviations_of_the_small_network():
         "train.steps": ("2000", "30000 (section 4.1)"),
         "train.batch_size": ("8", "16 (section 4.1)"),
         "train.base_learning_rate": ("0.05", "0.007 (section 4.1)"),
-        "init_from": ("none: random weights", "ImageNet weights (section 4)"),
+        "init_from": ("none: random weights", "weights of ImageNet (section 4)"),
     }
 
 
@@ -58,12 +58,13 @@ def test_every_field_is_held_to_the_paper():
         "model": {
             "backbone": "resnet_slim",
             "num_blocks": 5,
-            "output_stride": 32,
+            "output_stride": 8,
             "multi_grid": (1, 4, 2),
             "head": "aspp_v2",
             "aspp_rates": (12, 24, 36),
             "stride_placement": "first_unit",
             "normalization": "mean_std",
+            "atrous": False,
             "upsampling": "half_pixel",
             "batch_norm_momentum": 0.99,
             "batch_norm_epsilon": 1e-3,
@@ -87,8 +88,15 @@ def test_every_field_is_held_to_the_paper():
             "power": 1.0,
             "momentum": 0.0,
             "weight_decay": 0.0,
+            "batch_norm": "train",
         },
-        "evaluate": {"split": "train", "scales": (2.0,), "window": 513, "crf": True},
+        "evaluate": {
+            "split": "train",
+            "output_stride": 4,
+            "scales": (2.0,),
+            "window": 513,
+            "crf": True,
+        },
     }
     for section, fields in changes.items():
         for name, value in fields.items():
@@ -100,9 +108,21 @@ def test_every_field_is_held_to_the_paper():
             assert [field for field, _, _ in deviations(changed)] == [f"{section}.{name}"]
 
 
+def test_the_stage_before_is_held_to_the_paper_too():
+    server = load_experiment("configs/paper/test_server.py:deeplabv3")
+    text = explain(server, "deeplabv3")
+    assert text.count("against the paper's protocol") == 3
+    assert "configs/paper/coco.py:pretraining against the paper's protocol, COCO" in text
+    for previous_stage in (None, "configs/shapes.py:demo"):
+        changed = dataclasses.replace(
+            server, init_from="imagenet.keras", previous_stage=previous_stage
+        )
+        assert [field for field, _, _ in deviations(changed)] == ["previous_stage"]
+
+
 def test_in_words():
     text = explain(load_experiment("configs/paper/table6.py:os8"), "table6.py:os8")
     assert text.startswith("table6.py:os8 against the paper's protocol, stage 1 (section 4.1)")
-    assert "init_from  none: random weights  ImageNet weights (section 4)" in text
-    assert "the paper's mean IoU for this row: 78.51 %" in text
+    assert "init_from  none: random weights  weights of ImageNet (section 4)" in text
+    assert "the paper's mean IoU that the row carries: 78.51 %" in text
     assert "in every run of this code:\n- momentum holds" in text

@@ -9,7 +9,7 @@ import pytest
 from deeplab_tf.config import load_experiment, to_json, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.paper.beside import table_in_words
-from deeplab_tf.paper.results import find_results, ours_of, results_of
+from deeplab_tf.paper.results import deviations, find_results, ours_of
 from deeplab_tf.paper.tables import TABLES
 
 STAGE1 = "configs/paper/table3.py:mg121_block7"
@@ -39,46 +39,53 @@ def write_result(folder, row, miou, *, evaluate=None, images=1449, step=30_000, 
 
 
 def ours(row, folder):
-    return ours_of(load_experiment(row), find_results(folder), pretrained=True)
+    """The figures for `row` that are as it says."""
+    groups = ours_of(load_experiment(row), find_results(folder))
+    return [miou for group in groups if not group.deviations for miou in group.mious]
 
 
 def test_a_run_of_the_row_is_its_result(tmp_path):
     write_result(tmp_path / "a", STAGE1, 76.5)
-    found = ours(STAGE1, tmp_path)
-    assert found.mious == (76.5,) and found.deviations == ()
-    assert ours("configs/paper/table3.py:mg121_block6", tmp_path) is None
+    assert ours(STAGE1, tmp_path) == [76.5]
+    assert (
+        ours_of(load_experiment("configs/paper/table3.py:mg121_block6"), find_results(tmp_path))
+        == []
+    )
+    text = table_in_words(3, find_results(tmp_path))
+    assert "76.66 / 76.50 [1]" in text
+    assert text.endswith(f"ours:\n[1] {tmp_path}/a/eval.json: initial weights imagenet.keras\n")
 
 
 def test_seeds_are_averaged(tmp_path):
     write_result(tmp_path / "a", STAGE1, 76.0, seed=0)
     write_result(tmp_path / "b", STAGE1, 77.0, seed=1)
-    found = ours(STAGE1, tmp_path)
-    assert (found.mean, found.spread) == (76.5, 1.0)
-    assert "76.66 / 76.50 (76.00 to 77.00, 2 runs)" in table_in_words(3, find_results(tmp_path))
+    assert ours(STAGE1, tmp_path) == [76.0, 77.0]
+    text = table_in_words(3, find_results(tmp_path))
+    assert "76.66 / 76.50 (76.00 to 77.00, 2 models) [1]" in text
 
 
 def test_a_model_that_was_evaluated_twice_is_one_run(tmp_path):
     write_result(tmp_path / "a", STAGE1, 76.0)
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "eval.json").write_text((tmp_path / "a" / "eval.json").read_text())
-    assert ours(STAGE1, tmp_path).mious == (76.0,)
+    assert ours(STAGE1, tmp_path) == [76.0]
 
 
 def test_an_inference_row_is_another_evaluation_of_the_same_training(tmp_path):
     at_8 = load_experiment("configs/paper/table4.py:os8").evaluate
     write_result(tmp_path / "a", STAGE1, 76.5)
     write_result(tmp_path / "b", STAGE1, 78.0, evaluate=at_8)
-    assert ours("configs/paper/table4.py:os16", tmp_path).mious == (76.5,)
-    assert ours("configs/paper/table4.py:os8", tmp_path).mious == (78.0,)
-    assert ours("configs/paper/table4.py:os8_ms", tmp_path) is None
+    assert ours("configs/paper/table4.py:os16", tmp_path) == [76.5]
+    assert ours("configs/paper/table4.py:os8", tmp_path) == [78.0]
+    assert ours("configs/paper/table4.py:os8_ms", tmp_path) == []
     # Table 3's row is the training's own evaluation, at 16.
-    assert ours(STAGE1, tmp_path).mious == (76.5,)
+    assert ours(STAGE1, tmp_path) == [76.5]
 
 
 def test_rows_of_equal_trainings_share_their_result(tmp_path):
     """ResNet-101 of Table 2 and multi-grid (1, 1, 1) of Table 3."""
     write_result(tmp_path / "a", "configs/paper/table2.py:resnet101_block6", 75.3)
-    assert ours("configs/paper/table3.py:mg111_block6", tmp_path).mious == (75.3,)
+    assert ours("configs/paper/table3.py:mg111_block6", tmp_path) == [75.3]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +93,7 @@ def test_rows_of_equal_trainings_share_their_result(tmp_path):
     [
         ({"steps": 150, "step": 150}, "train.steps=150 (the row: 30000)"),
         ({"step": 20_000}, "at step 20000 of 30000"),
-        ({"init_from": None}, "random initial weights (the paper: ImageNet)"),
+        ({"init_from": None}, "random initial weights (the row: ImageNet)"),
         ({"images": 93}, "evaluated on 93 images (VOC val: 1449)"),
     ],
 )
@@ -94,18 +101,51 @@ def test_what_is_not_the_rows_protocol_is_said(tmp_path, changes, said):
     write_result(tmp_path / "a", STAGE1, 12.3, **changes)
     text = table_in_words(3, find_results(tmp_path))
     assert "76.66 / 12.30 [1]" in text
-    assert f"[1] {tmp_path}/a/eval.json: " in text and said in text
-    # A run that deviates less goes before it.
-    write_result(tmp_path / "b", STAGE1, 76.0)
-    assert "76.66 / 76.00\n" in table_in_words(3, find_results(tmp_path))
+    assert f"[1] {tmp_path}/a/eval.json: initial weights " in text and f"; {said}\n" in text
+    # Of several that deviate none is hidden.
+    write_result(tmp_path / "b", STAGE1, 70.0, batch_size=8)
+    text = table_in_words(3, find_results(tmp_path))
+    assert "76.66 / 12.30 [1], 70.00 [2]" in text
+    assert "train.batch_size=8 (the row: 16)\n" in text
+    # One that is as the row says is enough.
+    write_result(tmp_path / "c", STAGE1, 76.0)
+    assert "76.66 / 76.00 [1]\n" in table_in_words(3, find_results(tmp_path))
+
+
+def test_jft_is_not_imagenet(tmp_path):
+    """Table 7's two rows differ in their initial weights alone."""
+    write_result(tmp_path / "a", "configs/paper/test_server.py:deeplabv3", 85.0)
+    text = table_in_words(7, find_results(tmp_path))
+    assert "85.7 / 85.00 [1]" in text and "86.9 / not run" in text
+
+
+def test_a_file_in_the_current_folder_does_not_stand_for_the_paper(tmp_path, monkeypatch):
+    (tmp_path / "configs" / "paper").mkdir(parents=True)
+    (tmp_path / "configs" / "paper" / "table1.py").write_text(
+        "from deeplab_tf.config import Experiment\n"
+        "EXPERIMENTS = {f'os{2 ** n}': Experiment(paper_miou=50.0) for n in range(3, 9)}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    own = load_experiment("configs/paper/table1.py:os16")
+    assert own.paper_miou == 50.0 and own.row == f"{tmp_path}/configs/paper/table1.py:os16"
+    assert "73.88 / not run" in table_in_words(1, [])
+
+
+def test_settings_that_an_older_file_lacks_are_the_defaults(tmp_path):
+    write_result(tmp_path / "a", STAGE1, 76.0)
+    path = tmp_path / "a" / "eval.json"
+    fields = json.loads(path.read_text())
+    del fields["window"], fields["crf"]
+    path.write_text(json.dumps(fields))
+    assert ours(STAGE1, tmp_path) == [76.0]
 
 
 def test_another_split_and_windows_are_said(tmp_path):
     experiment = load_experiment(STAGE1)
     evaluate = dataclasses.replace(experiment.evaluate, split="dev_val", window=513)
     write_result(tmp_path / "a", STAGE1, 50.0, evaluate=evaluate)
-    ((_, differences),) = results_of(experiment, find_results(tmp_path), pretrained=True)
-    assert differences == [
+    (result,) = find_results(tmp_path)
+    assert deviations(experiment, result) == [
         "evaluated on split dev_val (the row: val)",
         "evaluated in windows of 513 pixels",
     ]

@@ -1,11 +1,16 @@
 """Rows by name, trained and evaluated by one call; what is done is not done again."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
+from deeplab_tf.workdir import checkpoint_steps
 
 ROWS = """
 import dataclasses
@@ -23,7 +28,10 @@ EXPERIMENTS = {{
         TRAINED, evaluate=EvaluateConfig(output_stride=16), checkpoint_of=FILE + ":at8"
     ),
     "server": dataclasses.replace(
-        TRAINED, evaluate=EvaluateConfig(split="test"), checkpoint_of=FILE + ":at8"
+        TRAINED,
+        data=dataclasses.replace(TRAINED.data, dataset="voc_aug"),
+        evaluate=EvaluateConfig(split="test"),
+        checkpoint_of=FILE + ":at8",
     ),
 }}
 """
@@ -55,8 +63,8 @@ def test_folders_are_named_after_row_and_seed(config, tmp_path):
 
 def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data, tmp_path, capsys):
     jobs = plan_jobs(str(config), tmp_path / "runs", [5])
-    run_jobs(jobs, shapes_data, None)
-    assert "the test set has no masks" in capsys.readouterr().out
+    assert run_jobs(jobs, shapes_data, None) == 0
+    assert "VOC's test set has no masks" in capsys.readouterr().out
     at8 = json.loads((tmp_path / "runs/rows_at8_seed5/eval.json").read_text())
     at16 = json.loads((tmp_path / "runs/rows_at16_seed5/eval.json").read_text())
     assert (at8["output_stride"], at16["output_stride"]) == (8, 16)
@@ -65,9 +73,52 @@ def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data,
     assert at8["experiment"]["row"] == f"{config}:at8"
     assert not (tmp_path / "runs/rows_at16_seed5/model.keras").exists()
     # Again: nothing to do, so nothing can fail for want of data.
-    run_jobs(jobs, tmp_path / "absent", None)
+    assert run_jobs(jobs, tmp_path / "absent", None) == 0
+    # An evaluation of an earlier step, or by other settings, is not the row's.
+    path = tmp_path / "runs/rows_at8_seed5/eval.json"
+    for changes in ({"step": 0}, {"flip": True}):
+        path.write_text(json.dumps(at8 | changes))
+        assert run_jobs(jobs[:1], shapes_data, None) == 0
+        assert json.loads(path.read_text()) == at8
+    # Other initial weights are another training.
+    with pytest.raises(
+        DeeplabError, match=r"rows_at8_seed5 holds another training .*init_from=None"
+    ):
+        run_jobs(jobs, shapes_data, "other.keras")
 
 
-def test_what_failed_is_named(config, tmp_path):
-    with pytest.raises(DeeplabError, match="deeplab-train .*rows.py:at8.* ended with exit code 1"):
-        run_jobs(plan_jobs(f"{config}:at8", tmp_path / "runs", [0]), tmp_path / "absent", None)
+def test_the_exit_code_of_what_failed_is_given_back(config, tmp_path, capfd):
+    jobs = plan_jobs(f"{config}:at8", tmp_path / "runs", [0])
+    assert run_jobs(jobs, tmp_path / "absent", None) == 1
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_training(config, shapes_data, tmp_path, number):
+    """It saves a checkpoint and ends, and so does the one that started it."""
+    text = config.read_text().replace("steps=1,", "steps=1000, checkpoint_every=1000,")
+    config.write_text(text)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "deeplab_tf.cli.paper",
+            f"--run={config}:at8",
+            f"--data_dir={shapes_data}",
+            f"--runs={tmp_path}/runs",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    workdir = tmp_path / "runs" / "rows_at8_seed0"
+    deadline = time.monotonic() + 120
+    while not (workdir / "metrics.jsonl").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + number, "")
+    assert "checkpoint saved; run the same command to go on" in out
+    assert len(checkpoint_steps(workdir)) == 1
+    assert not (workdir / "eval.json").exists()

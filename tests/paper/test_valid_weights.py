@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.paper import valid_weights
 from deeplab_tf.paper.valid_weights import (
     MAP_SIZE,
     RATES,
-    differing_rates,
     draw_figure,
+    in_words,
     shares_by_convolution,
     shares_by_definition,
 )
@@ -41,7 +43,15 @@ def test_the_papers_map():
 
 def test_the_convolution_agrees_at_every_rate_drawn():
     assert list(RATES) == list(range(1, 101))
-    assert differing_rates() == []
+    for rate in RATES:
+        assert shares_by_definition(65, rate) == shares_by_convolution(65, rate)
+    assert "agree at the rates 1 to 100" in in_words()
+
+
+def test_a_disagreement_is_an_error(monkeypatch):
+    monkeypatch.setattr(valid_weights, "shares_by_convolution", lambda size, rate: {9: 1.0})
+    with pytest.raises(DeeplabError, match="at rate 1 the definition gives"):
+        in_words()
 
 
 def test_figure_is_drawn(tmp_path):

@@ -1,12 +1,16 @@
 """Trainings in a row: each starts from the one before, and what is done is not done again."""
 
 import dataclasses
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from deeplab_tf.config import load_experiment, validate
+from deeplab_tf.config import load_experiment
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import held_folder
 from deeplab_tf.trained_model import load_model, save_model
 from deeplab_tf.training.stages import train_stages
 from deeplab_tf.workdir import read_config
@@ -77,14 +81,82 @@ def test_three_stages_by_one_call(rows, shapes_data, tmp_path, capsys):
     assert max(moved) > 1e-4
 
 
-def test_a_finished_stage_is_taken_as_it_is(rows, shapes_data, tmp_path, capsys):
+def with_seed(experiment, seed):
+    return dataclasses.replace(
+        experiment, train=dataclasses.replace(experiment.train, seed=seed, log_every=1)
+    )
+
+
+def test_earlier_stages_have_the_seed_and_the_way_of_running(rows, shapes_data, tmp_path):
+    train_stages(with_seed(load_experiment(f"{rows}:second"), 7), shapes_data, tmp_path / "run")
+    first = read_config(tmp_path / "run" / "previous_stage").train
+    assert (first.seed, first.log_every, first.steps) == (7, 1, 2)
+
+
+def test_a_stage_that_was_trained_elsewhere_is_taken(rows, shapes_data, tmp_path, capsys):
     workdir = tmp_path / "run"
-    experiment = load_experiment(f"{rows}:first")
-    other = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, seed=7))
-    train_stages(validate(other), shapes_data, workdir / "previous_stage")
+    (workdir / "previous_stage").mkdir(parents=True)
+    train_stages(load_experiment(f"{rows}:first"), shapes_data, tmp_path / "elsewhere")
+    shutil.copy(tmp_path / "elsewhere" / "model.keras", workdir / "previous_stage")
+    capsys.readouterr()
     assert train_stages(load_experiment(f"{rows}:second"), shapes_data, workdir) == 0
-    assert f"done already: {workdir}/previous_stage/model.keras" in capsys.readouterr().out
-    assert read_config(workdir / "previous_stage").train.seed == 7
+    said = capsys.readouterr().out
+    assert "stage 1 of" not in said and "previous_stage/model.keras\n  loaded" in said
+
+
+def test_a_stage_that_is_not_the_rows_is_refused(rows, shapes_data, tmp_path):
+    workdir = tmp_path / "run"
+    other = with_seed(load_experiment(f"{rows}:first"), 7)
+    train_stages(other, shapes_data, workdir / "previous_stage")
+    with pytest.raises(DeeplabError, match=r"is not of .*:first: it has train.seed=7 instead of 0"):
+        train_stages(load_experiment(f"{rows}:second"), shapes_data, workdir)
+
+
+def test_a_run_under_way_needs_no_earlier_stage(rows, shapes_data, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    second = load_experiment(f"{rows}:second")
+    train_stages(second, shapes_data, workdir)
+    shutil.rmtree(workdir / "previous_stage")
+    assert train_stages(second, shapes_data, workdir) == 0
+    assert "going on from step 3" in capsys.readouterr().out
+    assert not (workdir / "previous_stage").exists()
+
+
+def test_a_workdir_of_another_run_is_refused_before_the_first_stage(rows, shapes_data, tmp_path):
+    second = load_experiment(f"{rows}:second")
+    train_stages(second, shapes_data, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "previous_stage")
+    with pytest.raises(DeeplabError, match="holds a run with .*previous_stage"):
+        train_stages(load_experiment(f"{rows}:third"), shapes_data, tmp_path / "run")
+    assert not (tmp_path / "run" / "previous_stage").exists()
+
+
+def test_two_processes_cannot_train_in_one_workdir(rows, shapes_data, tmp_path):
+    experiment, workdir = load_experiment(f"{rows}:first"), tmp_path / "run"
+    said = "is being trained in by another process; wait"
+    with held_folder(workdir, "busy"), pytest.raises(DeeplabError, match=said):
+        train_stages(experiment, shapes_data, workdir)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_chain_on_two_devices(rows, shapes_data, tmp_path):
+    """In a process of its own, as every test of a whole mirrored run."""
+    program = """
+import pathlib, sys
+import conftest  # two virtual devices
+from deeplab_tf.config import StrategyName, load_experiment
+from deeplab_tf.training.stages import train_stages
+spec, data_dir, workdir = sys.argv[1:]
+experiment = load_experiment(spec)
+experiment.train.strategy = StrategyName.MIRRORED
+sys.exit(train_stages(experiment, pathlib.Path(data_dir), pathlib.Path(workdir)))
+"""
+    command = [sys.executable, "-c", program, f"{rows}:third", shapes_data, tmp_path / "run"]
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, cwd="tests", check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("2 device(s)") == 3
 
 
 def test_initial_weights_are_the_first_stages(rows, shapes_data, tmp_path, capsys):

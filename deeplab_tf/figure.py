@@ -1,0 +1,19 @@
+"""matplotlib without a window system."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def new_figure(size: tuple[float, float], dpi: int) -> "Figure":
+    """An empty figure of `size` inches that can be saved to a file.
+
+    Made by hand: pyplot would choose a window system and keep global state.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
