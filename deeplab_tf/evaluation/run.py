@@ -7,6 +7,7 @@ import pathlib
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.data.records import open_records
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import format_table
 from deeplab_tf.evaluation.evaluate import Evaluation, evaluate, write_results
 from deeplab_tf.evaluation.inference import settings_of
@@ -36,7 +37,12 @@ def run_evaluation(
         dataset: the data set; None takes the experiment's.
         settings: how to evaluate; None takes the experiment's.
         overrides: fields of `settings` to replace, where they are not None.
+
+    Raises:
+        DeeplabError: `out` is a file, or model, data and settings do not fit.
     """
+    if out.exists() and not out.is_dir():
+        raise DeeplabError(f"{out} is a file; give a folder for the results")
     trained = load_model(source)
     experiment = trained.experiment
     if settings is not None:

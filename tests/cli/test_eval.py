@@ -139,7 +139,7 @@ def test_bad_input_of_eval_is_one_line(place):
         (1, "rows are resnet50", (data, "--workdir=a", "--config=configs/voc.py:")),
         (1, "at least 65 pixels", (data, f"--workdir={place}/run", "--window=32")),
         (1, "model nowhere does not exist", (data, "--workdir=nowhere")),
-        (1, "0.jpg: File exists", (data, f"--workdir={place}/run", f"--out={place}/images/0.jpg")),
+        (1, "0.jpg is a file", (data, f"--workdir={place}/run", f"--out={place}/images/0.jpg")),
     ):
         done = call("eval", *arguments)
         assert message in done.stderr
