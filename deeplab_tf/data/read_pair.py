@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.sbd import read_mat
 from deeplab_tf.data.source import Pair
 from deeplab_tf.errors import DeeplabError, one_line
 
@@ -36,6 +37,8 @@ def read_pair(pair: Pair, num_classes: int, file_void: int) -> tuple[bytes, np.n
         DeeplabError: either file is broken, the sizes differ, or a label is not allowed.
     """
     image, size, orientation = read_image(pair.image)
+    if pair.mask is None:
+        return image, np.full(size[::-1], VOID, np.uint8)
     mask = read_mask(pair.mask, num_classes, file_void)
     mask_size = mask.shape[1], mask.shape[0]
     if mask_size != size:
@@ -86,13 +89,27 @@ def as_png(data: bytes) -> bytes:
 
 
 def read_mask(path: Path, num_classes: int, file_void: int) -> np.ndarray:
-    """The class ids of a palette or grey PNG: uint8 [H, W], 0..num_classes-1 or `VOID`.
+    """The class ids of a mask file: uint8 [H, W], 0..num_classes-1 or `VOID`.
 
     Args:
-        path: the file; a palette's colours play no part, the indices are the labels.
+        path: a palette or grey PNG, where a palette's colours play no part: the indices are the
+            labels. Or one of SBD's `.mat` files.
         num_classes: labels from here on are refused, but for `file_void`.
         file_void: the label that becomes `VOID`.
     """
+    labels = read_mat(path) if path.suffix == ".mat" else _png_labels(path)
+    wrong = (labels >= num_classes) & (labels != file_void)
+    if wrong.any():
+        y, x = np.argwhere(wrong)[0]
+        raise DeeplabError(
+            f"mask {path} has label {labels[y, x]} at pixel x={x}, y={y}; allowed are 0 to "
+            f"{num_classes - 1}, and {file_void} for void"
+        )
+    return np.where(labels == file_void, VOID, labels).astype(np.uint8)
+
+
+def _png_labels(path: Path) -> np.ndarray:
+    """uint16 [H, W], the values of the pixels as the file has them."""
     data = path.read_bytes()
     picture = _decoded(path, data, kind="mask")
     if picture.format != "PNG":
@@ -106,14 +123,7 @@ def read_mask(path: Path, num_classes: int, file_void: int) -> np.ndarray:
     if picture.mode == "L":
         # Pillow stretches grey PNGs of 2 and 4 bits to 0..255.
         labels //= 255 // (2 ** data[PNG_BIT_DEPTH] - 1)
-    wrong = (labels >= num_classes) & (labels != file_void)
-    if wrong.any():
-        y, x = np.argwhere(wrong)[0]
-        raise DeeplabError(
-            f"mask {path} has label {labels[y, x]} at pixel x={x}, y={y}; allowed are 0 to "
-            f"{num_classes - 1}, and {file_void} for void"
-        )
-    return np.where(labels == file_void, VOID, labels).astype(np.uint8)
+    return labels
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

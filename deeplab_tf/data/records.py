@@ -76,6 +76,16 @@ class Records:
             )
         return self.splits[name]
 
+    def labelled_split(self, name: str) -> SplitFiles:
+        """As `split`; raises `DeeplabError` too where every pixel is void, as in a test set."""
+        split = self.split(name)
+        if not sum(self.pixels[name][:-1]):
+            raise DeeplabError(
+                f"split {name!r} of {self.labels.dataset} has no labelled pixel: its masks are not "
+                "public, or void everywhere"
+            )
+        return split
+
 
 def open_records(data_dir: str | Path, dataset: str) -> Records:
     """The data set that `deeplab-prepare` wrote under `data_dir`.

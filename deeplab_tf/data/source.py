@@ -12,11 +12,14 @@ from deeplab_tf.errors import DeeplabError
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One image file and its mask file; `id` is unique in a split."""
+    """One image file and its mask file; `id` is unique in a split.
+
+    Without a mask, as the images of a test set, every pixel is void.
+    """
 
     id: str
     image: Path
-    mask: Path
+    mask: Path | None
 
 
 @dataclasses.dataclass
@@ -58,7 +61,7 @@ def check_pairs(pairs: list[Pair], listed_in: Path) -> None:
                 f"image {pair.image} is missing; {listed_in} lists it: add the file or remove the "
                 f"line {pair.id}"
             )
-        if not pair.mask.is_file():
+        if pair.mask is not None and not pair.mask.is_file():
             raise DeeplabError(
                 f"image {pair.image} has no mask: {pair.mask} is missing; add the file or remove "
                 f"{pair.id} from {listed_in}"
@@ -72,7 +75,9 @@ def fingerprint(source: Source, record_format: int) -> str:
     """
     digests: dict[Path, str] = {}
 
-    def digest(path: Path) -> str:
+    def digest(path: Path | None) -> str | None:
+        if path is None:
+            return None
         if path not in digests:
             digests[path] = hashlib.sha256(path.read_bytes()).hexdigest()
         return digests[path]

@@ -10,7 +10,7 @@ LISTS = Path("ImageSets", "Segmentation")
 
 
 def voc_source(root: str | Path, labels: LabelSet = VOC) -> Source:
-    """The splits of a VOCdevkit: one a list in ImageSets/Segmentation.
+    """The splits of a VOCdevkit: one a list in ImageSets/Segmentation; `test` needs no masks.
 
     Args:
         root: VOCdevkit, the folder that holds it, or VOC2012 itself.
@@ -19,24 +19,22 @@ def voc_source(root: str | Path, labels: LabelSet = VOC) -> Source:
     Raises:
         DeeplabError: no lists there, or a list names an image or a mask that is missing.
     """
-    folder = _find_folder(Path(root))
+    folder = find_voc_folder(Path(root))
     splits, notes = {}, []
     for listed_in in sorted((folder / LISTS).glob("*.txt")):
-        pairs = [_pair(folder, line.strip()) for line in _lines(listed_in)]
+        pairs = [_pair(folder, name, listed_in) for name in read_list(listed_in)]
         if not pairs:
             notes.append(f"{listed_in} is empty and was skipped")
-        elif listed_in.stem == "test" and not any(pair.mask.is_file() for pair in pairs):
-            notes.append(f"{listed_in} was skipped: the test images have no public masks")
-        else:
-            check_split_name(listed_in.stem, listed_in)
-            check_pairs(pairs, listed_in)
-            splits[listed_in.stem] = pairs
-    if not splits:
+            continue
+        check_split_name(listed_in.stem, listed_in)
+        check_pairs(pairs, listed_in)
+        splits[listed_in.stem] = pairs
+    if not any(pair.mask for pairs in splits.values() for pair in pairs):
         raise DeeplabError(f"no list of images with masks in {folder / LISTS}; add a train.txt")
     return Source(labels, splits, file_void=VOID, notes=tuple(notes))
 
 
-def _find_folder(root: Path) -> Path:
+def find_voc_folder(root: Path) -> Path:
     if not root.is_dir():
         raise DeeplabError(f"source folder {root} does not exist; give the unpacked VOCdevkit")
     for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
@@ -48,13 +46,21 @@ def _find_folder(root: Path) -> Path:
     )
 
 
-def _lines(listed_in: Path) -> list[str]:
-    return [line for line in listed_in.read_text().splitlines() if line.strip()]
+def read_list(listed_in: Path) -> list[str]:
+    """The ids of a list in ImageSets, one a line.
+
+    Raises:
+        DeeplabError: there is no such list.
+    """
+    try:
+        lines = listed_in.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeeplabError(f"list {listed_in} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
-def _pair(folder: Path, name: str) -> Pair:
-    return Pair(
-        id=name,
-        image=folder / "JPEGImages" / f"{name}.jpg",
-        mask=folder / "SegmentationClass" / f"{name}.png",
-    )
+def _pair(folder: Path, name: str, listed_in: Path) -> Pair:
+    mask = folder / "SegmentationClass" / f"{name}.png"
+    # The masks of the test set are its server's alone.
+    without = listed_in.stem == "test" and not mask.is_file()
+    return Pair(name, folder / "JPEGImages" / f"{name}.jpg", None if without else mask)

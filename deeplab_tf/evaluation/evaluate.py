@@ -64,7 +64,7 @@ def evaluate(trained: TrainedModel, records: Records, settings: EvaluateConfig) 
         DeeplabError: the data set has other classes or no such split, or a file is corrupt.
     """
     check_same_classes(trained.labels, records.labels)
-    split = records.split(settings.split)
+    split = records.labelled_split(settings.split)
     predict = image_to_labels(trained, settings)
     classes = trained.labels.num_classes
     matrix = np.zeros((classes, classes), np.int64)

@@ -128,7 +128,7 @@ def check_run(
         DeeplabError: they do not fit.
     """
     records = open_records(data_dir, experiment.data.dataset)
-    records.split(experiment.data.split)
+    records.labelled_split(experiment.data.split)
     class_ids(records.labels, experiment.data.duplicate_classes)
     experiment = _with_num_classes(experiment, records)
     make_strategy(experiment.train.strategy, experiment.train.batch_size)

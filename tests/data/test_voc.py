@@ -25,13 +25,21 @@ def test_the_devkit_its_parent_and_voc2012_give_the_same_splits(tmp_path):
     assert voc_source(folder, SHAPES).labels is SHAPES
 
 
-def test_empty_lists_and_the_test_list_are_noted_and_left_out(tmp_path):
-    folder = write_voc(tmp_path, train=["a"], empty=[], test=["t"])
-    (folder / "SegmentationClass" / "t.png").unlink()
-    source = voc_source(folder)
+def test_empty_lists_are_noted_and_left_out(tmp_path):
+    source = voc_source(write_voc(tmp_path, train=["a"], empty=[]))
     assert list(source.splits) == ["train"]
-    assert len(source.notes) == 2
-    assert "empty.txt is empty" in source.notes[0] and "test.txt" in source.notes[1]
+    assert len(source.notes) == 1 and "empty.txt is empty" in source.notes[0]
+
+
+def test_the_test_list_needs_no_masks(tmp_path):
+    folder = write_voc(tmp_path, train=["a"], test=["t", "u"])
+    (folder / "SegmentationClass" / "t.png").unlink()
+    first, second = voc_source(folder).splits["test"]
+    assert first.mask is None and second.mask == folder / "SegmentationClass" / "u.png"
+    (folder / "ImageSets" / "Segmentation" / "train.txt").unlink()
+    (folder / "SegmentationClass" / "u.png").unlink()
+    with pytest.raises(DeeplabError, match="no list of images with masks"):
+        voc_source(folder)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,30 @@
+"""The masks of the Semantic Boundaries Dataset: MATLAB files, read by scipy."""
+
+from pathlib import Path
+
+import numpy as np
+
+from deeplab_tf.errors import DeeplabError, one_line
+
+
+def read_mat(path: Path) -> np.ndarray:
+    """`GTcls.Segmentation` of `dataset/cls/ID.mat`: uint16 [H, W], VOC's classes 0 to 20.
+
+    Raises:
+        DeeplabError: the file is broken or another one, or scipy is not installed.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise DeeplabError("SBD's masks need scipy: pip install scipy") from error
+    try:
+        labels = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+    # Broken bytes reach scipy's parser in many ways; each says that the file is broken.
+    except Exception as error:
+        raise DeeplabError(
+            f"mask {path} cannot be read as SBD's GTcls.Segmentation "
+            f"({one_line(str(error))[:200]}); replace the file"
+        ) from error
+    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in "ui":
+        raise DeeplabError(f"mask {path}: GTcls.Segmentation must be a map of class numbers")
+    return labels.astype(np.uint16)
