@@ -29,12 +29,13 @@ def test_voc_prints_counts_the_folder_and_a_next_command_that_exists(tmp_path):
     done = prepare(*flags)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("note: ") and "test.txt was skipped" in lines[0]
+    assert lines[0].split() == ["test", "train", "val"]
     table = {line.split()[0]: line.split()[1:] for line in lines[1:-3]}
-    assert table["images"] == ["1", "2"]
-    assert table["background"][:2] == ["20", "25.0%"]  # of 80 pixels that are not void
-    assert table["person"] == ["60", "75.0%", "absent"]
-    assert table["void"][:2] == ["20", "20.0%"]  # of all 100
+    assert table["images"] == ["1", "1", "2"]
+    assert table["background"][:3] == ["absent", "20", "25.0%"]  # of 80 pixels that are not void
+    assert table["person"] == ["absent", "60", "75.0%", "absent"]
+    # Of the test image every pixel, of the training image's 100 these.
+    assert table["void"][1:4] == ["100.0%", "20", "20.0%"]
     assert f"written: {tmp_path / 'data' / 'voc' / '1.0.0'}" in done.stdout
     row = re.search(r"next: deeplab-train --config=(\S+) --data_dir=\S+ --workdir=", lines[-1])
     assert load_experiment(row.group(1)).data.dataset == "voc"
@@ -68,7 +69,7 @@ def test_shapes_are_drawn_once_and_prepared(tmp_path):
 def test_every_next_command_names_a_row_of_its_data_set():
     code = "from deeplab_tf.cli import prepare; print(prepare.EXAMPLES)"
     examples = eval(prepare(code=code).stdout)
-    assert sorted(examples) == ["camvid", "shapes", "voc"]
+    assert sorted(examples) == ["camvid", "shapes", "voc", "voc_aug"]
     for dataset, row in examples.items():
         assert load_experiment(row.removeprefix("--config=")).data.dataset == dataset
 
@@ -76,7 +77,7 @@ def test_every_next_command_names_a_row_of_its_data_set():
 def test_wrong_flags_are_one_line_and_exit_code_2(tmp_path):
     for flags, words in (
         (["--dataset=voc", f"--data_dir={tmp_path}"], "missing --source"),
-        (["--dataset=vox", f"--data_dir={tmp_path}"], "should be one of <voc|camvid|shapes>"),
+        (["--dataset=vox", f"--data_dir={tmp_path}"], "should be one of <voc|voc_aug|camvid|shapes>"),
         ([], "missing --dataset, --data_dir"),
     ):
         done = prepare(*flags)
