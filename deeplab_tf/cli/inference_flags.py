@@ -22,8 +22,6 @@ FLIP = flags.DEFINE_bool(
     "Average with the mirrored image too (--noflip: do not); default: as the experiment's evaluate "
     "section.",
 )
-
-
 WINDOW = flags.DEFINE_integer(
     "window",
     None,

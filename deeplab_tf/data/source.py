@@ -39,6 +39,23 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
+def read_list(path: Path, name: str | None = None) -> list[str]:
+    """The ids of a list such as those in VOC's ImageSets, one a line.
+
+    Args:
+        path: the file.
+        name: what an error calls it.
+
+    Raises:
+        DeeplabError: it cannot be read.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeeplabError(f"{name or f'list {path}'} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
 def check_split_name(name: str, where: Path) -> None:
     """Raises `DeeplabError` for a name that cannot be part of a record file's name."""
     # "all" is tfds' word for the sum of the splits.

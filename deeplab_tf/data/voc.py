@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deeplab_tf.data.labels import VOC, VOID, LabelSet
-from deeplab_tf.data.source import Pair, Source, check_pairs, check_split_name
+from deeplab_tf.data.source import Pair, Source, check_pairs, check_split_name, read_list
 from deeplab_tf.errors import DeeplabError
 
 LISTS = Path("ImageSets", "Segmentation")
@@ -35,6 +35,7 @@ def voc_source(root: str | Path, labels: LabelSet = VOC) -> Source:
 
 
 def find_voc_folder(root: Path) -> Path:
+    """The folder VOC2012 in or at `root`; raises `DeeplabError` if there is none."""
     if not root.is_dir():
         raise DeeplabError(f"source folder {root} does not exist; give the unpacked VOCdevkit")
     for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
@@ -44,19 +45,6 @@ def find_voc_folder(root: Path) -> Path:
         f"source folder {root} has no {LISTS}, nor VOC2012/{LISTS}; give the VOCdevkit folder as "
         f"its archive unpacks it"
     )
-
-
-def read_list(listed_in: Path) -> list[str]:
-    """The ids of a list in ImageSets, one a line.
-
-    Raises:
-        DeeplabError: there is no such list.
-    """
-    try:
-        lines = listed_in.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeeplabError(f"list {listed_in} cannot be read: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
 
 
 def _pair(folder: Path, name: str, listed_in: Path) -> Pair:

@@ -5,8 +5,8 @@ import hashlib
 from pathlib import Path
 
 from deeplab_tf.data.labels import VOC, VOID
-from deeplab_tf.data.source import Pair, Source, check_split_name
-from deeplab_tf.data.voc import LISTS, find_voc_folder, read_list
+from deeplab_tf.data.source import Pair, Source, check_split_name, read_list
+from deeplab_tf.data.voc import LISTS, find_voc_folder
 from deeplab_tf.errors import DeeplabError
 
 VOC_AUG = dataclasses.replace(VOC, dataset="voc_aug")

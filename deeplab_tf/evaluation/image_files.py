@@ -4,6 +4,7 @@ import collections
 import glob
 import pathlib
 
+from deeplab_tf.data.source import read_list
 from deeplab_tf.errors import DeeplabError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -38,10 +39,7 @@ def read_names(listed: pathlib.Path) -> list[str]:
     Raises:
         DeeplabError: the file is missing, empty or has a name twice.
     """
-    try:
-        names = listed.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeeplabError(f"--list={listed} cannot be read: {error}") from error
+    names = [name for line in read_list(listed, f"--list={listed}") for name in line.split()]
     if not names:
         raise DeeplabError(f"--list={listed} holds no name")
     twice = [name for name, count in collections.Counter(names).items() if count > 1]

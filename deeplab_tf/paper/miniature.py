@@ -44,6 +44,11 @@ class Measured:
     minutes: dict[int, float] | None
 
     @property
+    def name(self) -> str:
+        """Its name within its table."""
+        return self.row.partition("_")[2]
+
+    @property
     def mean(self) -> float:
         """Ours in %, over the seeds."""
         return sum(self.mious.values()) / len(self.mious)
@@ -115,27 +120,30 @@ def _by_seed(values: dict[str, float]) -> dict[int, float]:
     return {int(seed): value for seed, value in values.items()}
 
 
+def _by_table(measured: Sequence[Measured]) -> dict[int, list[Measured]]:
+    """The rows of each of the paper's tables that there are any of."""
+    found = {n: [row for row in measured if row.row.startswith(f"table{n}_")] for n in TITLES}
+    return {table: rows for table, rows in found.items() if rows}
+
+
 def in_words(measured: Sequence[Measured]) -> str:
     """A table for each of the paper's: its mean IoU, ours, ours by seed, minutes of training."""
     blocks = []
-    for table, title in TITLES.items():
-        rows = [row for row in measured if row.row.startswith(f"table{table}_")]
-        if not rows:
-            continue
+    for table, rows in _by_table(measured).items():
         lines = [["", "paper", "ours", "seeds", "minutes"]]
         for row in rows:
             seeds = ", ".join(f"{miou:.2f}" for miou in row.mious.values())
             minutes = sum(row.minutes.values()) / len(row.minutes) if row.minutes else None
             lines.append(
                 [
-                    row.row.partition("_")[2],
+                    row.name,
                     f"{row.paper:.2f}",
                     f"{row.mean:.2f}",
                     seeds,
                     f"{minutes:.1f}" if minutes else "-",
                 ]
             )
-        blocks.append(f"Table {table} in miniature: {title}\n{align(lines)}")
+        blocks.append(f"Table {table} in miniature: {TITLES[table]}\n{align(lines)}")
     return "\n\n".join(blocks)
 
 
@@ -145,13 +153,12 @@ def draw(measured: Sequence[Measured], path: pathlib.Path) -> None:
     The levels are of two data sets and two sizes of network; what can be compared is the trend.
     Every seed is a dash.
     """
-    by_table = {n: [r for r in measured if r.row.startswith(f"table{n}_")] for n in TITLES}
-    by_table = {table: rows for table, rows in by_table.items() if len(rows) > 1}
+    by_table = {table: rows for table, rows in _by_table(measured).items() if len(rows) > 1}
     lines = -(-len(by_table) // 2)
     figure = new_figure((11, 3.4 * lines), dpi=120)
     for place, (table, rows) in enumerate(by_table.items(), start=1):
         axes = figure.add_subplot(lines, 2, place)
-        names = [row.row.partition("_")[2] for row in rows]
+        names = [row.name for row in rows]
         first = rows[0]
         paper = [row.paper - first.paper for row in rows]
         ours = [row.mean - first.mean for row in rows]

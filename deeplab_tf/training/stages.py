@@ -27,7 +27,8 @@ def train_stages(experiment: Experiment, data_dir: pathlib.Path, workdir: pathli
     """
     with held_folder(workdir, f"{workdir} is being trained in by another process"):
         stages = _stages_to_do(experiment, workdir)
-        for stage, folder in stages:
+        # The first one is looked at by its own training, at once.
+        for stage, folder in stages[1:]:
             check_run(stage, data_dir, folder)
         for number, (stage, folder) in enumerate(stages, start=1):
             if len(stages) > 1:
