@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from deeplab_tf.data.read_pair import read_pixels
+from deeplab_tf.data.image_file import read_pixels
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import labelled_images
 from deeplab_tf.evaluation.image_files import find_images

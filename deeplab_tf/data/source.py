@@ -1,25 +1,27 @@
 """What a reader of a raw data set hands over: named splits of image and mask files, unopened."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
 from pathlib import Path
 
 from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.masks import Mask
 from deeplab_tf.errors import DeeplabError
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One image file and its mask file; `id` is unique in a split.
+    """One image file and its mask; `id` is unique in a split.
 
     Without a mask, as the images of a test set, every pixel is void.
     """
 
     id: str
     image: Path
-    mask: Path | None
+    mask: Mask | None
 
 
 @dataclasses.dataclass
@@ -29,13 +31,11 @@ class Source:
     Attributes:
         labels: its classes.
         splits: split name to pairs, in the publisher's order; none is empty.
-        file_void: the void label inside the mask files (VOC 255, CamVid 11).
         notes: what was left out and why, a line each, for the user to read.
     """
 
     labels: LabelSet
     splits: dict[str, list[Pair]]
-    file_void: int
     notes: tuple[str, ...] = ()
 
 
@@ -66,45 +66,43 @@ def check_split_name(name: str, where: Path) -> None:
         )
 
 
-def check_pairs(pairs: list[Pair], listed_in: Path) -> None:
-    """Raises `DeeplabError` naming the first file that is missing, or an id that comes twice."""
+def check_ids(pairs: list[Pair], listed_in: Path) -> None:
+    """Raises `DeeplabError` naming an id that comes twice."""
     seen = set()
     for pair in pairs:
         if pair.id in seen:
             raise DeeplabError(f"{listed_in} lists {pair.id} twice; remove one")
         seen.add(pair.id)
-        if not pair.image.is_file():
-            raise DeeplabError(
-                f"image {pair.image} is missing; {listed_in} lists it: add the file or remove the "
-                f"line {pair.id}"
-            )
-        if pair.mask is not None and not pair.mask.is_file():
-            raise DeeplabError(
-                f"image {pair.image} has no mask: {pair.mask} is missing; add the file or remove "
-                f"{pair.id} from {listed_in}"
-            )
 
 
 def fingerprint(source: Source, record_format: int) -> str:
     """A sha256 in hex over the classes, the splits and the bytes of every file.
 
     Equal fingerprints give equal records. `record_format` is the version of the record's layout.
-    """
-    digests: dict[Path, str] = {}
 
-    def digest(path: Path | None) -> str | None:
-        if path is None:
+    Raises:
+        OSError: a file is missing.
+    """
+
+    @functools.cache  # a file is often in several splits
+    def image_digest(path: Path) -> str:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    masks: dict[str, str] = {}
+
+    def mask_digest(mask: Mask | None) -> str | None:
+        if mask is None:
             return None
-        if path not in digests:
-            digests[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return digests[path]
+        name = str(mask)
+        if name not in masks:
+            masks[name] = mask.digest()
+        return masks[name]
 
     content = {
         "record_format": record_format,
         "labels": source.labels.to_dict(),
-        "file_void": source.file_void,
         "splits": {
-            name: [[pair.id, digest(pair.image), digest(pair.mask)] for pair in pairs]
+            name: [[pair.id, image_digest(pair.image), mask_digest(pair.mask)] for pair in pairs]
             for name, pairs in source.splits.items()
         },
     }

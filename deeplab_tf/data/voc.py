@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from deeplab_tf.data.labels import VOC, VOID, LabelSet
-from deeplab_tf.data.source import Pair, Source, check_pairs, check_split_name, read_list
+from deeplab_tf.data.masks import IndexMask, plain_values
+from deeplab_tf.data.source import Pair, Source, check_ids, check_split_name, read_list
 from deeplab_tf.errors import DeeplabError
 
 LISTS = Path("ImageSets", "Segmentation")
@@ -17,21 +18,22 @@ def voc_source(root: str | Path, labels: LabelSet = VOC) -> Source:
         labels: the classes, where another data set is laid out as VOC is.
 
     Raises:
-        DeeplabError: no lists there, or a list names an image or a mask that is missing.
+        DeeplabError: no lists there, or one has an id twice.
     """
     folder = find_voc_folder(Path(root))
+    values = plain_values(labels.num_classes, VOID)
     splits, notes = {}, []
     for listed_in in sorted((folder / LISTS).glob("*.txt")):
-        pairs = [_pair(folder, name, listed_in) for name in read_list(listed_in)]
+        pairs = [_pair(folder, name, listed_in, values) for name in read_list(listed_in)]
         if not pairs:
             notes.append(f"{listed_in} is empty and was skipped")
             continue
         check_split_name(listed_in.stem, listed_in)
-        check_pairs(pairs, listed_in)
+        check_ids(pairs, listed_in)
         splits[listed_in.stem] = pairs
     if not any(pair.mask for pairs in splits.values() for pair in pairs):
         raise DeeplabError(f"no list of images with masks in {folder / LISTS}; add a train.txt")
-    return Source(labels, splits, file_void=VOID, notes=tuple(notes))
+    return Source(labels, splits, notes=tuple(notes))
 
 
 def find_voc_folder(root: Path) -> Path:
@@ -47,8 +49,9 @@ def find_voc_folder(root: Path) -> Path:
     )
 
 
-def _pair(folder: Path, name: str, listed_in: Path) -> Pair:
+def _pair(folder: Path, name: str, listed_in: Path, values: dict[int, int]) -> Pair:
     mask = folder / "SegmentationClass" / f"{name}.png"
     # The masks of the test set are its server's alone.
     without = listed_in.stem == "test" and not mask.is_file()
-    return Pair(name, folder / "JPEGImages" / f"{name}.jpg", None if without else mask)
+    image = folder / "JPEGImages" / f"{name}.jpg"
+    return Pair(name, image, None if without else IndexMask(mask, values))

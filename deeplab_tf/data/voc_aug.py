@@ -5,10 +5,12 @@ import hashlib
 from pathlib import Path
 
 from deeplab_tf.data.labels import VOC, VOID
+from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.source import Pair, Source, check_split_name, read_list
 from deeplab_tf.data.voc import LISTS, find_voc_folder
 from deeplab_tf.errors import DeeplabError
 
+FILE_VALUES = plain_values(VOC.num_classes, VOID)
 VOC_AUG = dataclasses.replace(VOC, dataset="voc_aug")
 
 # Images, and the sha256 of their sorted ids, one a line: what results are published on.
@@ -62,7 +64,7 @@ def voc_aug_source(root: str | Path) -> Source:
     if not splits["trainaug"]:
         raise DeeplabError(f"no image of trainaug has its image and its mask in {voc} and {sbd}")
     splits = {name: pairs for name, pairs in splits.items() if pairs}
-    return Source(VOC_AUG, splits, file_void=VOID, notes=tuple(notes))
+    return Source(VOC_AUG, splits, notes=tuple(notes))
 
 
 def _find_sbd(root: Path) -> Path:
@@ -85,7 +87,7 @@ def _pair(voc: Path, sbd: Path, name: str, split: str) -> Pair | None:
     # The masks of the test set are its server's alone.
     if image is None or (mask is None and split != "test"):
         return None
-    return Pair(name, image, mask)
+    return Pair(name, image, None if mask is None else IndexMask(mask, FILE_VALUES))
 
 
 def _digest(names: list[str]) -> str:

@@ -4,10 +4,10 @@ import pathlib
 
 import tqdm
 
-from deeplab_tf.data.read_pair import read_pixels
+from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.data.pictures import write_labels, write_overlay
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.image_files import output_paths
-from deeplab_tf.evaluation.pictures import write_labels, write_overlay
 from deeplab_tf.evaluation.predictor import Predictor
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import tqdm
 
 from deeplab_tf.data.labels import VOID
-from deeplab_tf.data.read_pair import read_mask
+from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.evaluation.image_files import read_names
@@ -31,10 +31,12 @@ def score_folders(
         DeeplabError: a file has no partner, another size, or a label outside the classes.
     """
     names = _listed_names(listed, predictions, ground_truth)
+    true_values = plain_values(num_classes, ignore_label)
+    predicted_values = plain_values(num_classes, VOID)
     matrix = np.zeros((num_classes, num_classes), np.int64)
     for name in tqdm.tqdm(names, desc="score", unit="image", disable=None):
-        truth = read_mask(ground_truth / name, num_classes, ignore_label)
-        prediction = read_mask(predictions / name, num_classes, VOID)
+        truth = IndexMask(ground_truth / name, true_values).read()
+        prediction = IndexMask(predictions / name, predicted_values).read()
         try:
             matrix += confusion_matrix(truth, prediction, num_classes)
         except DeeplabError as error:

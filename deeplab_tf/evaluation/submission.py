@@ -7,8 +7,8 @@ import tarfile
 import numpy as np
 from PIL import Image
 
+from deeplab_tf.data.image_file import read_pixels
 from deeplab_tf.data.labels import VOC, LabelSet
-from deeplab_tf.data.read_pair import read_pixels
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.evaluation.image_files import output_paths
 from deeplab_tf.files import whole_file

@@ -69,15 +69,16 @@ def test_shapes_are_drawn_once_and_prepared(tmp_path):
 def test_every_next_command_names_a_row_of_its_data_set():
     code = "from deeplab_tf.cli import prepare; print(prepare.EXAMPLES)"
     examples = eval(prepare(code=code).stdout)
-    assert sorted(examples) == ["camvid", "shapes", "voc", "voc_aug"]
-    for dataset, row in examples.items():
-        assert load_experiment(row.removeprefix("--config=")).data.dataset == dataset
+    assert sorted(examples) == ["camvid", "coco", "coco_voc", "shapes", "voc", "voc_aug"]
+    for dataset, flags in examples.items():
+        row, *override = flags.removeprefix("--config=").split(" --config.data.dataset=")
+        assert (override or [load_experiment(row).data.dataset])[0] == dataset
 
 
 def test_wrong_flags_are_one_line_and_exit_code_2(tmp_path):
     for flags, words in (
         (["--dataset=voc", f"--data_dir={tmp_path}"], "missing --source"),
-        (["--dataset=vox", f"--data_dir={tmp_path}"], "should be one of <voc|voc_aug|camvid"),
+        (["--dataset=vox", f"--data_dir={tmp_path}"], "should be one of <voc|voc_aug|coco"),
         ([], "missing --dataset, --data_dir"),
     ):
         done = prepare(*flags)

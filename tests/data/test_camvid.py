@@ -27,7 +27,7 @@ def test_splits_of_the_folder_and_of_its_parent(tmp_path):
         "val": ["c"],
         "test": ["d"],
     }
-    assert source.labels.num_classes == 11 and source.file_void == 11
+    assert source.labels.num_classes == 11
 
 
 def test_void_11_becomes_255_and_12_is_refused(tmp_path):
@@ -36,12 +36,12 @@ def test_void_11_becomes_255_and_12_is_refused(tmp_path):
     labels = np.array([[0, 10, 11, 1]] * 3, np.uint8)
     Image.fromarray(labels).save(mask)
     source = camvid_source(tmp_path)
-    _, read = read_pair(source.splits["train"][0], 11, source.file_void)
+    _, read = read_pair(source.splits["train"][0])
     assert read.tolist() == [[0, 10, 255, 1]] * 3
     labels[2, 1] = 12
     Image.fromarray(labels).save(mask)
     with pytest.raises(DeeplabError, match=r"a\.png has label 12 at pixel x=1, y=2; .* 0 to 10"):
-        read_pair(source.splits["train"][0], 11, source.file_void)
+        read_pair(source.splits["train"][0])
 
 
 def test_lone_files_and_wrong_folders_are_named(tmp_path):
@@ -52,7 +52,7 @@ def test_lone_files_and_wrong_folders_are_named(tmp_path):
     write_camvid(tmp_path, train=["a.png", "b.png"])
     (tmp_path / "trainannot" / "b.png").rename(tmp_path / "b.png")
     with pytest.raises(DeeplabError, match=r"image .*train/b\.png has no mask: .*annot/b\.png"):
-        camvid_source(tmp_path)
+        read_pair(camvid_source(tmp_path).splits["train"][1])
     (tmp_path / "b.png").rename(tmp_path / "trainannot" / "b.png")
     (tmp_path / "train" / "a.png").unlink()
     with pytest.raises(DeeplabError, match=r"mask .*trainannot/a\.png has no image"):
@@ -63,5 +63,5 @@ def test_lone_files_and_wrong_folders_are_named(tmp_path):
 def test_the_real_camvid():
     source = camvid_source(SHARED / "camvid")
     assert {name: len(pairs) for name, pairs in source.splits.items()} == {"train": 367, "val": 101}
-    _, mask = read_pair(source.splits["val"][0], 11, 11)
+    _, mask = read_pair(source.splits["val"][0])
     assert mask.shape == (360, 480) and set(np.unique(mask)) <= {*range(11), 255}

@@ -1,15 +1,15 @@
 """Every odd image and mask: stored right, or refused with its name."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_tf.data.read_pair import read_image, read_mask, read_pair
+from deeplab_tf.data.image_file import read_image
+from deeplab_tf.data.masks import IndexMask, plain_values
+from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.source import Pair
 from deeplab_tf.errors import DeeplabError
 
@@ -20,6 +20,10 @@ PIXELS = RNG.integers(0, 256, (30, 50, 3), dtype=np.uint8)
 def save(picture, path, **options):
     picture.save(path, **options)
     return path
+
+
+def pair_of(image, mask):
+    return Pair("a", image, IndexMask(mask, plain_values(21, 255)))
 
 
 def seen_by_tensorflow(data):
@@ -107,25 +111,34 @@ def test_a_mask_that_ignores_the_exif_rotation_is_told_so(tmp_path):
     image = save(Image.fromarray(PIXELS), tmp_path / "a.jpg", exif=exif(6))
     mask = save(Image.new("L", (50, 30)), tmp_path / "a.png")
     with pytest.raises(DeeplabError, match=r"a\.png is 50x30 .*a\.jpg is 30x50.*EXIF orient.* 6"):
-        read_pair(Pair("a", image, mask), 21, 255)
+        read_pair(pair_of(image, mask))
     save(Image.new("L", (30, 50)), mask)
-    assert read_pair(Pair("a", image, mask), 21, 255)[1].shape == (50, 30)
+    assert read_pair(pair_of(image, mask))[1].shape == (50, 30)
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path):
     image = save(Image.fromarray(PIXELS), tmp_path / "a.jpg")
     mask = save(Image.new("L", (50, 31)), tmp_path / "a.png")
     with pytest.raises(DeeplabError, match=r"a\.png is 50x31 .*a\.jpg is 50x30: they must be eq"):
-        read_pair(Pair("a", image, mask), 21, 255)
+        read_pair(pair_of(image, mask))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1)])
 def test_the_smallest_and_thinnest_pairs_are_read(tmp_path, size):
     image = save(Image.new("RGB", size, (9, 8, 7)), tmp_path / "a.jpg")
     mask = save(Image.new("L", size, 20), tmp_path / "a.png")
-    data, labels = read_pair(Pair("a", image, mask), 21, 255)
+    data, labels = read_pair(pair_of(image, mask))
     assert data == image.read_bytes()
     assert labels.shape == size[::-1] and (labels == 20).all()
+
+
+def test_missing_files_are_named(tmp_path):
+    pair = pair_of(tmp_path / "a.jpg", tmp_path / "a.png")
+    with pytest.raises(DeeplabError, match=r"image .*/a\.jpg is missing; .* take a off the list"):
+        read_pair(pair)
+    save(Image.fromarray(PIXELS), pair.image)
+    with pytest.raises(DeeplabError, match=r"a\.jpg has no mask: .*/a\.png is missing; .* a off"):
+        read_pair(pair)
 
 
 def test_cut_files_are_refused(tmp_path):
@@ -143,71 +156,3 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
     path.write_text("<html>404 not found</html>")
     with pytest.raises(DeeplabError, match=r"image .*a\.jpg cannot be read: it is no image"):
         read_image(path)
-
-
-LABELS = np.array([[0, 1, 2], [3, 20, 255]], np.uint8)
-
-
-def test_palette_indices_and_grey_values_are_the_labels(tmp_path):
-    grey = Image.fromarray(LABELS)
-    palette = grey.copy()
-    palette.putpalette(RNG.integers(0, 256, 768).tolist())
-    for picture in (grey, palette):
-        path = save(picture, tmp_path / "a.png")
-        np.testing.assert_array_equal(read_mask(path, 21, 255), LABELS)
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4])
-def test_few_bits_a_pixel_are_read_as_they_are(tmp_path, bits):
-    labels = np.arange(12, dtype=np.uint8).reshape(3, 4) % 2**bits
-    path = tmp_path / "a.png"
-    path.write_bytes(grey_png(labels, bits))
-    np.testing.assert_array_equal(read_mask(path, 16, 255), labels)
-
-
-def grey_png(labels, bits):
-    """A grey PNG of `bits` bits a pixel, by the PNG specification."""
-    rows = b""
-    for row in labels:
-        text = "".join(format(value, f"0{bits}b") for value in row)
-        text += "0" * (-len(text) % 8)
-        rows += b"\0" + bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", labels.shape[1], labels.shape[0], bits, 0, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
-def test_another_void_becomes_255(tmp_path):
-    path = save(Image.fromarray(np.array([[0, 10, 11]], np.uint8)), tmp_path / "a.png")
-    assert read_mask(path, 11, 11).tolist() == [[0, 10, 255]]
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_a_mask_of_colours_is_refused(tmp_path, mode):
-    path = save(Image.new(mode, (3, 2)), tmp_path / "a.png")
-    with pytest.raises(DeeplabError, match=rf"mask .*a\.png is a PNG of colours \({mode}\); .*pal"):
-        read_mask(path, 21, 255)
-
-
-def test_a_mask_that_is_a_jpeg_is_refused(tmp_path):
-    path = tmp_path / "a.png"
-    Image.new("L", (3, 2)).save(path, "JPEG")
-    with pytest.raises(DeeplabError, match=r"mask .*a\.png is a JPEG file"):
-        read_mask(path, 21, 255)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_label_outside_the_classes_is_named_with_its_pixel(tmp_path, dtype):
-    labels = LABELS.astype(dtype)
-    labels[1, 2] = wrong = 21 if dtype is np.uint8 else 300
-    path = save(Image.fromarray(labels), tmp_path / "a.png")
-    with pytest.raises(
-        DeeplabError, match=rf"a\.png has label {wrong} at pixel x=2, y=1; .* 0 to 20, and 255"
-    ):
-        read_mask(path, 21, 255)

@@ -225,7 +225,7 @@ def test_the_fingerprint_sees_ids_images_masks_and_splits(folder, tmp_path):
     source = voc_source(folder)
 
     def mark(splits):
-        return records_module.fingerprint(Source(VOC, splits, 255), 1)
+        return records_module.fingerprint(Source(VOC, splits), 1)
 
     marks = {mark(source.splits), mark({"train": source.splits["train"]})}
     marks.add(mark({"train": source.splits["train"][::-1], "val": source.splits["val"]}))
@@ -247,4 +247,6 @@ def test_real_voc_images_come_out_as_pillow_reads_them(tmp_path):
     for pair in pairs:
         image = np.asarray(Image.open(pair.image).convert("RGB"))
         np.testing.assert_array_equal(found[pair.id]["image"], image)
-        np.testing.assert_array_equal(found[pair.id]["mask"], np.asarray(Image.open(pair.mask)))
+        np.testing.assert_array_equal(
+            found[pair.id]["mask"], np.asarray(Image.open(pair.mask.path))
+        )

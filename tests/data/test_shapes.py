@@ -31,7 +31,7 @@ def test_the_devkit_reads_as_voc(tmp_path):
     assert ids["train"] == ["train_0000", "train_0001", "train_0002"]
     assert ids["val"] == ["val_0000", "val_0001"]
     for pair in source.splits["train"] + source.splits["val"]:
-        image, mask = Image.open(pair.image), Image.open(pair.mask)
+        image, mask = Image.open(pair.image), Image.open(pair.mask.path)
         assert (image.format, image.mode, mask.format, mask.mode) == ("JPEG", "RGB", "PNG", "P")
         assert image.size == mask.size
         assert mask.getpalette() == SHAPES.flat_palette()

@@ -8,9 +8,9 @@ from PIL import Image
 from random_model import random_picture
 
 from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.data.records import write_records
 from deeplab_tf.data.source import Pair, Source
-from deeplab_tf.evaluation.pictures import write_labels
 
 SIZES = [(40, 53), (65, 65), (33, 70), (50, 41), (64, 48)]
 

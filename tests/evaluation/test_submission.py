@@ -10,9 +10,9 @@ from PIL import Image
 from tiny_voc import write_voc
 
 from deeplab_tf.data.labels import SHAPES, VOC
+from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.image_files import listed_images
-from deeplab_tf.evaluation.pictures import write_labels
 from deeplab_tf.evaluation.submission import check_classes, check_submission, write_submission
 
 IDS = ["2008_000006", "2008_000011", "2008_000012"]

@@ -3,16 +3,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_tf.data import read_pair
+from deeplab_tf.data.image_file import read_image, read_pixels
 from deeplab_tf.data.labels import SHAPES, VOC
-from deeplab_tf.data.read_pair import read_pixels
-from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.pictures import (
+from deeplab_tf.data.pictures import (
     OVERLAY_OPACITY,
     overlay,
     write_labels,
     write_overlay,
 )
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, whole_folder
 
 RED = (200, 30, 10)
@@ -90,7 +89,7 @@ def test_pixels_are_those_of_the_records(tmp_path):
         saved(tmp_path, noise.quantize(9), "palette.png"),
         saved(tmp_path, noise.convert("RGBA"), "rgba.png"),
     ):
-        encoded, _, _ = read_pair.read_image(path)
+        encoded, _, _ = read_image(path)
         # The exact transform, as in the pipeline; TensorFlow's default is a faster, rougher one.
         decoded = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
         np.testing.assert_array_equal(read_pixels(path), decoded)

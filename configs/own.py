@@ -1,0 +1,22 @@
+"""Any prepared data set, by its name: your own folder, COCO, and so on.
+
+    deeplab-prepare --dataset=folder --source=DIR --data_dir=data
+    deeplab-train --config=configs/own.py:resnet50 --config.data.dataset=NAME --data_dir=data \\
+        --workdir=runs/NAME --config.init_from=imagenet_resnet50.keras
+
+Classes, names and colours are the data set's. `resnet50` is a schedule for fine-tuning on hundreds
+to thousands of images and wants a GPU and weights to begin with (`init_from`); `slim` is small
+enough to be trained from scratch on a CPU, as in configs/camvid.py.
+"""
+
+import dataclasses
+
+from deeplab_tf.config import load_experiment
+
+EXPERIMENTS = {
+    row: dataclasses.replace(
+        experiment, data=dataclasses.replace(experiment.data, dataset="own"), row=None
+    )
+    for row in ("resnet50", "slim")
+    for experiment in [load_experiment(f"configs/camvid.py:{row}")]
+}
