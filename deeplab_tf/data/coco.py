@@ -6,12 +6,11 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
-from typing import NotRequired  # pydantic reads no other before 3.12
+from typing import Any, NotRequired
 
 import numpy as np
 import pydantic
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic reads no other before 3.12
 
 from deeplab_tf.data.labels import VOC, VOID, LabelSet, voc_palette
 from deeplab_tf.data.parallel import ordered_map
