@@ -1,0 +1,55 @@
+"""Our half of beside_torchvision.py, in our environment: the pipeline, or some crops of it.
+
+python tests/benchmarks/our_side.py DATA_DIR CROP BATCH          serves
+python tests/benchmarks/our_side.py DATA_DIR CROP BATCH FILE     writes crops for comparison
+"""
+
+import os
+import sys
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import tensorflow as tf
+from serve import serve
+
+from deeplab_tf.config import NORMALIZATION, DataConfig, Normalization
+from deeplab_tf.data.augment import augment, sample_geometry
+from deeplab_tf.data.pipeline import training_batches
+from deeplab_tf.data.records import SplitFiles, open_records, parse_record
+
+MEAN = NORMALIZATION[Normalization.MEAN_SUBTRACTION].mean
+COMPARED = 40
+
+
+def main() -> None:
+    data_dir, crop, batch_size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    split = open_records(data_dir, "voc").split("train")
+    config = DataConfig(crop_size=crop)
+    if len(sys.argv) == 5:
+        _write_crops(split, config, sys.argv[4])
+        return
+    batches = training_batches(
+        split, config, batch_size=batch_size, seed=0, start_step=0, mean_pixel=MEAN
+    )
+    iterator = iter(batches)
+    serve(lambda: next(iterator), batch_size)
+
+
+def _write_crops(split: SplitFiles, config: DataConfig, path: str) -> None:
+    """An .npz of `COMPARED` crops and, of each, the image's id and what was drawn."""
+    rows = []
+    for index, record in enumerate(tf.data.TFRecordDataset(split.files).take(COMPARED)):
+        fields = parse_record(record)
+        seed = tf.constant([0, index], tf.int64)
+        source = tf.shape(fields["mask"], out_type=tf.int64)
+        image, mask = augment(fields["image"], fields["mask"], seed, config, MEAN)
+        drawn = sample_geometry(source, seed, config)
+        rows.append([np.asarray(x) for x in (fields["id"].numpy().decode(), *drawn, image, mask)])
+    names = ("id", "size", "offset", "flip", "image", "mask")
+    columns = zip(*rows, strict=True)
+    np.savez(path, **{name: np.stack(x) for name, x in zip(names, columns, strict=True)})
+
+
+if __name__ == "__main__":
+    main()
