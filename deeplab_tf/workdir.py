@@ -15,6 +15,9 @@ CONFIG_FILE = "config.json"
 DATA_FILE = "data.json"
 """The classes, and the fingerprint of the records that the run is trained on."""
 
+CLASS_WEIGHTS_FILE = "class_weights.json"
+"""The class weights of the loss, `{class name: weight}`, where it has any."""
+
 CHECKPOINT_DIR = "checkpoints"
 CHECKPOINT_NAME = "step"
 METRICS_FILE = "metrics.jsonl"

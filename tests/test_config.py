@@ -5,7 +5,13 @@ import pathlib
 import pytest
 
 from deeplab_tf import config as config_lib
-from deeplab_tf.config import Backbone, Experiment, ModelConfig, load_experiment, validate
+from deeplab_tf.config import (
+    Backbone,
+    Experiment,
+    ModelConfig,
+    load_experiment,
+    validate,
+)
 from deeplab_tf.errors import DeeplabError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -45,13 +51,19 @@ def test_json_reads_back_equal():
         ("model", "backbone", "resnet51", "config.model.backbone"),
         ("data", "max_scale", 0.1, "at least data.min_scale"),
         ("train", "steps", 0, "config.train.steps must be at least 1. Received: 0"),
+        ("train", "loss", "jaccard", "config.train.loss: .*cross_entropy"),
+        ("train", "class_weights", "", "none, auto or a JSON file"),
+        ("train", "ohem_share", 0.0, "ohem_share must be in (0, 1]"),
+        ("train", "ohem_share", 1.5, "ohem_share must be in (0, 1]"),
+        ("train", "focal_gamma", -1.0, "focal_gamma must be 0 or more"),
+        ("train", "focal_gamma", 3.0, "left out unless train.loss is focal"),
         ("evaluate", "scales", (), "one or more positive scales"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(section, field, value, message):
     experiment = Experiment()
     setattr(getattr(experiment, section), field, value)
-    with pytest.raises(DeeplabError, match=message) as error:
+    with pytest.raises(DeeplabError, match=message.replace("(", r"\(")) as error:
         validate(experiment)
     assert "\n" not in str(error.value)
 

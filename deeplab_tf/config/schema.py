@@ -89,6 +89,25 @@ class BatchNormMode(enum.StrEnum):
     FROZEN = "frozen"
 
 
+class Loss(enum.StrEnum):
+    """What is minimised beside the weight decay; void counts in none of them.
+
+    `cross_entropy`: mean softmax cross entropy over pixels, the paper's. `focal`: that of each
+    pixel times `(1 - p) ** focal_gamma`, p the probability of its true class (Lin et al., arXiv
+    1708.02002, equation 4; their alpha is `class_weights`). `dice`: cross entropy plus 1 - soft
+    Dice, by class `2 sum(p t) / (sum(p) + sum(t))` over the batch (after Milletari et al., arXiv
+    1606.04797), both with weight 1 as nnU-Net has it. `lovasz`: cross entropy plus Lovász-Softmax
+    of each image (Berman et al., arXiv 1705.08790). Dice and Lovász are means over the classes that
+    are there, so a class counts the same however few pixels it has; alone they are no options,
+    since a network from scratch learns slowly by them.
+    """
+
+    CROSS_ENTROPY = "cross_entropy"
+    FOCAL = "focal"
+    DICE = "dice"
+    LOVASZ = "lovasz"
+
+
 class StrategyName(enum.StrEnum):
     """`one` device, `mirrored` over this host's devices, `auto`: mirrored from two GPUs on."""
 
@@ -182,6 +201,16 @@ class TrainConfig:
         base_learning_rate, power: rate = base * (1 - step / steps) ** power.
         momentum: of SGD.
         weight_decay: lambda of `lambda / 2 * |w|^2` over convolution kernels.
+        loss: see `Loss`.
+        focal_gamma: of `focal`, 0 or more; 0 is cross entropy, 2 is Lin et al.'s best.
+        class_weights: in cross entropy or focal loss, the weight of a pixel by its true class; the
+            mean is over the sum of weights. `none`: 1 each. `auto`: `1 / ln(1.02 + p)`, p the
+            class's share of the split's pixels (ENet, arXiv 1606.02147, section 5): 1.4 for a class
+            that is everything to 50.5 for one that is never there. Else a JSON file
+            `{class name: weight}` with every class; 0 leaves a class out.
+        ohem_share: online hard example mining, in cross entropy or focal loss: the share in (0, 1]
+            of the pixels of the global batch, those with the highest loss (times weight), that
+            count; 1 is all.
         batch_norm: see `BatchNormMode`.
         strategy: see `StrategyName`.
         seed: of initial weights, data order and augmentation.
@@ -195,6 +224,10 @@ class TrainConfig:
     power: float = 0.9
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    loss: Loss = Loss.CROSS_ENTROPY
+    focal_gamma: float = 2.0
+    class_weights: str = "none"
+    ohem_share: float = 1.0
     batch_norm: BatchNormMode = BatchNormMode.SYNC
     strategy: StrategyName = StrategyName.AUTO
     seed: int = 0

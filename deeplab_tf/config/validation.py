@@ -9,6 +9,7 @@ from deeplab_tf.config.schema import (
     EvaluateConfig,
     Experiment,
     Head,
+    Loss,
     ModelConfig,
     TrainConfig,
 )
@@ -98,6 +99,12 @@ def _train_rules(train: TrainConfig) -> _Rules:
         "base_learning_rate": (train.base_learning_rate > 0, "positive"),
         "momentum": (0 <= train.momentum < 1, "in [0, 1)"),
         "weight_decay": (train.weight_decay >= 0, "0 or more"),
+        "focal_gamma": (
+            train.focal_gamma >= 0 and (train.loss is Loss.FOCAL or train.focal_gamma == 2.0),
+            "0 or more, and left out unless train.loss is focal",
+        ),
+        "class_weights": (bool(train.class_weights), "none, auto or a JSON file"),
+        "ohem_share": (0 < train.ohem_share <= 1, "in (0, 1]"),
         "seed": (0 <= train.seed < 2**32, "0 to 2^32 - 1"),
         "log_every": (train.log_every >= 1, "at least 1"),
         "checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),

@@ -14,6 +14,7 @@ from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
 from deeplab_tf.trained_model import restore
+from deeplab_tf.training.class_weights import record_class_weights
 from deeplab_tf.workdir import (
     CHECKPOINT_DIR,
     CHECKPOINT_NAME,
@@ -129,7 +130,13 @@ def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Record
         )
 
 
-def describe_workdir(workdir: pathlib.Path, experiment: Experiment, records: Records) -> None:
-    """Writes the resolved config, and the classes and fingerprint of the data."""
+def describe_workdir(
+    workdir: pathlib.Path,
+    experiment: Experiment,
+    records: Records,
+    class_weights: dict[str, float] | None = None,
+) -> None:
+    """Writes the resolved config, the classes and fingerprint of the data, and class weights."""
+    record_class_weights(workdir, class_weights)
     write_text(workdir / DATA_FILE, data_to_json(records.labels, records.fingerprint))
     write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment))

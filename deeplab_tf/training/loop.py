@@ -19,7 +19,9 @@ from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.trained_model import TrainedModel, save_model
 from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
+from deeplab_tf.training.class_weights import check_recorded, find_class_weights, in_one_line
 from deeplab_tf.training.initial_weights import load_initial_weights
+from deeplab_tf.training.loss import DataLoss, make_data_loss
 from deeplab_tf.training.run_log import RunLog
 from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
 from deeplab_tf.training.strategy import make_strategy
@@ -40,6 +42,7 @@ class _Run:
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     strategy: tf.distribute.Strategy
+    data_loss: DataLoss
     split: SplitFiles
     checkpoints: Checkpoints
     log: RunLog
@@ -62,6 +65,7 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     split = records.split(experiment.data.split)
     with naming_corrupt_file(split):
         split = with_duplicates(split, records.labels, experiment.data.duplicate_classes)
+    class_weights = find_class_weights(experiment, records)
     strategy = make_strategy(config.strategy, config.batch_size)
     initial_weights = initial_weights_file(experiment, workdir)
     if config.batch_norm is BatchNormMode.FROZEN and not initial_weights:
@@ -90,7 +94,9 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         print(load_initial_weights(model, initial_weights).table())
 
     # The steps. Nothing is written before everything that was given has been read.
-    describe_workdir(workdir, experiment, records)
+    describe_workdir(workdir, experiment, records, class_weights)
+    if class_weights:
+        print(f"class weights ({config.class_weights}): {in_one_line(class_weights)}")
     print(
         f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
         f"{model.count_params():,} weights) on {split.num_examples} images of "
@@ -99,7 +105,8 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         flush=True,
     )
     log = RunLog(workdir, start, config.steps, records.labels)
-    run = _Run(experiment, model, optimizer, strategy, split, checkpoints, log)
+    data_loss = make_data_loss(config, list(class_weights.values()) if class_weights else None)
+    run = _Run(experiment, model, optimizer, strategy, data_loss, split, checkpoints, log)
     try:
         with naming_corrupt_file(split), _caught_signals() as received:
             _run_steps(run, start, received)
@@ -119,7 +126,7 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
 def check_run(
     experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path
 ) -> tuple[Experiment, Records]:
-    """What can be said of a run before it: that its data, classes, devices and workdir fit.
+    """What can be said of a run before it: that data, classes, weights, devices and workdir fit.
 
     Returns:
         The experiment with the data's number of classes, and the data.
@@ -132,14 +139,18 @@ def check_run(
     class_ids(records.labels, experiment.data.duplicate_classes)
     experiment = _with_num_classes(experiment, records)
     make_strategy(experiment.train.strategy, experiment.train.batch_size)
+    class_weights = find_class_weights(experiment, records)
     check_workdir(workdir, experiment, records)
+    check_recorded(workdir, class_weights)
     return experiment, records
 
 
 def _run_steps(run: _Run, start: int, received: list[int]) -> None:
     """The loop itself, from step `start` to the last, or until `received` has a signal."""
     config = run.experiment.train
-    train_step = make_train_step(run.model, run.optimizer, run.strategy, config.weight_decay)
+    train_step = make_train_step(
+        run.model, run.optimizer, run.strategy, config.weight_decay, run.data_loss
+    )
     schedule = make_schedule(config)
     predict = tf.function(lambda image: run.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []

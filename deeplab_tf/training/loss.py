@@ -1,9 +1,20 @@
-"""The training loss: cross entropy over valid pixels, and the paper's weight decay."""
+"""What a training minimises: the loss over valid pixels that its config names, and weight decay."""
+
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
+from deeplab_tf.config import Loss, TrainConfig
 from deeplab_tf.data.labels import VOID
+from deeplab_tf.training.pixel_losses import pixel_loss
+from deeplab_tf.training.region_losses import dice_loss, lovasz_softmax_loss
+from deeplab_tf.training.strategy import sum_over_replicas
+
+DataLoss = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+"""Of labels [B, H, W] and logits [B, H, W, C], one replica's part of the global batch: its shares,
+which add up over the replicas, of `cross_entropy`, the mean over valid pixels, and, where another
+loss than that is minimised, of this one as `data_loss`."""
 
 
 def cross_entropy_sum(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -24,6 +35,41 @@ def cross_entropy_sum(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, 
     safe = tf.where(labels == VOID, 0, labels)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
     return tf.reduce_sum(losses * valid), tf.reduce_sum(valid)
+
+
+def mean_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The paper's `DataLoss`: cross entropy, in nats, and nothing else."""
+    local_sum, local_count = cross_entropy_sum(labels, logits)
+    # Over the valid pixels of all replicas, so that n devices compute what one would.
+    count = tf.maximum(sum_over_replicas(local_count), 1.0)
+    return {"cross_entropy": local_sum / count}
+
+
+def make_data_loss(config: TrainConfig, class_weights: Sequence[float] | None = None) -> DataLoss:
+    """The `DataLoss` of `config`.
+
+    Args:
+        config: names the loss and its options.
+        class_weights: [C], what `config.class_weights` stands for; None for 1 each.
+    """
+    gamma = config.focal_gamma if config.loss is Loss.FOCAL else 0.0
+    of_regions = {Loss.DICE: dice_loss, Loss.LOVASZ: lovasz_softmax_loss}.get(config.loss)
+    if class_weights is None and gamma == 0 and config.ohem_share == 1 and of_regions is None:
+        return mean_cross_entropy
+
+    def data_loss(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        minimised = pixel_loss(
+            labels,
+            logits,
+            class_weights=class_weights,
+            focal_gamma=gamma,
+            ohem_share=config.ohem_share,
+        )
+        if of_regions is not None:
+            minimised += of_regions(labels, logits)
+        return {"data_loss": minimised, **mean_cross_entropy(labels, logits)}
+
+    return data_loss
 
 
 def weight_decay_loss(kernels: list[keras.Variable], weight_decay: float) -> tf.Tensor:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import TrainConfig
 from deeplab_tf.models.conv import decayed_kernels
-from deeplab_tf.training.loss import cross_entropy_sum, weight_decay_loss
+from deeplab_tf.training.loss import DataLoss, mean_cross_entropy, weight_decay_loss
 
 
 def make_schedule(config: TrainConfig) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -34,30 +34,28 @@ def make_train_step(
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
     weight_decay: float,
+    data_loss: DataLoss = mean_cross_entropy,
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """A compiled function of one global batch that updates `model` and returns its losses.
 
     The function takes (image [B, H, W, 3], labels [B, H, W]), each dealt out over the replicas, and
-    returns float32 scalars of the global batch: `loss`, what is minimised, and `cross_entropy`, its
-    mean over valid pixels.
+    returns float32 scalars of the global batch: `loss`, what is minimised, and what `data_loss`
+    has: `cross_entropy`, the mean over valid pixels, and, where another loss is minimised, that as
+    `data_loss`, without the weight decay.
     """
     variables = model.trainable_variables
     kernels = decayed_kernels(model)
     replicas = strategy.num_replicas_in_sync
 
     def replica_step(image, labels):
-        context = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             logits = model(image, training=True)
-            local_sum, local_count = cross_entropy_sum(labels, logits)
-            # Over the valid pixels of all replicas, so that n devices compute what one would.
-            count = tf.maximum(context.all_reduce(tf.distribute.ReduceOp.SUM, local_count), 1.0)
-            cross_entropy = local_sum / count
+            shares = data_loss(labels, logits)
             decay = weight_decay_loss(kernels, weight_decay) / replicas
-            loss = cross_entropy + decay
+            loss = shares.get("data_loss", shares["cross_entropy"]) + decay
         gradients = tape.gradient(loss, variables)
         optimizer.apply(gradients, variables)  # sums the gradients over the replicas
-        return {"loss": loss, "cross_entropy": cross_entropy}
+        return {"loss": loss, **shares}
 
     @tf.function
     def train_step(image, labels):

@@ -35,6 +35,12 @@ def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy
     return _mirrored(tuple(devices))
 
 
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The sum of the replicas' `value`, on each of them; gradients go through it."""
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     """One for the whole process: the collective operations of a second one clash with it."""

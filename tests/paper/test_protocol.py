@@ -88,6 +88,9 @@ def test_every_field_is_held_to_the_paper():
             "power": 1.0,
             "momentum": 0.0,
             "weight_decay": 0.0,
+            "loss": "focal",
+            "class_weights": "auto",
+            "ohem_share": 0.2,
             "batch_norm": "train",
         },
         "evaluate": {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deeplab_tf.config import Experiment, load_experiment, validate
+from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.trained_model import load_model
 from deeplab_tf.training.loop import train
@@ -201,6 +202,34 @@ def test_finished_runs_do_nothing_more(undisturbed, shapes_data, capsys):
     assert train(small(), shapes_data, workdir) == 0
     assert metrics(workdir) == before
     assert "going on from step 12" in capsys.readouterr().out
+
+
+def test_class_weights_are_told_recorded_and_held_to(shapes_data, tmp_path, capsys):
+    file, workdir = tmp_path / "weights.json", tmp_path / "run"
+    weights = dict(zip(SHAPES.names, (0.25, 1, 2, 3, 4, 5), strict=True))
+    file.write_text(json.dumps(weights))
+    experiment = small(steps=2, class_weights=str(file))
+    train(experiment, shapes_data, workdir)
+    told = (
+        f"class weights ({file}): background 0.25, circle 1, square 2, triangle 3, star 4, ring 5"
+    )
+    assert told in capsys.readouterr().out.splitlines()
+    assert json.loads((workdir / "class_weights.json").read_text()) == weights
+    (line,) = metrics(workdir)
+    assert line["loss"] > line["data_loss"] != line["cross_entropy"] > 0
+    file.write_text(json.dumps({**weights, "star": 40}))
+    with pytest.raises(DeeplabError, match=r"class weights star 4 \(now 40\). Use another --workd"):
+        train(experiment, shapes_data, workdir)
+    with pytest.raises(DeeplabError, match="train.class_weights=.* \\(received none\\)"):
+        train(small(steps=2), shapes_data, workdir)
+    file.write_text(json.dumps(weights))
+    assert train(experiment, shapes_data, workdir) == 0
+
+
+def test_a_wrong_class_weights_file_leaves_no_workdir(shapes_data, tmp_path):
+    with pytest.raises(DeeplabError, match="nowhere.json does not exist"):
+        train(small(class_weights=str(tmp_path / "nowhere.json")), shapes_data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_number_of_classes_than_the_data_has(shapes_data, tmp_path):

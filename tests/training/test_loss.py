@@ -1,11 +1,41 @@
-"""The loss against numpy in float64."""
+"""Cross entropy and weight decay against numpy in float64; what holds of every loss."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from training.loss_cases import VOID, random_case, value_and_gradient
 
-from deeplab_tf.training.loss import cross_entropy_sum, weight_decay_loss
+from deeplab_tf.config import Loss, TrainConfig
+from deeplab_tf.training.loss import (
+    cross_entropy_sum,
+    make_data_loss,
+    mean_cross_entropy,
+    weight_decay_loss,
+)
+from deeplab_tf.training.pixel_losses import pixel_loss
+from deeplab_tf.training.region_losses import dice_loss, lovasz_softmax_loss
+
+WEIGHTS = [0.5, 2.0, 1.0, 7.5]
+LOSSES = {
+    "cross entropy": make_data_loss(TrainConfig()),
+    "weighted": make_data_loss(TrainConfig(), WEIGHTS),
+    "hard examples": make_data_loss(TrainConfig(ohem_share=0.25)),
+    "focal": make_data_loss(TrainConfig(loss=Loss.FOCAL, focal_gamma=0.5, ohem_share=0.5), WEIGHTS),
+    "dice": make_data_loss(TrainConfig(loss=Loss.DICE)),
+    "lovasz": make_data_loss(TrainConfig(loss=Loss.LOVASZ)),
+    "weighted dice": make_data_loss(TrainConfig(loss=Loss.DICE, ohem_share=0.5), WEIGHTS),
+}
+
+
+def minimised(name):
+    """The loss of `LOSSES` as a function of labels and logits."""
+
+    def loss(labels, logits):
+        shares = LOSSES[name](labels, logits)
+        return shares.get("data_loss", shares["cross_entropy"])
+
+    return loss
 
 
 def test_cross_entropy_equals_float64_numpy_and_leaves_void_out():
@@ -36,3 +66,56 @@ def test_all_void_gives_zero_loss_and_zero_gradient():
 def test_weight_decay_is_half_lambda_times_the_squared_norm():
     kernels = [keras.Variable([3.0, 4.0]), keras.Variable([[1.0], [2.0]])]
     assert weight_decay_loss(kernels, 1e-4).numpy() == pytest.approx(1e-4 / 2 * (25 + 5))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_void_changes_nothing(name):
+    labels, logits = random_case()
+    value, gradient = value_and_gradient(minimised(name), labels, logits)
+    void = labels == VOID
+    noise = np.random.default_rng(5).normal(size=logits.shape).astype(np.float32) * 30
+    moved = np.where(void[..., None], noise, logits)
+    moved_value, moved_gradient = value_and_gradient(minimised(name), labels, moved)
+    assert value == moved_value
+    np.testing.assert_array_equal(gradient, moved_gradient)
+    assert not gradient[void].any() and gradient[~void].any()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_all_void_is_0_with_gradient_0(name):
+    labels, logits = random_case(void=1.1)
+    value, gradient = value_and_gradient(minimised(name), labels, logits)
+    assert value == 0 and not gradient.any()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("scale", [100.0, 1e30])
+def test_losses_of_extreme_logits_are_finite(name, scale):
+    labels, logits = random_case()
+    value, gradient = value_and_gradient(minimised(name), labels, scale * logits)
+    assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_cross_entropy_is_reported_beside_every_loss(name):
+    labels, logits = map(tf.constant, random_case())
+    shares = LOSSES[name](labels, logits)
+    (expected,) = mean_cross_entropy(labels, logits).values()
+    assert shares["cross_entropy"].numpy() == expected.numpy()
+    assert ("data_loss" in shares) == (name != "cross entropy")
+
+
+def test_options_that_change_nothing_are_the_plain_cross_entropy():
+    assert make_data_loss(TrainConfig()) is mean_cross_entropy
+    assert make_data_loss(TrainConfig(loss=Loss.FOCAL, focal_gamma=0.0)) is mean_cross_entropy
+
+
+@pytest.mark.parametrize(
+    ("loss", "of_regions"), [(Loss.DICE, dice_loss), (Loss.LOVASZ, lovasz_softmax_loss)]
+)
+def test_losses_of_regions_are_added_to_that_of_pixels(loss, of_regions):
+    labels, logits = map(tf.constant, random_case())
+    config = TrainConfig(loss=loss, ohem_share=0.5)
+    of_pixels = pixel_loss(labels, logits, class_weights=WEIGHTS, ohem_share=0.5)
+    found = make_data_loss(config, WEIGHTS)(labels, logits)["data_loss"]
+    assert found.numpy() == pytest.approx((of_pixels + of_regions(labels, logits)).numpy())

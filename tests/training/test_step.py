@@ -9,13 +9,15 @@ from deeplab_tf.config import (
     Backbone,
     BatchNormMode,
     Experiment,
+    Loss,
     ModelConfig,
     StrategyName,
     TrainConfig,
     validate,
 )
 from deeplab_tf.models import build_model
-from deeplab_tf.models.conv import FusedBatchNormalization, set_batch_norm_mode
+from deeplab_tf.models.conv import FusedBatchNormalization, decayed_kernels, set_batch_norm_mode
+from deeplab_tf.training.loss import make_data_loss, mean_cross_entropy
 from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
 from deeplab_tf.training.strategy import make_strategy
 
@@ -37,7 +39,7 @@ def batches(steps, size=4):
         yield image, labels
 
 
-def run_steps(strategy, mode, steps):
+def run_steps(strategy, mode, steps, data_loss=mean_cross_entropy):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = build_model(EXPERIMENT.model)
@@ -45,7 +47,7 @@ def run_steps(strategy, mode, steps):
         optimizer = make_optimizer(EXPERIMENT.train)
         optimizer.build(model.trainable_variables)
     before = [w.numpy() for w in model.weights]
-    step = make_train_step(model, optimizer, strategy, weight_decay=1e-4)
+    step = make_train_step(model, optimizer, strategy, 1e-4, data_loss)
     data = list(batches(steps))
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data]))
@@ -76,6 +78,74 @@ def test_two_replicas_with_synchronised_batch_norm_equal_one_device():
         # Relative to the largest entry: moving variances of raw pixels reach thousands.
         scale = max(1.0, np.abs(a.numpy()).max())
         assert np.abs(a.numpy() - b.numpy()).max() <= 1e-5 * scale, a.path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weights": [0.5, 2.0, 7.5]},
+        {"loss": Loss.FOCAL, "ohem_share": 0.3, "weights": [0.5, 2.0, 7.5]},
+        {"loss": Loss.DICE},
+        {"loss": Loss.LOVASZ},
+    ],
+    ids=str,
+)
+def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
+    # Of logits that are weights themselves: a network's batch norms would blur the digits.
+    options = dict(options)
+    weights = options.pop("weights", None)
+    data_loss = make_data_loss(TrainConfig(**options), weights)
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4, 9, 9, 3)).astype(np.float32) * 2
+    labels = rng.integers(0, 3, (4, 9, 9)).astype(np.uint8)
+    labels[:2][labels[:2] == 2] = 0  # the first replica has no class 2
+    labels[2, :7] = 255
+    labels[3] = 255
+
+    def replica_step(labels, logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = data_loss(labels, logits)["data_loss"]
+        return loss, tape.gradient(loss, logits)
+
+    def per_replica(strategy, values):
+        parts = np.split(values, strategy.num_replicas_in_sync)
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+        )
+
+    found = []
+    for strategy in (
+        tf.distribute.get_strategy(),
+        make_strategy(StrategyName.MIRRORED, batch_size=4),
+    ):
+        args = (per_replica(strategy, labels), per_replica(strategy, logits))
+        loss, gradient = tf.function(lambda a, s=strategy: s.run(replica_step, args=a))(args)
+        losses = strategy.experimental_local_results(loss)
+        gradients = strategy.experimental_local_results(gradient)
+        found.append((sum(map(float, losses)), np.concatenate(gradients)))
+    (loss, gradient), (mirrored_loss, mirrored_gradient) = found
+    assert mirrored_loss == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(mirrored_gradient, gradient, atol=1e-7)
+    assert gradient.any()
+
+
+def test_what_is_minimised_is_the_data_loss_and_the_weight_decay():
+    model = build_model(EXPERIMENT.model)
+    optimizer = make_optimizer(EXPERIMENT.train)
+    optimizer.build(model.trainable_variables)
+    kernels = [w.numpy() for w in decayed_kernels(model)]
+    data_loss = make_data_loss(TrainConfig(loss=Loss.DICE))
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), 1e-2, data_loss)
+    image, labels = next(batches(1))
+    logits = model(image, training=True)
+    result = step(tf.constant(image), tf.constant(labels))
+    expected = data_loss(tf.constant(labels), logits)
+    decay = 1e-2 / 2 * sum((kernel**2).sum() for kernel in kernels)
+    assert set(result) == {"loss", "data_loss", "cross_entropy"}
+    for name, value in expected.items():
+        assert float(result[name]) == pytest.approx(float(value), rel=1e-5)
+    assert float(result["loss"]) == pytest.approx(float(expected["data_loss"]) + decay, rel=1e-5)
 
 
 def test_frozen_batch_norm_is_bit_identical_after_training_and_the_rest_learns():

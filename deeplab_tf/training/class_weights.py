@@ -1,0 +1,128 @@
+"""The weight of each class in the loss: found, told, and recorded in the workdir."""
+
+import json
+import math
+import pathlib
+from collections.abc import Sequence
+
+from deeplab_tf.config import Experiment
+from deeplab_tf.data.records import Records
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import write_text
+from deeplab_tf.workdir import CLASS_WEIGHTS_FILE, checkpoint_steps
+
+MAX_WEIGHT = 1_000_000
+"""Only their ratios count, and float32 adds up the weights of millions of pixels."""
+
+
+def find_class_weights(experiment: Experiment, records: Records) -> dict[str, float] | None:
+    """What `config.train.class_weights` stands for, by class name in the classes' order.
+
+    `auto` counts the split as it was prepared: an image of `data.duplicate_classes` once.
+
+    Returns:
+        The weights, or None where it is `none`: 1 each.
+
+    Raises:
+        DeeplabError: the file is missing or not right, or gives weight 0 to every pixel of the
+            split.
+    """
+    given, names = experiment.train.class_weights, records.labels.names
+    if given == "none":
+        return None
+    pixels = records.pixels[experiment.data.split][:-1]  # without void
+    if given == "auto":
+        return dict(zip(names, auto_weights(pixels), strict=True))
+    weights = read_class_weights(pathlib.Path(given), names)
+    if not any(weights[name] and count for name, count in zip(names, pixels, strict=True)):
+        raise DeeplabError(
+            f"class weights {given} must leave one class that split {experiment.data.split!r} has "
+            "above 0; else no pixel of it counts"
+        )
+    return weights
+
+
+def auto_weights(pixels: Sequence[int]) -> list[float]:
+    """`1 / ln(1.02 + p)`, p the share of a class in `pixels`, with four digits after the point.
+
+    ENet's (arXiv 1606.02147, section 5). Median frequency balancing would also want the number of
+    images that have a class, which the records do not keep, and is unbounded for a rare one.
+
+    Args:
+        pixels: by class, without void; one is above 0.
+
+    Returns:
+        By class; a class without a pixel has 50.4983, the largest weight.
+    """
+    total = sum(pixels)
+    return [round(1 / math.log(1.02 + count / total), 4) for count in pixels]
+
+
+def read_class_weights(path: pathlib.Path, names: Sequence[str]) -> dict[str, float]:
+    """A JSON file `{class name: weight}` in the order of `names`.
+
+    Raises:
+        DeeplabError: it cannot be read; a class is missing, unknown, or its weight is no number
+            from 0 to `MAX_WEIGHT`.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise DeeplabError(
+            f"class weights {path} does not exist; give none, auto or a JSON file"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DeeplabError(
+            f"class weights {path} cannot be read as JSON: {one_line(str(error))}"
+        ) from error
+    if not isinstance(found, dict):
+        raise DeeplabError(f"class weights {path} must be one object {{class name: weight}}")
+    faults = {
+        "lacks": [name for name in names if name not in found],
+        "has unknown": [name for name in found if name not in names],
+        f"has no number from 0 to {MAX_WEIGHT:,} for": [
+            f"{name} ({value!r})" for name, value in found.items() if not _is_weight(value)
+        ],
+    }
+    told = [f"{fault} {', '.join(classes)}" for fault, classes in faults.items() if classes]
+    if told:
+        raise DeeplabError(
+            f"class weights {path} {' and '.join(told)}; the classes are {', '.join(names)}"
+        )
+    return {name: float(found[name]) for name in names}
+
+
+def in_one_line(weights: dict[str, float]) -> str:
+    """`sky 2.1, pole 40.3`."""
+    return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+
+
+def record_class_weights(workdir: pathlib.Path, weights: dict[str, float] | None) -> None:
+    """Writes what `check_recorded` reads, in the form that `read_class_weights` reads too."""
+    if weights is None:
+        (workdir / CLASS_WEIGHTS_FILE).unlink(missing_ok=True)
+    else:
+        write_text(workdir / CLASS_WEIGHTS_FILE, json.dumps(weights, indent=2) + "\n")
+
+
+def check_recorded(workdir: pathlib.Path, weights: dict[str, float] | None) -> None:
+    """Raises `DeeplabError` where the run in `workdir` has a checkpoint and was begun with other
+    weights than these: with a file that has changed since."""
+    if weights is None or not checkpoint_steps(workdir):
+        return
+    before = read_class_weights(workdir / CLASS_WEIGHTS_FILE, list(weights))
+    changed = [
+        f"{name} {before[name]:g} (now {weight:g})"
+        for name, weight in weights.items()
+        if weight != before[name]
+    ]
+    if changed:
+        raise DeeplabError(
+            f"workdir {workdir} holds a run with class weights {', '.join(changed)}. Use another "
+            "--workdir, or the same weights to go on"
+        )
+
+
+def _is_weight(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= MAX_WEIGHT
