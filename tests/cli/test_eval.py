@@ -13,6 +13,7 @@ from random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import to_json
 from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.data.records import write_records
 from deeplab_tf.data.source import Pair, Source
@@ -42,8 +43,9 @@ def place(tmp_path_factory):
         coarse = np.random.default_rng(index).choice([0, 1, 2, VOID], (3, 3)).astype(np.uint8)
         labels = Image.fromarray(coarse).resize(size[::-1], Image.Resampling.NEAREST)
         write_labels(np.asarray(labels), SHAPES, mask)
-        pairs.append(Pair(str(index), image, mask))
-    write_records(Source(SHAPES, {"val": pairs}, VOID), root / "data")
+        values = plain_values(SHAPES.num_classes, VOID)
+        pairs.append(Pair(str(index), image, IndexMask(mask, values)))
+    write_records(Source(SHAPES, {"val": pairs}), root / "data")
 
     trained = random_trained_model()
     run = root / "run"

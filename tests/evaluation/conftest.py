@@ -8,6 +8,7 @@ from PIL import Image
 from random_model import random_picture
 
 from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.data.records import write_records
 from deeplab_tf.data.source import Pair, Source
@@ -33,10 +34,11 @@ def raw_folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def data_dir(raw_folder, tmp_path_factory) -> pathlib.Path:
     """The same as records: data set `shapes`, split `val`."""
+    values = plain_values(SHAPES.num_classes, VOID)
     pairs = [
-        Pair(image.stem, image, raw_folder / "masks" / f"{image.stem}.png")
+        Pair(image.stem, image, IndexMask(raw_folder / "masks" / f"{image.stem}.png", values))
         for image in sorted((raw_folder / "images").iterdir())
     ]
     folder = tmp_path_factory.mktemp("data")
-    write_records(Source(SHAPES, {"val": pairs}, VOID), folder)
+    write_records(Source(SHAPES, {"val": pairs}), folder)
     return folder

@@ -6,6 +6,7 @@ from PIL import Image
 from random_model import random_picture
 
 from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.data.records import write_records
 from deeplab_tf.data.source import Pair, Source
@@ -78,8 +79,9 @@ def test_images_of_a_data_set_are_its_own_pixels(tmp_path):
         picture = random_picture(9, 14, seed=ord(name))
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
         write_labels(np.zeros((9, 14), np.uint8), SHAPES, tmp_path / f"{name}_mask.png")
-        pairs.append(Pair(name, tmp_path / f"{name}.png", tmp_path / f"{name}_mask.png"))
-    write_records(Source(SHAPES, {"val": pairs}, VOID), tmp_path / "data")
+        mask = IndexMask(tmp_path / f"{name}_mask.png", plain_values(SHAPES.num_classes, VOID))
+        pairs.append(Pair(name, tmp_path / f"{name}.png", mask))
+    write_records(Source(SHAPES, {"val": pairs}), tmp_path / "data")
     images = dict(data_set_images(tmp_path / "data", "shapes", "val", 2))
     assert len(images) == 2
     for name, image in images.items():
