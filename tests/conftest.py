@@ -25,9 +25,9 @@ def _seeded():
 def shapes_data(tmp_path_factory):
     """A data_dir with the `shapes` records: 12 training and 4 validation images."""
     from deeplab_tf.data.labels import SHAPES
-    from deeplab_tf.data.records import write_records
     from deeplab_tf.data.shapes import write_shapes_devkit
     from deeplab_tf.data.voc import voc_source
+    from deeplab_tf.data.write_records import write_records
 
     root = tmp_path_factory.mktemp("shapes")
     write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)

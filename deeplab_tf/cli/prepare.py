@@ -12,9 +12,12 @@ trainaug has the 10,582 images on which results are published. coco_voc: COCO's
 annotations/instances_*.json in VOC's 21 classes, for pretraining; coco: in its own 80. camvid:
 train, trainannot, val, valannot of the SegNet tutorial. shapes: drawn on the spot.
 
-Every image and mask is read and checked; the first bad one is named and nothing is written. What
-is already prepared from the same files is left as it is. Exit code 0: the records are there;
-1: bad input; 2: wrong flag.
+Before anything is written every image and mask is looked at: DATA_DIR/NAME.check/ gets a report of
+pixels by class, sizes and what is suspicious, and a contact sheet. A pair that cannot be read, or a
+validation image in the training set, is an error, and no record is written; --on_error=skip leaves
+such out. --check only looks. What is already prepared from the same files is left as it is.
+
+Exit code 0: the records are there, or --check found no error; 1: bad input; 2: wrong flag.
 """
 
 import pathlib
@@ -22,7 +25,7 @@ import pathlib
 from absl import flags
 
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.text_table import align
+from deeplab_tf.errors import DeeplabError
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
@@ -40,6 +43,27 @@ _SOURCE = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where to write the records; each data set gets a folder.", required=True
 )
+_CHECK = flags.DEFINE_bool("check", False, "Look at the data set and write no records.")
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error",
+    "stop",
+    ["stop", "skip"],
+    "skip: leave out what the check finds to be an error, and say how many.",
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers", None, "Processes that read and check. Default: one a core.", lower_bound=1
+)
+_BEAM_RUNNER = flags.DEFINE_string(
+    "beam_runner",
+    None,
+    "Write the records by this runner of Apache Beam, as DirectRunner or DataflowRunner. Its "
+    "workers must see --source and --data_dir under the same paths.",
+)
+_BEAM_OPTIONS = flags.DEFINE_list(
+    "beam_options", [], "Options of the runner, as region=europe-west1,job_name=voc."
+)
+SHOWN = 5
+"""Errors and warnings that the terminal gets; report.txt has all."""
 EXAMPLES = {
     "voc_aug": "--config=configs/paper/table5.py:mg124_aspp_pool",
     "voc": "--config=configs/voc.py:resnet101",
@@ -58,20 +82,53 @@ def _source_is_given(values: dict) -> bool:
     return values["dataset"] in (None, "shapes") or bool(values["source"])
 
 
-def main() -> None:
+def main() -> int:
     """Prepares; TensorFlow is imported here, so that a wrong flag answers at once."""
     import_tensorflow()
-    from deeplab_tf.data.records import write_records
+    from deeplab_tf.data.pixel_table import pixel_table
+    from deeplab_tf.data.write_records import Beam, write_records, written_before
 
     data_dir = pathlib.Path(_DATA_DIR.value)
     source = _read_source(data_dir)
-    for note in source.notes:
-        print(f"note: {note}")
-    records, written = write_records(source, data_dir)
-    print(pixel_table(records.labels.names, records.splits, records.pixels))
+    records = None if _CHECK.value else written_before(source, data_dir)
+    if records:
+        images = {name: split.num_examples for name, split in records.splits.items()}
+        print(pixel_table(records.labels.names, images, records.pixels))
+        written = False
+    else:
+        source = _checked(source, data_dir)
+        if _CHECK.value:
+            return 0
+        beam = None
+        if _BEAM_RUNNER.value:
+            beam = Beam(_BEAM_RUNNER.value, tuple(f"--{o}" for o in _BEAM_OPTIONS.value))
+        records, written = write_records(source, data_dir, _WORKERS.value, beam)
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
     dataset = _DATASET.value
     print(f"next: deeplab-train {EXAMPLES[dataset]} --data_dir={data_dir} --workdir=runs/{dataset}")
+    return 0
+
+
+def _checked(source, data_dir: pathlib.Path):
+    """The source without what cannot be used; raises `DeeplabError` for it if it is not to be
+    skipped."""
+    from deeplab_tf.data.check_folder import write_check
+    from deeplab_tf.data.doctor import examine, report_in_words
+
+    report = examine(source, _WORKERS.value)
+    print(report_in_words(report, most=SHOWN), end="")
+    folder = data_dir / f"{source.labels.dataset}.check"
+    write_check(report, folder)
+    print(f"\ncheck: {folder}")
+    errors = report.errors
+    if not errors:
+        return source
+    if _ON_ERROR.value == "skip" and not _CHECK.value:
+        print(f"skipped: {len(errors):,} errors, which {folder / 'report.txt'} lists")
+        return report.healthy()
+    more = f" ({len(errors) - 1:,} more errors in {folder / 'report.txt'})" if errors[1:] else ""
+    skip = "" if _CHECK.value else "; --on_error=skip would leave it out"
+    raise DeeplabError(errors[0] + more + skip)
 
 
 def _read_source(data_dir: pathlib.Path):
@@ -98,25 +155,6 @@ def _read_source(data_dir: pathlib.Path):
         write_shapes_devkit(folder)
         print(f"shapes drawn in {folder}")
     return voc_source(folder, SHAPES)
-
-
-def pixel_table(names, splits, pixels: dict[str, list[int]]) -> str:
-    """Images by split, and pixels by split and class; shares are of the pixels that are not void.
-
-    Args:
-        names: the class names.
-        splits: by name, with `num_examples`.
-        pixels: by split: one number a class, then void.
-    """
-    rows = [["", *splits], ["images", *(f"{split.num_examples:,}" for split in splits.values())]]
-    for index, name in enumerate((*names, "void")):
-        cells = []
-        for split in splits:
-            count, total = pixels[split][index], sum(pixels[split])
-            base = total if name == "void" else total - pixels[split][-1]
-            cells.append(f"{count:,} {count / max(base, 1):6.1%}" if count else "absent       ")
-        rows.append([name, *cells])
-    return align(rows)
 
 
 def run() -> None:

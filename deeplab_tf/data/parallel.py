@@ -5,6 +5,8 @@ import concurrent.futures.process
 import itertools
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -39,7 +41,7 @@ def ordered_map(
         return
     # Spawned, not forked: a caller may hold TensorFlow's threads.
     context = multiprocessing.get_context("spawn")
-    executor = concurrent.futures.ProcessPoolExecutor(workers, context)
+    executor = concurrent.futures.ProcessPoolExecutor(workers, context, _follow_parent)
     under_way: collections.deque[concurrent.futures.Future[list[Result]]] = collections.deque()
     try:
         while chunk := list(itertools.islice(tasks, CHUNK)):
@@ -55,6 +57,19 @@ def ordered_map(
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """Leaves Ctrl-C to the parent, and ends with it however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a process of its own
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _map_chunk(function: Callable[[Task], Result], tasks: list[Task]) -> list[Result]:

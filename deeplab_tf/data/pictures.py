@@ -1,11 +1,12 @@
 """Draws labels, with Pillow."""
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from deeplab_tf.data.labels import VOID, LabelSet
+from deeplab_tf.data.labels import VOID, Color, LabelSet
 from deeplab_tf.files import whole_file, write_jpeg
 
 OVERLAY_OPACITY = 0.55
@@ -46,29 +47,50 @@ def write_overlay(
 def overlay(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.Image:
     """The blend of image and colours above a legend of the classes present, RGB.
 
-    Class 0 keeps the plain photograph where it is a background. Sides over `MAX_OVERLAY_SIDE` are
-    shrunk.
+    Sides over `MAX_OVERLAY_SIDE` are shrunk.
+    """
+    blended = blend(image, labels, label_set)
+    blended.thumbnail((MAX_OVERLAY_SIDE, MAX_OVERLAY_SIDE))
+    palette = np.asarray(label_set.flat_palette(), np.uint8).reshape(VOID + 1, 3)
+    entries = []
+    for label in map(int, np.unique(labels)):
+        name = label_set.names[label] if label < label_set.num_classes else "void"
+        share = 100 * np.count_nonzero(labels == label) / labels.size
+        entries.append((tuple(palette[label].tolist()), f"{name}  {share:.1f} %"))
+    key = legend(entries, max(blended.width, _LEGEND_WIDTH))
+    canvas = Image.new("RGB", (key.width, blended.height + key.height), "white")
+    canvas.paste(blended)
+    canvas.paste(key, (0, blended.height))
+    return canvas
+
+
+def blend(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.Image:
+    """The image under its labels' colours, RGB.
+
+    Class 0 keeps the plain photograph where it is a background.
+
+    Args:
+        image: uint8 [H, W, 3].
+        labels: uint8 [H, W].
+        label_set: names and colours.
     """
     photo = Image.fromarray(image)
     colored = labels_image(labels, label_set).convert("RGB")
-    blend = Image.blend(photo, colored, OVERLAY_OPACITY)
+    blended = Image.blend(photo, colored, OVERLAY_OPACITY)
     if label_set.names[0] == "background":
-        blend.paste(photo, mask=Image.fromarray(labels == 0))
-    blend.thumbnail((MAX_OVERLAY_SIDE, MAX_OVERLAY_SIDE))
-    present = [int(label) for label in np.unique(labels)]
-    width = max(blend.width, _LEGEND_WIDTH)
-    columns = width // _LEGEND_WIDTH
-    rows = -(-len(present) // columns)
-    canvas = Image.new("RGB", (width, blend.height + rows * _LINE + 8), "white")
-    canvas.paste(blend)
+        blended.paste(photo, mask=Image.fromarray(labels == 0))
+    return blended
+
+
+def legend(entries: Sequence[tuple[Color, str]], width: int) -> Image.Image:
+    """Colours with their words, in as many columns as `width` pixels have room for, RGB."""
+    columns = max(1, width // _LEGEND_WIDTH)
+    rows = -(-len(entries) // columns)
+    canvas = Image.new("RGB", (width, rows * _LINE + 8), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=13)
-    palette = np.asarray(label_set.flat_palette(), np.uint8).reshape(VOID + 1, 3)
-    for place, label in enumerate(present):
+    for place, (color, words) in enumerate(entries):
         x = 8 + (place % columns) * _LEGEND_WIDTH
-        y = blend.height + 6 + (place // columns) * _LINE
-        box = (x, y, x + _SWATCH, y + _SWATCH)
-        draw.rectangle(box, fill=tuple(palette[label].tolist()), outline=(96, 96, 96))
-        name = label_set.names[label] if label < label_set.num_classes else "void"
-        share = 100 * np.count_nonzero(labels == label) / labels.size
-        draw.text((x + _SWATCH + 7, y - 2), f"{name}  {share:.1f} %", fill="black", font=font)
+        y = 6 + (place // columns) * _LINE
+        draw.rectangle((x, y, x + _SWATCH, y + _SWATCH), fill=color, outline=(96, 96, 96))
+        draw.text((x + _SWATCH + 7, y - 2), words, fill="black", font=font)
     return canvas

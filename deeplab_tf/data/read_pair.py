@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deeplab_tf.data.image_file import read_image
+from deeplab_tf.data.image_file import encode_png, read_image
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.source import Pair
 from deeplab_tf.errors import DeeplabError
@@ -45,6 +45,12 @@ def read_pair(pair: Pair) -> tuple[bytes, np.ndarray]:
             f"{_times(size)}: {cause}"
         )
     return image, mask
+
+
+def encode_pair(pair: Pair) -> tuple[bytes, bytes]:
+    """`read_pair`, with the mask as a grey PNG of class ids and `VOID`."""
+    image, mask = read_pair(pair)
+    return image, encode_png(mask)
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""The records of a prepared data set: written, found, opened, parsed.
+"""The records of a prepared data set: found, opened, parsed.
 
 A data set is a tfds folder `DATA_DIR/NAME/1.0.0` of TFRecords, which `tfds.builder_from_directory`
 reads as well. A record holds `id`, the encoded `image` and the `mask` as a grey PNG of class ids,
@@ -7,30 +7,18 @@ reads as well. A record holds `id`, the encoded `image` and the `mask` as a grey
 
 import contextlib
 import dataclasses
-import io
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
-from tqdm import tqdm
 
-from deeplab_tf.data.image_file import as_png, encode_png
 from deeplab_tf.data.labels import SHAPES, VOID, LabelSet
-from deeplab_tf.data.read_pair import read_pair
-from deeplab_tf.data.source import Pair, Source, fingerprint
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import held_folder
 
 VERSION = "1.0.0"
-RECORD_FORMAT = 1
-"""Goes into the fingerprint: a change of what a record holds must raise it."""
-
 RECORD_OVERHEAD = 16  # bytes that a TFRecord file adds to each record: length and checksums
 FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("id", "image", "mask")}
 
@@ -48,6 +36,11 @@ class SplitFiles:
     files: list[str]
     num_examples: int
     repeats: tuple[tuple[int, ...], ...] | None = None
+
+    @classmethod
+    def of(cls, split: tfds.core.SplitInfo) -> "SplitFiles":
+        """Those of a split as tfds describes it."""
+        return cls([os.fspath(file) for file in split.filepaths], split.num_examples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +106,7 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
         records = Records(
             folder=folder,
             labels=LabelSet.from_dict(metadata["labels"]),
-            splits={
-                name: SplitFiles([os.fspath(file) for file in split.filepaths], split.num_examples)
-                for name, split in info.splits.items()
-            },
+            splits={name: SplitFiles.of(split) for name, split in info.splits.items()},
             pixels=metadata["pixels"],
             fingerprint=metadata["fingerprint"],
         )
@@ -200,104 +190,13 @@ def parse_record(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return decode(parse_encoded(serialized))
 
 
-def write_records(source: Source, data_dir: str | Path) -> tuple[Records, bool]:
-    """Writes `source` under `data_dir`, unless it is there already; every file of it is checked.
+def count_pixels(split: SplitFiles, num_classes: int) -> list[int]:
+    """The pixels of each class, then void, over all masks of `split`."""
 
-    The records are built in a folder beside and moved into place when complete, so that
-    whatever stops the build, `open_records` sees the former state or the new one or no data set.
+    def count(record: tf.Tensor) -> tf.Tensor:
+        mask = tf.cast(decode_mask(parse_encoded(record)), tf.int32)
+        return tf.math.bincount(tf.reshape(mask, [-1]), minlength=VOID + 1, dtype=tf.int64)
 
-    Returns:
-        The records, and whether they were written now.
-
-    Raises:
-        DeeplabError: a file of the source is bad, or another process is writing the same data set.
-    """
-    data_dir = Path(data_dir)
-    if data_dir.exists() and not data_dir.is_dir():
-        raise DeeplabError(f"data folder {data_dir} is a file; give a folder")
-    mark = fingerprint(source, RECORD_FORMAT)
-    name = source.labels.dataset
-    folder = data_dir / name
-    with contextlib.suppress(DeeplabError):
-        records = open_records(data_dir, name)
-        if records.fingerprint == mark:
-            return records, False
-    with held_folder(folder, f"{folder} is being written by another deeplab-prepare"):
-        _build(source, mark, folder)
-    return open_records(data_dir, name), True
-
-
-def _build(source: Source, mark: str, folder: Path) -> None:
-    """Builds in a folder inside `folder`, then puts the result in the place of the former one."""
-    for leftover in folder.glob("incomplete-*"):
-        shutil.rmtree(leftover)
-    staging = Path(tempfile.mkdtemp(prefix="incomplete-", dir=folder))
-    try:
-        builder = _Builder(source, mark, staging)
-        # tfds prints lines about downloads and has bars that fill a log file; ours are below.
-        tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
-        final = folder / VERSION
-        if final.exists():
-            final.rename(staging / "replaced")
-        Path(builder.data_dir).rename(final)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes a `Source` through tfds; the order in a split is that of the ids' hashes."""
-
-    VERSION = tfds.core.Version(VERSION)
-    # Where tfds would look for checksums of downloads. There are none, and the search needs
-    # importlib_resources, which tfds 4.9.10 does not install.
-    code_path = None
-
-    def __init__(self, source: Source, mark: str, data_dir: Path):
-        self.name = source.labels.dataset
-        self._source = source
-        self._pixels = {}
-        self._metadata = tfds.core.MetadataDict(
-            labels=source.labels.to_dict(), fingerprint=mark, pixels=self._pixels
-        )
-        super().__init__(data_dir=data_dir)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "id": tfds.features.Text(),
-            "image": tfds.features.Image(shape=(None, None, 3)),
-            "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Images and masks of class ids; 255 is void.",
-            features=tfds.features.FeaturesDict(features),
-            metadata=self._metadata,
-        )
-
-    def _split_generators(self, dl_manager) -> dict:
-        return {
-            split: self._generate_examples(split, pairs)
-            for split, pairs in self._source.splits.items()
-        }
-
-    def _generate_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[str, dict]]:
-        num_classes = self._source.labels.num_classes
-        pixels = np.zeros(VOID + 1, np.int64)
-        for pair in tqdm(pairs, desc=split, unit="image", disable=None):
-            image, mask = read_pair(pair)
-            if not _tensorflow_reads(image, mask.shape):
-                image = as_png(image)
-            pixels += np.bincount(mask.ravel(), minlength=VOID + 1)
-            yield pair.id, {"id": pair.id, "image": image, "mask": encode_png(mask)}
-        self._pixels[split] = [*pixels[:num_classes].tolist(), int(pixels[VOID])]
-
-
-def _tensorflow_reads(image: bytes, shape: tuple[int, ...]) -> bool:
-    """Whether TensorFlow reads the image too: it refuses a PNG that lost its last bytes, in which
-    Pillow finds every pixel."""
-    try:
-        return tuple(tf.io.decode_jpeg(image, channels=3).shape[:2]) == shape
-    except tf.errors.InvalidArgumentError:
-        return False
+    counts = tf.data.TFRecordDataset(split.files).map(count, num_parallel_calls=tf.data.AUTOTUNE)
+    total = counts.reduce(tf.zeros(VOID + 1, tf.int64), tf.add).numpy()
+    return [*total[:num_classes].tolist(), int(total[VOID])]

@@ -15,8 +15,8 @@ from deeplab_tf.config import to_json
 from deeplab_tf.data.labels import SHAPES, VOID
 from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.pictures import write_labels
-from deeplab_tf.data.records import write_records
 from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.data.write_records import write_records
 from deeplab_tf.workdir import data_to_json
 
 FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")

@@ -11,6 +11,7 @@ from shared_data import SHARED, needs_shared_data
 from tiny_voc import save_mask, write_voc
 
 from deeplab_tf.config import load_experiment
+from deeplab_tf.data.records import open_records
 
 
 def prepare(*arguments, code=None):
@@ -30,7 +31,7 @@ def test_voc_prints_counts_the_folder_and_a_next_command_that_exists(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["test", "train", "val"]
-    table = {line.split()[0]: line.split()[1:] for line in lines[1:-3]}
+    table = {line.split()[0]: line.split()[1:] for line in lines[1 : lines.index("")]}
     assert table["images"] == ["1", "1", "2"]
     assert table["background"][:3] == ["absent", "20", "25.0%"]  # of 80 pixels that are not void
     assert table["person"] == ["absent", "60", "75.0%", "absent"]
@@ -41,7 +42,10 @@ def test_voc_prints_counts_the_folder_and_a_next_command_that_exists(tmp_path):
     assert load_experiment(row.group(1)).data.dataset == "voc"
     again = prepare(*flags)
     assert again.returncode == 0
-    assert again.stdout == done.stdout.replace("written: ", "already prepared: ")
+    assert again.stdout.splitlines()[: lines.index("")] == lines[: lines.index("")]
+    assert again.stdout.endswith(
+        "\n".join(lines[-2:]).replace("written", "already prepared") + "\n"
+    )
 
 
 # Draws 3 + 2 images in place of 2,100.
@@ -60,7 +64,7 @@ def test_shapes_are_drawn_once_and_prepared(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert f"shapes drawn in {tmp_path / 'shapes_VOCdevkit'}" in done.stdout
     assert re.search(r"images +3 +2\n", done.stdout)
-    assert sorted(os.listdir(tmp_path)) == ["shapes", "shapes_VOCdevkit"]
+    assert sorted(os.listdir(tmp_path)) == ["shapes", "shapes.check", "shapes_VOCdevkit"]
     again = prepare(*flags)  # would draw 2,100
     assert again.returncode == 0 and "shapes as they are" in again.stdout
     assert "already prepared" in again.stdout
@@ -86,16 +90,42 @@ def test_wrong_flags_are_one_line_and_exit_code_2(tmp_path):
         assert done.stderr.count("\n") == 1 and done.stdout == ""
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(tmp_path):
-    folder = write_voc(tmp_path, train=["a", "b"])
+def test_bad_input_is_one_line_and_leaves_the_report_alone(tmp_path):
+    folder = write_voc(tmp_path, train=["a", "b", "c"])
     Image.new("RGB", (30, 30)).save(folder / "SegmentationClass" / "b.png")
+    (folder / "SegmentationClass" / "c.png").unlink()
     data = tmp_path / "data"
-    done = prepare("--dataset=voc", f"--source={tmp_path}", f"--data_dir={data}")
-    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    flags = ("--dataset=voc", f"--source={tmp_path}", f"--data_dir={data}")
+    done = prepare(*flags)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"deeplab-prepare: error: mask {folder}/SegmentationClass/b.png ")
-    assert not data.exists()
+    assert "(1 more errors in " in done.stderr and "--on_error=skip" in done.stderr
+    assert os.listdir(data) == ["voc.check"]
+    report = (data / "voc.check" / "report.txt").read_text()
+    assert "b.png" in report and "c.png is missing" in report
+    skipped = prepare(*flags, "--on_error=skip")
+    assert (skipped.returncode, skipped.stderr) == (0, "")
+    assert "skipped: 2 errors" in skipped.stdout
+    assert open_records(data, "voc").splits["train"].num_examples == 1
+
+
+def test_a_source_that_is_not_there_leaves_nothing(tmp_path):
+    data = tmp_path / "data"
     done = prepare("--dataset=camvid", f"--source={tmp_path}/no", f"--data_dir={data}")
     assert done.returncode == 1 and "no does not exist" in done.stderr and not data.exists()
+
+
+def test_check_looks_and_writes_no_records(tmp_path):
+    folder = write_voc(tmp_path, train=["a"], val=["b"])
+    data = tmp_path / "data"
+    flags = ("--dataset=voc", f"--source={tmp_path}", f"--data_dir={data}", "--check")
+    done = prepare(*flags)
+    assert (done.returncode, done.stderr) == (0, "") and "no errors" in done.stdout
+    assert os.listdir(data) == ["voc.check"]
+    (folder / "JPEGImages" / "a.jpg").write_bytes((folder / "JPEGImages" / "b.jpg").read_bytes())
+    save_mask(folder, "a", np.asarray(Image.open(folder / "SegmentationClass" / "b.png")))
+    done = prepare(*flags)
+    assert done.returncode == 1 and "train/a and val/b are the same picture" in done.stderr
 
 
 @needs_shared_data

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from shared_data import SHARED, needs_shared_data
 
 from deeplab_tf.data.coco import coco_source, coco_voc_source
-from deeplab_tf.data.records import write_records
+from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 
 PERSON, BOAT, TRUCK, TV = 1, 9, 8, 72  # COCO's ids; a truck is no class of VOC

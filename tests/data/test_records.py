@@ -2,9 +2,6 @@
 
 import os
 import pathlib
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,17 +12,16 @@ from PIL import Image
 from shared_data import SHARED, needs_shared_data
 from tiny_voc import save_mask, write_voc
 
-from deeplab_tf.data import records as records_module
 from deeplab_tf.data.labels import VOC
 from deeplab_tf.data.records import (
     find_corrupt_file,
     open_records,
     parse_encoded,
     parse_record,
-    write_records,
 )
-from deeplab_tf.data.source import Source
+from deeplab_tf.data.source import Source, fingerprint
 from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 
 IDS = ["a", "b", "c", "d", "e"]
@@ -145,36 +141,6 @@ def test_a_bad_file_leaves_what_was_prepared_before(folder, tmp_path):
     assert os.listdir(tmp_path / "data" / "voc") == ["1.0.0"]
 
 
-KILLED = """
-import os, sys, time
-from deeplab_tf.data import records
-from deeplab_tf.data.voc import voc_source
-whole = records.read_pair
-def slow(pair, *rest):
-    if pair.id == "e":
-        os.write(1, b"here\\n")
-        time.sleep(100)
-    return whole(pair, *rest)
-records.read_pair = slow
-records.write_records(voc_source(sys.argv[1]), sys.argv[2])
-"""
-
-
-def test_a_killed_build_leaves_nothing_that_opens_and_the_next_cleans_up(folder, tmp_path):
-    data = tmp_path / "data"
-    command = [sys.executable, "-c", KILLED, folder, data]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as build:
-        assert build.stdout.readline() == b"here\n"
-        with pytest.raises(DeeplabError, match="being written by another deeplab-prepare"):
-            write_records(voc_source(folder), data)
-        build.send_signal(signal.SIGKILL)
-    assert os.listdir(data / "voc")[0].startswith("incomplete-")
-    with pytest.raises(DeeplabError, match="has no data set 'voc'"):
-        open_records(data, "voc")
-    _, written = write_records(voc_source(folder), data)
-    assert written and os.listdir(data / "voc") == ["1.0.0"]
-
-
 def test_what_is_not_there_is_named_with_the_command_that_makes_it(folder, tmp_path):
     with pytest.raises(
         DeeplabError, match=r"nowhere does not exist; .*deeplab-prepare --dataset=v"
@@ -225,7 +191,7 @@ def test_the_fingerprint_sees_ids_images_masks_and_splits(folder, tmp_path):
     source = voc_source(folder)
 
     def mark(splits):
-        return records_module.fingerprint(Source(VOC, splits), 1)
+        return fingerprint(Source(VOC, splits), 1)
 
     marks = {mark(source.splits), mark({"train": source.splits["train"]})}
     marks.add(mark({"train": source.splits["train"][::-1], "val": source.splits["val"]}))
@@ -241,7 +207,7 @@ def test_real_voc_images_come_out_as_pillow_reads_them(tmp_path):
     source = voc_source(SHARED / "VOCdevkit")
     pairs = source.splits["dev_val"][:12]
     begun = time.monotonic()
-    records, _ = write_records(Source(VOC, {"val": pairs}, 255), tmp_path / "data")
+    records, _ = write_records(Source(VOC, {"val": pairs}), tmp_path / "data")
     assert time.monotonic() - begun < 20
     found = examples(records.split("val"))
     for pair in pairs:

@@ -8,8 +8,8 @@ from random_model import random_picture
 from deeplab_tf.data.labels import SHAPES, VOID
 from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.pictures import write_labels
-from deeplab_tf.data.records import write_records
 from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.images import data_set_images, file_images, fit
 from deeplab_tf.export.parity import Parity, Place, check, compare

@@ -1,0 +1,77 @@
+"""One picture of a data set, to look at before training: photographs under labels' colours."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from deeplab_tf.data.doctor import Report
+from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.pictures import blend, legend
+from deeplab_tf.data.source import Pair
+
+COLUMNS = 6
+TILE = 220
+CAPTION = 18
+FEW = 24
+"""So many are shown where the classes alone ask for fewer."""
+
+
+def contact_sheet(report: Report) -> Image.Image | None:
+    """For each class the image that has most of it, then others at even distances; RGB.
+
+    Only pairs that can be read and have a labelled pixel are shown, under SPLIT/ID; None if there
+    is none.
+    """
+    labels = report.source.labels
+    shown = _choose(report)
+    if not shown:
+        return None
+    rows = -(-len(shown) // COLUMNS)
+    line = TILE + CAPTION
+    width = COLUMNS * TILE
+    key = legend(
+        [
+            (color, name)
+            for color, name in zip(
+                (*labels.palette, labels.void_color), (*labels.names, "void"), strict=True
+            )
+        ],
+        width,
+    )
+    sheet = Image.new("RGB", (width, rows * line + key.height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    for place, (split, pair) in enumerate(shown):
+        x, y = place % COLUMNS * TILE, place // COLUMNS * line
+        mask = pair.mask.read() if pair.mask else None
+        image = read_pixels(pair.image)
+        if mask is None:
+            mask = np.full(image.shape[:2], VOID, np.uint8)
+        tile = blend(image, mask, labels)
+        tile.thumbnail((TILE - 6, TILE - 4))
+        sheet.paste(tile, (x, y + CAPTION))
+        draw.text((x + 1, y + 2), f"{split}/{pair.id}"[:34], fill="black", font=font)
+    sheet.paste(key, (0, rows * line))
+    return sheet
+
+
+def _choose(report: Report) -> list[tuple[str, Pair]]:
+    """The pairs to show with their splits, each once, in the data set's order."""
+    usable = [
+        (split, pair, finding.pixels)
+        for split, pairs in report.source.splits.items()
+        for pair, finding in zip(pairs, report.findings[split], strict=True)
+        if finding.problem is None and finding.pixels[:VOID].any()
+    ]
+    if not usable:
+        return []
+    pixels = np.stack([counts for *_, counts in usable])
+    shares = pixels / pixels.sum(axis=1, keepdims=True)
+    chosen = {
+        int(shares[:, label].argmax())
+        for label in range(report.source.labels.num_classes)
+        if shares[:, label].any()
+    }
+    for index in np.linspace(0, len(usable) - 1, FEW).astype(int):
+        if len(chosen) < FEW:
+            chosen.add(int(index))
+    return [usable[index][:2] for index in sorted(chosen)]

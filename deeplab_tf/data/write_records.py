@@ -1,0 +1,197 @@
+"""Writes a raw data set as records, by a tfds builder: in processes of this machine, or by Beam."""
+
+import contextlib
+import dataclasses
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from deeplab_tf.data.image_file import as_png
+from deeplab_tf.data.parallel import ordered_map
+from deeplab_tf.data.read_pair import encode_pair
+from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, open_records
+from deeplab_tf.data.source import Pair, Source, fingerprint
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import held_folder
+
+RECORD_FORMAT = 1
+"""Goes into the fingerprint: a change of what a record holds must raise it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Beam:
+    """How Apache Beam runs: its runner, as `DirectRunner`, and its options, as `--region=...`."""
+
+    runner: str
+    options: tuple[str, ...] = ()
+
+    def config(self) -> tfds.download.DownloadConfig:
+        """For tfds; raises `DeeplabError` where Beam is not installed or has no such runner."""
+        try:
+            from apache_beam.options.pipeline_options import PipelineOptions
+            from apache_beam.runners.runner import create_runner
+        except ImportError as error:
+            raise DeeplabError("--beam_runner needs Beam: pip install apache-beam") from error
+        try:
+            create_runner(self.runner)
+        except (ValueError, ImportError, AttributeError) as error:
+            raise DeeplabError(f"no Beam runner {self.runner!r}: {one_line(str(error))}") from error
+        # Without flags of its own it would take this process' for its own.
+        options = PipelineOptions(list(self.options))
+        return tfds.download.DownloadConfig(beam_runner=self.runner, beam_options=options)
+
+
+def written_before(source: Source, data_dir: str | Path) -> Records | None:
+    """The records of exactly this source under `data_dir`, if they are there and whole."""
+    if not (Path(data_dir) / source.labels.dataset / VERSION).is_dir():
+        return None
+    with contextlib.suppress(DeeplabError, OSError):  # a file of the source is missing
+        records = open_records(data_dir, source.labels.dataset)
+        if records.fingerprint == fingerprint(source, RECORD_FORMAT):
+            return records
+    return None
+
+
+def write_records(
+    source: Source,
+    data_dir: str | Path,
+    workers: int | None = None,
+    beam: Beam | None = None,
+) -> tuple[Records, bool]:
+    """Writes `source` under `data_dir`, unless it is there already; every file of it is checked.
+
+    The records are built in a folder beside and moved into place when complete, so that
+    whatever stops the build, `open_records` sees the former state or the new one or no data set.
+    The bytes of the records depend on the source alone, not on who writes them.
+
+    Args:
+        source: the data set.
+        data_dir: gets a folder of its name.
+        workers: processes that read and check; default: one a core.
+        beam: writes by Apache Beam instead; its workers must see the files and `data_dir` under the
+            same paths.
+
+    Returns:
+        The records, and whether they were written now.
+
+    Raises:
+        DeeplabError: a file of the source is bad, or another process is writing the same data set.
+    """
+    data_dir = Path(data_dir)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise DeeplabError(f"data folder {data_dir} is a file; give a folder")
+    before = written_before(source, data_dir)
+    if before:
+        return before, False
+    folder = data_dir / source.labels.dataset
+    with held_folder(folder, f"{folder} is being written by another deeplab-prepare"):
+        for leftover in folder.glob("incomplete-*"):
+            shutil.rmtree(leftover)
+        staging = Path(tempfile.mkdtemp(prefix="incomplete-", dir=folder))
+        try:
+            built = _build(source, staging, workers, beam)
+            final = folder / VERSION
+            if final.exists():
+                final.rename(staging / "replaced")
+            built.rename(final)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return open_records(data_dir, source.labels.dataset), True
+
+
+def _build(source: Source, staging: Path, workers: int | None, beam: Beam | None) -> Path:
+    """The folder of the complete records, in `staging`."""
+    builder = _Builder(source, staging, workers, by_beam=beam is not None)
+    # tfds prints lines about downloads and has bars that fill a log file; ours are below.
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(download_config=beam.config() if beam else None)
+    folder = Path(builder.data_dir)
+    # Counted in the records themselves: what is told is what is there.
+    builder.pixels.update(
+        {
+            name: count_pixels(SplitFiles.of(split), source.labels.num_classes)
+            for name, split in builder.info.splits.items()
+        }
+    )
+    builder.info.write_to_directory(folder)
+    return folder
+
+
+class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes a `Source` through tfds; the order in a split is that of the ids' hashes."""
+
+    VERSION = tfds.core.Version(VERSION)
+    # Where tfds would look for checksums of downloads. There are none, and the search needs
+    # importlib_resources, which tfds 4.9.10 does not install.
+    code_path = None
+
+    def __init__(self, source: Source, data_dir: Path, workers: int | None, by_beam: bool):
+        self.name = source.labels.dataset
+        self._source = source
+        self._workers = workers
+        self._by_beam = by_beam
+        self.pixels: dict[str, list[int]] = {}
+        self._metadata = tfds.core.MetadataDict(
+            labels=source.labels.to_dict(),
+            fingerprint=fingerprint(source, RECORD_FORMAT),
+            pixels=self.pixels,
+        )
+        super().__init__(data_dir=data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "id": tfds.features.Text(),
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Images and masks of class ids; 255 is void.",
+            features=tfds.features.FeaturesDict(features),
+            metadata=self._metadata,
+        )
+
+    def _split_generators(self, dl_manager) -> dict:
+        generate = _beam_examples if self._by_beam else self._generate_examples
+        return {split: generate(split, pairs) for split, pairs in self._source.splits.items()}
+
+    def _generate_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[str, dict]]:
+        encoded = ordered_map(encode_pair, pairs, self._workers)
+        bar = tqdm(encoded, desc=split, unit="image", total=len(pairs), disable=None)
+        for pair, (image, mask) in zip(pairs, bar, strict=True):
+            yield _example(pair.id, image, mask)
+
+
+def _beam_examples(split: str, pairs: list[Pair]):
+    """A transform that gives the examples, on the runner's workers."""
+    import apache_beam
+
+    return f"pairs of {split}" >> apache_beam.Create(pairs) | apache_beam.Map(_read_example)
+
+
+def _read_example(pair: Pair) -> tuple[str, dict]:
+    return _example(pair.id, *encode_pair(pair))
+
+
+def _example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
+    """Its key and its features."""
+    if not _tensorflow_reads(image):
+        image = as_png(image)
+    return name, {"id": name, "image": image, "mask": mask}
+
+
+def _tensorflow_reads(image: bytes) -> bool:
+    """Whether TensorFlow reads the image too: it refuses a PNG that lost its last bytes, in which
+    Pillow finds every pixel."""
+    try:
+        tf.io.decode_jpeg(image, channels=3)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True

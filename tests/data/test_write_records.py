@@ -1,0 +1,156 @@
+"""Records by one process, several, or Beam: the same bytes. Killed at any time: all or nothing."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tiny_voc import write_voc
+
+from deeplab_tf.data import parallel
+from deeplab_tf.data.records import open_records
+from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.write_records import Beam, write_records, written_before
+from deeplab_tf.errors import DeeplabError
+
+IDS = [f"{number:03d}" for number in range(2 * parallel.FEW)]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return voc_source(write_voc(tmp_path_factory.mktemp("voc"), train=IDS[4:], val=IDS[:4]))
+
+
+def content(folder):
+    files = sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def by_one_process(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    write_records(source, folder, workers=1)
+    return content(folder)
+
+
+def test_several_processes_write_the_same_bytes(source, by_one_process, tmp_path):
+    write_records(source, tmp_path, workers=3)
+    assert content(tmp_path) == by_one_process
+
+
+def test_beam_writes_the_same_bytes(source, by_one_process, tmp_path):
+    pytest.importorskip("apache_beam")
+    write_records(source, tmp_path, beam=Beam("DirectRunner"))
+    assert content(tmp_path) == by_one_process
+
+
+def test_an_unknown_beam_runner_is_named(source, tmp_path):
+    pytest.importorskip("apache_beam")
+    with pytest.raises(DeeplabError, match="no Beam runner 'Nobody'"):
+        write_records(source, tmp_path / "data", beam=Beam("Nobody"))
+    assert not (tmp_path / "data").exists()
+
+
+def test_written_before_means_from_the_same_files(tmp_path):
+    folder = write_voc(tmp_path, train=["a", "b"])
+    source = voc_source(folder)
+    assert written_before(source, tmp_path / "data") is None
+    records, _ = write_records(source, tmp_path / "data")
+    assert written_before(source, tmp_path / "data") == records
+    (folder / "JPEGImages" / "a.jpg").unlink()
+    assert written_before(source, tmp_path / "data") is None
+
+
+BUILD = """
+import os, sys
+from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.write_records import write_records
+if __name__ == "__main__":
+    source = voc_source(sys.argv[1])
+    os.write(1, b"begins\\n")
+    write_records(source, sys.argv[2], workers=2)
+"""
+
+
+def test_a_build_that_is_killed_leaves_all_or_nothing_and_no_process(
+    source, by_one_process, tmp_path
+):
+    """Killed at random moments; what is left opens whole or not at all, and the next cleans up."""
+    pair = source.splits["val"][0]
+    script = tmp_path / "build.py"
+    script.write_text(BUILD)
+    voc = pair.image.parent.parent
+    moments = random.Random(0)
+    killed = 0
+    for number in range(6):
+        data = tmp_path / str(number)
+        with subprocess.Popen(
+            [sys.executable, script, voc, data],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as build:
+            assert build.stdout.readline() == b"begins\n"
+            time.sleep(moments.uniform(0, 3))
+            build.send_signal(signal.SIGKILL)
+            build.wait()
+            killed += build.returncode == -signal.SIGKILL
+        assert wait_until(lambda group=build.pid: not group_lives(group))
+        try:
+            open_records(data, "voc")
+        except DeeplabError as error:
+            assert "does not exist" in str(error) or "has no data set" in str(error)
+        else:
+            assert content(data / "voc" / "1.0.0") == content_below(by_one_process, "voc/1.0.0/")
+        write_records(source, data, workers=1)
+        assert content(data) == by_one_process
+    assert killed >= 4
+
+
+def content_below(files, start):
+    return {name.removeprefix(start): data for name, data in files.items()}
+
+
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+HELD = """
+import os, sys, time
+from deeplab_tf.data import write_records as writing
+from deeplab_tf.data.voc import voc_source
+def slow(*_):
+    os.write(1, b"here\\n")
+    time.sleep(100)
+writing.encode_pair = slow
+writing.write_records(voc_source(sys.argv[1]), sys.argv[2], workers=1)
+"""
+
+
+def test_one_at_a_time_writes_a_data_set(tmp_path):
+    folder = write_voc(tmp_path, train=["a"])
+    command = [sys.executable, "-c", HELD, folder, tmp_path / "data"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as build:
+        assert build.stdout.readline() == b"here\n"
+        with pytest.raises(DeeplabError, match="being written by another deeplab-prepare"):
+            write_records(voc_source(folder), tmp_path / "data")
+        build.send_signal(signal.SIGKILL)
+    write_records(voc_source(folder), tmp_path / "data")
+    assert os.listdir(tmp_path / "data" / "voc") == ["1.0.0"]
