@@ -31,6 +31,11 @@ _DATA_DIR = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run lives: config, checkpoints, logs, model.keras.", required=True
 )
+_OVERFIT = flags.DEFINE_bool(
+    "overfit_one_batch",
+    False,
+    "Only see whether the first batch can be learnt by heart; writes nothing. Exit code 1 if not.",
+)
 
 
 def main() -> int:
@@ -40,9 +45,11 @@ def main() -> int:
     else:
         raise DeeplabError("--config is missing; give --config=FILE.py:ROW")
     import_tensorflow()
+    from deeplab_tf.training.overfit import overfit_one_batch
     from deeplab_tf.training.stages import train_stages
 
-    return train_stages(experiment, pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value))
+    do = overfit_one_batch if _OVERFIT.value else train_stages
+    return do(experiment, pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value))
 
 
 def run() -> None:

@@ -166,7 +166,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         encoded = ordered_map(encode_pair, pairs, self._workers)
         bar = tqdm(encoded, desc=split, unit="image", total=len(pairs), disable=None)
         for pair, (image, mask) in zip(pairs, bar, strict=True):
-            yield _example(pair.id, image, mask)
+            yield stored_example(pair.id, image, mask)
 
 
 def _beam_examples(split: str, pairs: list[Pair]):
@@ -177,10 +177,10 @@ def _beam_examples(split: str, pairs: list[Pair]):
 
 
 def _read_example(pair: Pair) -> tuple[str, dict]:
-    return _example(pair.id, *encode_pair(pair))
+    return stored_example(pair.id, *encode_pair(pair))
 
 
-def _example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
+def stored_example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
     """Its key and its features."""
     if not _tensorflow_reads(image):
         image = as_png(image)

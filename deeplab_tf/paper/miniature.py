@@ -96,6 +96,23 @@ def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
     return seconds / 60
 
 
+def joined(before: Sequence[Measured], new: Sequence[Measured]) -> list[Measured]:
+    """The rows and seeds of both, in the config's order; of a row and seed in both, the new."""
+    by_row = {row.row: row for row in before}
+    for row in new:
+        old = by_row.get(row.row)
+        if old:
+            mious = dict(sorted({**old.mious, **row.mious}.items()))
+            minutes = dict(sorted({**(old.minutes or {}), **(row.minutes or {})}.items()))
+            row = dataclasses.replace(row, mious=mious, minutes=minutes or None)
+        by_row[row.row] = row
+    return [by_row[name] for name in _names() if name in by_row]
+
+
+def _names() -> list[str]:
+    return [str(row.row).rsplit(":", 1)[1] for row in load_rows(CONFIG).values()]
+
+
 def to_json(measured: Sequence[Measured]) -> str:
     """`measured` as indented JSON."""
     return json.dumps([dataclasses.asdict(row) for row in measured], indent=2) + "\n"

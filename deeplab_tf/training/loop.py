@@ -6,24 +6,21 @@ import pathlib
 import signal
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.config import NORMALIZATION, BatchNormMode, Experiment
-from deeplab_tf.data.duplicates import class_ids, with_duplicates
-from deeplab_tf.data.pipeline import training_batches
-from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file, open_records
+from deeplab_tf.config import BatchNormMode, Experiment
+from deeplab_tf.data.duplicates import class_ids
+from deeplab_tf.data.records import Records, naming_corrupt_file, open_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.models import build_model
-from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.trained_model import TrainedModel, save_model
+from deeplab_tf.training.build import Training, build_training
 from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
 from deeplab_tf.training.class_weights import check_recorded, find_class_weights, in_one_line
+from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
-from deeplab_tf.training.loss import DataLoss, make_data_loss
 from deeplab_tf.training.run_log import RunLog
-from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
+from deeplab_tf.training.step import make_schedule, make_train_step
 from deeplab_tf.training.strategy import make_strategy
 from deeplab_tf.workdir import MODEL_FILE, initial_weights_file
 
@@ -32,20 +29,6 @@ NOT_FINITE = (
     "the last checkpoint is whole. Look at that step's data, or train in another --workdir with a "
     "lower train.base_learning_rate"
 )
-
-
-@dataclasses.dataclass
-class _Run:
-    """What the steps of one run work on."""
-
-    experiment: Experiment
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    strategy: tf.distribute.Strategy
-    data_loss: DataLoss
-    split: SplitFiles
-    checkpoints: Checkpoints
-    log: RunLog
 
 
 def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
@@ -62,11 +45,7 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
     # Data: the classes come from it.
     experiment, records = check_run(experiment, data_dir, workdir)
     config = experiment.train
-    split = records.split(experiment.data.split)
-    with naming_corrupt_file(split):
-        split = with_duplicates(split, records.labels, experiment.data.duplicate_classes)
-    class_weights = find_class_weights(experiment, records)
-    strategy = make_strategy(config.strategy, config.batch_size)
+    training = build_training(experiment, records)
     initial_weights = initial_weights_file(experiment, workdir)
     if config.batch_norm is BatchNormMode.FROZEN and not initial_weights:
         print("note: batch norm is frozen at its random initial state; give config.init_from")
@@ -76,16 +55,9 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
             "config.init_from this run begins with random ones"
         )
 
-    # Model and optimiser, the same on every device.
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model = build_model(experiment.model)
-        set_batch_norm_mode(model, config.batch_norm, strategy.num_replicas_in_sync)
-        optimizer = make_optimizer(config)
-        optimizer.build(model.trainable_variables)
-
     # Where to begin: the workdir's own checkpoint goes before initial weights.
-    checkpoints = Checkpoints(workdir, model, optimizer, config.keep_checkpoints)
+    model, class_weights = training.model, training.class_weights
+    checkpoints = Checkpoints(workdir, model, training.optimizer, config.keep_checkpoints)
     start = checkpoints.restore()
     if start:
         print(f"going on from step {start} of {workdir}")
@@ -99,17 +71,15 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         print(f"class weights ({config.class_weights}): {in_one_line(class_weights)}")
     print(
         f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
-        f"{model.count_params():,} weights) on {split.num_examples} images of "
+        f"{model.count_params():,} weights) on {training.split.num_examples} images of "
         f"{experiment.data.dataset}/{experiment.data.split}, "
-        f"{strategy.num_replicas_in_sync} device(s)",
+        f"{training.strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
     log = RunLog(workdir, start, config.steps, records.labels)
-    data_loss = make_data_loss(config, list(class_weights.values()) if class_weights else None)
-    run = _Run(experiment, model, optimizer, strategy, data_loss, split, checkpoints, log)
     try:
-        with naming_corrupt_file(split), _caught_signals() as received:
-            _run_steps(run, start, received)
+        with naming_corrupt_file(training.split), _caught_signals() as received:
+            _run_steps(training, start, checkpoints, log, received, fresh=not initial_weights)
     finally:
         log.close()
     if received:
@@ -145,17 +115,33 @@ def check_run(
     return experiment, records
 
 
-def _run_steps(run: _Run, start: int, received: list[int]) -> None:
-    """The loop itself, from step `start` to the last, or until `received` has a signal."""
+def _run_steps(
+    run: Training,
+    start: int,
+    checkpoints: Checkpoints,
+    log: RunLog,
+    received: list[int],
+    fresh: bool,
+) -> None:
+    """The loop itself, from step `start` to the last, or until `received` has a signal.
+
+    `fresh` is whether the first of all steps is taken with random weights.
+    """
     config = run.experiment.train
+    labels = run.records.labels
     train_step = make_train_step(
         run.model, run.optimizer, run.strategy, config.weight_decay, run.data_loss
     )
     schedule = make_schedule(config)
     predict = tf.function(lambda image: run.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []
-    for step, batch in zip(range(start + 1, config.steps + 1), _batches(run, start), strict=False):
+    for step, batch in zip(range(start + 1, config.steps + 1), run.batches(start), strict=False):
+        if step == 1:
+            print(describe_batch(*run.on_host(batch), labels))
         pending.append(train_step(*batch))
+        if step == 1:
+            loss = float(pending[0]["cross_entropy"])
+            print(describe_first_loss(loss, labels.num_classes, fresh), flush=True)
         last = step == config.steps or bool(received)
         checkpoint_due = last or step % config.checkpoint_every == 0
         if checkpoint_due or step % config.log_every == 0:
@@ -163,9 +149,9 @@ def _run_steps(run: _Run, start: int, received: list[int]) -> None:
             values = _mean_losses(pending, step)
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
-            run.log.write(step, config.batch_size, values)
+            log.write(step, config.batch_size, values)
         if checkpoint_due or step % config.panels_every == 0:
-            shown, labels = (
+            shown, truth = (
                 run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES] for part in batch
             )
             logits = predict(shown)
@@ -174,28 +160,12 @@ def _run_steps(run: _Run, start: int, received: list[int]) -> None:
             if not all(np.isfinite(values).all() for values in (logits, *run.model.weights)):
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
         if step % config.panels_every == 0:
-            run.log.write_panels(step, shown, labels, tf.argmax(logits, -1))
+            log.write_panels(step, shown, truth, tf.argmax(logits, -1))
         if checkpoint_due:
-            run.checkpoints.save()
-            run.log.restart_clock(step)
+            checkpoints.save()
+            log.restart_clock(step)
         if last:
             return
-
-
-def _batches(run: _Run, start: int):
-    """The global batches from step `start` on, each dealt out over the replicas in order."""
-    config = run.experiment
-    batches = training_batches(
-        run.split,
-        config.data,
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-        start_step=start,
-        mean_pixel=NORMALIZATION[config.model.normalization].mean,
-    )
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return run.strategy.experimental_distribute_dataset(batches.with_options(options))
 
 
 def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:

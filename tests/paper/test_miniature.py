@@ -59,6 +59,27 @@ def test_rows_are_collected_by_seed_with_their_cost(tmp_path):
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
 
 
+def test_new_results_are_joined_to_those_kept_before(tmp_path):
+    write_run(tmp_path / "1" / "a", "table1_os16", 55.0)
+    write_run(tmp_path / "1" / "b", "table2_block4", 50.0)
+    write_run(tmp_path / "2" / "a", "table1_os8", 57.0)
+    write_run(tmp_path / "2" / "b", "table1_os16", 56.0)
+    write_run(tmp_path / "2" / "c", "table1_os16", 54.0, seed=1)
+    before, new = miniature.collect(tmp_path / "1"), miniature.collect(tmp_path / "2")
+    rows = {row.row: row for row in miniature.joined(before, new)}
+    assert list(rows) == [
+        "table1_os8",
+        "table1_os16",
+        "table2_block4",
+        "table2_block7",
+        "table4_os16",
+    ]
+    assert rows["table1_os16"].mious == {0: 56.0, 1: 54.0}
+    assert rows["table1_os16"].minutes == {0: 13.3, 1: 13.3}
+    assert rows["table2_block7"].mious == {0: 56.0, 1: 54.0}
+    assert rows["table2_block4"].mious == {0: 50.0}
+
+
 def test_a_run_that_is_not_its_row_is_refused(tmp_path):
     write_run(tmp_path / "a", "table1_os8", 55.0, steps=100)
     with pytest.raises(DeeplabError, match=r"a/eval.json is not .*table1_os8: train.steps=100"):

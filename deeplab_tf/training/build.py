@@ -1,0 +1,89 @@
+"""What the steps of a training work on: model, optimiser, loss and batches, on every device."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.config import NORMALIZATION, Experiment
+from deeplab_tf.data.duplicates import with_duplicates
+from deeplab_tf.data.pipeline import training_batches
+from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
+from deeplab_tf.models import build_model
+from deeplab_tf.models.conv import set_batch_norm_mode
+from deeplab_tf.training.class_weights import find_class_weights
+from deeplab_tf.training.loss import DataLoss, make_data_loss
+from deeplab_tf.training.step import make_optimizer
+from deeplab_tf.training.strategy import make_strategy
+
+
+@dataclasses.dataclass
+class Training:
+    """A training that can begin, with random weights.
+
+    Attributes:
+        experiment: with the data's number of classes.
+        records: the data set.
+        split: the files of the split it trains on, with the examples of an epoch.
+        class_weights: by class name, None where the loss has none.
+        strategy: the devices.
+        model, optimizer: made on all of them.
+        data_loss: the loss that the experiment names.
+    """
+
+    experiment: Experiment
+    records: Records
+    split: SplitFiles
+    class_weights: dict[str, float] | None
+    strategy: tf.distribute.Strategy
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    data_loss: DataLoss
+
+    def batches(self, start: int):
+        """The global batches from step `start` on, each dealt out over the replicas in order."""
+        config = self.experiment
+        batches = training_batches(
+            self.split,
+            config.data,
+            batch_size=config.train.batch_size,
+            seed=config.train.seed,
+            start_step=start,
+            mean_pixel=NORMALIZATION[config.model.normalization].mean,
+        )
+        off = tf.data.Options()
+        off.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return self.strategy.experimental_distribute_dataset(batches.with_options(off))
+
+    def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
+        """Images [B, H, W, 3] and labels [B, H, W] of a batch, of this process' replicas."""
+        image, labels = (
+            np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(x)])
+            for x in batch
+        )
+        return image, labels
+
+
+def build_training(experiment: Experiment, records: Records) -> Training:
+    """Builds what `experiment`, which must fit `records`, names.
+
+    Raises:
+        DeeplabError: a record file is corrupt, or the class weights or devices do not fit.
+    """
+    config = experiment.train
+    split = records.split(experiment.data.split)
+    with naming_corrupt_file(split):
+        split = with_duplicates(split, records.labels, experiment.data.duplicate_classes)
+    class_weights = find_class_weights(experiment, records)
+    strategy = make_strategy(config.strategy, config.batch_size)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = build_model(experiment.model)
+        set_batch_norm_mode(model, config.batch_norm, strategy.num_replicas_in_sync)
+        optimizer = make_optimizer(config)
+        optimizer.build(model.trainable_variables)
+    data_loss = make_data_loss(config, list(class_weights.values()) if class_weights else None)
+    return Training(
+        experiment, records, split, class_weights, strategy, model, optimizer, data_loss
+    )

@@ -1,0 +1,60 @@
+"""What a training sees first: the batch, and the loss of a network that has learnt nothing."""
+
+import math
+
+import numpy as np
+
+from deeplab_tf.data.labels import VOID, LabelSet
+from deeplab_tf.errors import DeeplabError
+
+SURPRISING = 2.0
+"""A first loss that many times above or below that of guessing is pointed out."""
+
+
+def describe_batch(images: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> str:
+    """One line on the batch: size, classes, void, pixel values.
+
+    Args:
+        images: [B, H, W, 3], pixels 0..255.
+        labels: integer [B, H, W].
+        label_set: the data set's classes.
+
+    Raises:
+        DeeplabError: a label is neither a class nor void.
+    """
+    found, counts = np.unique(labels, return_counts=True)
+    wrong = [int(label) for label in found if label_set.num_classes <= label != VOID]
+    if wrong:
+        raise DeeplabError(
+            f"the first batch has label {wrong[0]}, but {label_set.dataset} has the classes 0 to "
+            f"{label_set.num_classes - 1} and {VOID} for void; write the records again with "
+            "deeplab-prepare"
+        )
+    void = counts[found == VOID].sum() / labels.size
+    classes = np.count_nonzero(found != VOID)
+    text = (
+        f"first batch: {len(images)} images of {images.shape[2]}x{images.shape[1]}, {classes} of "
+        f"{label_set.num_classes} classes, {void:.1%} void, pixels {images.min():.0f} to "
+        f"{images.max():.0f}"
+    )
+    if void == 1:
+        text += "\nnote: it teaches nothing; look at the masks (deeplab-prepare --check)"
+    return text
+
+
+def describe_first_loss(cross_entropy: float, num_classes: int, fresh: bool) -> str:
+    """One line on the loss of the first step, beside ln(classes), which guessing costs.
+
+    Args:
+        cross_entropy: the mean over the valid pixels of the first batch, in nats.
+        num_classes: how many there are to guess from.
+        fresh: whether the network begins with random weights, and so must guess.
+    """
+    guessing = math.log(num_classes)
+    text = f"first loss: {cross_entropy:.2f}; guessing costs ln({num_classes}) = {guessing:.2f}"
+    if fresh and not guessing / SURPRISING <= cross_entropy <= guessing * SURPRISING:
+        text += (
+            "\nnote: random weights should begin near guessing; look at the masks (deeplab-prepare "
+            "--check), and try --overfit_one_batch"
+        )
+    return text

@@ -1,0 +1,75 @@
+"""Whether a network can learn one batch by heart: the test of data, loss and rate together."""
+
+import dataclasses
+import math
+import pathlib
+
+from deeplab_tf.config import Experiment
+from deeplab_tf.data.records import naming_corrupt_file
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.training.build import build_training
+from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
+from deeplab_tf.training.initial_weights import load_initial_weights
+from deeplab_tf.training.loop import check_run
+from deeplab_tf.training.step import make_train_step
+
+MAX_STEPS = 500
+LEARNT = 0.1
+"""Cross entropy as a share of what guessing costs, ln(classes), at which a batch is learnt."""
+LOG_EVERY = 20
+
+
+def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
+    """Trains on the first batch again and again, at the base rate; writes nothing.
+
+    Args:
+        experiment: what to train; the first batch is that of the training, the weights are
+            `init_from`'s, or random ones, also where a stage comes before.
+        data_dir: where the records are.
+        workdir: that of the training to come, which it must fit.
+
+    Returns:
+        0 when the batch is learnt.
+
+    Raises:
+        DeeplabError: it is not after `MAX_STEPS` steps; or as `train`.
+    """
+    experiment, records = check_run(experiment, data_dir, workdir)
+    # The poly schedule hardly falls over the steps taken here.
+    steps = max(experiment.train.steps, 20 * MAX_STEPS)
+    experiment = dataclasses.replace(
+        experiment, train=dataclasses.replace(experiment.train, steps=steps)
+    )
+    training = build_training(experiment, records)
+    if experiment.init_from:
+        print(f"initial weights from {experiment.init_from}")
+        load_initial_weights(training.model, experiment.init_from)
+    train_step = make_train_step(
+        training.model,
+        training.optimizer,
+        training.strategy,
+        experiment.train.weight_decay,
+        training.data_loss,
+    )
+    with naming_corrupt_file(training.split):
+        batch = next(iter(training.batches(0)))
+    print(describe_batch(*training.on_host(batch), records.labels))
+    num_classes = records.labels.num_classes
+    wanted = LEARNT * math.log(num_classes)
+    loss = math.inf
+    for step in range(1, MAX_STEPS + 1):
+        loss = float(train_step(*batch)["cross_entropy"])
+        if step == 1:
+            print(describe_first_loss(loss, num_classes, fresh=not experiment.init_from))
+        if step % LOG_EVERY == 0:
+            print(f"step {step:>3}/{MAX_STEPS}  cross entropy {loss:.4f}", flush=True)
+        if loss <= wanted:
+            print(f"learnt: cross entropy {loss:.4f} after {step} steps on one batch")
+            return 0
+        if not math.isfinite(loss):
+            break
+    raise DeeplabError(
+        f"one batch was not learnt: cross entropy {loss:.2f} instead of {wanted:.2f} after "
+        f"{step} steps; look at the masks (deeplab-prepare --check), and try another "
+        "train.base_learning_rate"
+    )
