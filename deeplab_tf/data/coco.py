@@ -19,6 +19,8 @@ from deeplab_tf.errors import DeeplabError, one_line
 
 MIN_REGION = 1000
 """An image counts for pretraining if regions of VOC's classes cover more pixels (section 4.3)."""
+MAX_PIXELS = 100_000_000
+"""Of a label map to draw; no photograph is larger, and a wrong size could fill the memory."""
 
 COCO_VOC = dataclasses.replace(VOC, dataset="coco_voc")
 # COCO's names of VOC's classes, where they differ.
@@ -287,6 +289,11 @@ def _pairs(root: Path, file: Path, content: _Instances, label_of: dict[int, int]
         raise DeeplabError(f"{file} has no folder of images beside it: {root / folder} is missing")
     pairs = []
     for image in content["images"]:
+        if image["height"] * image["width"] > MAX_PIXELS:
+            raise DeeplabError(
+                f"{file} says that image {image['id']} has {image['width']}x{image['height']} "
+                f"pixels; more than {MAX_PIXELS:,} are not read"
+            )
         found = tuple(regions[image["id"]])
         mask = DrawnMask(image["height"], image["width"], found, image["id"], file)
         name = Path(image["file_name"])

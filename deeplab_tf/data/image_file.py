@@ -61,6 +61,9 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
     broken."""
     try:
         picture = Image.open(io.BytesIO(data))
+        if picture.format == "PNG":
+            # Loading does not look at the checksums of pixels, and can give wrong ones.
+            Image.open(io.BytesIO(data)).verify()
         picture.load()
         return picture
     except Image.UnidentifiedImageError:

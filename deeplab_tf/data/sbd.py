@@ -1,11 +1,15 @@
 """The masks of the Semantic Boundaries Dataset: MATLAB files, read by scipy."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError, one_line
+
+COMPRESSED = 15  # the type of an element of a MATLAB 5 file
 
 
 def read_mat(path: Path) -> np.ndarray:
@@ -18,9 +22,10 @@ def read_mat(path: Path) -> np.ndarray:
         from scipy.io import loadmat
     except ImportError as error:
         raise DeeplabError("SBD's masks need scipy: pip install scipy") from error
-    data = io.BytesIO(path.read_bytes())
+    data = path.read_bytes()
     try:
-        labels = loadmat(data, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        _check_sums(data)
+        labels = loadmat(io.BytesIO(data), variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
     # Broken bytes reach scipy's parser in many ways; each says that the file is broken.
     except Exception as error:
         raise DeeplabError(
@@ -30,3 +35,17 @@ def read_mat(path: Path) -> np.ndarray:
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise DeeplabError(f"mask {path}: GTcls.Segmentation must be a map of class numbers")
     return labels.astype(np.uint16)
+
+
+def _check_sums(data: bytes) -> None:
+    """Raises `zlib.error` for a compressed element that is not what was written.
+
+    scipy's parser takes the process with it over some broken bytes.
+    """
+    order = ">" if data[126:128] == b"MI" else "<"
+    place = 128  # the header
+    while place < len(data):
+        kind, size = struct.unpack_from(f"{order}II", data, place)
+        if kind == COMPRESSED:
+            zlib.decompress(data[place + 8 : place + 8 + size])
+        place += 8 + size

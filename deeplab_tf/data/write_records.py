@@ -188,8 +188,8 @@ def stored_example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
 
 
 def _tensorflow_reads(image: bytes) -> bool:
-    """Whether TensorFlow reads the image too: it refuses a PNG that lost its last bytes, in which
-    Pillow finds every pixel."""
+    """Whether TensorFlow reads the image too: it refuses some JPEGs with a stray marker, of which
+    Pillow has a picture."""
     try:
         tf.io.decode_jpeg(image, channels=3)
     except tf.errors.InvalidArgumentError:

@@ -113,12 +113,17 @@ def test_the_same_files_are_not_written_again_and_changed_ones_are(folder, tmp_p
     assert os.listdir(data / "voc") == ["1.0.0"]
 
 
-def test_a_png_that_lost_its_tail_is_stored_whole(folder, tmp_path):
-    """Pillow reads it, TensorFlow would refuse it in the middle of training."""
+def test_a_jpeg_that_tensorflow_refuses_is_stored_as_pillow_reads_it(folder, tmp_path):
+    """A stray marker among the pixels, over which it would stop in the middle of training."""
     image = folder / "JPEGImages" / "a.jpg"
+    data = bytearray(image.read_bytes())
+    # FF and an application segment's number, three quarters through the file.
+    place = data.index(0xE1, len(data) * 3 // 4)
+    data[place - 1] = 0xFF
+    image.write_bytes(data)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        tf.io.decode_jpeg(bytes(data))
     pixels = np.asarray(Image.open(image))
-    Image.fromarray(pixels).save(image, "PNG")
-    image.write_bytes(image.read_bytes()[:-5])
     records, _ = write_records(voc_source(folder), tmp_path / "data")
     np.testing.assert_array_equal(examples(records.split("train"))["a"]["image"], pixels)
 
