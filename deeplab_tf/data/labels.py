@@ -9,6 +9,9 @@ VOID = 255
 Everything inside the package uses it, whatever the data set's own files say: builders map theirs.
 """
 
+DATA_SETS = ("voc", "voc_aug", "coco_voc", "coco", "camvid", "shapes")
+"""Those that `deeplab-prepare` knows; a folder's own must have another name."""
+
 Color = tuple[int, int, int]
 
 

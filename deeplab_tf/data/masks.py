@@ -15,6 +15,9 @@ from deeplab_tf.data.labels import VOID, Color
 from deeplab_tf.data.sbd import read_mat
 from deeplab_tf.errors import DeeplabError
 
+NUMBERS = ("P", "L", "1", "I;16")
+"""Pillow's modes of a PNG whose pixels are numbers."""
+
 
 class Mask(Protocol):
     """Where the label map of one image comes from; `str()` names it, in errors too."""
@@ -111,7 +114,7 @@ def read_numbers(path: Path) -> np.ndarray:
         DeeplabError: the file is broken, no PNG, or one of colours.
     """
     picture, data = _png(path)
-    if picture.mode not in ("P", "L", "1", "I;16"):
+    if picture.mode not in NUMBERS:
         raise DeeplabError(
             f"mask {path} is a PNG of colours ({picture.mode}); a mask must be a palette or grey "
             f"PNG whose pixel values are the class numbers: turn its colours into class numbers, "
@@ -133,6 +136,27 @@ def read_colors(path: Path) -> np.ndarray:
     picture, _ = _png(path)
     red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(np.uint32), -1, 0)
     return (red << 16) | (green << 8) | blue
+
+
+def read_mask_pixels(path: Path) -> tuple[str, np.ndarray, dict[int, int]]:
+    """A mask of whatever kind, to be looked at.
+
+    Returns:
+        `palette` or `grey` with uint16 [H, W] of numbers, or `color` with uint32 [H, W] of
+        0xRRGGBB; and a palette's colours, 0xRRGGBB by number, empty for the others.
+
+    Raises:
+        DeeplabError: the file is broken, or no PNG.
+    """
+    picture, _ = _png(path)
+    if picture.mode not in NUMBERS:
+        return "color", read_colors(path), {}
+    palette = {}
+    if picture.mode == "P":
+        flat = picture.getpalette("RGB") or []
+        colors = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        palette = {index: pack_color(color) for index, color in enumerate(colors)}
+    return "palette" if palette else "grey", read_numbers(path), palette
 
 
 def pack_color(color: Color) -> int:

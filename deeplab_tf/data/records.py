@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
-from deeplab_tf.data.labels import SHAPES, VOID, LabelSet
+from deeplab_tf.data.labels import DATA_SETS, SHAPES, VOID, LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 
 VERSION = "1.0.0"
@@ -88,8 +88,9 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
         DeeplabError: there is no such folder or data set, or a file of it is missing or broken.
     """
     data_dir = Path(data_dir)
+    kind = dataset if dataset in DATA_SETS else "folder"
     source = "" if dataset == SHAPES.dataset else " --source=DIR"
-    command = f"deeplab-prepare --dataset={dataset}{source} --data_dir={data_dir}"
+    command = f"deeplab-prepare --dataset={kind}{source} --data_dir={data_dir}"
     if not data_dir.is_dir():
         raise DeeplabError(f"data folder {data_dir} does not exist; write it with {command}")
     folder = data_dir / dataset / VERSION

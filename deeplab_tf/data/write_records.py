@@ -68,7 +68,8 @@ def write_records(
 
     The records are built in a folder beside and moved into place when complete, so that
     whatever stops the build, `open_records` sees the former state or the new one or no data set.
-    The bytes of the records depend on the source alone, not on who writes them.
+    The examples and their order depend on the source alone, not on who writes them; the bytes of a
+    record do not, since its features have no order.
 
     Args:
         source: the data set.

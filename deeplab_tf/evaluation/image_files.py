@@ -4,11 +4,9 @@ import collections
 import glob
 import pathlib
 
+from deeplab_tf.data.image_file import IMAGE_SUFFIXES
 from deeplab_tf.data.source import read_list
 from deeplab_tf.errors import DeeplabError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-"""What counts as an image in a folder; a file or a pattern may name any other."""
 
 
 def find_images(images: str) -> list[pathlib.Path]:
@@ -19,7 +17,7 @@ def find_images(images: str) -> list[pathlib.Path]:
     """
     path = pathlib.Path(images)
     if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
+        found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
         found = [file for file in found if file.is_file() and not file.name.startswith(".")]
     elif path.is_file():
         found = [path]

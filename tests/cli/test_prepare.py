@@ -8,6 +8,7 @@ import sys
 import numpy as np
 from PIL import Image
 from shared_data import SHARED, needs_shared_data
+from tiny_folder import write_folder
 from tiny_voc import save_mask, write_voc
 
 from deeplab_tf.config import load_experiment
@@ -70,6 +71,37 @@ def test_shapes_are_drawn_once_and_prepared(tmp_path):
     assert "already prepared" in again.stdout
 
 
+def test_an_own_folder_from_init_to_the_next_command(tmp_path):
+    root = write_folder(tmp_path / "roofs", None)
+    flags = ["--dataset=folder", f"--source={root}"]
+    done = prepare(*flags, "--init")
+    assert (done.returncode, done.stderr) == (0, "")
+    command = re.search("next: deeplab-prepare (.*)", done.stdout).group(1)
+    assert "void" in done.stdout and command.split()[:2] == flags
+    done = prepare(*flags, f"--data_dir={tmp_path / 'data'}")
+    # The drawn pictures are of one colour each, those of training and validation of different ones.
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--config=configs/own.py:slim --config.data.dataset=roofs" in done.stdout
+    records = open_records(tmp_path / "data", "roofs")
+    assert records.labels.names == ("class_0", "class_7", "class_9")
+    assert records.pixels == {"train": [6, 6, 3, 3], "val": [2, 2, 1, 1]}
+    again = prepare(*flags, "--init")
+    assert again.returncode == 1 and "dataset.json is there already" in again.stderr
+
+
+def test_what_255_means_is_asked_for_by_a_flag(tmp_path):
+    root = write_folder(tmp_path / "roofs", None)
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.array([[0, 255, 255], [0, 0, 255]], np.uint8)).save(path)
+    flags = ["--dataset=folder", f"--source={root}", "--init"]
+    done = prepare(*flags)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "--meaning_of_255=class or --meaning_of_255=void" in done.stderr
+    done = prepare(*flags, "--meaning_of_255=class", "--name=tiles")
+    assert done.returncode == 0 and re.search(r"255 +50\.00% +4 +object", done.stdout)
+    assert '"name": "tiles"' in (root / "dataset.json").read_text()
+
+
 def test_every_next_command_names_a_row_of_its_data_set():
     code = "from deeplab_tf.cli import prepare; print(prepare.EXAMPLES)"
     examples = eval(prepare(code=code).stdout)
@@ -83,7 +115,10 @@ def test_wrong_flags_are_one_line_and_exit_code_2(tmp_path):
     for flags, words in (
         (["--dataset=voc", f"--data_dir={tmp_path}"], "missing --source"),
         (["--dataset=vox", f"--data_dir={tmp_path}"], "should be one of <voc|voc_aug|coco"),
-        ([], "missing --dataset, --data_dir"),
+        ([], "missing --dataset"),
+        (["--dataset=voc", "--source=x"], "missing --data_dir"),
+        (["--dataset=voc", "--source=x", "--init"], "--init goes with --dataset=folder"),
+        (["--dataset=folder", "--init"], "missing --source"),
     ):
         done = prepare(*flags)
         assert done.returncode == 2 and words in done.stderr
