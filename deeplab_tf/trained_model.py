@@ -17,7 +17,8 @@ from collections.abc import Iterator
 import keras
 
 from deeplab_tf import config as config_lib
-from deeplab_tf.config import Experiment
+from deeplab_tf.config import Experiment, ModelConfig
+from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
@@ -44,10 +45,22 @@ class TrainedModel:
     experiment: Experiment
     labels: LabelSet
 
+    @property
+    def image(self) -> ImageFormat:
+        """What images the model takes."""
+        return image_format(self.experiment.model)
+
+
+def image_format(model: ModelConfig) -> ImageFormat:
+    """What images a network of that config takes."""
+    if not model.band_mean:
+        return RGB
+    return ImageFormat(len(model.band_mean), model.bits or 8, model.band_mean, model.band_std)
+
 
 def describe(experiment: Experiment, labels: LabelSet) -> str:
     """The JSON that every artefact carries: experiment, classes, palette, void, normalisation."""
-    pixels = config_lib.NORMALIZATION[experiment.model.normalization]
+    pixels = config_lib.pixel_statistics(experiment.model)
     return json.dumps(
         {
             "labels": labels.to_dict(),

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.data.image_format import ImageFormat
+from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import labelled_images
 from deeplab_tf.evaluation.image_files import find_images
@@ -15,7 +16,7 @@ from deeplab_tf.evaluation.image_files import find_images
 def data_set_images(
     data_dir: pathlib.Path, dataset: str, split: str, count: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The first `count` (id, uint8 [H, W, 3]) of a split that `deeplab-prepare` wrote.
+    """The first `count` (id, [H, W, bands]) of a split that `deeplab-prepare` wrote.
 
     Raises:
         DeeplabError: there is no such data set or split; while reading, a corrupt file.
@@ -24,14 +25,14 @@ def data_set_images(
     return ((name, image) for name, image, _ in first)
 
 
-def file_images(images: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The first `count` (path, uint8 [H, W, 3]) of a file, a folder or a glob pattern, by name.
+def file_images(images: str, count: int, image: ImageFormat) -> Iterator[tuple[str, np.ndarray]]:
+    """The first `count` (path, [H, W, bands]) of a file, a folder or a glob pattern, by name.
 
     Raises:
         DeeplabError: there is none; while reading, a file that is no picture.
     """
     files = find_images(images)[:count]
-    return ((str(file), read_pixels(file)) for file in files)
+    return ((str(file), read_image_of(file, image)) for file in files)
 
 
 def fit(image: np.ndarray, size: tuple[int, int], fill: Sequence[float]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
-from deeplab_tf.config import NORMALIZATION
+from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr, whole_file
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
@@ -43,13 +43,18 @@ def export_litert(
         quantize: `none`, or `float16` for weights of half the size.
 
     Raises:
-        DeeplabError: the two disagree, the converter refuses the model, or the directory is a
-            SavedModel, whose `parity.json` is its own.
+        DeeplabError: the model is not for RGB images, the two disagree, the converter refuses the
+            model, or the directory is a SavedModel, whose `parity.json` is its own.
     """
+    if not trained.image.is_rgb:
+        raise DeeplabError(
+            f"a LiteRT file takes RGB images, and this model {trained.image.bands} bands of "
+            f"{trained.image.bits} bits; export it as a SavedModel"
+        )
     out_file = pathlib.Path(out_file)
     check_out_dir(out_file.parent)
     report = report_path(out_file)
-    mean = NORMALIZATION[trained.experiment.model.normalization].mean
+    mean = pixel_statistics(trained.experiment.model).mean
     fitted = ((name, fit(image, image_size, mean)) for name, image in images)
     with whole_file(out_file) as beside, whole_file(report) as report_beside:
         write_litert(trained, beside, image_size=image_size, quantize=quantize)

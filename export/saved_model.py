@@ -78,16 +78,19 @@ def write_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> No
     """Writes a SavedModel with the description in `assets.extra`, readable by plain TensorFlow.
 
     Signatures:
-        serving_default: `images` uint8 [B, H, W, 3] -> `labels` uint8 [B, H, W], `confidence`
+        serving_default: `images` uint8 [B, H, W, 3] (or the data set's bands, uint16 where they
+            have 16 bits) -> `labels` uint8 [B, H, W], `confidence`
             float32 [B, H, W], the largest class probability, in 0..1.
         image_bytes: `image_bytes` string [B], JPEG or PNG, all of one size -> the same for the
-            upright images (EXIF orientation of JPEGs applied), at their own size.
+            upright images (EXIF orientation of JPEGs applied), at their own size. For RGB alone.
 
     A plain function `logits` besides, uint8 [B, H, W, 3] -> float32 [B, H, W, C], is no signature:
     answers with logits are a hundred times the size.
     """
     module = serving_module(trained)
-    signatures = {"serving_default": module.serving_default, "image_bytes": module.image_bytes}
+    signatures = {"serving_default": module.serving_default}
+    if trained.image.is_rgb:
+        signatures["image_bytes"] = module.image_bytes
     tf.saved_model.save(module, str(directory), signatures=signatures)
     refuse_space_to_batch(saved_model_operations(directory), "the SavedModel")
     extra = pathlib.Path(directory) / EXTRA_DIR
@@ -100,7 +103,8 @@ def serving_module(trained: TrainedModel) -> tf.Module:
 
     A module of its own and not the Keras model, which would bring its training functions along.
     """
-    pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    image = trained.image
+    pixels = tf.TensorSpec((None, None, None, image.bands), image.dtype, name="images")
 
     @tf.function(input_signature=[pixels])
     def logits(images):
@@ -113,14 +117,16 @@ def serving_module(trained: TrainedModel) -> tf.Module:
         confidence = tf.reduce_max(tf.nn.softmax(scores), axis=-1)
         return {"labels": labels, "confidence": confidence}
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
-    def image_bytes(image_bytes):
-        return serving_default(decode_images(image_bytes))
-
     module = tf.Module()
     module.model_variables = [variable.value for variable in trained.model.variables]
     module.logits, module.serving_default = logits, serving_default
-    module.image_bytes = image_bytes
+    if image.is_rgb:
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+        def image_bytes(image_bytes):
+            return serving_default(decode_images(image_bytes))
+
+        module.image_bytes = image_bytes
     return module
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.config import OUTPUT_STRIDES, Experiment, validate
+from deeplab_tf.config import OUTPUT_STRIDES, validate
 
 if TYPE_CHECKING:
     from deeplab_tf.export.parity import Images  # pyright: ignore[reportMissingImports]
@@ -115,7 +115,7 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     trained = _trained_model()
     # All at once, so that a broken one is found before the model is converted.
-    images = list(_parity_images(trained.experiment))
+    images = list(_parity_images(trained))
     if _FORMAT.value == "saved_model":
         exported = export_saved_model(trained, out, images)
     else:
@@ -155,18 +155,18 @@ def _trained_model() -> "TrainedModel":
     return TrainedModel(model, experiment, trained.labels)
 
 
-def _parity_images(experiment: Experiment) -> "Images":
+def _parity_images(trained: "TrainedModel") -> "Images":
     from deeplab_tf.export.images import (  # pyright: ignore[reportMissingImports]
         data_set_images,
         file_images,
     )
 
     if _IMAGES.value is not None:
-        return file_images(_IMAGES.value, _PARITY_IMAGES.value)
+        return file_images(_IMAGES.value, _PARITY_IMAGES.value, trained.image)
     return data_set_images(
         pathlib.Path(str(_DATA_DIR.value)),
-        experiment.data.dataset,
-        _SPLIT.value or experiment.evaluate.split,
+        trained.experiment.data.dataset,
+        _SPLIT.value or trained.experiment.evaluate.split,
         _PARITY_IMAGES.value,
     )
 

@@ -67,6 +67,12 @@ _ON_ERROR = flags.DEFINE_enum(
     ["stop", "skip"],
     "skip: leave out what the check finds to be an error, and say how many.",
 )
+_TILE = flags.DEFINE_integer(
+    "tile", None, "Cut each image into square tiles of this many pixels.", lower_bound=1
+)
+_TILE_OVERLAP = flags.DEFINE_integer(
+    "tile_overlap", 0, "Pixels that neighbouring tiles share at least.", lower_bound=0
+)
 _WORKERS = flags.DEFINE_integer(
     "workers", None, "Processes that read and check. Default: one a core.", lower_bound=1
 )
@@ -97,6 +103,13 @@ EXAMPLES = {
 )
 def _source_is_given(values: dict) -> bool:
     return values["dataset"] in (None, "shapes") or bool(values["source"])
+
+
+@flags.multi_flags_validator(
+    ["tile", "tile_overlap"], message="--tile_overlap must be less than --tile"
+)
+def _overlap_is_less_than_a_tile(values: dict) -> bool:
+    return values["tile_overlap"] < (values["tile"] or 1)
 
 
 @flags.multi_flags_validator(["data_dir", "init"], message="missing --data_dir")
@@ -176,7 +189,7 @@ def _checked(source, data_dir: pathlib.Path):
     print(f"\ncheck: {folder}")
     errors = report.errors
     if not errors:
-        return source
+        return report.healthy()
     if _ON_ERROR.value == "skip" and not _CHECK.value:
         print(f"skipped: {len(errors):,} errors, which {folder / 'report.txt'} lists")
         return report.healthy()
@@ -191,6 +204,7 @@ def _read_source(data_dir: pathlib.Path):
     from deeplab_tf.data.folder import folder_source
     from deeplab_tf.data.labels import SHAPES
     from deeplab_tf.data.shapes import write_shapes_devkit
+    from deeplab_tf.data.tiles import Tiling
     from deeplab_tf.data.voc import voc_source
     from deeplab_tf.data.voc_aug import voc_aug_source
 
@@ -204,7 +218,10 @@ def _read_source(data_dir: pathlib.Path):
         "folder": folder_source,
     }
     if _DATASET.value in readers:
-        return readers[_DATASET.value](folder)
+        source = readers[_DATASET.value](folder)
+        if _TILE.value:
+            source.tiling = Tiling(_TILE.value, _TILE_OVERLAP.value)
+        return source
     if folder.exists():
         print(f"shapes as they are in {folder}; remove the folder to draw them again")
     else:

@@ -4,7 +4,6 @@
 from deeplab_tf.config.differences import FREE, training_differences
 from deeplab_tf.config.rows import load_experiment, load_rows
 from deeplab_tf.config.schema import (
-    NORMALIZATION,
     Backbone,
     BatchNormMode,
     DataConfig,
@@ -18,12 +17,12 @@ from deeplab_tf.config.schema import (
     StridePlacement,
     TrainConfig,
     Upsampling,
+    pixel_statistics,
 )
 from deeplab_tf.config.validation import OUTPUT_STRIDES, from_json, to_json, validate
 
 __all__ = [
     "FREE",
-    "NORMALIZATION",
     "OUTPUT_STRIDES",
     "Backbone",
     "BatchNormMode",
@@ -41,6 +40,7 @@ __all__ = [
     "from_json",
     "load_experiment",
     "load_rows",
+    "pixel_statistics",
     "to_json",
     "training_differences",
     "validate",

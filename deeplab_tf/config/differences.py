@@ -8,19 +8,22 @@ FREE = frozenset({"strategy", "log_every", "checkpoint_every", "panels_every", "
 """Fields of `train` that change no weight: where it runs, and how often it writes. (With batch norm
 `train` the number of devices does count in its statistics.)"""
 
+FROM_DATA = tuple(f"model.{name}" for name in ("num_classes", "band_mean", "band_std", "bits"))
+"""Fields that the data set fills in; until then they are empty."""
+
 
 def training_differences(a: Experiment, b: Experiment) -> list[tuple[str, object, object]]:
     """(dotted name, its value in `a`, its value in `b`) of each field that makes another training.
 
-    How it is evaluated is not part of it, and a number of classes that is yet to come from the data
-    set is that of the other.
+    How it is evaluated is not part of it, and what is yet to come from the data set is as in the
+    other.
     """
     of_a, of_b = _training_fields(a), _training_fields(b)
     return [
         (name, of_a[name], of_b[name])
         for name in of_a
         if of_a[name] != of_b[name]
-        and not (name == "model.num_classes" and None in (of_a[name], of_b[name]))
+        and not (name in FROM_DATA and {None, ()} & {of_a[name], of_b[name]})
     ]
 
 

@@ -50,10 +50,10 @@ class Normalization(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class PixelStatistics:
-    """The network sees `(pixel - mean) / std`, RGB, pixel in 0..255."""
+    """The network sees `(pixel - mean) / std`, by band; RGB's pixels are in 0..255."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 NORMALIZATION = {
@@ -136,6 +136,8 @@ class ModelConfig:
             them by 16 / output_stride, so they double at 8 (section 3.3).
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
         num_classes: classes without void; None takes it from the data set.
+        band_mean, band_std, bits: where images are not RGB of 8 bits, what `deeplab-prepare` found
+            of each band, and the bits of one; empty takes them from the data set.
         stride_placement, normalization, upsampling: conventions, the paper's by default.
         batch_norm_momentum: 0.9997 in section 4.1; small data needs less.
         batch_norm_epsilon: added to the variance; 1e-5 in TF-Slim's and torchvision's ResNet.
@@ -156,6 +158,9 @@ class ModelConfig:
     aspp_rates: tuple[int, ...] = (6, 12, 18)
     image_pooling: bool = True
     num_classes: int | None = None
+    band_mean: tuple[float, ...] = ()
+    band_std: tuple[float, ...] = ()
+    bits: int | None = None
     stride_placement: StridePlacement = StridePlacement.LAST_UNIT
     normalization: Normalization = Normalization.MEAN_SUBTRACTION
     upsampling: Upsampling = Upsampling.ALIGN_CORNERS
@@ -164,6 +169,13 @@ class ModelConfig:
     zero_init_residual: bool = False
     head_conv: bool = False
     aspp_dropout: float = 0.0
+
+
+def pixel_statistics(model: ModelConfig) -> PixelStatistics:
+    """What the network normalises its pixels by: the data set's bands, or RGB's convention."""
+    if model.band_mean:
+        return PixelStatistics(model.band_mean, model.band_std)
+    return NORMALIZATION[model.normalization]
 
 
 @dataclasses.dataclass

@@ -78,6 +78,11 @@ def _model_rules(model: ModelConfig) -> _Rules:
             model.num_classes is None or 2 <= model.num_classes <= 255,
             "2 to 255: labels are stored in one byte and 255 is void",
         ),
+        "band_std": (
+            len(model.band_std) == len(model.band_mean) and min(model.band_std, default=1) > 0,
+            "positive, one for each of band_mean",
+        ),
+        "bits": (model.bits in (None, 8, 16), "8 or 16"),
         "batch_norm_momentum": (0 <= model.batch_norm_momentum < 1, "in [0, 1)"),
         "batch_norm_epsilon": (model.batch_norm_epsilon > 0, "positive"),
         "aspp_dropout": (0 <= model.aspp_dropout < 1, "in [0, 1)"),

@@ -61,19 +61,19 @@ def augment(
     mask: tf.Tensor,
     seed: tf.Tensor,
     config: DataConfig,
-    mean_pixel: tuple[float, float, float],
+    mean_pixel: tuple[float, ...],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Scales, pads, crops and mirrors one example at random, as a pure function of `seed`.
 
     Args:
-        image: uint8 [H, W, 3], any H and W from 1.
+        image: uint8 or uint16 [H, W, bands], any H and W from 1.
         mask: uint8 [H, W], class ids and `VOID`.
         seed: int64 [2]; equal seeds give equal crops.
         config: `crop_size`, `min_scale`, `max_scale` and `flip` are read.
-        mean_pixel: RGB in 0..255 that fills what the scaled image does not cover.
+        mean_pixel: a number a band, fills what the scaled image does not cover.
 
     Returns:
-        image float32 [crop, crop, 3], 0..255, and mask uint8 [crop, crop], `VOID` where padded.
+        image float32 [crop, crop, bands] and mask uint8 [crop, crop], `VOID` where padded.
     """
     source = tf.shape(mask, out_type=tf.int64)
     geometry = sample_geometry(source, seed, config)
@@ -147,20 +147,21 @@ def _mirrored_if(flip: tf.Tensor, axis: _Axis) -> _Axis:
 def _resample_image(
     window: tf.Tensor, rows: _Axis, columns: _Axis, crop: int, mean_pixel: tuple[float, ...]
 ) -> tf.Tensor:
-    """Blends uint8 `window` [rows.count, columns.count, 3] into float32 [crop, crop, 3]."""
+    """Blends `window` [rows.count, columns.count, bands] into float32 [crop, crop, bands]."""
+    bands = len(mean_pixel)
     height, width = rows.count, columns.count
     by_column = tf.transpose(tf.cast(window, tf.float32), [1, 0, 2])
     lines, weights = _blend(columns)
     weights *= tf.cast(columns.inside, tf.float32)[:, None]  # padding is 0 at first
-    by_column = _product(lines, weights, tf.reshape(by_column, [width, height * 3]))
-    by_row = tf.transpose(tf.reshape(by_column, [crop, height, 3]), [1, 0, 2])
-    by_row = tf.reshape(by_row, [height, crop * 3])
+    by_column = _product(lines, weights, tf.reshape(by_column, [width, height * bands]))
+    by_row = tf.transpose(tf.reshape(by_column, [crop, height, bands]), [1, 0, 2])
+    by_row = tf.reshape(by_row, [height, crop * bands])
     by_row = tf.cond(
         tf.reduce_all(rows.inside) & tf.reduce_all(columns.inside),
         lambda: _product(*_blend(rows), by_row),
         lambda: _blend_and_fill(by_row, rows, columns, mean_pixel),
     )
-    return tf.reshape(by_row, [crop, crop, 3])
+    return tf.reshape(by_row, [crop, crop, bands])
 
 
 def _blend(axis: _Axis) -> tuple[tf.Tensor, tf.Tensor]:
@@ -172,7 +173,7 @@ def _blend(axis: _Axis) -> tuple[tf.Tensor, tf.Tensor]:
 def _blend_and_fill(
     by_row: tf.Tensor, rows: _Axis, columns: _Axis, mean_pixel: tuple[float, ...]
 ) -> tf.Tensor:
-    """Blends float32 `by_row` [rows.count, crop * 3], 0 in padded columns, and sets all padding.
+    """Blends float32 `by_row` [rows.count, crop * bands], 0 in padded columns, and sets padding.
 
     Two lines more, of which nothing is blended, so that padding is the mean pixel to the last
     digit: its padded columns, added to every row, and its other columns, all that a padded row has.

@@ -4,9 +4,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_tf.data.doctor import Report
-from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.data.image_format import view_rgb
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.pictures import blend, legend
+from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.source import Pair
 
 COLUMNS = 6
@@ -43,10 +44,12 @@ def contact_sheet(report: Report) -> Image.Image | None:
     for place, (split, pair) in enumerate(shown):
         x, y = place % COLUMNS * TILE, place // COLUMNS * line
         mask = pair.mask.read() if pair.mask else None
-        image = read_pixels(pair.image)
+        image = read_image_of(pair.image, report.source.image)
+        image = view_rgb(image, report.image)
         if mask is None:
             mask = np.full(image.shape[:2], VOID, np.uint8)
-        tile = blend(image, mask, labels)
+        step = max(1, max(mask.shape) // (4 * TILE))  # huge images are not blended whole
+        tile = blend(image[::step, ::step], mask[::step, ::step], labels)
         tile.thumbnail((TILE - 6, TILE - 4))
         sheet.paste(tile, (x, y + CAPTION))
         draw.text((x + 1, y + 2), f"{split}/{pair.id}"[:34], fill="black", font=font)

@@ -19,6 +19,7 @@ from deeplab_tf.data.image_file import IMAGE_SUFFIXES
 from deeplab_tf.data.labels import DATA_SETS, VOID
 from deeplab_tf.data.masks import color_name, read_mask_pixels, unpack_color
 from deeplab_tf.data.parallel import ordered_map
+from deeplab_tf.data.read_bands import bands_and_bits
 from deeplab_tf.data.source import read_list
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
@@ -107,7 +108,11 @@ def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> 
         fields = _colored(counts, masks, ask)
     else:
         fields = _numbered(counts, next((m.palette for m in found if m.palette), {}), masks, ask)
+    first = next(iter(image_files.values()))
+    bands, bits = bands_and_bits(first)
     description = Description(
+        bands=bands,
+        bits=bits,  # pyright: ignore[reportArgumentType]
         name=name or _name_of(root),
         images=images.name,
         masks=masks.name,
@@ -297,4 +302,7 @@ def _in_words(
         share = f"{counts[value] / total:.2%}"
         rows.append([shown, share, f"{images_with[value]:,}", targets[key]])
     splits = ", ".join(f"{name} {where}" for name, where in description.splits.items())
-    return f"{masks:,} masks of {words[kind]}; splits: {splits}\n\n{align(rows)}\n"
+    images = ""
+    if (description.bands, description.bits) != (3, 8):
+        images = f"images of {description.bands} bands of {description.bits} bits; "
+    return f"{images}{masks:,} masks of {words[kind]}; splits: {splits}\n\n{align(rows)}\n"

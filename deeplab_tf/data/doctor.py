@@ -6,16 +6,17 @@ test split in the training split that it is held against. A warning is what may 
 
 import collections
 import dataclasses
+import functools
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
+from deeplab_tf.data.image_file import allow_huge_images
+from deeplab_tf.data.image_format import RGB, ImageFormat, decode_stored
 from deeplab_tf.data.labels import VOID
-from deeplab_tf.data.parallel import ordered_map
+from deeplab_tf.data.parallel import CHUNK, ordered_map
 from deeplab_tf.data.pixel_table import pixel_table
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.source import Pair, Source
@@ -36,12 +37,14 @@ class Finding:
         size: width and height of the upright image.
         pixels: int64 [256], the mask's pixels by label.
         digest: sha256 in hex of the decoded pixels: equal for equal pictures, whatever their files.
+        sums: float64 [2, bands], the pixels' sums and sums of squares; None for RGB.
     """
 
     problem: str | None
     size: tuple[int, int] = (0, 0)
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(VOID + 1, np.int64))
     digest: str = ""
+    sums: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +104,33 @@ class Report:
                     f"none of the {len(self.source.splits[split]):,} images of {split} can be "
                     f"used; the first: {self.errors[0]}"
                 )
-        return dataclasses.replace(self.source, splits=splits)
+        return dataclasses.replace(self.source, splits=splits, image=self.image)
+
+    @property
+    def image(self) -> ImageFormat:
+        """The source's, with mean and standard deviation of each band over the splits to train on.
+
+        Other splits' pixels are not looked at: they would leak.
+        """
+        if self.source.image.is_rgb:
+            return self.source.image
+        count, sums = 0, np.zeros((2, self.source.image.bands))
+        for split, found in self.findings.items():
+            if any(held_out_from(split, other) for other in self.findings):
+                continue
+            for finding in found:
+                if finding.sums is not None:
+                    count += finding.size[0] * finding.size[1]
+                    sums += finding.sums
+        if not count:
+            return self.source.image
+        mean, square = sums / count
+        # A band of one value is all mean, whatever it is divided by.
+        std = np.sqrt(np.maximum(square - mean**2, 0))
+        std = np.where(std < 1e-3, 1.0, std)
+        return dataclasses.replace(
+            self.source.image, mean=tuple(mean.tolist()), std=tuple(std.tolist())
+        )
 
     @property
     def pixels(self) -> dict[str, list[int]]:
@@ -120,8 +149,11 @@ def examine(source: Source, workers: int | None = None) -> Report:
     Memory holds a histogram for each pair and no picture.
     """
     pairs = {_key(pair): pair for pair in _all_pairs(source)}  # one is often in several splits
+    examine_one = functools.partial(
+        examine_pair, image_format=source.image, huge=source.tiling is not None
+    )
     looked_at = tqdm(
-        ordered_map(examine_pair, pairs.values(), workers),
+        ordered_map(examine_one, pairs.values(), workers, 1 if source.tiling else CHUNK),
         desc="check",
         unit="image",
         total=len(pairs),
@@ -134,18 +166,34 @@ def examine(source: Source, workers: int | None = None) -> Report:
     return report
 
 
-def examine_pair(pair: Pair) -> Finding:
-    """Reads one pair."""
+def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False) -> Finding:
+    """Reads one pair; `huge` images are those that are to be cut into tiles."""
+    if huge:
+        allow_huge_images()
     try:
-        image, mask = read_pair(pair)
+        image, mask = read_pair(pair, image_format)
     except DeeplabError as error:
         return Finding(str(error))
     except OSError as error:
         return Finding(f"{error.filename or pair.image} cannot be read: {error.strerror}")
-    picture = np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
-    digest = hashlib.sha256(str(picture.shape).encode() + picture.tobytes()).hexdigest()
-    pixels = np.bincount(mask.ravel(), minlength=VOID + 1)
-    return Finding(None, (picture.shape[1], picture.shape[0]), pixels, digest)
+    picture = decode_stored(image, image_format)
+    sums = None
+    if not image_format.is_rgb:
+        values = picture.reshape(-1, image_format.bands).astype(np.float64)
+        sums = np.stack([values.sum(axis=0), (values**2).sum(axis=0)])
+    digest = hashlib.sha256(str(picture.shape).encode())
+    digest.update(np.ascontiguousarray(picture))
+    size = picture.shape[1], picture.shape[0]
+    return Finding(None, size, _histogram(mask), digest.hexdigest(), sums)
+
+
+def _histogram(mask: np.ndarray) -> np.ndarray:
+    """int64 [256], by a few lines at a time: bincount makes eight bytes of each pixel."""
+    pixels = np.zeros(VOID + 1, np.int64)
+    lines = max(1, 2**20 // mask.shape[1])
+    for top in range(0, mask.shape[0], lines):
+        pixels += np.bincount(mask[top : top + lines].ravel(), minlength=VOID + 1)
+    return pixels
 
 
 def held_out_from(split: str, other: str) -> bool:

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from deeplab_tf.data.image_file import IMAGE_SUFFIXES
+from deeplab_tf.data.image_format import ImageFormat
 from deeplab_tf.data.labels import DATA_SETS, VOID, Color, LabelSet, voc_palette
 from deeplab_tf.data.masks import ColorMask, IndexMask, Mask, unpack_color
 from deeplab_tf.data.source import Pair, Source, check_ids, check_split_name, read_list
@@ -42,6 +43,8 @@ class Description(pydantic.BaseModel):
         labels: value or colour in the masks to class name; None: the values are the classes' ids.
         void: values or colours of pixels that do not count.
         images, masks: the folders, below that of `dataset.json`.
+        bands, bits: of the images, where they are not RGB of 8 bits: TIFF or PNG with that many
+            channels, and 8 or 16 bits in each.
         mask_suffix: what a mask's name has after the image's, before `.png`.
         splits: by name, a file of ids (`.txt`) or a folder below `images` and `masks`; or the share
             of the images that are for validation, which is decided by their names.
@@ -56,6 +59,8 @@ class Description(pydantic.BaseModel):
     void: list[int | str] = []
     images: str = "images"
     masks: str = "masks"
+    bands: Annotated[int, pydantic.Field(ge=1, le=1024)] = 3
+    bits: Literal[8, 16] = 8
     mask_suffix: str = ""
     splits: dict[Literal["val_share"], Share] | dict[str, str]
 
@@ -125,7 +130,12 @@ def folder_source(root: str | Path) -> Source:
         ]
         check_ids(pairs, root / DESCRIPTION_FILE)
         splits[split] = pairs
-    return Source(labels, splits, notes=tuple(_lone_masks(root, description)))
+    return Source(
+        labels,
+        splits,
+        notes=tuple(_lone_masks(root, description)),
+        image=ImageFormat(description.bands, description.bits),
+    )
 
 
 def read_description(root: Path) -> Description:

@@ -21,7 +21,6 @@ BROKEN = (
     EOFError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25  # offsets of two bytes of a PNG's header
 
@@ -54,6 +53,11 @@ def read_pixels(path: Path) -> np.ndarray:
     return _to_rgb(path, ImageOps.exif_transpose(decoded(path, data)))
 
 
+def allow_huge_images() -> None:
+    """Lifts Pillow's limit of 179 million pixels for this process: they were asked for."""
+    Image.MAX_IMAGE_PIXELS = None
+
+
 def as_png(data: bytes) -> bytes:
     """An image that `read_image` returned, as an RGB PNG."""
     return encode_png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
@@ -69,6 +73,9 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
             Image.open(io.BytesIO(data)).verify()
         picture.load()
         return picture
+    except Image.DecompressionBombError:
+        problem = "it has more pixels than Pillow takes for honest; cut it by --tile"
+        raise DeeplabError(f"{kind} {path} cannot be read: {problem}") from None
     except Image.UnidentifiedImageError:
         problem = "it is empty" if not data else "it is no image"
     except BROKEN as error:

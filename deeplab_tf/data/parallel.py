@@ -22,11 +22,15 @@ FEW = 64
 
 
 def ordered_map(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int | None = None
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int | None = None,
+    chunk: int = CHUNK,
 ) -> Iterator[Result]:
     """`map(function, tasks)` over `workers` processes, in order; by default one a core.
 
-    Only a few chunks are under way at a time, so that the results of a slow reader do not pile up.
+    Only a few chunks of `chunk` tasks are under way at a time, so that the results of a slow reader
+    do not pile up.
     `function` is a module's own and imports no TensorFlow; tasks and results are pickled.
 
     Raises:
@@ -44,8 +48,8 @@ def ordered_map(
     executor = concurrent.futures.ProcessPoolExecutor(workers, context, _follow_parent)
     under_way: collections.deque[concurrent.futures.Future[list[Result]]] = collections.deque()
     try:
-        while chunk := list(itertools.islice(tasks, CHUNK)):
-            under_way.append(executor.submit(_map_chunk, function, chunk))
+        while together := list(itertools.islice(tasks, chunk)):
+            under_way.append(executor.submit(_map_chunk, function, together))
             if len(under_way) > 2 * workers:
                 yield from under_way.popleft().result()
         while under_way:

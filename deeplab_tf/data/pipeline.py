@@ -31,7 +31,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     start_step: int,
-    mean_pixel: tuple[float, float, float],
+    mean_pixel: tuple[float, ...],
     shard_index: int = 0,
     num_shards: int = 1,
 ) -> tf.data.Dataset:
@@ -43,11 +43,11 @@ def training_batches(
         batch_size: examples of the global batch, over all shards.
         seed: of order and augmentation; TensorFlow's global seed changes nothing.
         start_step: the first step; the batches are those that come after `start_step` others.
-        mean_pixel: RGB in 0..255, fills what an image does not cover.
+        mean_pixel: a number a band, fills what an image does not cover.
         shard_index, num_shards: which slice of every global batch to yield; all of it by default.
 
     Returns:
-        A data set of (image float32 [B, crop, crop, 3] in 0..255, mask uint8 [B, crop, crop] of
+        A data set of (image float32 [B, crop, crop, bands], mask uint8 [B, crop, crop] of
         class ids and `VOID`), B = batch_size / num_shards.
 
     Raises:
@@ -72,7 +72,7 @@ def training_batches(
         records = records.filter(lambda *example: example[0] % batch_size // share == shard_index)
 
     def example(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = parse_record(record)
+        parsed = parse_record(record, split.image)
         return augment(parsed["image"], parsed["mask"], _seeds(seed, index), config, mean_pixel)
 
     return (
@@ -87,7 +87,7 @@ def evaluation_images(split: SplitFiles) -> tf.data.Dataset:
     """The split once, in the files' order, each image at its own size.
 
     Returns:
-        A data set of (id string, image uint8 [H, W, 3], mask uint8 [H, W]).
+        A data set of (id string, image uint8 or uint16 [H, W, bands], mask uint8 [H, W]).
 
     Raises:
         DeeplabError: the split has no example.
@@ -95,7 +95,7 @@ def evaluation_images(split: SplitFiles) -> tf.data.Dataset:
     _check_not_empty(split)
 
     def example(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        parsed = parse_record(record)
+        parsed = parse_record(record, split.image)
         return parsed["id"], parsed["image"], parsed["mask"]
 
     return (

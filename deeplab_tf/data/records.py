@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
+from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import DATA_SETS, SHAPES, VOID, LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 
@@ -31,16 +32,19 @@ class SplitFiles:
         files: their paths.
         num_examples: of one epoch.
         repeats: by file, how often each of its records comes in an epoch; None is once each.
+        image: what their images are.
     """
 
     files: list[str]
     num_examples: int
     repeats: tuple[tuple[int, ...], ...] | None = None
+    image: ImageFormat = RGB
 
     @classmethod
-    def of(cls, split: tfds.core.SplitInfo) -> "SplitFiles":
+    def of(cls, split: tfds.core.SplitInfo, image: ImageFormat) -> "SplitFiles":
         """Those of a split as tfds describes it."""
-        return cls([os.fspath(file) for file in split.filepaths], split.num_examples)
+        files = [os.fspath(file) for file in split.filepaths]
+        return cls(files, split.num_examples, image=image)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Records:
         splits: the record files by split.
         pixels: pixels by split: one number a class, then void.
         fingerprint: a sha256 in hex; equal means the same classes, splits, images and masks.
+        image: what its images are.
     """
 
     folder: Path
@@ -60,6 +65,7 @@ class Records:
     splits: dict[str, SplitFiles]
     pixels: dict[str, list[int]]
     fingerprint: str
+    image: ImageFormat = RGB
 
     def split(self, name: str) -> SplitFiles:
         """The split `name`; raises `DeeplabError` listing the splits if there is no such one."""
@@ -104,10 +110,12 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
     try:
         info = tfds.builder_from_directory(folder).info
         metadata = dict(info.metadata or {})
+        image = ImageFormat.from_dict(metadata.get("image", {}))
         records = Records(
             folder=folder,
             labels=LabelSet.from_dict(metadata["labels"]),
-            splits={name: SplitFiles.of(split) for name, split in info.splits.items()},
+            image=image,
+            splits={name: SplitFiles.of(split, image) for name, split in info.splits.items()},
             pixels=metadata["pixels"],
             fingerprint=metadata["fingerprint"],
         )
@@ -171,8 +179,12 @@ def parse_encoded(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return tf.io.parse_single_example(serialized, FEATURES)
 
 
-def decode(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """What `parse_encoded` gave, as `id`, `image` uint8 [H, W, 3] and `mask` uint8 [H, W]."""
+def decode(encoded: dict[str, tf.Tensor], image: ImageFormat = RGB) -> dict[str, tf.Tensor]:
+    """What `parse_encoded` gave, as `id`, `image` [H, W, bands] and `mask` uint8 [H, W]."""
+    if not image.is_rgb:
+        flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image.dtype)
+        pixels = tf.reshape(flat, [tf.shape(flat)[0], -1, image.bands])
+        return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
     return {
         "id": encoded["id"],
         # The accurate DCT gives Pillow's pixels to the last digit; this operation reads PNG too.
@@ -186,9 +198,10 @@ def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.squeeze(tf.io.decode_png(encoded["mask"], channels=1), axis=-1)
 
 
-def parse_record(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """A serialized record, decoded: `id`, `image` uint8 [H, W, 3] and `mask` uint8 [H, W]."""
-    return decode(parse_encoded(serialized))
+def parse_record(serialized: tf.Tensor, image: ImageFormat = RGB) -> dict[str, tf.Tensor]:
+    """A serialized record, decoded: `id`, `image` uint8 (or uint16) [H, W, bands] and `mask` uint8
+    [H, W]."""
+    return decode(parse_encoded(serialized), image)
 
 
 def count_pixels(split: SplitFiles, num_classes: int) -> list[int]:

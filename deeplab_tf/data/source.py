@@ -7,8 +7,10 @@ import json
 import re
 from pathlib import Path
 
+from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.masks import Mask
+from deeplab_tf.data.tiles import Tiling
 from deeplab_tf.errors import DeeplabError
 
 
@@ -32,11 +34,15 @@ class Source:
         labels: its classes.
         splits: split name to pairs, in the publisher's order; none is empty.
         notes: what was left out and why, a line each, for the user to read.
+        image: what the images are.
+        tiling: how each is cut into examples; None: it is one.
     """
 
     labels: LabelSet
     splits: dict[str, list[Pair]]
     notes: tuple[str, ...] = ()
+    image: ImageFormat = RGB
+    tiling: Tiling | None = None
 
 
 def read_list(path: Path, name: str | None = None) -> list[str]:
@@ -106,4 +112,9 @@ def fingerprint(source: Source, record_format: int) -> str:
             for name, pairs in source.splits.items()
         },
     }
+    # Only where they are not the usual ones: what was written before stays valid.
+    if not source.image.is_rgb:
+        content["image"] = [source.image.bands, source.image.bits]
+    if source.tiling:
+        content["tiling"] = dataclasses.astuple(source.tiling)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

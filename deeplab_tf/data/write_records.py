@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -13,8 +14,8 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from deeplab_tf.data.image_file import as_png
-from deeplab_tf.data.parallel import ordered_map
-from deeplab_tf.data.read_pair import encode_pair
+from deeplab_tf.data.parallel import CHUNK, ordered_map
+from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, open_records
 from deeplab_tf.data.source import Pair, Source, fingerprint
 from deeplab_tf.errors import DeeplabError, one_line
@@ -22,6 +23,10 @@ from deeplab_tf.files import held_folder
 
 RECORD_FORMAT = 1
 """Goes into the fingerprint: a change of what a record holds must raise it."""
+
+
+Encode = Callable[[Pair], list[tuple[str, bytes, bytes]]]
+"""A pair to its examples: id, encoded image, encoded mask."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +122,7 @@ def _build(source: Source, staging: Path, workers: int | None, beam: Beam | None
     # Counted in the records themselves: what is told is what is there.
     builder.pixels.update(
         {
-            name: count_pixels(SplitFiles.of(split), source.labels.num_classes)
+            name: count_pixels(SplitFiles.of(split, source.image), source.labels.num_classes)
             for name, split in builder.info.splits.items()
         }
     )
@@ -141,6 +146,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.pixels: dict[str, list[int]] = {}
         self._metadata = tfds.core.MetadataDict(
             labels=source.labels.to_dict(),
+            image=source.image.to_dict(),
             fingerprint=fingerprint(source, RECORD_FORMAT),
             pixels=self.pixels,
         )
@@ -149,7 +155,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             "id": tfds.features.Text(),
-            "image": tfds.features.Image(shape=(None, None, 3)),
+            "image": self._image_feature(),
             "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
         }
         return tfds.core.DatasetInfo(
@@ -159,26 +165,38 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             metadata=self._metadata,
         )
 
+    def _image_feature(self) -> tfds.features.Image:
+        image = self._source.image
+        if image.is_rgb:
+            return tfds.features.Image(shape=(None, None, 3))
+        return tfds.features.Image(shape=(None, None, 1), dtype=image.dtype, encoding_format="png")
+
     def _split_generators(self, dl_manager) -> dict:
+        encode = functools.partial(
+            encode_examples, image_format=self._source.image, tiling=self._source.tiling
+        )
         generate = _beam_examples if self._by_beam else self._generate_examples
-        return {split: generate(split, pairs) for split, pairs in self._source.splits.items()}
+        return {s: generate(s, pairs, encode) for s, pairs in self._source.splits.items()}
 
-    def _generate_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[str, dict]]:
-        encoded = ordered_map(encode_pair, pairs, self._workers)
-        bar = tqdm(encoded, desc=split, unit="image", total=len(pairs), disable=None)
-        for pair, (image, mask) in zip(pairs, bar, strict=True):
-            yield stored_example(pair.id, image, mask)
+    def _generate_examples(
+        self, split: str, pairs: list[Pair], encode: Encode
+    ) -> Iterator[tuple[str, dict]]:
+        # The tiles of a few huge images are enough for the memory.
+        chunk = 1 if self._source.tiling else CHUNK
+        encoded = ordered_map(encode, pairs, self._workers, chunk)
+        for examples in tqdm(encoded, desc=split, unit="image", total=len(pairs), disable=None):
+            yield from (stored_example(*example) for example in examples)
 
 
-def _beam_examples(split: str, pairs: list[Pair]):
+def _beam_examples(split: str, pairs: list[Pair], encode: Encode):
     """A transform that gives the examples, on the runner's workers."""
     import apache_beam
 
-    return f"pairs of {split}" >> apache_beam.Create(pairs) | apache_beam.Map(_read_example)
-
-
-def _read_example(pair: Pair) -> tuple[str, dict]:
-    return stored_example(pair.id, *encode_pair(pair))
+    return (
+        f"pairs of {split}" >> apache_beam.Create(pairs)
+        | apache_beam.FlatMap(encode)
+        | apache_beam.MapTuple(stored_example)
+    )
 
 
 def stored_example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:

@@ -10,6 +10,7 @@ import numpy as np
 import tqdm
 
 from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.data.image_format import ImageFormat, view_rgb
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
@@ -27,7 +28,7 @@ SAMPLES = 8
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One example: `image` uint8 [H, W, 3]; `truth` and `prediction` uint8 [H, W]."""
+    """One example: `image` to look at, uint8 [H, W, 3]; `truth` and `prediction` uint8 [H, W]."""
 
     name: str
     image: np.ndarray
@@ -64,6 +65,7 @@ def evaluate(trained: TrainedModel, records: Records, settings: EvaluateConfig) 
         DeeplabError: the data set has other classes or no such split, or a file is corrupt.
     """
     check_same_classes(trained.labels, records.labels)
+    check_same_format(trained.image, records.image)
     split = records.labelled_split(settings.split)
     predict = image_to_labels(trained, settings)
     classes = trained.labels.num_classes
@@ -84,7 +86,7 @@ def evaluate(trained: TrainedModel, records: Records, settings: EvaluateConfig) 
         except DeeplabError as error:
             raise DeeplabError(f"example {name}: {error}") from error
         if images in keep:
-            samples.append(Sample(name, image, truth, prediction))
+            samples.append(Sample(name, view_rgb(image, records.image), truth, prediction))
         images += 1
     return Evaluation(matrix, images, tuple(samples))
 
@@ -104,8 +106,17 @@ def check_same_classes(model: LabelSet, data: LabelSet) -> None:
     )
 
 
+def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
+    """Raises `DeeplabError` where the model takes other images than the data set has."""
+    if (model.bands, model.bits) != (data.bands, data.bits):
+        raise DeeplabError(
+            f"the model takes images of {model.bands} bands of {model.bits} bits, and the data set "
+            f"has {data.bands} bands of {data.bits}"
+        )
+
+
 def labelled_images(split: SplitFiles) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """The split's (id, image uint8 [H, W, 3], mask uint8 [H, W]), in order.
+    """The split's (id, image [H, W, bands], mask uint8 [H, W]), in order.
 
     Raises:
         DeeplabError: while reading, a record file is corrupt; names it.

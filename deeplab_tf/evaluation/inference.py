@@ -9,13 +9,11 @@ import tensorflow as tf
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import EvaluateConfig, Experiment
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.dense_crf import check_dense_crf, refine
 from deeplab_tf.evaluation.windows import in_windows
 from deeplab_tf.models import with_output_stride
 from deeplab_tf.trained_model import TrainedModel
-
-IMAGES = tf.TensorSpec([1, None, None, 3], tf.uint8, name="images")
-"""One image at its own size: a single trace serves every size."""
 
 
 def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
@@ -28,31 +26,41 @@ def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
 def image_to_labels(
     trained: TrainedModel, settings: EvaluateConfig
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """uint8 [H, W, 3] -> uint8 [H, W], by the inference strategy of `settings`.
+    """[H, W, bands] in the dtype of `trained.image` -> uint8 [H, W], by the inference strategy of
+    `settings`.
 
     Raises:
-        DeeplabError: `settings.crf` without the CRF's library.
+        DeeplabError: `settings.crf` without the CRF's library, or for images that are not RGB.
     """
+    if settings.crf and not trained.image.is_rgb:
+        raise DeeplabError("--crf compares colours, and the images of this model are not RGB")
     config = trained.experiment.model
     stride = settings.output_stride or config.output_stride
     model = with_output_stride(trained.model, config, stride)
-    labels = label_function(model, settings.scales, settings.flip, settings.crf)
+    dtype = tf.as_dtype(trained.image.dtype)
+    labels = label_function(model, settings.scales, settings.flip, settings.crf, dtype)
     return in_windows(labels, settings.window, stride) if settings.window else labels
 
 
 def label_function(
-    model: keras.Model, scales: Sequence[float] = (1.0,), flip: bool = False, crf: bool = False
+    model: keras.Model,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    crf: bool = False,
+    dtype: tf.DType = tf.uint8,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from an image, uint8 [H, W, 3], to its labels, uint8 [H, W].
+    """A function from an image, [H, W, bands] of `dtype`, to its labels, uint8 [H, W].
 
     One scale of 1 without flip is the argmax of the logits; anything else the argmax of
     `class_probabilities`, which with `crf` are refined before.
     """
+    # One image at its own size: a single trace serves every size.
+    spec = tf.TensorSpec([1, None, None, model.input_shape[-1]], dtype, name="images")
     if crf:
         check_dense_crf()
         probabilities = tf.function(
             lambda images: class_probabilities(model, images, scales, flip)[0],
-            input_signature=[IMAGES],
+            input_signature=[spec],
         )
         return lambda image: (
             refine(image, probabilities(tf.constant(image)[None]).numpy())
@@ -61,7 +69,7 @@ def label_function(
         )
     plain = tuple(scales) == (1.0,) and not flip
 
-    @tf.function(input_signature=[IMAGES])
+    @tf.function(input_signature=[spec])
     def labels(images):
         if plain:
             scores = model(images, training=False)
@@ -83,7 +91,7 @@ def class_probabilities(
 
     Args:
         model: pixels to logits, as `build_model` says.
-        images: uint8 [B, H, W, 3].
+        images: [B, H, W, bands], of any integer type.
         scales: positive factors of the image's sides.
         flip: whether to add the left-right mirrored view of each scale.
 

@@ -4,8 +4,9 @@ import pathlib
 
 import tqdm
 
-from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.data.image_format import view_rgb
 from deeplab_tf.data.pictures import write_labels, write_overlay
+from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.image_files import output_paths
 from deeplab_tf.evaluation.predictor import Predictor
@@ -27,14 +28,14 @@ def predict_images(
     failed = []
     for path in tqdm.tqdm(images, desc="predict", unit="image", disable=None):
         try:
-            image = read_pixels(path)
+            image = read_image_of(path, predictor.image)
         except DeeplabError as error:
             failed.append(error)
             continue
         labels = predictor.predict(image)
         labels_path, overlay_path = output_paths(path, out)
         write_labels(labels, predictor.labels, labels_path)
-        write_overlay(image, labels, predictor.labels, overlay_path)
+        write_overlay(view_rgb(image, predictor.image), labels, predictor.labels, overlay_path)
     return failed
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.evaluation.inference import image_to_labels, settings_of
 from deeplab_tf.files import quiet_stderr
-from deeplab_tf.trained_model import DESCRIPTION, load_model
+from deeplab_tf.trained_model import DESCRIPTION, image_format, load_model, parse_description
 
 SAVED_MODEL_FILE = "saved_model.pb"
 EXTRA_DIR = "assets.extra"
@@ -24,10 +25,12 @@ SIGNATURE = "serving_default"
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """`predict` maps an image, RGB uint8 [H, W, 3] of any size, to its labels, uint8 [H, W]."""
+    """`predict` maps an image of the format `image`, [H, W, bands] of any size, to its labels,
+    uint8 [H, W]."""
 
     labels: LabelSet
     predict: Callable[[np.ndarray], np.ndarray]
+    image: ImageFormat = RGB
 
 
 def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
@@ -47,7 +50,7 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
     if not exported or not path.exists():
         trained = load_model(path)
         settings = settings_of(trained.experiment, **overrides)
-        return Predictor(trained.labels, image_to_labels(trained, settings))
+        return Predictor(trained.labels, image_to_labels(trained, settings), trained.image)
     given = [f"--{name}" for name, value in overrides.items() if value is not None]
     if given:
         raise DeeplabError(
@@ -64,7 +67,7 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
             f"SavedModel {folder} has no {EXTRA_DIR}/{DESCRIPTION}: it was not written by "
             "deeplab-export"
         )
-    labels = LabelSet.from_dict(json.loads(description.read_text())["labels"])
+    experiment, labels = parse_description(description.read_text())
     try:
         loaded = tf.saved_model.load(str(folder))
         serve = loaded.signatures[SIGNATURE]
@@ -78,7 +81,7 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
         assert loaded is not None
         return serve(images=tf.constant(image)[None])["labels"].numpy()[0].astype(np.uint8)
 
-    return Predictor(labels, predict)
+    return Predictor(labels, predict, image_format(experiment.model))
 
 
 def _litert_predictor(path: pathlib.Path) -> Predictor:

@@ -19,7 +19,7 @@ def in_windows(
     exactly those.
 
     Args:
-        predict: uint8 [H, W, 3] -> uint8 [H, W].
+        predict: [H, W, bands] -> uint8 [H, W].
         window: side in pixels, at least twice the output_stride.
         output_stride: of the network.
     """

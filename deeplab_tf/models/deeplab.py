@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from deeplab_tf.config import NORMALIZATION, Head, ModelConfig
+from deeplab_tf.config import Head, ModelConfig, pixel_statistics
 from deeplab_tf.models.aspp import aspp, aspp_v2
 from deeplab_tf.models.conv import class_scores, conv_bn
 from deeplab_tf.models.resize import UpsampleLogits
@@ -17,9 +17,9 @@ HEAD_FILTERS = 256
 def build_model(config: ModelConfig) -> keras.Model:
     """Builds the network that `config` describes, with random initial weights.
 
-    The model maps `image`, RGB pixels [B, H, W, 3] in 0..255, uint8 or float, any H and W, to
-    logits [B, H, W, num_classes] float32. Normalisation is inside. No weight depends on
-    `output_stride`: `with_output_stride` moves them to another.
+    The model maps `image`, RGB pixels [B, H, W, 3] in 0..255 (or the data set's own bands), integer
+    or float, any H and W, to logits [B, H, W, num_classes] float32. Normalisation is inside. No
+    weight depends on `output_stride`: `with_output_stride` moves them to another.
 
     Raises:
         ValueError: `config.num_classes` is None; it must come from the data set by now.
@@ -29,8 +29,8 @@ def build_model(config: ModelConfig) -> keras.Model:
             "num_classes must be set before the model is built. Received: None. "
             "Use dataclasses.replace(config, num_classes=...)."
         )
-    pixels = NORMALIZATION[config.normalization]
-    image = keras.Input((None, None, 3), name="image")
+    pixels = pixel_statistics(config)
+    image = keras.Input((None, None, len(pixels.mean)), name="image")
     x = keras.layers.Rescaling(
         scale=[1 / std for std in pixels.std],
         # A number a channel, as Rescaling documents; its annotation knows one for all.

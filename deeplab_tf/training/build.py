@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.config import NORMALIZATION, Experiment
+from deeplab_tf.config import Experiment, pixel_statistics
 from deeplab_tf.data.duplicates import with_duplicates
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
@@ -50,14 +50,14 @@ class Training:
             batch_size=config.train.batch_size,
             seed=config.train.seed,
             start_step=start,
-            mean_pixel=NORMALIZATION[config.model.normalization].mean,
+            mean_pixel=pixel_statistics(config.model).mean,
         )
         off = tf.data.Options()
         off.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return self.strategy.experimental_distribute_dataset(batches.with_options(off))
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
-        """Images [B, H, W, 3] and labels [B, H, W] of a batch, of this process' replicas."""
+        """Images [B, H, W, bands] and labels [B, H, W] of a batch, of this process' replicas."""
         image, labels = (
             np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(x)])
             for x in batch

@@ -15,7 +15,7 @@ def describe_batch(images: np.ndarray, labels: np.ndarray, label_set: LabelSet) 
     """One line on the batch: size, classes, void, pixel values.
 
     Args:
-        images: [B, H, W, 3], pixels 0..255.
+        images: [B, H, W, bands].
         labels: integer [B, H, W].
         label_set: the data set's classes.
 

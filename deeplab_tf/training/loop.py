@@ -76,7 +76,7 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         f"{training.strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
-    log = RunLog(workdir, start, config.steps, records.labels)
+    log = RunLog(workdir, start, config.steps, records)
     try:
         with naming_corrupt_file(training.split), _caught_signals() as received:
             _run_steps(training, start, checkpoints, log, received, fresh=not initial_weights)
@@ -107,7 +107,7 @@ def check_run(
     records = open_records(data_dir, experiment.data.dataset)
     records.labelled_split(experiment.data.split)
     class_ids(records.labels, experiment.data.duplicate_classes)
-    experiment = _with_num_classes(experiment, records)
+    experiment = _with_data(experiment, records)
     make_strategy(experiment.train.strategy, experiment.train.batch_size)
     class_weights = find_class_weights(experiment, records)
     check_workdir(workdir, experiment, records)
@@ -203,13 +203,22 @@ def _caught_signals() -> Iterator[list[int]]:
             signal.signal(number, usual[number])
 
 
-def _with_num_classes(experiment: Experiment, records: Records) -> Experiment:
-    wanted, found = experiment.model.num_classes, records.labels.num_classes
-    if wanted not in (None, found):
+def _with_data(experiment: Experiment, records: Records) -> Experiment:
+    """With the number of classes and the bands that the data set has."""
+    image = records.image
+    found = {"num_classes": records.labels.num_classes}
+    if not image.is_rgb:
+        found |= {"band_mean": image.mean, "band_std": image.std, "bits": image.bits}
+    for name, value in found.items():
+        wanted = getattr(experiment.model, name)
+        if wanted not in (None, (), value):
+            raise DeeplabError(
+                f"config.model.{name} is {wanted}, but {records.labels.dataset} has {value}; leave "
+                "it out to take the data set's"
+            )
+    if image.is_rgb and experiment.model.band_mean:
         raise DeeplabError(
-            f"config.model.num_classes is {wanted}, but {records.labels.dataset} has {found} "
-            "classes; leave it out to take the data set's"
+            f"config.model.band_mean is {experiment.model.band_mean}, but {records.labels.dataset} "
+            "has RGB images; leave it out"
         )
-    return dataclasses.replace(
-        experiment, model=dataclasses.replace(experiment.model, num_classes=found)
-    )
+    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **found))

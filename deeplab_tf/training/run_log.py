@@ -7,7 +7,9 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.data.labels import VOID, LabelSet
+from deeplab_tf.data.image_format import view_rgb
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.data.records import Records
 from deeplab_tf.files import write_text
 from deeplab_tf.workdir import METRICS_FILE, read_metrics
 
@@ -22,13 +24,14 @@ class RunLog:
         start_step: lines of later steps, from a run that was killed after its last checkpoint,
             are dropped, since the steps are done again.
         total_steps: for the time left.
-        labels: for the colours of the panels.
+        records: the data set, for the look of the panels.
     """
 
-    def __init__(self, workdir: pathlib.Path, start_step: int, total_steps: int, labels: LabelSet):
+    def __init__(self, workdir: pathlib.Path, start_step: int, total_steps: int, records: Records):
         self._metrics = workdir / METRICS_FILE
         self._total = total_steps
-        self._colors = np.asarray(labels.flat_palette(), np.uint8).reshape(VOID + 1, 3)
+        self._image = records.image
+        self._colors = np.asarray(records.labels.flat_palette(), np.uint8).reshape(VOID + 1, 3)
         self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIR))
         self._since = (start_step, time.monotonic())
         kept = [row for row in read_metrics(self._metrics) if row["step"] <= start_step]
@@ -62,11 +65,11 @@ class RunLog:
 
         Args:
             step: of the run.
-            images: [N, H, W, 3], pixels 0..255.
+            images: [N, H, W, bands].
             labels, predictions: [N, H, W] integer, class ids or void.
         """
         pictures = [
-            np.asarray(images).clip(0, 255).astype(np.uint8),
+            view_rgb(np.asarray(images), self._image),
             self._colors[np.asarray(labels)],
             self._colors[np.asarray(predictions)],
         ]

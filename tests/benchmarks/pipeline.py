@@ -25,14 +25,14 @@ def main(_) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from deeplab_tf.config import NORMALIZATION, DataConfig, Normalization
+    from deeplab_tf.config import DataConfig, ModelConfig, pixel_statistics
     from deeplab_tf.data.augment import augment
     from deeplab_tf.data.pipeline import training_batches
     from deeplab_tf.data.records import decode, open_records, parse_encoded
 
     split = open_records(DATA_DIR.value, DATASET.value).split(SPLIT.value)
     config = DataConfig(crop_size=CROP.value)
-    mean = NORMALIZATION[Normalization.MEAN_SUBTRACTION].mean
+    mean = pixel_statistics(ModelConfig()).mean
     batches = training_batches(
         split, config, batch_size=BATCH.value, seed=0, start_step=0, mean_pixel=mean
     )

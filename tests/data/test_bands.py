@@ -1,0 +1,126 @@
+"""Images of more than three bands and of sixteen bits: in, through records, to the network."""
+
+import json
+
+import imagecodecs
+import numpy as np
+import pytest
+import tensorflow as tf
+import tifffile
+from PIL import Image
+
+from deeplab_tf.config import DataConfig
+from deeplab_tf.data.augment import augment
+from deeplab_tf.data.describe_folder import propose
+from deeplab_tf.data.doctor import examine
+from deeplab_tf.data.folder import folder_source
+from deeplab_tf.data.image_format import ImageFormat, decode_stored, encode_bands, view_rgb
+from deeplab_tf.data.pipeline import evaluation_images
+from deeplab_tf.data.read_bands import bands_and_bits, read_bands
+from deeplab_tf.data.write_records import write_records
+from deeplab_tf.errors import DeeplabError
+
+FIVE = ImageFormat(bands=5, bits=16)
+
+
+def pixels_of(seed, bands=5, dtype=np.uint16, size=(30, 41)):
+    most = np.iinfo(dtype).max + 1
+    return np.random.default_rng(seed).integers(0, most, (*size, bands), dtype=dtype)
+
+
+def write_five(root, ids="abcdef"):
+    """Five bands of 16 bits as TIFFs; two classes; a fifth of the ids for validation."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number, name in enumerate(ids):
+        pixels = pixels_of(number)
+        tifffile.imwrite(root / "images" / f"{name}.tif", pixels, photometric="minisblack")
+        mask = (pixels[..., 4] > 30_000).astype(np.uint8)
+        Image.fromarray(mask).save(root / "masks" / f"{name}.png")
+    return root
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, np.uint8), (5, np.uint8), (2, np.uint16)])
+def test_what_is_stored_is_what_is_decoded(bands, dtype):
+    pixels = pixels_of(0, bands, dtype)
+    image = ImageFormat(bands, 8 * np.dtype(dtype).itemsize)
+    stored = encode_bands(pixels)
+    np.testing.assert_array_equal(decode_stored(stored, image), pixels)
+    assert decode_stored(stored, image).dtype == dtype
+
+
+def test_tiffs_with_bands_first_or_last_and_deep_pngs_are_read(tmp_path):
+    pixels = pixels_of(1)
+    tifffile.imwrite(tmp_path / "last.tif", pixels, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "first.tif", np.moveaxis(pixels, -1, 0), compression="lzw")
+    for name in ("first", "last"):
+        np.testing.assert_array_equal(read_bands(tmp_path / f"{name}.tif", FIVE), pixels)
+        assert bands_and_bits(tmp_path / f"{name}.tif") == (5, 16)
+    deep = pixels_of(2, bands=3)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    np.testing.assert_array_equal(read_bands(tmp_path / "deep.png", ImageFormat(3, 16)), deep)
+    assert bands_and_bits(tmp_path / "deep.png") == (3, 16)
+    Image.fromarray(pixels_of(3, 3, np.uint8)).save(tmp_path / "plain.png")
+    assert bands_and_bits(tmp_path / "plain.png") == (3, 8)
+
+
+def test_an_image_of_another_format_is_named(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels_of(0, 4), photometric="minisblack")
+    with pytest.raises(DeeplabError, match=r"a\.tif is an array of \(30, 41, 4\); it must have 5 "):
+        read_bands(path, FIVE)
+    with pytest.raises(DeeplabError, match=r"pixels of uint16; it must have 4 bands of 8 bits"):
+        read_bands(path, ImageFormat(4, 8))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DeeplabError, match=r"a\.tif cannot be read as TIFF or PNG"):
+        read_bands(path, FIVE)
+
+
+def test_init_sees_the_bands_and_the_records_hold_them(tmp_path):
+    root = write_five(tmp_path / "fields")
+    description = propose(root, lambda: None, None).description
+    assert (description.bands, description.bits) == (5, 16)
+    fields = description.model_dump(exclude_defaults=True) | {"splits": {"val_share": 0.5}}
+    (root / "dataset.json").write_text(json.dumps(fields))
+    report = examine(folder_source(root))
+    assert report.errors == []
+    source = report.healthy()
+    training = [pixels_of("abcdef".index(pair.id)) for pair in source.splits["train"]]
+    seen = np.stack(training).reshape(-1, 5).astype(np.float64)
+    np.testing.assert_allclose(source.image.mean, seen.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(source.image.std, seen.std(axis=0), rtol=1e-9)
+
+    records, _ = write_records(source, tmp_path / "data")
+    assert records.image == source.image
+    for split in ("train", "val"):
+        found = list(evaluation_images(records.split(split)).as_numpy_iterator())
+        assert sorted(name.decode() for name, *_ in found) == [p.id for p in source.splits[split]]
+        for name, image, mask in found:
+            pixels = pixels_of("abcdef".index(name.decode()))
+            assert image.dtype == np.uint16
+            np.testing.assert_array_equal(image, pixels)
+            np.testing.assert_array_equal(mask, pixels[..., 4] > 30_000)
+
+
+def test_each_band_is_augmented_as_if_alone():
+    pixels, mask = pixels_of(0), np.zeros((30, 41), np.uint8)
+    config, seed = DataConfig(crop_size=33), tf.constant([1, 2], tf.int64)
+    means = tuple(float(1000 * band) for band in range(5))
+    together, _ = augment(tf.constant(pixels), mask, seed, config, means)
+    for band in range(5):
+        alone, _ = augment(
+            tf.constant(pixels[..., band : band + 1]), mask, seed, config, means[band : band + 1]
+        )
+        np.testing.assert_array_equal(together[..., band], alone[..., 0])
+
+
+def test_a_view_has_the_first_bands_stretched():
+    image = ImageFormat(5, 16, (1000.0,) * 5, (100.0,) * 5)
+    pixels = np.full((1, 4, 5), 1000, np.uint16)
+    pixels[0, :, 0] = (700, 900, 1100, 1300)
+    np.testing.assert_array_equal(
+        view_rgb(pixels, image)[0],
+        [[0, 127, 127], [63, 127, 127], [191, 127, 127], [255, 127, 127]],
+    )
+    rgb = pixels_of(0, 3, np.uint8)
+    np.testing.assert_array_equal(view_rgb(rgb), rgb)
