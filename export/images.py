@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from deeplab_tf.data.image_format import ImageFormat
+from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import labelled_images
@@ -25,7 +25,9 @@ def data_set_images(
     return ((name, image) for name, image, _ in first)
 
 
-def file_images(images: str, count: int, image: ImageFormat) -> Iterator[tuple[str, np.ndarray]]:
+def file_images(
+    images: str, count: int, image: ImageFormat = RGB
+) -> Iterator[tuple[str, np.ndarray]]:
     """The first `count` (path, [H, W, bands]) of a file, a folder or a glob pattern, by name.
 
     Raises:

@@ -182,7 +182,7 @@ def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False
         values = picture.reshape(-1, image_format.bands).astype(np.float64)
         sums = np.stack([values.sum(axis=0), (values**2).sum(axis=0)])
     digest = hashlib.sha256(str(picture.shape).encode())
-    digest.update(np.ascontiguousarray(picture))
+    digest.update(np.ascontiguousarray(picture).data)
     size = picture.shape[1], picture.shape[0]
     return Finding(None, size, _histogram(mask), digest.hexdigest(), sums)
 

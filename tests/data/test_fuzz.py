@@ -20,7 +20,7 @@ from deeplab_tf.data.doctor import examine
 from deeplab_tf.data.labels import VOC, VOID
 from deeplab_tf.data.masks import ColorMask, IndexMask, plain_values
 from deeplab_tf.data.pipeline import evaluation_images
-from deeplab_tf.data.read_pair import encode_pair
+from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import naming_corrupt_file, open_records
 from deeplab_tf.data.source import Pair
 from deeplab_tf.data.voc import voc_source
@@ -129,7 +129,8 @@ def test_a_broken_image_keeps_its_size_and_mask_or_is_named(suffix, tmp_path):
     def check(data):
         image.write_bytes(data)
         try:
-            _, example = stored_example(pair.id, *encode_pair(pair))
+            ((name, *encoded),) = encode_examples(pair)
+            _, example = stored_example(name, *encoded)
         except DeeplabError as error:
             assert str(image) in str(error) and "\n" not in str(error)
         else:

@@ -144,10 +144,10 @@ HELD = """
 import os, sys, time
 from deeplab_tf.data import write_records as writing
 from deeplab_tf.data.voc import voc_source
-def slow(*_):
+def slow(*_, **__):
     os.write(1, b"here\\n")
     time.sleep(100)
-writing.encode_pair = slow
+writing.encode_examples = slow
 writing.write_records(voc_source(sys.argv[1]), sys.argv[2], workers=1)
 """
 
