@@ -134,10 +134,13 @@ def main() -> int:
         return 0
     import_tensorflow()
     from deeplab_tf.data.pixel_table import pixel_table
+    from deeplab_tf.data.tiles import Tiling
     from deeplab_tf.data.write_records import Beam, write_records, written_before
 
     data_dir = pathlib.Path(_DATA_DIR.value or "")
     source = _read_source(data_dir)
+    if _TILE.value:
+        source.tiling = Tiling(_TILE.value, _TILE_OVERLAP.value)
     records = None if _CHECK.value else written_before(source, data_dir)
     if records:
         images = {name: split.num_examples for name, split in records.splits.items()}
@@ -204,7 +207,6 @@ def _read_source(data_dir: pathlib.Path):
     from deeplab_tf.data.folder import folder_source
     from deeplab_tf.data.labels import SHAPES
     from deeplab_tf.data.shapes import write_shapes_devkit
-    from deeplab_tf.data.tiles import Tiling
     from deeplab_tf.data.voc import voc_source
     from deeplab_tf.data.voc_aug import voc_aug_source
 
@@ -218,10 +220,7 @@ def _read_source(data_dir: pathlib.Path):
         "folder": folder_source,
     }
     if _DATASET.value in readers:
-        source = readers[_DATASET.value](folder)
-        if _TILE.value:
-            source.tiling = Tiling(_TILE.value, _TILE_OVERLAP.value)
-        return source
+        return readers[_DATASET.value](folder)
     if folder.exists():
         print(f"shapes as they are in {folder}; remove the folder to draw them again")
     else:
