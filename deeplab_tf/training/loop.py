@@ -76,7 +76,7 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         f"{training.strategy.num_replicas_in_sync} device(s)",
         flush=True,
     )
-    log = RunLog(workdir, start, config.steps, records)
+    log = RunLog(workdir, start, config.steps, records.labels, records.image)
     try:
         with naming_corrupt_file(training.split), _caught_signals() as received:
             _run_steps(training, start, checkpoints, log, received, fresh=not initial_weights)

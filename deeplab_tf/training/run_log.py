@@ -7,9 +7,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.data.image_format import view_rgb
-from deeplab_tf.data.labels import VOID
-from deeplab_tf.data.records import Records
+from deeplab_tf.data.image_format import RGB, ImageFormat, view_rgb
+from deeplab_tf.data.labels import VOID, LabelSet
 from deeplab_tf.files import write_text
 from deeplab_tf.workdir import METRICS_FILE, read_metrics
 
@@ -24,14 +23,21 @@ class RunLog:
         start_step: lines of later steps, from a run that was killed after its last checkpoint,
             are dropped, since the steps are done again.
         total_steps: for the time left.
-        records: the data set, for the look of the panels.
+        labels, image: the data set's classes and image format, for the look of the panels.
     """
 
-    def __init__(self, workdir: pathlib.Path, start_step: int, total_steps: int, records: Records):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        start_step: int,
+        total_steps: int,
+        labels: LabelSet,
+        image: ImageFormat = RGB,
+    ):
         self._metrics = workdir / METRICS_FILE
         self._total = total_steps
-        self._image = records.image
-        self._colors = np.asarray(records.labels.flat_palette(), np.uint8).reshape(VOID + 1, 3)
+        self._image = image
+        self._colors = np.asarray(labels.flat_palette(), np.uint8).reshape(VOID + 1, 3)
         self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIR))
         self._since = (start_step, time.monotonic())
         kept = [row for row in read_metrics(self._metrics) if row["step"] <= start_step]
