@@ -1,6 +1,5 @@
 """A folder of one's own: every way to describe it, and what a wrong description says."""
 
-import copy
 import json
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shared_data import SHARED, needs_shared_data
-from test_fuzz import JSON, cases, places
+from test_fuzz import JSON, cases, places, with_change
 from tiny_folder import write_folder
 
 from deeplab_tf.data.camvid import camvid_source
@@ -151,14 +150,7 @@ def test_a_broken_description_is_an_error_or_a_data_set(tmp_path):
     @cases(200)
     @given(where=st.sampled_from(everything), value=JSON, remove=st.booleans())
     def check(where, value, remove):
-        changed = copy.deepcopy(BY_NUMBER)
-        inside = changed
-        for key in where[:-1]:
-            inside = inside[key]
-        if remove:
-            del inside[where[-1]]
-        else:
-            inside[where[-1]] = value
+        changed = with_change(BY_NUMBER, where, value, remove)
         (root / "dataset.json").write_text(json.dumps(changed))
         try:
             source = folder_source(root)

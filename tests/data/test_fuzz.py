@@ -157,6 +157,19 @@ def places(value, path=()):
             yield from places(value[key], (*path, key))
 
 
+def with_change(content, where, value, remove):
+    """A copy of `content` with another value at the path `where`, or without it."""
+    changed = copy.deepcopy(content)
+    inside = changed
+    for key in where[:-1]:
+        inside = inside[key]
+    if remove:
+        del inside[where[-1]]
+    else:
+        inside[where[-1]] = value
+    return changed
+
+
 @pytest.mark.parametrize("reader", [coco_source, coco_voc_source])
 def test_broken_annotations_give_labels_of_the_classes_or_are_named(reader, tmp_path):
     rle = {"size": [60, 80], "counts": [100, 1500, 3200]}
@@ -168,14 +181,7 @@ def test_broken_annotations_give_labels_of_the_classes_or_are_named(reader, tmp_
     @cases(80)
     @given(where=st.sampled_from(everything), value=JSON, remove=st.booleans())
     def check(where, value, remove):
-        changed = copy.deepcopy(content)
-        inside = changed
-        for key in where[:-1]:
-            inside = inside[key]
-        if remove:
-            del inside[where[-1]]
-        else:
-            inside[where[-1]] = value
+        changed = with_change(content, where, value, remove)
         file.write_text(json.dumps(changed))
         try:
             source = reader(tmp_path)
