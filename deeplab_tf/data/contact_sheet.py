@@ -7,7 +7,7 @@ from deeplab_tf.data.doctor import Report
 from deeplab_tf.data.image_format import view_rgb
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.pictures import blend, legend
-from deeplab_tf.data.read_bands import read_image_of
+from deeplab_tf.data.read_pair import read_decoded
 from deeplab_tf.data.source import Pair
 
 COLUMNS = 6
@@ -30,26 +30,16 @@ def contact_sheet(report: Report) -> Image.Image | None:
     rows = -(-len(shown) // COLUMNS)
     line = TILE + CAPTION
     width = COLUMNS * TILE
-    key = legend(
-        [
-            (color, name)
-            for color, name in zip(
-                (*labels.palette, labels.void_color), (*labels.names, "void"), strict=True
-            )
-        ],
-        width,
-    )
+    colors = (*labels.palette, labels.void_color)
+    key = legend(list(zip(colors, (*labels.names, "void"), strict=True)), width)
     sheet = Image.new("RGB", (width, rows * line + key.height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for place, (split, pair) in enumerate(shown):
         x, y = place % COLUMNS * TILE, place // COLUMNS * line
-        mask = pair.mask.read() if pair.mask else None
-        image = read_image_of(pair.image, report.source.image)
-        image = view_rgb(image, report.image)
-        if mask is None:
-            mask = np.full(image.shape[:2], VOID, np.uint8)
+        pixels, mask = read_decoded(pair, report.source.image)
         step = max(1, max(mask.shape) // (4 * TILE))  # huge images are not blended whole
-        tile = blend(image[::step, ::step], mask[::step, ::step], labels)
+        view = view_rgb(pixels[::step, ::step], report.image)
+        tile = blend(view, mask[::step, ::step], labels)
         tile.thumbnail((TILE - 6, TILE - 4))
         sheet.paste(tile, (x, y + CAPTION))
         draw.text((x + 1, y + 2), f"{split}/{pair.id}"[:34], fill="black", font=font)

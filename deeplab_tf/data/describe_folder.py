@@ -14,6 +14,7 @@ from deeplab_tf.data.folder import (
     Description,
     files_by_stem,
     folder_source,
+    without_suffix,
 )
 from deeplab_tf.data.image_file import IMAGE_SUFFIXES
 from deeplab_tf.data.labels import DATA_SETS, VOID
@@ -108,8 +109,7 @@ def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> 
         fields = _colored(counts, masks, ask)
     else:
         fields = _numbered(counts, next((m.palette for m in found if m.palette), {}), masks, ask)
-    first = next(iter(image_files.values()))
-    bands, bits = bands_and_bits(first)
+    bands, bits = bands_and_bits(next(iter(image_files.values())))
     description = Description(
         bands=bands,
         bits=bits,  # pyright: ignore[reportArgumentType]
@@ -264,12 +264,8 @@ def _splits(root: Path, images: Path, masks: Path, image_files: dict) -> dict:
     for path in sorted(root.rglob("*.txt")):
         if path.stem.lower() not in SPLITS or path.stem.lower() in lists:
             continue
-        names = read_list(path)
-        known = sum(
-            Path(name).with_suffix("").as_posix() in image_files or name in image_files
-            for name in names
-        )
-        if names and known == len(names):
+        names = [without_suffix(line) for line in read_list(path)]
+        if names and all(name in image_files for name in names):
             lists[path.stem.lower()] = path.relative_to(root).as_posix()
     return {name: lists[name] for name in SPLITS if name in lists} or {"val_share": VAL_SHARE}
 
@@ -291,14 +287,14 @@ def _in_words(
     """What was seen, and what each value or colour is taken for."""
     words = {"palette": "numbers, palette PNGs", "grey": "numbers, grey PNGs", "color": "colours"}
     total = sum(counts.values())
-    targets = {}
-    for value, target in description.values().items():
-        names = {**dict(enumerate(description.classes)), VOID: "void"}
-        targets[value] = names[target]
+    names = {**dict(enumerate(description.classes)), VOID: "void"}
+    targets = {value: names[target] for value, target in description.values().items()}
     rows = [["value" if kind != "color" else "colour", "pixels", "images", "taken for"]]
     for value in sorted(counts, key=lambda value: -counts[value]):
-        key = value if kind != "color" else unpack_color(value)
-        shown = str(value) if kind != "color" else color_name(unpack_color(value))
+        key, shown = value, str(value)
+        if kind == "color":
+            key = unpack_color(value)
+            shown = color_name(key)
         share = f"{counts[value] / total:.2%}"
         rows.append([shown, share, f"{images_with[value]:,}", targets[key]])
     splits = ", ".join(f"{name} {where}" for name, where in description.splits.items())

@@ -14,11 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from deeplab_tf.data.image_file import allow_huge_images
-from deeplab_tf.data.image_format import RGB, ImageFormat, decode_stored
+from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.parallel import CHUNK, ordered_map
 from deeplab_tf.data.pixel_table import pixel_table
-from deeplab_tf.data.read_pair import read_pair
+from deeplab_tf.data.read_pair import read_decoded, times
 from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.text_table import align
@@ -68,14 +68,20 @@ class Report:
     Attributes:
         source: the data set.
         findings: by split, one a pair, in its order.
-        leaks: pictures that a split shares with one that is held out from it.
-        warnings: what may be meant so, a line each.
     """
 
     source: Source
     findings: dict[str, list[Finding]]
-    leaks: list[Leak]
-    warnings: list[str]
+
+    @functools.cached_property
+    def leaks(self) -> list[Leak]:
+        """Pictures that a split shares with one that is held out from it."""
+        return _leaks(self.source, self.findings)
+
+    @functools.cached_property
+    def warnings(self) -> list[str]:
+        """What may be meant so, a line each."""
+        return [*_warnings(self), *_overlaps(self)]
 
     @property
     def errors(self) -> list[str]:
@@ -106,7 +112,7 @@ class Report:
                 )
         return dataclasses.replace(self.source, splits=splits, image=self.image)
 
-    @property
+    @functools.cached_property
     def image(self) -> ImageFormat:
         """The source's, with mean and standard deviation of each band over the splits to train on.
 
@@ -116,7 +122,7 @@ class Report:
             return self.source.image
         count, sums = 0, np.zeros((2, self.source.image.bands))
         for split, found in self.findings.items():
-            if any(held_out_from(split, other) for other in self.findings):
+            if _is_held_out(split, self.source):
                 continue
             for finding in found:
                 if finding.sums is not None:
@@ -132,7 +138,7 @@ class Report:
             self.source.image, mean=tuple(mean.tolist()), std=tuple(std.tolist())
         )
 
-    @property
+    @functools.cached_property
     def pixels(self) -> dict[str, list[int]]:
         """By split: the pixels of each class, then void."""
         num_classes = self.source.labels.num_classes
@@ -148,7 +154,8 @@ def examine(source: Source, workers: int | None = None) -> Report:
 
     Memory holds a histogram for each pair and no picture.
     """
-    pairs = {_key(pair): pair for pair in _all_pairs(source)}  # one is often in several splits
+    # One is often in several splits.
+    pairs = {_key(pair): pair for split in source.splits.values() for pair in split}
     examine_one = functools.partial(
         examine_pair, image_format=source.image, huge=source.tiling is not None
     )
@@ -161,9 +168,7 @@ def examine(source: Source, workers: int | None = None) -> Report:
     )
     by_key = dict(zip(pairs, looked_at, strict=True))
     findings = {s: [by_key[_key(pair)] for pair in pairs] for s, pairs in source.splits.items()}
-    report = Report(source, findings, _leaks(source, findings), [])
-    report.warnings.extend([*_warnings(report), *_overlaps(report)])
-    return report
+    return Report(source, findings)
 
 
 def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False) -> Finding:
@@ -171,12 +176,11 @@ def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False
     if huge:
         allow_huge_images()
     try:
-        image, mask = read_pair(pair, image_format)
+        picture, mask = read_decoded(pair, image_format)
     except DeeplabError as error:
         return Finding(str(error))
     except OSError as error:
         return Finding(f"{error.filename or pair.image} cannot be read: {error.strerror}")
-    picture = decode_stored(image, image_format)
     sums = None
     if not image_format.is_rgb:
         values = picture.reshape(-1, image_format.bands).astype(np.float64)
@@ -260,9 +264,8 @@ def _key(pair: Pair) -> tuple[str, str, str]:
     return pair.id, str(pair.image), str(pair.mask)
 
 
-def _all_pairs(source: Source) -> Iterator[Pair]:
-    for pairs in source.splits.values():
-        yield from pairs
+def _is_held_out(split: str, source: Source) -> bool:
+    return any(held_out_from(split, other) for other in source.splits)
 
 
 def _leaks(source: Source, findings: dict[str, list[Finding]]) -> list[Leak]:
@@ -315,7 +318,7 @@ def _overlaps(report: Report) -> Iterator[str]:
     splits = report.source.splits
     by_split = {s: _ids_by_digest(pairs, report.findings[s]) for s, pairs in splits.items()}
     for held_out in splits:
-        if not any(held_out_from(held_out, other) for other in splits):
+        if not _is_held_out(held_out, report.source):
             continue
         for other in splits:
             shared = by_split[held_out].keys() & by_split[other].keys()
@@ -360,23 +363,19 @@ def _sizes_table(report: Report) -> str:
         rows.append(
             [
                 split,
-                _times(by_area[0]),
-                _times(by_area[-1]),
-                f"{_times(often)} {share:.0%}",
+                times(by_area[0]),
+                times(by_area[-1]),
+                f"{times(often)} {share:.0%}",
                 f"{len(sizes):,}",
             ]
         )
     return align(rows)
 
 
-def _times(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
 def _balance(report: Report) -> Iterator[str]:
     """The most and the least frequent class of each split that is not held out."""
     for split, pixels in report.pixels.items():
-        if any(held_out_from(split, other) for other in report.findings):
+        if _is_held_out(split, report.source):
             continue
         present = {n: c for n, c in zip(report.source.labels.names, pixels, strict=False) if c}
         if len(present) > 1:

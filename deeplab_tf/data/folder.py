@@ -13,9 +13,10 @@ several to one where classes are merged; without it the values are the classes' 
 and `masks` for each, or `{"val_share": 0.1}`.
 """
 
+import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -90,6 +91,13 @@ class Description(pydantic.BaseModel):
             colors = tuple(_color(color) for color in self.palette)
         return LabelSet(self.name, tuple(self.classes), colors)
 
+    def mask_of(self) -> Callable[[Path], Mask]:
+        """The kind of this data set's masks: of a file, how it is read."""
+        values = self.values()
+        numbers = {key: target for key, target in values.items() if isinstance(key, int)}
+        colors = {key: target for key, target in values.items() if not isinstance(key, int)}
+        return lambda path: ColorMask(path, colors) if colors else IndexMask(path, numbers)
+
     def values(self) -> dict[int, int] | dict[Color, int]:
         """Values, or colours, of the masks to class ids and `VOID`.
 
@@ -116,24 +124,32 @@ def folder_source(root: str | Path) -> Source:
     """
     root = Path(root)
     description = read_description(root)
-    labels, values = description.label_set(), description.values()
-    images, masks = root / description.images, root / description.masks
+    file, images, masks = (
+        root / DESCRIPTION_FILE,
+        root / description.images,
+        root / description.masks,
+    )
     for folder in (images, masks):
         if not folder.is_dir():
-            raise DeeplabError(f"{root / DESCRIPTION_FILE} names {folder}, which is no folder")
+            raise DeeplabError(f"{file} names {folder}, which is no folder")
+    everything = files_by_stem(images, IMAGE_SUFFIXES)
+    mask_of = description.mask_of()
     splits = {}
-    for split, (image_files, mask_files) in _files(root, description).items():
-        check_split_name(split, root / DESCRIPTION_FILE)
-        pairs = [
-            Pair(name, image, _mask(mask_files, name, description, values, split))
-            for name, image in image_files.items()
-        ]
-        check_ids(pairs, root / DESCRIPTION_FILE)
+    for split, listing in _listings(root, description, everything).items():
+        check_split_name(split, file)
+        if not listing.images:
+            raise DeeplabError(f"{file}: split {split!r} has no image")
+        pairs = []
+        for name, image in listing.images:
+            mask = listing.masks / f"{name}{description.mask_suffix}.png"
+            without = split.startswith("test") and not mask.is_file()
+            pairs.append(Pair(name, image, None if without else mask_of(mask)))
+        check_ids(pairs, listing.listed_in)
         splits[split] = pairs
     return Source(
-        labels,
+        description.label_set(),
         splits,
-        notes=tuple(_lone_masks(root, description)),
+        notes=tuple(_lone_masks(masks, description.mask_suffix, everything)),
         image=ImageFormat(description.bands, description.bits),
     )
 
@@ -173,6 +189,12 @@ def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return by_stem
 
 
+def without_suffix(line: str) -> str:
+    """The id on a line of a list, which may have the image's suffix."""
+    stem, dot, suffix = line.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
+
+
 def is_validation(name: str, share: float) -> bool:
     """Whether an image is one of the `share` for validation: by its name, so that it stays where it
     is when others come."""
@@ -180,76 +202,53 @@ def is_validation(name: str, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def _files(root: Path, description: Description) -> dict[str, tuple[dict, Path]]:
-    """By split: its image files by id, and the folder that has its masks."""
-    images, masks = root / description.images, root / description.masks
-    splits = {}
+@dataclasses.dataclass(frozen=True)
+class _Listing:
+    """The images of a split with their ids, its masks, and where they are listed."""
+
+    images: list[tuple[str, Path]]
+    masks: Path
+    listed_in: Path
+
+
+def _listings(
+    root: Path, description: Description, everything: dict[str, Path]
+) -> dict[str, _Listing]:
+    """By split; `everything` is all images by id."""
+    file, masks = root / DESCRIPTION_FILE, root / description.masks
     if "val_share" in description.splits:
         share = float(description.splits["val_share"])
-        everything = files_by_stem(images, IMAGE_SUFFIXES)
-        for split in ("train", "val"):
-            splits[split] = (
-                {
-                    name: path
-                    for name, path in everything.items()
-                    if is_validation(name, share) == (split == "val")
-                },
-                masks,
+        parts = {"train": [], "val": []}
+        for name, path in everything.items():
+            parts["val" if is_validation(name, share) else "train"].append((name, path))
+        return {split: _Listing(part, masks, file) for split, part in parts.items()}
+    images, listings = root / description.images, {}
+    for split, where in description.splits.items():
+        where = str(where)
+        if where.endswith(".txt"):
+            names = [without_suffix(line) for line in read_list(root / where)]
+            # What is missing is named when it is read.
+            listed = [(name, everything.get(name, images / f"{name}.jpg")) for name in names]
+            listings[split] = _Listing(listed, masks, root / where)
+        elif (images / where).is_dir():
+            inside = files_by_stem(images / where, IMAGE_SUFFIXES)
+            listings[split] = _Listing([*inside.items()], masks / where, images / where)
+        else:
+            raise DeeplabError(
+                f"{file}: split {split!r} is {where!r}, but there is no folder {images / where}; a "
+                "list of ids must end in .txt"
             )
-    else:
-        everything = None
-        for split, where in description.splits.items():
-            if str(where).endswith(".txt"):
-                everything = everything or files_by_stem(images, IMAGE_SUFFIXES)
-                names = [_without_suffix(line) for line in read_list(root / str(where))]
-                if len(set(names)) != len(names):
-                    twice = next(name for name in names if names.count(name) > 1)
-                    raise DeeplabError(f"{root / str(where)} lists {twice} twice; remove one")
-                missing = {name: images / f"{name}.jpg" for name in names}
-                splits[split] = {name: everything.get(name, missing[name]) for name in names}, masks
-            else:
-                folder = images / str(where)
-                if not folder.is_dir():
-                    raise DeeplabError(
-                        f"{root / DESCRIPTION_FILE}: split {split!r} is {where!r}, but there is no "
-                        f"folder {folder}; a list of ids must end in .txt"
-                    )
-                splits[split] = files_by_stem(folder, IMAGE_SUFFIXES), masks / str(where)
-    for split, (files, _) in splits.items():
-        if not files:
-            raise DeeplabError(f"{root / DESCRIPTION_FILE}: split {split!r} has no image")
-    return splits
+    return listings
 
 
-def _mask(folder: Path, name: str, description: Description, values: Mapping, split: str):
-    """The mask of one image; None in a split of test images without masks."""
-    path = folder / f"{name}{description.mask_suffix}.png"
-    if split.startswith("test") and not path.is_file():
-        return None
-    mask: Mask
-    if all(isinstance(value, int) for value in values):
-        mask = IndexMask(path, values)
-    else:
-        mask = ColorMask(path, values)
-    return mask
-
-
-def _lone_masks(root: Path, description: Description) -> list[str]:
+def _lone_masks(masks: Path, suffix: str, images: dict[str, Path]) -> list[str]:
     """A note where masks have no image."""
-    images = files_by_stem(root / description.images, IMAGE_SUFFIXES)
-    masks = files_by_stem(root / description.masks, (".png",))
     lone = [
         path
-        for stem, path in masks.items()
-        if stem.endswith(description.mask_suffix)
-        and stem.removesuffix(description.mask_suffix) not in images
+        for stem, path in files_by_stem(masks, (".png",)).items()
+        if stem.endswith(suffix) and stem.removesuffix(suffix) not in images
     ]
     return [f"{len(lone):,} masks have no image, {lone[0]} first"] if lone else []
-
-
-def _without_suffix(line: str) -> str:
-    stem, dot, suffix = line.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
 
 
 def _mapping(keys: list, targets: list[int]) -> dict:

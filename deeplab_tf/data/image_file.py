@@ -84,7 +84,7 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """uint8 [H, W] or [H, W, 3] as the bytes of a PNG."""
+    """uint8 [H, W] or [H, W, 3], or uint16 [H, W], as the bytes of a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

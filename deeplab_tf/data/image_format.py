@@ -1,10 +1,10 @@
 """What the images of a data set are: bands, bits, and the statistics the network needs of them."""
 
 import dataclasses
-import io
 
 import numpy as np
-from PIL import Image
+
+from deeplab_tf.data.image_file import encode_png
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +54,7 @@ def encode_bands(pixels: np.ndarray) -> bytes:
 
     PNG has at most four bands of its own; side by side any number fits, and any reader opens it.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.reshape(pixels.shape[0], -1)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def decode_stored(image: bytes, image_format: ImageFormat) -> np.ndarray:
-    """The pixels of an image as the records hold it: [H, W, bands] in the format's dtype."""
-    picture = Image.open(io.BytesIO(image))
-    if image_format.is_rgb:
-        return np.asarray(picture.convert("RGB"))
-    flat = np.asarray(picture).astype(image_format.dtype)
-    return flat.reshape(flat.shape[0], -1, image_format.bands)
+    return encode_png(pixels.reshape(pixels.shape[0], -1))
 
 
 def view_rgb(image: np.ndarray, image_format: ImageFormat = RGB) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
 from deeplab_tf.data.image_file import PNG_BIT_DEPTH, decoded
 from deeplab_tf.data.labels import VOID, Color
@@ -120,11 +121,7 @@ def read_numbers(path: Path) -> np.ndarray:
             f"PNG whose pixel values are the class numbers: turn its colours into class numbers, "
             f"or describe them in the dataset.json of --dataset=folder"
         )
-    numbers = np.asarray(picture).astype(np.uint16)
-    if picture.mode == "L":
-        # Pillow stretches grey PNGs of 2 and 4 bits to 0..255.
-        numbers //= 255 // (2 ** data[PNG_BIT_DEPTH] - 1)
-    return numbers
+    return _numbers(picture, data)
 
 
 def read_colors(path: Path) -> np.ndarray:
@@ -133,9 +130,7 @@ def read_colors(path: Path) -> np.ndarray:
     Raises:
         DeeplabError: the file is broken, or no PNG.
     """
-    picture, _ = _png(path)
-    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(np.uint32), -1, 0)
-    return (red << 16) | (green << 8) | blue
+    return _colors(_png(path)[0])
 
 
 def read_mask_pixels(path: Path) -> tuple[str, np.ndarray, dict[int, int]]:
@@ -148,15 +143,28 @@ def read_mask_pixels(path: Path) -> tuple[str, np.ndarray, dict[int, int]]:
     Raises:
         DeeplabError: the file is broken, or no PNG.
     """
-    picture, _ = _png(path)
+    picture, data = _png(path)
     if picture.mode not in NUMBERS:
-        return "color", read_colors(path), {}
+        return "color", _colors(picture), {}
     palette = {}
     if picture.mode == "P":
         flat = picture.getpalette("RGB") or []
         colors = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         palette = {index: pack_color(color) for index, color in enumerate(colors)}
-    return "palette" if palette else "grey", read_numbers(path), palette
+    return "palette" if palette else "grey", _numbers(picture, data), palette
+
+
+def _numbers(picture: Image.Image, data: bytes) -> np.ndarray:
+    numbers = np.asarray(picture).astype(np.uint16)
+    if picture.mode == "L":
+        # Pillow stretches grey PNGs of 2 and 4 bits to 0..255.
+        numbers //= 255 // (2 ** data[PNG_BIT_DEPTH] - 1)
+    return numbers
+
+
+def _colors(picture: Image.Image) -> np.ndarray:
+    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(np.uint32), -1, 0)
+    return (red << 16) | (green << 8) | blue
 
 
 def pack_color(color: Color) -> int:

@@ -42,10 +42,11 @@ def read_bands(path: Path, image_format: ImageFormat) -> np.ndarray:
 def bands_and_bits(path: Path) -> tuple[int, int]:
     """What an image file has; (3, 8) for all that is read as RGB.
 
-    A TIFF of three or four dimensions has its bands where the shorter side is.
+    A TIFF of three dimensions has its bands first or last, on the shorter of the two.
     """
     if path.suffix.lower() == ".png":
-        header = path.read_bytes()[: PNG_COLOR_TYPE + 1]
+        with path.open("rb") as file:
+            header = file.read(PNG_COLOR_TYPE + 1)
         sixteen = len(header) > PNG_COLOR_TYPE and header[PNG_BIT_DEPTH] == 16
         bands = {0: 1, 2: 3, 4: 2, 6: 4}.get(header[PNG_COLOR_TYPE]) if sixteen else None
         return (bands, 16) if bands else (3, 8)

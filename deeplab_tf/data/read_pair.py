@@ -3,9 +3,9 @@
 import numpy as np
 
 from deeplab_tf.data.image_file import allow_huge_images, encode_png, read_image
-from deeplab_tf.data.image_format import RGB, ImageFormat, decode_stored, encode_bands
+from deeplab_tf.data.image_format import RGB, ImageFormat, encode_bands
 from deeplab_tf.data.labels import VOID
-from deeplab_tf.data.read_bands import read_bands
+from deeplab_tf.data.read_bands import read_bands, read_image_of
 from deeplab_tf.data.source import Pair
 from deeplab_tf.data.tiles import Tiling, cut
 from deeplab_tf.errors import DeeplabError
@@ -21,37 +21,20 @@ def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.nd
     Raises:
         DeeplabError: either file is missing or broken, the sizes differ, or a label is not allowed.
     """
-    if not pair.image.is_file():
-        raise DeeplabError(
-            f"image {pair.image} is missing; add the file, or take {pair.id} off the list"
-        )
+    _check_image_is_there(pair)
     if image_format.is_rgb:
-        image, size, orientation = read_image(pair.image)
+        image, size, _ = read_image(pair.image)
     else:
         pixels = read_bands(pair.image, image_format)
-        image, size, orientation = encode_bands(pixels), pixels.shape[1::-1], 1
-    if pair.mask is None:
-        return image, np.full(size[::-1], VOID, np.uint8)
-    try:
-        mask = pair.mask.read()
-    except FileNotFoundError as error:
-        raise DeeplabError(
-            f"image {pair.image} has no mask: {error.filename} is missing; add the file, or take "
-            f"{pair.id} off the list"
-        ) from error
-    mask_size = mask.shape[1], mask.shape[0]
-    if mask_size != size:
-        cause = "they must be equal"
-        if orientation > 4 and mask_size == size[::-1]:
-            cause = (
-                f"the image's EXIF orientation {orientation} turns it by 90 degrees and the mask "
-                f"does not follow: turn the mask, or remove the EXIF tag"
-            )
-        raise DeeplabError(
-            f"mask {pair.mask} is {_times(mask_size)} pixels and image {pair.image} is "
-            f"{_times(size)}: {cause}"
-        )
-    return image, mask
+        image, size = encode_bands(pixels), pixels.shape[1::-1]
+    return image, _read_mask(pair, size, image_format)
+
+
+def read_decoded(pair: Pair, image_format: ImageFormat = RGB) -> tuple[np.ndarray, np.ndarray]:
+    """As `read_pair`, with the image as pixels, [H, W, bands]."""
+    _check_image_is_there(pair)
+    pixels = read_image_of(pair.image, image_format)
+    return pixels, _read_mask(pair, pixels.shape[1::-1], image_format)
 
 
 def encode_examples(
@@ -65,8 +48,7 @@ def encode_examples(
         image, mask = read_pair(pair, image_format)
         return [(pair.id, image, encode_png(mask))]
     allow_huge_images()
-    image, mask = read_pair(pair, image_format)
-    pixels = decode_stored(image, image_format)
+    pixels, mask = read_decoded(pair, image_format)
     encode = encode_png if image_format.is_rgb else encode_bands
     return [
         (name, encode(np.ascontiguousarray(part)), encode_png(np.ascontiguousarray(labels)))
@@ -74,5 +56,40 @@ def encode_examples(
     ]
 
 
-def _times(size: tuple[int, int]) -> str:
+def times(size: tuple[int, int]) -> str:
+    """A width and a height in words."""
     return f"{size[0]}x{size[1]}"
+
+
+def _check_image_is_there(pair: Pair) -> None:
+    if not pair.image.is_file():
+        raise DeeplabError(
+            f"image {pair.image} is missing; add the file, or take {pair.id} off the list"
+        )
+
+
+def _read_mask(pair: Pair, size: tuple[int, int], image_format: ImageFormat) -> np.ndarray:
+    """The mask of an image of that width and height."""
+    if pair.mask is None:
+        return np.full(size[::-1], VOID, np.uint8)
+    try:
+        mask = pair.mask.read()
+    except FileNotFoundError as error:
+        raise DeeplabError(
+            f"image {pair.image} has no mask: {error.filename} is missing; add the file, or take "
+            f"{pair.id} off the list"
+        ) from error
+    mask_size = mask.shape[1], mask.shape[0]
+    if mask_size != size:
+        cause = "they must be equal"
+        orientation = read_image(pair.image)[2] if image_format.is_rgb else 1
+        if orientation > 4 and mask_size == size[::-1]:
+            cause = (
+                f"the image's EXIF orientation {orientation} turns it by 90 degrees and the mask "
+                f"does not follow: turn the mask, or remove the EXIF tag"
+            )
+        raise DeeplabError(
+            f"mask {pair.mask} is {times(mask_size)} pixels and image {pair.image} is "
+            f"{times(size)}: {cause}"
+        )
+    return mask

@@ -181,16 +181,13 @@ def parse_encoded(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 def decode(encoded: dict[str, tf.Tensor], image: ImageFormat = RGB) -> dict[str, tf.Tensor]:
     """What `parse_encoded` gave, as `id`, `image` [H, W, bands] and `mask` uint8 [H, W]."""
-    if not image.is_rgb:
+    if image.is_rgb:
+        # The accurate DCT gives Pillow's pixels to the last digit; this operation reads PNG too.
+        pixels = tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE")
+    else:
         flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image.dtype)
         pixels = tf.reshape(flat, [tf.shape(flat)[0], -1, image.bands])
-        return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
-    return {
-        "id": encoded["id"],
-        # The accurate DCT gives Pillow's pixels to the last digit; this operation reads PNG too.
-        "image": tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE"),
-        "mask": decode_mask(encoded),
-    }
+    return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
 
 
 def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:

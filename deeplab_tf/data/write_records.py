@@ -55,11 +55,17 @@ class Beam:
 def written_before(source: Source, data_dir: str | Path) -> Records | None:
     """The records of exactly this source under `data_dir`, if they are there and whole."""
     if not (Path(data_dir) / source.labels.dataset / VERSION).is_dir():
-        return None
-    with contextlib.suppress(DeeplabError, OSError):  # a file of the source is missing
+        return None  # without reading every file of the source
+    with contextlib.suppress(OSError):  # a file of it is missing
+        return _records_of(fingerprint(source, RECORD_FORMAT), source, data_dir)
+    return None
+
+
+def _records_of(mark: str, source: Source, data_dir: str | Path) -> Records | None:
+    """The records of that fingerprint under the source's name, if they are there and whole."""
+    with contextlib.suppress(DeeplabError):
         records = open_records(data_dir, source.labels.dataset)
-        if records.fingerprint == fingerprint(source, RECORD_FORMAT):
-            return records
+        return records if records.fingerprint == mark else None
     return None
 
 
@@ -92,7 +98,8 @@ def write_records(
     data_dir = Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise DeeplabError(f"data folder {data_dir} is a file; give a folder")
-    before = written_before(source, data_dir)
+    mark = fingerprint(source, RECORD_FORMAT)
+    before = _records_of(mark, source, data_dir)
     if before:
         return before, False
     folder = data_dir / source.labels.dataset
@@ -101,7 +108,7 @@ def write_records(
             shutil.rmtree(leftover)
         staging = Path(tempfile.mkdtemp(prefix="incomplete-", dir=folder))
         try:
-            built = _build(source, staging, workers, beam)
+            built = _build(source, mark, staging, workers, beam)
             final = folder / VERSION
             if final.exists():
                 final.rename(staging / "replaced")
@@ -111,9 +118,11 @@ def write_records(
     return open_records(data_dir, source.labels.dataset), True
 
 
-def _build(source: Source, staging: Path, workers: int | None, beam: Beam | None) -> Path:
+def _build(
+    source: Source, mark: str, staging: Path, workers: int | None, beam: Beam | None
+) -> Path:
     """The folder of the complete records, in `staging`."""
-    builder = _Builder(source, staging, workers, by_beam=beam is not None)
+    builder = _Builder(source, mark, staging, workers, by_beam=beam is not None)
     # tfds prints lines about downloads and has bars that fill a log file; ours are below.
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -138,7 +147,9 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     # importlib_resources, which tfds 4.9.10 does not install.
     code_path = None
 
-    def __init__(self, source: Source, data_dir: Path, workers: int | None, by_beam: bool):
+    def __init__(
+        self, source: Source, mark: str, data_dir: Path, workers: int | None, by_beam: bool
+    ):
         self.name = source.labels.dataset
         self._source = source
         self._workers = workers
@@ -147,7 +158,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._metadata = tfds.core.MetadataDict(
             labels=source.labels.to_dict(),
             image=source.image.to_dict(),
-            fingerprint=fingerprint(source, RECORD_FORMAT),
+            fingerprint=mark,
             pixels=self.pixels,
         )
         super().__init__(data_dir=data_dir)

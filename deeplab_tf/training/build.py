@@ -1,6 +1,7 @@
 """What the steps of a training work on: model, optimiser, loss and batches, on every device."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.training.class_weights import find_class_weights
 from deeplab_tf.training.loss import DataLoss, make_data_loss
-from deeplab_tf.training.step import make_optimizer
+from deeplab_tf.training.step import make_optimizer, make_train_step
 from deeplab_tf.training.strategy import make_strategy
 
 
@@ -55,6 +56,11 @@ class Training:
         off = tf.data.Options()
         off.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return self.strategy.experimental_distribute_dataset(batches.with_options(off))
+
+    def make_step(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """The compiled step of one global batch; see `make_train_step`."""
+        decay = self.experiment.train.weight_decay
+        return make_train_step(self.model, self.optimizer, self.strategy, decay, self.data_loss)
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
         """Images [B, H, W, bands] and labels [B, H, W] of a batch, of this process' replicas."""

@@ -20,7 +20,7 @@ from deeplab_tf.training.class_weights import check_recorded, find_class_weights
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.run_log import RunLog
-from deeplab_tf.training.step import make_schedule, make_train_step
+from deeplab_tf.training.step import make_schedule
 from deeplab_tf.training.strategy import make_strategy
 from deeplab_tf.workdir import MODEL_FILE, initial_weights_file
 
@@ -129,9 +129,7 @@ def _run_steps(
     """
     config = run.experiment.train
     labels = run.records.labels
-    train_step = make_train_step(
-        run.model, run.optimizer, run.strategy, config.weight_decay, run.data_loss
-    )
+    train_step = run.make_step()
     schedule = make_schedule(config)
     predict = tf.function(lambda image: run.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []

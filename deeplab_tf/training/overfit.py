@@ -11,7 +11,6 @@ from deeplab_tf.training.build import build_training
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loop import check_run
-from deeplab_tf.training.step import make_train_step
 
 MAX_STEPS = 500
 LEARNT = 0.1
@@ -44,13 +43,7 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
     if experiment.init_from:
         print(f"initial weights from {experiment.init_from}")
         load_initial_weights(training.model, experiment.init_from)
-    train_step = make_train_step(
-        training.model,
-        training.optimizer,
-        training.strategy,
-        experiment.train.weight_decay,
-        training.data_loss,
-    )
+    train_step = training.make_step()
     with naming_corrupt_file(training.split):
         batch = next(iter(training.batches(0)))
     print(describe_batch(*training.on_host(batch), records.labels))

@@ -14,9 +14,11 @@ from deeplab_tf.data.augment import augment
 from deeplab_tf.data.describe_folder import propose
 from deeplab_tf.data.doctor import examine
 from deeplab_tf.data.folder import folder_source
-from deeplab_tf.data.image_format import ImageFormat, decode_stored, encode_bands, view_rgb
+from deeplab_tf.data.image_file import encode_png
+from deeplab_tf.data.image_format import ImageFormat, encode_bands, view_rgb
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.read_bands import bands_and_bits, read_bands
+from deeplab_tf.data.records import decode
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 
@@ -44,9 +46,11 @@ def write_five(root, ids="abcdef"):
 def test_what_is_stored_is_what_is_decoded(bands, dtype):
     pixels = pixels_of(0, bands, dtype)
     image = ImageFormat(bands, 8 * np.dtype(dtype).itemsize)
-    stored = encode_bands(pixels)
-    np.testing.assert_array_equal(decode_stored(stored, image), pixels)
-    assert decode_stored(stored, image).dtype == dtype
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    stored = {"id": "a", "image": encode_bands(pixels), "mask": encode_png(mask)}
+    decoded = decode(stored, image)["image"].numpy()
+    np.testing.assert_array_equal(decoded, pixels)
+    assert decoded.dtype == dtype
 
 
 def test_tiffs_with_bands_first_or_last_and_deep_pngs_are_read(tmp_path):
