@@ -58,12 +58,15 @@ def image_format(model: ModelConfig) -> ImageFormat:
     return ImageFormat(len(model.band_mean), model.bits or 8, model.band_mean, model.band_std)
 
 
-def describe(experiment: Experiment, labels: LabelSet) -> str:
-    """The JSON that every artefact carries: experiment, classes, palette, void, normalisation."""
+def describe(experiment: Experiment, labels: LabelSet | None) -> str:
+    """The JSON that every artefact carries: experiment, classes, palette, void, normalisation.
+
+    A backbone alone has no classes, `labels` None.
+    """
     pixels = config_lib.pixel_statistics(experiment.model)
     return json.dumps(
         {
-            "labels": labels.to_dict(),
+            "labels": labels and labels.to_dict(),
             # The network normalises by itself; this is for whoever reads the artefact.
             "normalization": {"inside": True, **dataclasses.asdict(pixels)},
             "experiment": json.loads(config_lib.to_json(experiment)),
@@ -75,16 +78,34 @@ def describe(experiment: Experiment, labels: LabelSet) -> str:
 def parse_description(text: str) -> tuple[Experiment, LabelSet]:
     """Reads what `describe` wrote."""
     fields = json.loads(text)
-    experiment = config_lib.from_json(json.dumps(fields["experiment"]))
+    experiment = _experiment(text)
+    if fields["labels"] is None:
+        raise DeeplabError(
+            f"this is a {experiment.model.backbone} without classes, to begin a training with: "
+            "--config.init_from=FILE.keras"
+        )
     return experiment, LabelSet.from_dict(fields["labels"])
+
+
+def _experiment(text: str) -> Experiment:
+    return config_lib.from_json(json.dumps(json.loads(text)["experiment"]))
 
 
 def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
     """Writes a `.keras` file with the description inside; either the whole file or none appears."""
+    _save(trained.model, describe(trained.experiment, trained.labels), path)
+
+
+def save_backbone(model: keras.Model, config: ModelConfig, path: str | os.PathLike) -> None:
+    """Writes a `.keras` file of a backbone alone, for `init_from`, with its conventions inside."""
+    _save(model, describe(Experiment(model=config), None), path)
+
+
+def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None:
     with whole_file(pathlib.Path(path)) as beside:
-        trained.model.save(beside)
+        model.save(beside)
         with zipfile.ZipFile(beside, "a") as archive:
-            archive.writestr(DESCRIPTION, describe(trained.experiment, trained.labels))
+            archive.writestr(DESCRIPTION, description)
 
 
 def load_model(path: str | os.PathLike) -> TrainedModel:
@@ -112,12 +133,28 @@ def _load_keras_file(path: pathlib.Path) -> TrainedModel:
 
 def read_description(path: pathlib.Path) -> tuple[Experiment, LabelSet]:
     """What a `.keras` file of ours says of itself; raises `DeeplabError` if it is none."""
+    text = _read_member(path)
+    if text is None:
+        raise DeeplabError(
+            f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
+        )
+    try:
+        return parse_description(text)
+    except DeeplabError as error:
+        raise DeeplabError(f"model {path}: {error}") from error
+
+
+def read_model_config(path: pathlib.Path) -> ModelConfig | None:
+    """The network of a `.keras` file, a backbone alone included; None where it is not of ours."""
+    text = _read_member(path)
+    return None if text is None else _experiment(text).model
+
+
+def _read_member(path: pathlib.Path) -> str | None:
     with _zip_members(path) as archive:
         if DESCRIPTION not in archive.namelist():
-            raise DeeplabError(
-                f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
-            )
-        return parse_description(archive.read(DESCRIPTION).decode())
+            return None
+        return archive.read(DESCRIPTION).decode()
 
 
 def read_keras_file(path: pathlib.Path) -> keras.Model:

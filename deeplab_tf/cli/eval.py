@@ -4,6 +4,7 @@
     deeplab-eval --workdir=runs/voc --data_dir=data --output_stride=8 --flip \\
         --scales=0.5,0.75,1,1.25,1.5,1.75
     deeplab-eval --model=model.keras --data_dir=data --out=results
+    deeplab-eval --model=anyones.tflite --data_dir=data --dataset=voc --out=results
     deeplab-eval --workdir=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \\
         --config=configs/paper/table4.py:os8_ms
 
@@ -22,7 +23,11 @@ from deeplab_tf.config import load_experiment
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A workdir of deeplab-train: its latest checkpoint is evaluated."
 )
-_MODEL = flags.DEFINE_string("model", None, "A .keras file, instead of --workdir.")
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "FILE.keras, SAVED_MODEL_DIR, or FILE.tflite (anyone's, as it is), instead of --workdir.",
+)
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where deeplab-prepare wrote the records.", required=True
 )
@@ -43,7 +48,7 @@ flags.adopt_module_key_flags(inference_flags)
 flags.register_multi_flags_validator(
     ["workdir", "model"],
     lambda values: (values["workdir"] is None) != (values["model"] is None),
-    "give one of --workdir=DIR and --model=FILE.keras",
+    "give one of --workdir=DIR and --model=FILE",
 )
 flags.register_multi_flags_validator(
     ["model", "out"],

@@ -10,22 +10,31 @@ import enum
 
 
 class Backbone(enum.StrEnum):
-    """Feature extractor. `resnet_slim` is the same family at a quarter of the width, for tests."""
+    """Feature extractor.
+
+    `resnet50`, `resnet101`: the paper's. `resnet_slim` is the same family at a quarter of the
+    width, for a CPU and for tests. `mobilenet_v2` (arXiv 1801.04381) is that of DeepLab's released
+    mobile models, of any `width_multiplier`.
+    """
 
     RESNET50 = "resnet50"
     RESNET101 = "resnet101"
     RESNET_SLIM = "resnet_slim"
+    MOBILENET_V2 = "mobilenet_v2"
 
 
 class StridePlacement(enum.StrEnum):
-    """Which 3x3 convolution of a ResNet block carries the block's stride.
+    """Which convolution of a ResNet block carries the block's stride.
 
-    `last_unit` is the paper's (and TF-Slim's), `first_unit` torchvision's; there the first unit
-    after a dropped stride also keeps the previous atrous rate.
+    `last_unit`: the 3x3 of the last unit, the paper's (and TF-Slim's). `first_unit`: the 3x3 of the
+    first, torchvision's; where the stride is dropped it keeps the atrous rate before it.
+    `first_conv`: the 1x1 before that, keras.applications'; where the stride is dropped the 3x3
+    after it has the new rate already.
     """
 
     LAST_UNIT = "last_unit"
     FIRST_UNIT = "first_unit"
+    FIRST_CONV = "first_conv"
 
 
 class Head(enum.StrEnum):
@@ -44,6 +53,7 @@ class Normalization(enum.StrEnum):
     """How pixels 0..255 become the network's input; see `NORMALIZATION`."""
 
     MEAN_SUBTRACTION = "mean_subtraction"
+    CAFFE = "caffe"
     SYMMETRIC = "symmetric"
     MEAN_STD = "mean_std"
 
@@ -59,6 +69,8 @@ class PixelStatistics:
 NORMALIZATION = {
     # The means of the original DeepLab's plain ResNet checkpoints.
     Normalization.MEAN_SUBTRACTION: PixelStatistics((123.15, 115.90, 103.06), (1.0, 1.0, 1.0)),
+    # ImageNet's means, as keras.applications' ResNets and TF-Slim's classifiers have them.
+    Normalization.CAFFE: PixelStatistics((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
     # [-1, 1]: the "beta" ResNets and MobileNets.
     Normalization.SYMMETRIC: PixelStatistics((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     # torchvision's ImageNet statistics, given there for pixels in 0..1.
@@ -121,7 +133,12 @@ class ModelConfig:
     """The network. Weights do not depend on `output_stride`, `atrous`, `multi_grid` and rates.
 
     Attributes:
-        backbone: the ResNet.
+        backbone: see `Backbone`.
+        width_multiplier, channel_divisor: of MobileNetV2: channels are those of its paper times
+            this, rounded to multiples of `channel_divisor`; 8 there, 1 in DeepLab's models that are
+            narrower than 1.
+        deep_root: whether conv1 is three 3x3 convolutions, `conv1_1` to `conv1_3`, as in the
+            "beta" ResNets of the original DeepLab's checkpoints; the paper has one of 7x7.
         num_blocks: the last block: 4 is the plain ResNet, 5 to 7 have the cascaded replicas of
             block4 (section 3.2).
         output_stride: input resolution / feature resolution: 4, 8, 16 or 32; up to 64 with block5,
@@ -130,10 +147,11 @@ class ModelConfig:
             (figure 3b); without it they see a smaller field. Where no stride is dropped
             (output_stride 256 with block7, figure 3a) there is nothing to make up for.
         multi_grid: unit rates of the three units of block4 and each later block, multiplied by the
-            block's own rate (section 3.2.1).
+            block's own rate (section 3.2.1); (1, 1, 1) with MobileNetV2.
         head: see `Head`.
         aspp_rates: rates of the 3x3 atrous convolutions *at output_stride 16*; the model scales
-            them by 16 / output_stride, so they double at 8 (section 3.3).
+            them by 16 / output_stride, so they double at 8 (section 3.3). With none and
+            `image_pooling` it is the light head of the released MobileNetV2 models.
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
         num_classes: classes without void; None takes it from the data set.
         band_mean, band_std, bits: where images are not RGB of 8 bits, what `deeplab-prepare` found
@@ -141,6 +159,7 @@ class ModelConfig:
         stride_placement, normalization, upsampling: conventions, the paper's by default.
         batch_norm_momentum: 0.9997 in section 4.1; small data needs less.
         batch_norm_epsilon: added to the variance; 1e-5 in TF-Slim's and torchvision's ResNet.
+            MobileNetV2 has 1e-3 of its own and this in its head.
         zero_init_residual: whether the last batch norm of each unit begins with gamma 0, so that
             the unit begins as its shortcut (arXiv 1706.02677, section 5.1). For training a cascade
             from scratch: without it the features of its 3 x 4 more units add up, and the first
@@ -150,6 +169,9 @@ class ModelConfig:
     """
 
     backbone: Backbone = Backbone.RESNET101
+    width_multiplier: float = 1.0
+    channel_divisor: int = 8
+    deep_root: bool = False
     num_blocks: int = 4
     output_stride: int = 16
     atrous: bool = True
@@ -224,6 +246,10 @@ class TrainConfig:
             of the pixels of the global batch, those with the highest loss (times weight), that
             count; 1 is all.
         batch_norm: see `BatchNormMode`.
+        backbone_rate, head_rate: factors of the learning rate for the backbone and for what comes
+            after it (ASPP and the last layer), to fine-tune with.
+        freeze_through: the last part of the backbone (`conv1`, `block1`, ...) whose weights and
+            batch norm statistics do not change, as those of all parts before it.
         strategy: see `StrategyName`.
         seed: of initial weights, data order and augmentation.
         log_every, checkpoint_every, panels_every: in steps; panels are the TensorBoard images.
@@ -241,6 +267,9 @@ class TrainConfig:
     class_weights: str = "none"
     ohem_share: float = 1.0
     batch_norm: BatchNormMode = BatchNormMode.SYNC
+    backbone_rate: float = 1.0
+    head_rate: float = 1.0
+    freeze_through: str | None = None
     strategy: StrategyName = StrategyName.AUTO
     seed: int = 0
     log_every: int = 20

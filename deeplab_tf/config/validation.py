@@ -5,6 +5,7 @@ import dataclasses
 import pydantic
 
 from deeplab_tf.config.schema import (
+    Backbone,
     DataConfig,
     EvaluateConfig,
     Experiment,
@@ -43,7 +44,7 @@ def validate(experiment: Experiment) -> Experiment:
     for section, rules in (
         ("model", _model_rules(checked.model)),
         ("data", _data_rules(checked.data)),
-        ("train", _train_rules(checked.train)),
+        ("train", _train_rules(checked.train, checked.model)),
         ("evaluate", _evaluate_rules(checked.evaluate, checked.model)),
     ):
         for field, (holds, rule) in rules.items():
@@ -58,12 +59,26 @@ _Rules = dict[str, tuple[bool, str]]
 
 
 def _model_rules(model: ModelConfig) -> _Rules:
+    mobile = model.backbone is Backbone.MOBILENET_V2
     return {
-        "num_blocks": (4 <= model.num_blocks <= 7, "4 (plain ResNet) to 7"),
+        "width_multiplier": (
+            model.width_multiplier > 0 and (mobile or model.width_multiplier == 1),
+            "positive, and 1 unless the backbone is mobilenet_v2",
+        ),
+        "channel_divisor": (model.channel_divisor >= 1, "at least 1"),
+        "deep_root": (not (mobile and model.deep_root), "off with mobilenet_v2"),
+        "num_blocks": (
+            4 <= model.num_blocks <= (4 if mobile else 7),
+            "4" if mobile else "4 (plain ResNet) to 7",
+        ),
         "output_stride": _output_stride_rule(model.output_stride, model.num_blocks),
         "multi_grid": (
-            len(model.multi_grid) == 3 and min(model.multi_grid) >= 1,
-            "three positive rates, one a unit of block4 and each later block",
+            set(model.multi_grid) == {1}
+            if mobile
+            else len(model.multi_grid) == 3 and min(model.multi_grid) >= 1,
+            "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
+            if mobile
+            else "three positive rates, one a unit of block4 and each later block",
         ),
         "atrous": (
             model.atrous or set(model.multi_grid) == {1},
@@ -97,7 +112,9 @@ def _data_rules(data: DataConfig) -> _Rules:
     }
 
 
-def _train_rules(train: TrainConfig) -> _Rules:
+def _train_rules(train: TrainConfig, model: ModelConfig) -> _Rules:
+    last = 7 if model.backbone is Backbone.MOBILENET_V2 else model.num_blocks
+    parts = ("conv1", *(f"block{number}" for number in range(1, last + 1)))
     return {
         "steps": (train.steps >= 1, "at least 1"),
         "batch_size": (train.batch_size >= 1, "at least 1"),
@@ -110,6 +127,12 @@ def _train_rules(train: TrainConfig) -> _Rules:
         ),
         "class_weights": (bool(train.class_weights), "none, auto or a JSON file"),
         "ohem_share": (0 < train.ohem_share <= 1, "in (0, 1]"),
+        "backbone_rate": (train.backbone_rate >= 0, "0 or more"),
+        "head_rate": (train.head_rate >= 0, "0 or more"),
+        "freeze_through": (
+            train.freeze_through in (None, *parts),
+            f"one of {', '.join(parts)}, or left out",
+        ),
         "seed": (0 <= train.seed < 2**32, "0 to 2^32 - 1"),
         "log_every": (train.log_every >= 1, "at least 1"),
         "checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import tqdm
 
-from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.data.image_format import ImageFormat, view_rgb
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
-from deeplab_tf.evaluation.inference import image_to_labels
+from deeplab_tf.evaluation.predictor import Predictor
 from deeplab_tf.files import whole_file, write_text
-from deeplab_tf.trained_model import TrainedModel
 from deeplab_tf.workdir import EVAL_FILE
 
 MATRIX_FILE = "confusion_matrix.csv"
@@ -56,19 +54,18 @@ class Evaluation:
         return Scores.from_matrix(self.matrix)
 
 
-def evaluate(trained: TrainedModel, records: Records, settings: EvaluateConfig) -> Evaluation:
-    """Evaluates `trained` on the split `settings.split` of `records`.
+def evaluate(predictor: Predictor, records: Records, split_name: str) -> Evaluation:
+    """Evaluates `predictor` on the split `split_name` of `records`.
 
     Progress is shown on stderr where that is a terminal.
 
     Raises:
         DeeplabError: the data set has other classes or no such split, or a file is corrupt.
     """
-    check_same_classes(trained.labels, records.labels)
-    check_same_format(trained.image, records.image)
-    split = records.labelled_split(settings.split)
-    predict = image_to_labels(trained, settings)
-    classes = trained.labels.num_classes
+    check_same_classes(predictor.labels, records.labels)
+    check_same_format(predictor.image, records.image)
+    split = records.labelled_split(split_name)
+    classes = predictor.labels.num_classes
     matrix = np.zeros((classes, classes), np.int64)
     keep = set(np.linspace(0, split.num_examples - 1, SAMPLES).round().astype(int).tolist())
     samples, images = [], 0
@@ -80,7 +77,7 @@ def evaluate(trained: TrainedModel, records: Records, settings: EvaluateConfig) 
         disable=None,
     )
     for name, image, truth in examples:
-        prediction = predict(image)
+        prediction = predictor.predict(image)
         try:
             matrix += confusion_matrix(truth, prediction, classes)
         except DeeplabError as error:

@@ -1,7 +1,7 @@
 """One way to predict with every kind of artefact: workdir, `.keras`, SavedModel, LiteRT file."""
 
 import dataclasses
-import json
+import io
 import os
 import pathlib
 import zipfile
@@ -11,30 +11,66 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
 from deeplab_tf.data.image_format import RGB, ImageFormat
-from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.labels import LabelSet, labels_by_number
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.evaluation.inference import image_to_labels, settings_of
-from deeplab_tf.files import quiet_stderr
-from deeplab_tf.trained_model import DESCRIPTION, image_format, load_model, parse_description
+from deeplab_tf.litert_file import LiteRTSegmenter, into_frame, open_segmenter
+from deeplab_tf.trained_model import (
+    DESCRIPTION,
+    TrainedModel,
+    image_format,
+    load_model,
+    parse_description,
+)
 
 SAVED_MODEL_FILE = "saved_model.pb"
 EXTRA_DIR = "assets.extra"
 SIGNATURE = "serving_default"
+FOREIGN_MEAN = np.full(3, 128, np.uint8)
+"""The pixel that the networks of others are taken to see as zero, next to the middle of 0..255."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
     """`predict` maps an image of the format `image`, [H, W, bands] of any size, to its labels,
-    uint8 [H, W]."""
+    uint8 [H, W]. `experiment` is what the artefact was trained by; None where it is not ours, and
+    then `labels` are a guess by their number."""
 
     labels: LabelSet
     predict: Callable[[np.ndarray], np.ndarray]
     image: ImageFormat = RGB
+    experiment: Experiment | None = None
+
+
+def trained_predictor(trained: TrainedModel, settings: EvaluateConfig) -> Predictor:
+    """A Keras model by the inference strategy of `settings`."""
+    predict = image_to_labels(trained, settings)
+    return Predictor(trained.labels, predict, trained.image, trained.experiment)
+
+
+def is_exported(path: pathlib.Path) -> bool:
+    """Whether `path` is a SavedModel or a LiteRT file, whose inference is fixed."""
+    return (path / SAVED_MODEL_FILE).is_file() or (path.suffix == ".tflite" and path.is_file())
+
+
+def with_classes_of(predictor: Predictor, labels: LabelSet) -> Predictor:
+    """A model of others, which does not name its classes, as one of those of `labels`.
+
+    Raises:
+        DeeplabError: it has another number of them.
+    """
+    if predictor.labels.num_classes != labels.num_classes:
+        raise DeeplabError(
+            f"the model has {predictor.labels.num_classes} classes, the data set {labels.dataset} "
+            f"{labels.num_classes}"
+        )
+    return dataclasses.replace(predictor, labels=labels)
 
 
 def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
-    """Loads a workdir, a `.keras` file, a SavedModel folder or a `.tflite` file of ours.
+    """Loads a workdir, a `.keras` file or a SavedModel folder of ours, or anyone's `.tflite` file.
 
     Args:
         path: the artefact.
@@ -46,11 +82,9 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
         DeeplabError: `path` is none of these, is damaged, or cannot take the options.
     """
     path = pathlib.Path(path)
-    exported = (path / SAVED_MODEL_FILE).is_file() or path.suffix == ".tflite"
-    if not exported or not path.exists():
+    if not is_exported(path):
         trained = load_model(path)
-        settings = settings_of(trained.experiment, **overrides)
-        return Predictor(trained.labels, image_to_labels(trained, settings), trained.image)
+        return trained_predictor(trained, settings_of(trained.experiment, **overrides))
     given = [f"--{name}" for name, value in overrides.items() if value is not None]
     if given:
         raise DeeplabError(
@@ -81,38 +115,45 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
         assert loaded is not None
         return serve(images=tf.constant(image)[None])["labels"].numpy()[0].astype(np.uint8)
 
-    return Predictor(labels, predict, image_format(experiment.model))
+    return Predictor(labels, predict, image_format(experiment.model), experiment)
 
 
 def _litert_predictor(path: pathlib.Path) -> Predictor:
-    from ai_edge_litert.interpreter import Interpreter
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            fields = json.loads(archive.read(DESCRIPTION))
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise DeeplabError(
-            f"LiteRT file {path} has no {DESCRIPTION} at its end: it is cut off, or was not "
-            "written by deeplab-export"
-        ) from error
-    try:
-        with quiet_stderr():
-            interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
-            interpreter.allocate_tensors()
-            runner = interpreter.get_signature_runner(SIGNATURE)
-    except (ValueError, RuntimeError) as error:
-        raise DeeplabError(
-            f"LiteRT file {path} is damaged: {one_line(str(error))[:200]}"
-        ) from error
-    _, height, width, _ = runner.get_input_details()["images"]["shape"]
-    mean = np.round(fields["normalization"]["mean"]).astype(np.uint8)
+    description = _litert_description(path)
+    segmenter = open_segmenter(path)
+    if description is None:
+        experiment, labels, fill = None, _labels_by_number(segmenter), FOREIGN_MEAN
+    else:
+        experiment, labels = description
+        fill = np.round(pixel_statistics(experiment.model).mean).astype(np.uint8)
 
     def predict(image: np.ndarray) -> np.ndarray:
         return predict_in_frame(
-            image, (int(height), int(width)), mean, lambda framed: runner(images=framed)["labels"]
+            image, segmenter.size, fill, lambda framed: segmenter.run(framed)[0]
         )
 
-    return Predictor(LabelSet.from_dict(fields["labels"]), predict)
+    return Predictor(labels, predict, RGB, experiment)
+
+
+def _litert_description(path: pathlib.Path) -> tuple[Experiment, LabelSet] | None:
+    """What a LiteRT file of ours says of itself; None where it is another's."""
+    content = path.read_bytes()
+    if DESCRIPTION.encode() not in content:
+        return None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return parse_description(archive.read(DESCRIPTION).decode())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DeeplabError(
+            f"LiteRT file {path} is cut off: its {DESCRIPTION} is not whole"
+        ) from error
+
+
+def _labels_by_number(segmenter: LiteRTSegmenter) -> LabelSet:
+    """The classes of another's file, which names none: VOC's where there are 21."""
+    if segmenter.num_classes is None:
+        raise DeeplabError(f"LiteRT file {segmenter.path} does not tell how many classes it has")
+    return labels_by_number(segmenter.num_classes)
 
 
 def predict_in_frame(
@@ -136,17 +177,9 @@ def predict_in_frame(
     Returns:
         uint8 [H, W].
     """
-    height, width = image.shape[:2]
-    shrink = min(1.0, frame[0] / height, frame[1] / width)
-    # Rounding may not leave the frame, nor lose the last pixel of a thin image.
-    inner = (max(1, int(height * shrink + 1e-6)), max(1, int(width * shrink + 1e-6)))
-    if inner != (height, width):
-        small = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
-        image = np.asarray(small)
-    framed = np.empty((1, *frame, 3), np.uint8)
-    framed[:] = fill
-    framed[0, : inner[0], : inner[1]] = image
+    framed, inner = into_frame(image, frame, fill)
     labels = run(framed)[0, : inner[0], : inner[1]].astype(np.uint8)
+    height, width = image.shape[:2]
     if inner == (height, width):
         return labels
     whole = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)

@@ -11,9 +11,16 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import format_table
 from deeplab_tf.evaluation.evaluate import Evaluation, evaluate, write_results
 from deeplab_tf.evaluation.inference import settings_of
+from deeplab_tf.evaluation.predictor import (
+    Predictor,
+    is_exported,
+    load_predictor,
+    trained_predictor,
+    with_classes_of,
+)
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.files import write_text
-from deeplab_tf.trained_model import TrainedModel, load_model
+from deeplab_tf.trained_model import load_model
 from deeplab_tf.workdir import EVAL_FILE, METRICS_FILE, checkpoint_steps
 
 TABLE_FILE = "eval.txt"
@@ -31,7 +38,8 @@ def run_evaluation(
     """Evaluates the model of `source`, writes the results into `out` and prints the table.
 
     Args:
-        source: a workdir, whose latest checkpoint is taken, or a `.keras` file.
+        source: a workdir, whose latest checkpoint is taken, a `.keras` file, a SavedModel, or
+            anyone's `.tflite` file, which is evaluated as it is.
         data_dir: where `deeplab-prepare` wrote the records.
         out: gets `eval.json`, `eval.txt` (what is printed), `confusion_matrix.csv` and `report/`.
         dataset: the data set; None takes the experiment's.
@@ -43,33 +51,31 @@ def run_evaluation(
     """
     if out.exists() and not out.is_dir():
         raise DeeplabError(f"{out} is a file; give a folder for the results")
-    trained = load_model(source)
-    experiment = trained.experiment
-    if settings is not None:
-        experiment = dataclasses.replace(experiment, evaluate=settings)
-    settings = settings_of(experiment, **(overrides or {}))
-    settings.output_stride = settings.output_stride or trained.experiment.model.output_stride
-    records = open_records(data_dir, dataset or trained.experiment.data.dataset)
-    evaluation = evaluate(trained, records, settings)
+    predictor, settings, facts = _open(source, settings, overrides or {})
+    dataset = dataset or (predictor.experiment and predictor.experiment.data.dataset)
+    if dataset is None:
+        raise DeeplabError(f"{source} does not tell its data set; give --dataset")
+    records = open_records(data_dir, dataset)
+    if predictor.experiment is None:
+        predictor = with_classes_of(predictor, records.labels)
+    evaluation = evaluate(predictor, records, settings.split)
     facts = {
         "dataset": records.labels.dataset,
         "fingerprint": records.fingerprint,
         "model": str(source.resolve()),
-        "step": max(checkpoint_steps(source), default=None),
-        **dataclasses.asdict(settings),
-        "experiment": json.loads(config_lib.to_json(trained.experiment)),
+        **facts,
     }
     page = write_report(
         f"DeepLabv3 on {records.labels.dataset}, {settings.split}",
         evaluation,
-        trained.labels,
-        _in_words(trained, evaluation, settings, source, facts["step"]),
-        config_lib.to_json(trained.experiment),
+        predictor.labels,
+        _in_words(predictor, evaluation, settings, facts),
+        config_lib.to_json(predictor.experiment) if predictor.experiment else "",
         out,
         source / METRICS_FILE,
     )
     text = (
-        f"{format_table(evaluation.scores, trained.labels.names)}\n\n"
+        f"{format_table(evaluation.scores, predictor.labels.names)}\n\n"
         f"{evaluation.images} images of {records.labels.dataset}/{settings.split}\n"
         f"figures  {out / EVAL_FILE}\n"
         f"report   {page}\n"
@@ -81,23 +87,53 @@ def run_evaluation(
     return evaluation
 
 
+def _open(
+    source: pathlib.Path, settings: EvaluateConfig | None, overrides: dict
+) -> tuple[Predictor, EvaluateConfig, dict]:
+    """The model, how it is evaluated, and what `eval.json` says of both."""
+    split = overrides.pop("split", None)
+    if is_exported(source):
+        if settings is not None:
+            raise DeeplabError(
+                f"{source} is an exported model, whose inference is fixed: no --config"
+            )
+        predictor = load_predictor(source, **overrides)
+        experiment = predictor.experiment
+        settings = experiment.evaluate if experiment else EvaluateConfig()
+        settings = EvaluateConfig(split=split or settings.split)
+        facts: dict = {"step": None, "split": settings.split, "exported": True}
+    else:
+        trained = load_model(source)
+        experiment = trained.experiment
+        if settings is not None:
+            experiment = dataclasses.replace(experiment, evaluate=settings)
+        settings = settings_of(experiment, split=split, **overrides)
+        settings.output_stride = settings.output_stride or experiment.model.output_stride
+        predictor = trained_predictor(trained, settings)
+        step = max(checkpoint_steps(source), default=None)
+        facts = {"step": step, **dataclasses.asdict(settings)}
+    if predictor.experiment is not None:
+        facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
+    return predictor, settings, facts
+
+
 def _in_words(
-    trained: TrainedModel,
-    evaluation: Evaluation,
-    settings: EvaluateConfig,
-    source: pathlib.Path,
-    step: int | None,
+    predictor: Predictor, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
 ) -> dict[str, str]:
-    words = {
-        "images": f"{evaluation.images:,}",
-        "backbone": str(trained.experiment.model.backbone),
-        "output_stride": str(settings.output_stride),
-        "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
-        "flip": "yes" if settings.flip else "no",
-        "windows": f"{settings.window} pixels" if settings.window else "none",
-        "CRF": "yes" if settings.crf else "no",
-        "model": str(source),
-    }
-    if step is not None:
-        words["step"] = f"{step:,}"
+    words = {"images": f"{evaluation.images:,}"}
+    if predictor.experiment is not None:
+        words["backbone"] = str(predictor.experiment.model.backbone)
+    if "exported" in facts:
+        words["inference"] = "as exported"
+    else:
+        words |= {
+            "output_stride": str(settings.output_stride),
+            "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
+            "flip": "yes" if settings.flip else "no",
+            "windows": f"{settings.window} pixels" if settings.window else "none",
+            "CRF": "yes" if settings.crf else "no",
+        }
+    words["model"] = facts["model"]
+    if facts["step"] is not None:
+        words["step"] = f"{facts['step']:,}"
     return words

@@ -1,7 +1,11 @@
 """Atrous convolution that runs natively, fused batch norm, and the block made of both."""
 
+import contextlib
+import contextvars
 import functools
 import warnings
+from collections.abc import Iterator
+from typing import Literal
 
 import keras
 
@@ -11,6 +15,9 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 else:
     tf = None
+
+Activation = Literal["relu", "relu6"]
+_PORTABLE = contextvars.ContextVar("portable", default=False)
 
 
 @keras.saving.register_keras_serializable("deeplab_tf")
@@ -66,6 +73,80 @@ def _native_atrous_gradient() -> bool:
                 "TF_ENABLE_ONEDNN_OPTS=0.",
                 stacklevel=2,
             )
+            return False
+    return True
+
+
+@keras.saving.register_keras_serializable("deeplab_tf")
+class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D` whose `dilation_rate` (the *atrous rate*) runs natively.
+
+    Forward alone: TensorFlow's native gradient of a dilated depthwise convolution is silently wrong
+    on a CPU, so the gradient is that of the parent's SpaceToBatch form, which is the same function.
+    Same arguments, weights and results as the parent. Where TensorFlow has no native form, on a GPU
+    or without oneDNN, and inside `portable_operations`, the parent runs.
+    """
+
+    def call(self, inputs):
+        """[B, H, W, C] -> [B, H', W', C * depth_multiplier]."""
+        atrous = max(self.dilation_rate) > 1 and self.data_format == "channels_last"
+        if not atrous or self.use_bias or not _native_atrous_depthwise():
+            return super().call(inputs)
+        padding, (rows, columns) = self.padding.upper(), self.dilation_rate
+
+        @tf.custom_gradient
+        def convolve(x, kernel):
+            y = tf.raw_ops.DepthwiseConv2dNative(
+                input=x,
+                filter=kernel,
+                strides=(1, 1, 1, 1),
+                padding=padding,
+                dilations=(1, rows, columns, 1),
+            )
+
+            def gradient(dy):
+                with tf.GradientTape() as tape:
+                    tape.watch([x, kernel])
+                    again = tf.nn.depthwise_conv2d(
+                        x, kernel, (1, 1, 1, 1), padding, dilations=(rows, columns)
+                    )
+                return tape.gradient(again, [x, kernel], output_gradients=dy)
+
+            return y, gradient
+
+        return convolve(inputs, tf.convert_to_tensor(self.kernel))
+
+
+@contextlib.contextmanager
+def portable_operations() -> Iterator[None]:
+    """What is traced inside runs on every device that TensorFlow knows.
+
+    A graph with a native atrous depthwise convolution does not run on a GPU.
+    """
+    token = _PORTABLE.set(True)
+    try:
+        yield
+    finally:
+        _PORTABLE.reset(token)
+
+
+def _native_atrous_depthwise() -> bool:
+    return tf is not None and not _PORTABLE.get() and _has_native_atrous_depthwise()
+
+
+@functools.cache
+def _has_native_atrous_depthwise() -> bool:
+    """Whether this TensorFlow runs it where it would put it: only oneDNN's CPU kernel does."""
+    with tf.init_scope():
+        try:
+            tf.raw_ops.DepthwiseConv2dNative(
+                input=tf.ones((1, 5, 5, 1)),
+                filter=tf.ones((3, 3, 1, 1)),
+                strides=(1, 1, 1, 1),
+                padding="SAME",
+                dilations=(1, 2, 2, 1),
+            )
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
             return False
     return True
 
@@ -128,10 +209,12 @@ def conv_bn(
     config: ModelConfig,
     stride: int = 1,
     rate: int = 1,
-    activation: bool = True,
+    activation: Activation | None = "relu",
     gamma_initializer: str = "ones",
+    epsilon: float | None = None,
+    depthwise: bool = False,
 ) -> keras.KerasTensor:
-    """Convolution without bias, batch norm and (by default) ReLU; layers `name`, `name_bn`.
+    """Convolution without bias, batch norm and activation; layers `name`, `name_bn`, `name_relu`.
 
     A strided convolution pads symmetrically, k // 2 zeros on each side, so that the sample i of its
     output lies on the sample i * stride of its input for odd and even sizes alike: without that the
@@ -139,14 +222,16 @@ def conv_bn(
 
     Args:
         x: [B, H, W, C].
-        filters: channels of the output.
+        filters: channels of the output; C where the convolution is `depthwise`.
         kernel_size: odd side of the kernel.
         name: of the convolution layer.
         config: has the batch norm's momentum and epsilon.
         stride: of the convolution.
         rate: the atrous rate; 1 where `stride` > 1.
-        activation: whether to end in ReLU.
+        activation: `relu`, `relu6` (at most 6), or None.
         gamma_initializer: of the batch norm.
+        epsilon: of the batch norm; None takes the config's.
+        depthwise: whether each channel has a kernel of its own.
 
     Returns:
         [B, ceil(H / stride), ceil(W / stride), filters].
@@ -155,23 +240,31 @@ def conv_bn(
     if stride > 1 and kernel_size > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
         padding = "valid"
-    x = AtrousConv2D(
-        filters,
-        kernel_size,
-        strides=stride,
-        padding=padding,
-        dilation_rate=rate,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
+    options = {"strides": stride, "padding": padding, "dilation_rate": rate, "use_bias": False}
+    if depthwise:
+        layer = AtrousDepthwiseConv2D(
+            kernel_size,
+            # He's, written out: Keras counts all channels as the inputs of a depthwise kernel.
+            depthwise_initializer=keras.initializers.RandomNormal(  # pyright: ignore[reportArgumentType]
+                stddev=(2 / kernel_size**2) ** 0.5
+            ),
+            name=name,
+            **options,
+        )
+    else:
+        layer = AtrousConv2D(
+            filters, kernel_size, kernel_initializer="he_normal", name=name, **options
+        )
     x = FusedBatchNormalization(
         momentum=config.batch_norm_momentum,
-        epsilon=config.batch_norm_epsilon,
+        epsilon=epsilon or config.batch_norm_epsilon,
         gamma_initializer=gamma_initializer,
         name=f"{name}_bn",
-    )(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(x) if activation else x
+    )(layer(x))
+    if activation is None:
+        return x
+    most = 6.0 if activation == "relu6" else None
+    return keras.layers.ReLU(most, name=f"{name}_relu")(x)
 
 
 def class_scores(

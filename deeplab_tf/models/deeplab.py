@@ -4,9 +4,10 @@ import dataclasses
 
 import keras
 
-from deeplab_tf.config import Head, ModelConfig, pixel_statistics
+from deeplab_tf.config import Backbone, Head, ModelConfig, pixel_statistics
 from deeplab_tf.models.aspp import aspp, aspp_v2
 from deeplab_tf.models.conv import class_scores, conv_bn
+from deeplab_tf.models.mobilenet_v2 import mobilenet_v2
 from deeplab_tf.models.resize import UpsampleLogits
 from deeplab_tf.models.resnet import SPECS, resnet
 
@@ -29,6 +30,22 @@ def build_model(config: ModelConfig) -> keras.Model:
             "num_classes must be set before the model is built. Received: None. "
             "Use dataclasses.replace(config, num_classes=...)."
         )
+    image, features = _image_and_features(config)
+    x = _head(features, config)
+    logits = UpsampleLogits(
+        config.output_stride, str(config.upsampling), dtype="float32", name="upsample"
+    )([x, image])
+    return keras.Model(image, logits, name="deeplabv3")
+
+
+def build_backbone(config: ModelConfig) -> keras.Model:
+    """The network of `build_model` up to the head: `image` [B, H, W, bands] to the features."""
+    image, features = _image_and_features(config)
+    return keras.Model(image, features, name=str(config.backbone))
+
+
+def _image_and_features(config: ModelConfig) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The input, [B, H, W, bands], and the backbone's last map, [B, h, w, C]."""
     pixels = pixel_statistics(config)
     image = keras.Input((None, None, len(pixels.mean)), name="image")
     x = keras.layers.Rescaling(
@@ -41,20 +58,18 @@ def build_model(config: ModelConfig) -> keras.Model:
         dtype="float32",
         name="normalize",
     )(image)
-    x = resnet(x, config)
-    x = _head(x, config)
-    logits = UpsampleLogits(
-        config.output_stride, str(config.upsampling), dtype="float32", name="upsample"
-    )([x, image])
-    return keras.Model(image, logits, name="deeplabv3")
+    backbone = mobilenet_v2 if config.backbone is Backbone.MOBILENET_V2 else resnet
+    return image, backbone(x, config)
 
 
 def _head(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
     """[B, h, w, C] -> logits [B, h, w, num_classes] at the map's size."""
     if config.head is Head.ASPP_V2:
         return aspp_v2(x, config)
-    # The slim network's head is as slim as its backbone.
-    filters = HEAD_FILTERS * SPECS[config.backbone].width // 64
+    filters = HEAD_FILTERS
+    if config.backbone in SPECS:
+        # The slim network's head is as slim as its backbone.
+        filters = filters * SPECS[config.backbone].width // 64
     if config.head is Head.ASPP:
         x = aspp(x, config, filters)
         if config.aspp_dropout:

@@ -36,11 +36,21 @@ SPECS = {
 
 @dataclasses.dataclass(frozen=True)
 class UnitPlan:
-    """One bottleneck unit: its name, the width of its 3x3, that convolution's stride and rate."""
+    """One bottleneck unit.
+
+    Attributes:
+        name: of the unit.
+        filters: the width of its first 1x1 and of its 3x3.
+        stride: of the unit.
+        strides_first: whether the first 1x1 has that stride; else the 3x3.
+        rate: of the 3x3.
+        projects: whether the shortcut is a convolution.
+    """
 
     name: str
     filters: int
     stride: int
+    strides_first: bool
     rate: int
     projects: bool
 
@@ -48,13 +58,14 @@ class UnitPlan:
 def plan_units(config: ModelConfig) -> list[UnitPlan]:
     """Turns strides into atrous rates once `output_stride` is reached (figure 3b).
 
-    A unit whose stride is dropped still has the rate before it; the units after it have the rate
-    multiplied by that stride, unless `config.atrous` is off. From block4 on the rates are
+    The convolution whose stride is dropped still has the rate before it; those after it have the
+    rate multiplied by that stride, unless `config.atrous` is off. From block4 on the rates are
     multiplied by the multi-grid's unit rates.
     """
     spec = SPECS[config.backbone]
     # The paper strides at the end of every block but the last, others at the head of block2 on.
     at_end = config.stride_placement is StridePlacement.LAST_UNIT
+    strides_first = config.stride_placement is StridePlacement.FIRST_CONV
     blocks = range(1, config.num_blocks + 1)
     striding_blocks = blocks[:-1] if at_end else blocks[1:]
     plans, reached, rate = [], ROOT_STRIDE, 1
@@ -66,19 +77,21 @@ def plan_units(config: ModelConfig) -> list[UnitPlan]:
             stride, dropped = 1, 1
             if unit == striding_unit:
                 stride, dropped = (2, 1) if reached < config.output_stride else (1, 2)
+            rate_before = rate
+            if config.atrous:
+                rate *= dropped
             plans.append(
                 UnitPlan(
                     name=f"block{block}_unit{unit}",
                     filters=filters,
                     stride=stride,
-                    rate=rate * unit_rate,
+                    strides_first=strides_first,
+                    rate=(rate if strides_first else rate_before) * unit_rate,
                     # The shortcut of block5 to block7 has the right number of channels already.
                     projects=unit == 1 and block <= 4,
                 )
             )
             reached *= stride
-            if config.atrous:
-                rate *= dropped
     return plans
 
 
@@ -87,7 +100,13 @@ def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
 
     C is 2048 for ResNet-50 and -101. Sample i of the result lies on pixel i * output_stride.
     """
-    x = conv_bn(x, SPECS[config.backbone].width, 7, name="conv1", config=config, stride=2)
+    width = SPECS[config.backbone].width
+    if config.deep_root:
+        x = conv_bn(x, width, 3, name="conv1_1", config=config, stride=2)
+        x = conv_bn(x, width, 3, name="conv1_2", config=config)
+        x = conv_bn(x, 2 * width, 3, name="conv1_3", config=config)
+    else:
+        x = conv_bn(x, width, 7, name="conv1", config=config, stride=2)
     # Zeros are the same as no padding here: the ReLU before leaves nothing below zero.
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = keras.layers.MaxPooling2D(3, strides=2, name="pool1")(x)
@@ -97,19 +116,20 @@ def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
 
 
 def _bottleneck(x: keras.KerasTensor, plan: UnitPlan, config: ModelConfig) -> keras.KerasTensor:
-    """1x1, 3x3 (stride and rate), 1x1 to four times the width, added to the shortcut."""
+    """1x1, 3x3 (rate; one of the two strides), 1x1 to four times the width, plus the shortcut."""
     name, out = plan.name, 4 * plan.filters
+    strides = (plan.stride, 1) if plan.strides_first else (1, plan.stride)
     if plan.projects:
         shortcut = conv_bn(
-            x, out, 1, name=f"{name}_shortcut", config=config, stride=plan.stride, activation=False
+            x, out, 1, name=f"{name}_shortcut", config=config, stride=plan.stride, activation=None
         )
     elif plan.stride > 1:
         shortcut = keras.layers.MaxPooling2D(1, strides=plan.stride, name=f"{name}_shortcut")(x)
     else:
         shortcut = x
-    y = conv_bn(x, plan.filters, 1, name=f"{name}_conv1", config=config)
+    y = conv_bn(x, plan.filters, 1, name=f"{name}_conv1", config=config, stride=strides[0])
     y = conv_bn(
-        y, plan.filters, 3, name=f"{name}_conv2", config=config, stride=plan.stride, rate=plan.rate
+        y, plan.filters, 3, name=f"{name}_conv2", config=config, stride=strides[1], rate=plan.rate
     )
     y = conv_bn(
         y,
@@ -117,7 +137,7 @@ def _bottleneck(x: keras.KerasTensor, plan: UnitPlan, config: ModelConfig) -> ke
         1,
         name=f"{name}_conv3",
         config=config,
-        activation=False,
+        activation=None,
         gamma_initializer="zeros" if config.zero_init_residual else "ones",
     )
     y = keras.layers.Add(name=f"{name}_add")([shortcut, y])

@@ -13,6 +13,7 @@ from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
+from deeplab_tf.models.parts import freeze_through
 from deeplab_tf.training.class_weights import find_class_weights
 from deeplab_tf.training.loss import DataLoss, make_data_loss
 from deeplab_tf.training.step import make_optimizer, make_train_step
@@ -59,8 +60,15 @@ class Training:
 
     def make_step(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
         """The compiled step of one global batch; see `make_train_step`."""
-        decay = self.experiment.train.weight_decay
-        return make_train_step(self.model, self.optimizer, self.strategy, decay, self.data_loss)
+        config = self.experiment.train
+        return make_train_step(
+            self.model,
+            self.optimizer,
+            self.strategy,
+            config.weight_decay,
+            self.data_loss,
+            (config.backbone_rate, config.head_rate),
+        )
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
         """Images [B, H, W, bands] and labels [B, H, W] of a batch, of this process' replicas."""
@@ -87,6 +95,8 @@ def build_training(experiment: Experiment, records: Records) -> Training:
     with strategy.scope():
         model = build_model(experiment.model)
         set_batch_norm_mode(model, config.batch_norm, strategy.num_replicas_in_sync)
+        if config.freeze_through is not None:
+            freeze_through(model, config.freeze_through)
         optimizer = make_optimizer(config)
         optimizer.build(model.trainable_variables)
     data_loss = make_data_loss(config, list(class_weights.values()) if class_weights else None)

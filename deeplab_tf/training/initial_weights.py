@@ -1,47 +1,32 @@
 """Initial weights from a `.keras` file, layer by layer by name."""
 
-import dataclasses
 import pathlib
 
 import keras
 
+from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.trained_model import read_keras_file
+from deeplab_tf.load_report import LoadReport
+from deeplab_tf.trained_model import read_keras_file, read_model_config
+
+CONVENTIONS = ("stride_placement", "normalization")
+"""What shapes do not show and without which weights mean something else."""
 
 
-@dataclasses.dataclass
-class LoadReport:
-    """Names of variables: `loaded`; `skipped` with the two shapes; `missing` in the file, so they
-    keep their random values; `unused`, in the file and not in the model."""
-
-    loaded: list[str]
-    skipped: list[str]
-    missing: list[str]
-    unused: list[str]
-
-    def table(self) -> str:
-        """A line a group with its count and its first names."""
-        rows = []
-        for group in ("loaded", "skipped", "missing", "unused"):
-            names = getattr(self, group)
-            shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-            rows.append(
-                f"  {group:8s}{len(names):5d}  {shown if group != 'loaded' else ''}".rstrip()
-            )
-        return "\n".join(rows)
-
-
-def load_initial_weights(model: keras.Model, path: str) -> LoadReport:
+def load_initial_weights(model: keras.Model, path: str, config: ModelConfig) -> LoadReport:
     """Copies into `model` every weight of the `.keras` file that has the same name and shape.
 
     A last layer for another number of classes is skipped that way, and keeps its random values.
 
     Raises:
-        DeeplabError: no such file, not a Keras file, or no kernel in it fits.
+        DeeplabError: no such file, not a Keras file, no kernel in it fits, or it is of a network
+            that reads its pixels otherwise, or strides in other places, than that of `config`.
     """
-    if not pathlib.Path(path).is_file():
+    file = pathlib.Path(path)
+    if not file.is_file():
         raise DeeplabError(f"init_from={path} does not exist; it must be a .keras file")
-    source = read_keras_file(pathlib.Path(path))
+    source = read_keras_file(file)
+    _check_conventions(config, file)
     theirs, ours = _weights_by_name(source), _weights_by_name(model)
     report = LoadReport([], [], [], sorted(theirs.keys() - ours.keys()))
     for name, variable in ours.items():
@@ -61,6 +46,20 @@ def load_initial_weights(model: keras.Model, path: str) -> LoadReport:
             f"the model {', '.join(list(ours)[:3])}, ..."
         )
     return report
+
+
+def _check_conventions(config: ModelConfig, path: pathlib.Path) -> None:
+    theirs = read_model_config(path)
+    if theirs is None or config.band_mean:
+        return
+    names = CONVENTIONS[1:] if config.backbone is Backbone.MOBILENET_V2 else CONVENTIONS
+    wrong = [name for name in names if getattr(theirs, name) != getattr(config, name)]
+    if wrong:
+        flags = " ".join(f"--config.model.{name}={getattr(theirs, name)}" for name in wrong)
+        raise DeeplabError(
+            f"init_from={path} is of a network with another {' and '.join(wrong)}, and its weights "
+            f"would mean something else here; give {flags}"
+        )
 
 
 def _weights_by_name(model: keras.Model) -> dict[str, keras.Variable]:

@@ -63,7 +63,7 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         print(f"going on from step {start} of {workdir}")
     elif initial_weights:
         print(f"initial weights from {initial_weights}")
-        print(load_initial_weights(model, initial_weights).table())
+        print(load_initial_weights(model, initial_weights, experiment.model).table())
 
     # The steps. Nothing is written before everything that was given has been read.
     describe_workdir(workdir, experiment, records, class_weights)
@@ -73,7 +73,8 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
         f"{model.count_params():,} weights) on {training.split.num_examples} images of "
         f"{experiment.data.dataset}/{experiment.data.split}, "
-        f"{training.strategy.num_replicas_in_sync} device(s)",
+        f"{training.strategy.num_replicas_in_sync} device(s)"
+        + (f", frozen to {config.freeze_through}" if config.freeze_through else ""),
         flush=True,
     )
     log = RunLog(workdir, start, config.steps, records.labels, records.image)

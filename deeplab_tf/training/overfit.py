@@ -42,7 +42,7 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
     training = build_training(experiment, records)
     if experiment.init_from:
         print(f"initial weights from {experiment.init_from}")
-        load_initial_weights(training.model, experiment.init_from)
+        load_initial_weights(training.model, experiment.init_from, experiment.model)
     train_step = training.make_step()
     with naming_corrupt_file(training.split):
         batch = next(iter(training.batches(0)))

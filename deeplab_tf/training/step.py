@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import TrainConfig
 from deeplab_tf.models.conv import decayed_kernels
+from deeplab_tf.models.parts import rate_multipliers
 from deeplab_tf.training.loss import DataLoss, mean_cross_entropy, weight_decay_loss
 
 
@@ -35,8 +36,11 @@ def make_train_step(
     strategy: tf.distribute.Strategy,
     weight_decay: float,
     data_loss: DataLoss = mean_cross_entropy,
+    rates: tuple[float, float] = (1.0, 1.0),
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """A compiled function of one global batch that updates `model` and returns its losses.
+
+    `rates` are the factors of the learning rate for the backbone and the head.
 
     The function takes (image [B, H, W, 3], labels [B, H, W]), each dealt out over the replicas, and
     returns float32 scalars of the global batch: `loss`, what is minimised, and what `data_loss`
@@ -44,7 +48,8 @@ def make_train_step(
     `data_loss`, without the weight decay.
     """
     variables = model.trainable_variables
-    kernels = decayed_kernels(model)
+    kernels = [kernel for kernel in decayed_kernels(model) if kernel.trainable]
+    multipliers = rate_multipliers(model, *rates)
     replicas = strategy.num_replicas_in_sync
 
     def replica_step(image, labels):
@@ -54,6 +59,11 @@ def make_train_step(
             decay = weight_decay_loss(kernels, weight_decay) / replicas
             loss = shares.get("data_loss", shares["cross_entropy"]) + decay
         gradients = tape.gradient(loss, variables)
+        # For SGD, with or without momentum, a factor of the gradient is one of the rate.
+        gradients = [
+            gradient if factor == 1 else gradient * factor
+            for gradient, factor in zip(gradients, multipliers, strict=True)
+        ]
         optimizer.apply(gradients, variables)  # sums the gradients over the replicas
         return {"loss": loss, **shares}
 

@@ -18,7 +18,7 @@ from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.evaluation.evaluate import check_same_classes, evaluate, write_results
 from deeplab_tf.evaluation.image_files import find_images, output_paths
 from deeplab_tf.evaluation.predict_images import predict_images
-from deeplab_tf.evaluation.predictor import load_predictor
+from deeplab_tf.evaluation.predictor import load_predictor, trained_predictor
 from deeplab_tf.evaluation.score import score_folders
 from deeplab_tf.trained_model import save_model
 
@@ -29,8 +29,13 @@ def trained():
 
 
 @pytest.fixture(scope="module")
-def evaluation(trained, data_dir):
-    return evaluate(trained, open_records(data_dir, "shapes"), EvaluateConfig())
+def predictor(trained):
+    return trained_predictor(trained, EvaluateConfig())
+
+
+@pytest.fixture(scope="module")
+def evaluation(predictor, data_dir):
+    return evaluate(predictor, open_records(data_dir, "shapes"), "val")
 
 
 def test_matrix_is_that_of_the_files_one_by_one(trained, evaluation, raw_folder):
@@ -50,7 +55,8 @@ def test_matrix_is_that_of_the_files_one_by_one(trained, evaluation, raw_folder)
     "settings", [EvaluateConfig(), EvaluateConfig(output_stride=8, scales=(0.5, 1.0), flip=True)]
 )
 def test_predicted_files_score_exactly_the_same(trained, settings, data_dir, raw_folder, tmp_path):
-    matrix = evaluate(trained, open_records(data_dir, "shapes"), settings).matrix
+    records = open_records(data_dir, "shapes")
+    matrix = evaluate(trained_predictor(trained, settings), records, settings.split).matrix
     save_model(trained, tmp_path / "model.keras")
     inference = dataclasses.asdict(settings)
     del inference["split"]
@@ -61,9 +67,9 @@ def test_predicted_files_score_exactly_the_same(trained, settings, data_dir, raw
     assert images == 5
 
 
-def test_samples_are_spread_and_aligned(trained, data_dir, monkeypatch):
+def test_samples_are_spread_and_aligned(predictor, data_dir, monkeypatch):
     monkeypatch.setattr(evaluate_module, "SAMPLES", 3)
-    evaluation = evaluate(trained, open_records(data_dir, "shapes"), EvaluateConfig())
+    evaluation = evaluate(predictor, open_records(data_dir, "shapes"), "val")
     assert len({sample.name for sample in evaluation.samples}) == 3
     matrix = np.zeros((6, 6), np.int64)
     for sample in evaluation.samples:
@@ -101,12 +107,12 @@ def test_other_classes_are_refused():
         check_same_classes(renamed, SHAPES)
 
 
-def test_unknown_split_is_named(trained, data_dir):
+def test_unknown_split_is_named(predictor, data_dir):
     with pytest.raises(DeeplabError, match="no split 'test'; splits are val"):
-        evaluate(trained, open_records(data_dir, "shapes"), EvaluateConfig(split="test"))
+        evaluate(predictor, open_records(data_dir, "shapes"), "test")
 
 
-def test_corrupt_record_is_named(trained, data_dir, tmp_path):
+def test_corrupt_record_is_named(predictor, data_dir, tmp_path):
     shutil.copytree(data_dir, tmp_path / "data")
     records = open_records(tmp_path / "data", "shapes")
     path = pathlib.Path(records.splits["val"].files[0])
@@ -114,7 +120,7 @@ def test_corrupt_record_is_named(trained, data_dir, tmp_path):
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(DeeplabError, match=f"{path.name} is corrupt; .*deeplab-prepare"):
-        evaluate(trained, records, EvaluateConfig())
+        evaluate(predictor, records, "val")
 
 
 def test_find_images(tmp_path):

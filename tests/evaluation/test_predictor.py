@@ -140,7 +140,7 @@ def test_exported_models_take_no_options(litert_file, saved_model, option):
 def test_bad_paths_are_named(tmp_path, litert_file, saved_model):
     cut = tmp_path / "cut.tflite"
     cut.write_bytes(litert_file.read_bytes()[:-1000])
-    with pytest.raises(DeeplabError, match=r"cut\.tflite has no deeplab_tf\.json"):
+    with pytest.raises(DeeplabError, match=r"cut\.tflite is cut off"):
         load_predictor(cut)
     with pytest.raises(DeeplabError, match=r"gone\.tflite does not exist"):
         load_predictor(tmp_path / "gone.tflite")

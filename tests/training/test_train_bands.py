@@ -10,7 +10,7 @@ from PIL import Image
 from random_model import random_trained_model
 from test_loop import small
 
-from deeplab_tf.config import validate
+from deeplab_tf.config import EvaluateConfig, validate
 from deeplab_tf.data.doctor import examine
 from deeplab_tf.data.image_format import ImageFormat
 from deeplab_tf.data.labels import LabelSet, voc_palette
@@ -21,7 +21,7 @@ from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.evaluation.predict_images import predict_images
-from deeplab_tf.evaluation.predictor import load_predictor
+from deeplab_tf.evaluation.predictor import load_predictor, trained_predictor
 from deeplab_tf.trained_model import load_model, save_model
 from deeplab_tf.training.loop import train
 
@@ -68,7 +68,7 @@ def workdir(data_dir, tmp_path_factory):
 def test_the_network_has_the_data_sets_bands_and_learns_from_the_fifth(data_dir, workdir):
     trained, records = load_model(workdir), open_records(data_dir, "fields")
     assert trained.image == records.image and trained.model.input_shape[-1] == 5
-    evaluation = evaluate(trained, records, trained.experiment.evaluate)
+    evaluation = evaluate(trained_predictor(trained, EvaluateConfig()), records, "val")
     # A coin gets 0.33 and one class everywhere 0.25; the other bands are noise.
     assert evaluation.scores.summary()["mean_iou"] > 0.5
     assert evaluation.samples[0].image.shape == (64, 64, 3)
@@ -121,7 +121,7 @@ def test_the_model_of_other_bands_is_refused(data_dir, workdir, shapes_data):
     trained = load_model(workdir)
     trained.labels = records.labels
     with pytest.raises(DeeplabError, match="takes images of 5 bands of 16 bits, and the data set"):
-        evaluate(trained, records, trained.experiment.evaluate)
+        evaluate(trained_predictor(trained, EvaluateConfig()), records, "val")
     wrong = experiment()
     wrong.model.bits = 8
     with pytest.raises(DeeplabError, match=r"config.model.bits is 8, but fields has 16"):

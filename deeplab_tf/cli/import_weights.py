@@ -1,0 +1,64 @@
+"""deeplab-import: other people's weights as a .keras file of ours.
+
+    deeplab-import --source=tflite --weights=deeplabv3_257_mv_gpu.tflite --out=mobile.keras
+    deeplab-import --source=torchvision --weights=deeplabv3_resnet101_coco.pth --out=voc.keras
+    deeplab-import --source=slim --weights=model.ckpt-30000 --out=voc.keras
+    deeplab-import --source=keras_applications --weights=resnet50_notop.h5 --out=backbone.keras
+
+The network and its conventions (stride placement, normalisation, batch norm epsilon, upsampling)
+are those of the source and are written into the file. A classifier gives a backbone, for
+--config.init_from of deeplab-train. Prints what was loaded, skipped, missing and unexpected, and,
+where the source's own runtime is installed, how far both agree: on --images, or on drawn ones. A
+float network that does not agree is not written. Exit code 0: done; 1: bad input; 2: wrong flag.
+"""
+
+import pathlib
+
+from absl import flags
+
+from deeplab_tf.cli.flags import import_tensorflow, run_binary
+
+_SOURCE = flags.DEFINE_enum(
+    "source",
+    None,
+    ["tflite", "torchvision", "keras_applications", "slim"],
+    "What wrote the weights.",
+    required=True,
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "The file: .tflite; .pth; .h5 or .keras; of slim the checkpoint's path without .index.",
+    required=True,
+)
+_OUT = flags.DEFINE_string("out", None, "FILE.keras to write.", required=True)
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "A photo, a folder or a quoted pattern: compared on these. A .tflite has no batch norm "
+    "statistics; they are estimated on these, so that it can be fine-tuned as others are.",
+)
+flags.register_validator(
+    "out", lambda value: value is None or value.endswith(".keras"), "must end in .keras"
+)
+
+
+def main() -> int:
+    """Imports; TensorFlow is imported here, so that a wrong flag answers at once."""
+    from deeplab_tf.evaluation.image_files import find_images
+
+    photos = find_images(_IMAGES.value) if _IMAGES.value else []
+    import_tensorflow()
+    from deeplab_tf.weights.run import run_import
+
+    print(run_import(_SOURCE.value, pathlib.Path(_WEIGHTS.value), pathlib.Path(_OUT.value), photos))
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    run_binary("deeplab-import", __name__, main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,187 @@
+"""LiteRT (TensorFlow Lite) files of others: a segmentation model as a function of pixels."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import quiet_stderr
+
+
+def open_interpreter(
+    path: pathlib.Path, *, delegates: bool = True, keep_tensors: bool = False
+) -> Any:
+    """An interpreter of the file at `path` with its tensors allocated.
+
+    Args:
+        path: a `.tflite` file.
+        delegates: whether XNNPACK may compute; without it the operations are those of the file.
+        keep_tensors: whether all tensors can be read after a run, not only the outputs.
+
+    Raises:
+        DeeplabError: it does not exist, is damaged, or needs operations that are not built in.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    if not path.is_file():
+        raise DeeplabError(f"LiteRT file {path} does not exist")
+    resolver = (
+        OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    try:
+        with quiet_stderr():
+            interpreter = Interpreter(
+                model_path=str(path),
+                num_threads=os.cpu_count(),
+                experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_tensors,
+            )
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise DeeplabError(
+            f"LiteRT file {path} is damaged: {one_line(str(error))[:200]}"
+        ) from error
+    return interpreter
+
+
+def dequantized(values: np.ndarray, details: dict) -> np.ndarray:
+    """The real numbers that a tensor's `values` stand for, by the interpreter's `details` of it:
+    `scale * (value - zero_point)`, by channel where there are several; float values as they are."""
+    quantization = details["quantization_parameters"]
+    scales, zeros = quantization["scales"], quantization["zero_points"]
+    if np.issubdtype(values.dtype, np.floating) or not scales.size:
+        return np.asarray(values, np.float32)
+    if scales.size > 1:
+        shape = [1] * values.ndim
+        shape[quantization["quantized_dimension"]] = -1
+        scales, zeros = scales.reshape(shape), zeros.reshape(shape)
+    return ((values.astype(np.float64) - zeros) * scales).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class LiteRTSegmenter:
+    """A LiteRT file from an image of one size to labels or logits of that size, as it is.
+
+    Attributes:
+        path: of the file.
+        size: (height, width).
+        num_classes: channels of its logits, also where it ends in their argmax; None if unknown.
+    """
+
+    path: pathlib.Path
+    size: tuple[int, int]
+    num_classes: int | None
+    _interpreter: Any
+    _input: dict
+    _labels: dict | None
+    _logits: dict | None
+
+    def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 [1, H, W, 3] -> labels, integers [1, H, W], and logits float32 [1, H, W, C] if the
+        file gives them.
+
+        A float input gets the pixels in [-1, 1], as DeepLab's mobile models are fed; an integer one
+        the pixels themselves.
+        """
+        dtype = self._input["dtype"]
+        if dtype == np.float32:
+            image = image.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        elif dtype == np.int8:
+            image = (image.astype(np.int16) - 128).astype(np.int8)
+        self._interpreter.set_tensor(self._input["index"], image)
+        self._interpreter.invoke()
+        logits = self._logits and dequantized(self._answer(self._logits), self._logits)
+        if self._labels:
+            return self._answer(self._labels), logits
+        assert logits is not None
+        return logits.argmax(axis=-1), logits
+
+    def _answer(self, output: dict) -> np.ndarray:
+        return self._interpreter.get_tensor(output["index"])
+
+
+def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
+    """Opens a LiteRT segmentation file, anyone's.
+
+    Raises:
+        DeeplabError: it is damaged, or does not map one image [1, H, W, 3] to logits [1, H, W, C]
+            or labels [1, H, W] of its size.
+    """
+    path = pathlib.Path(path)
+    interpreter = open_interpreter(path)
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    image = tuple(int(n) for n in inputs[0]["shape"])
+    shapes = [tuple(int(n) for n in output["shape"]) for output in outputs]
+    labels = [output for output, shape in zip(outputs, shapes, strict=True) if shape == image[:3]]
+    logits = [
+        output
+        for output, shape in zip(outputs, shapes, strict=True)
+        if len(shape) == 4 and shape[:3] == image[:3]
+    ]
+    dtype = np.dtype(inputs[0]["dtype"]).name
+    if (
+        len(inputs) > 1
+        or len(image) != 4
+        or image[::3] != (1, 3)
+        or dtype not in ("float32", "uint8", "int8")
+        or len(labels) > 1
+        or len(logits) > 1
+        or not labels + logits
+    ):
+        raise DeeplabError(
+            f"LiteRT file {path} must map one image [1, H, W, 3] (float32, uint8 or int8) to "
+            f"logits [1, H, W, C] or labels [1, H, W]. Received: {len(inputs)} input(s), {dtype} "
+            f"{list(image)} to {[list(shape) for shape in shapes]}"
+        )
+    classes = int(logits[0]["shape"][-1]) if logits else _classes_before_argmax(path)
+    return LiteRTSegmenter(
+        path,
+        image[1:3],
+        classes,
+        interpreter,
+        inputs[0],
+        *(found[0] if found else None for found in (labels, logits)),
+    )
+
+
+def _classes_before_argmax(path: pathlib.Path) -> int | None:
+    """The channels of what the file's last ARG_MAX is taken of."""
+    interpreter = open_interpreter(path, delegates=False)
+    shapes = {t["index"]: t["shape"] for t in interpreter.get_tensor_details()}
+    for operation in reversed(interpreter._get_ops_details()):
+        if operation["op_name"] == "ARG_MAX":
+            return int(shapes[operation["inputs"][0]][-1])
+    return None
+
+
+def into_frame(
+    image: np.ndarray, frame: tuple[int, int], fill: np.ndarray
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """An image of any size in the frame of a model of one static size.
+
+    An image that fits is padded at the bottom and the right; a larger one is first shrunk to fit,
+    bilinearly and keeping its aspect.
+
+    Args:
+        image: uint8 [H, W, 3].
+        frame: the static (height, width).
+        fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
+
+    Returns:
+        uint8 [1, *frame, 3], and the height and width of the image in it.
+    """
+    height, width = image.shape[:2]
+    shrink = min(1.0, frame[0] / height, frame[1] / width)
+    # Rounding may not leave the frame, nor lose the last pixel of a thin image.
+    inner = (max(1, int(height * shrink + 1e-6)), max(1, int(width * shrink + 1e-6)))
+    if inner != (height, width):
+        small = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
+        image = np.asarray(small)
+    framed = np.empty((1, *frame, 3), np.uint8)
+    framed[:] = fill
+    framed[0, : inner[0], : inner[1]] = image
+    return framed, inner

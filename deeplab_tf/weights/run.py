@@ -1,0 +1,94 @@
+"""The whole of `deeplab-import`: read, build, compare, write, report."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from deeplab_tf.config import Experiment, validate
+from deeplab_tf.data.draw_shapes import draw_example
+from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.data.labels import labels_by_number
+from deeplab_tf.litert_file import into_frame
+from deeplab_tf.trained_model import TrainedModel, save_backbone, save_model
+from deeplab_tf.weights.batch_norm import estimate_statistics
+from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, build_network
+from deeplab_tf.weights.parity import measure
+from deeplab_tf.weights.tflite import read_tflite
+
+SIDE = 513
+"""Longest side, in pixels, of an image that is compared, for a source of any size."""
+
+DRAWN = 4
+GREY = np.full(3, 128, np.uint8)
+
+READERS: dict[str, Callable[[pathlib.Path], ImportedWeights]] = {
+    "tflite": read_tflite,
+}
+
+
+def run_import(
+    source: str, weights: pathlib.Path, out: pathlib.Path, photos: list[pathlib.Path]
+) -> str:
+    """Imports `weights` into the `.keras` file `out`.
+
+    Args:
+        source: one of `READERS`.
+        weights: the file.
+        out: the `.keras` file; an old one is replaced.
+        photos: images to compare on, and to estimate batch norm statistics where the source has
+            none; empty: compared on drawn images, and no statistics are estimated.
+
+    Returns:
+        What was done, in lines.
+
+    Raises:
+        DeeplabError: the file is not what `source` says, or does not agree with its own runtime.
+    """
+    imported = READERS[source](weights)
+    model, report = build_network(imported, str(weights))
+    config = validate(Experiment(model=imported.config)).model
+    lines = [
+        f"{config.backbone}"
+        + (f", width {config.width_multiplier:g}" if config.width_multiplier != 1 else "")
+        + (f", {config.num_classes} classes" if config.num_classes else ", a backbone alone")
+        + f", output_stride {config.output_stride}, normalization {config.normalization}",
+        report.table(),
+    ]
+    if imported.without_statistics and photos:
+        estimate_statistics(model, _images(photos, None))
+        lines.append(f"batch norm statistics estimated on {len(photos)} images")
+    elif imported.without_statistics:
+        lines.append(
+            "no batch norm statistics in the file: to fine-tune with batch norm training, give "
+            "--images; else --config.train.batch_norm=frozen"
+        )
+    try:
+        reference = imported.reference()
+    except NoRuntimeError as error:
+        lines.append(f"not compared with its own runtime: {error}")
+    else:
+        parity = measure(model, reference, _images(photos, imported.frame))
+        lines.append(f"beside its own runtime: {parity.in_words()}")
+        if imported.exact:
+            parity.check(str(weights))
+    if config.num_classes is None:
+        save_backbone(model, config, out)
+    else:
+        labels = labels_by_number(config.num_classes)
+        experiment = Experiment(model=config)
+        experiment.data = dataclasses.replace(experiment.data, dataset=labels.dataset)
+        save_model(TrainedModel(model, experiment, labels), out)
+    lines.append(f"written: {out}")
+    return "\n".join(lines)
+
+
+def _images(photos: list[pathlib.Path], frame: tuple[int, int] | None) -> Iterator[np.ndarray]:
+    """uint8 [H, W, 3]: the photos, or drawn images, in `frame`, or at most `SIDE` pixels long."""
+    pixels = (
+        map(read_pixels, photos) if photos else (draw_example((i,)).image for i in range(DRAWN))
+    )
+    for image in pixels:
+        framed, (height, width) = into_frame(image, frame or (SIDE, SIDE), GREY)
+        yield framed[0] if frame else framed[0, :height, :width]

@@ -1,0 +1,248 @@
+"""DeepLabv3 and ImageNet MobileNetV2 as LiteRT (TensorFlow Lite) files, float or quantised.
+
+Names in such files are the converter's, cut and shared, so the layers are found by the order in
+which they run and by who feeds whom. Batch norms are folded into the convolutions there: ours begin
+as the identity with the bias as their beta.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from deeplab_tf.config import Backbone, Head, ModelConfig, Normalization
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.litert_file import dequantized, open_interpreter, open_segmenter
+from deeplab_tf.models.mobilenet_v2 import BLOCKS, EPSILON, ROOT_CHANNELS, scaled_channels
+from deeplab_tf.weights.imported import ImportedWeights, Reference
+
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Operation:
+    """One operation of the file: its builtin's name, and the numbers of its tensors."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    output: int
+
+
+class _Graph:
+    """The operations of a file in the order in which they run, and its tensors."""
+
+    def __init__(self, path: pathlib.Path):
+        self._interpreter: Any = open_interpreter(path, delegates=False)
+        self._tensors = {t["index"]: t for t in self._interpreter.get_tensor_details()}
+        self.operations = [
+            _Operation(o["op_name"], tuple(int(i) for i in o["inputs"]), int(o["outputs"][0]))
+            for o in self._interpreter._get_ops_details()
+        ]
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        return tuple(int(n) for n in self._tensors[tensor]["shape"])
+
+    def name(self, tensor: int) -> str:
+        return self._tensors[tensor]["name"]
+
+    def constant(self, tensor: int) -> np.ndarray:
+        """Its real numbers, float32."""
+        return dequantized(self._interpreter.get_tensor(tensor), self._tensors[tensor])
+
+    def is_quantized(self, operation: _Operation) -> bool:
+        return self._tensors[operation.inputs[1]]["dtype"] != np.float32
+
+    def users(self, tensor: int) -> list[_Operation]:
+        """The operations that read `tensor`, seen through those that only change its quantisation
+        or its size."""
+        found = []
+        for operation in self.operations:
+            if operation.inputs[0] == tensor or (
+                operation.kind == "CONCATENATION" and tensor in operation.inputs
+            ):
+                through = operation.kind in ("QUANTIZE", "DEQUANTIZE", "RESIZE_BILINEAR")
+                found += self.users(operation.output) if through else [operation]
+        return found
+
+    def origin(self, tensor: int) -> int:
+        """The tensor that `tensor` is but for its quantisation and size."""
+        for operation in self.operations:
+            through = operation.kind in ("QUANTIZE", "DEQUANTIZE", "RESIZE_BILINEAR")
+            if operation.output == tensor and through:
+                return self.origin(operation.inputs[0])
+        return tensor
+
+
+def read_tflite(path: pathlib.Path) -> ImportedWeights:
+    """A segmentation model (light head) or, of a classifier, the backbone.
+
+    Raises:
+        DeeplabError: the file is damaged, or not of a MobileNetV2.
+    """
+    graph = _Graph(path)
+    convolutions = [o for o in graph.operations if o.kind in CONVOLUTIONS]
+    backbone = convolutions[: len(_backbone_layers())]
+    width, divisor = _width(graph, backbone, path)
+    values: dict[str, np.ndarray] = {}
+    names: dict[str, str] = {}
+    for layer, operation in zip(_backbone_layers(), backbone, strict=True):
+        _take(graph, operation, layer, EPSILON, values, names)
+    config = ModelConfig(
+        backbone=Backbone.MOBILENET_V2,
+        width_multiplier=width,
+        channel_divisor=divisor,
+        multi_grid=(1, 1, 1),
+        head=Head.ASPP,
+        aspp_rates=(),
+        normalization=Normalization.SYMMETRIC,
+    )
+    features = backbone[-1].output
+    height, width = graph.shape(graph.operations[0].inputs[0])[1:3]
+    imported = ImportedWeights(
+        config,
+        values,
+        names,
+        skipped=[],
+        unexpected=[],
+        reference=lambda: open_segmenter(path).run,
+        exact=not graph.is_quantized(backbone[0]),
+        without_statistics=True,
+        frame=(height, width),
+    )
+    if not any(o.kind == "CONCATENATION" for o in graph.operations):
+        rest = [graph.name(o.inputs[1]) for o in convolutions[len(backbone) :]]
+        return dataclasses.replace(
+            imported,
+            config=dataclasses.replace(config, output_stride=32),
+            skipped=[f"{name} (the classifier's)" for name in rest],
+            reference=lambda: _features(path, features),
+            # SAME pads even sizes on one side only, which moves the grid that the network samples.
+            frame=(height + 1 - height % 2, width + 1 - width % 2),
+        )
+    stride = (height - 1) // (graph.shape(features)[1] - 1)
+    head = _light_head(graph, features, path)
+    for layer, operation in head.items():
+        _take(graph, operation, layer, config.batch_norm_epsilon, values, names)
+    _order_branches(graph, head, values)
+    known = {id(o) for o in (*backbone, *head.values())}
+    return dataclasses.replace(
+        imported,
+        config=dataclasses.replace(
+            config, output_stride=stride, num_classes=values["logits/bias"].size
+        ),
+        unexpected=[graph.name(o.inputs[1]) for o in convolutions if id(o) not in known],
+    )
+
+
+def _features(path: pathlib.Path, tensor: int) -> Reference:
+    """The file itself up to `tensor`, at the size of the image."""
+    interpreter = open_interpreter(path, delegates=False, keep_tensors=True)
+    entry = interpreter.get_input_details()[0]["index"]
+
+    def run(image: np.ndarray) -> tuple[None, np.ndarray]:
+        interpreter.resize_tensor_input(entry, image.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(entry, image)
+        interpreter.invoke()
+        details = {t["index"]: t for t in interpreter.get_tensor_details()}
+        return None, dequantized(interpreter.get_tensor(tensor), details[tensor])
+
+    return run
+
+
+def _backbone_layers() -> list[str]:
+    """The convolutions of a MobileNetV2 in the order in which they run."""
+    layers = ["conv1"]
+    for number, block in enumerate(BLOCKS, start=1):
+        parts = ("expand", "depthwise", "project")[0 if block.expansion > 1 else 1 :]
+        layers += [
+            f"block{number}_unit{unit}_{part}"
+            for unit in range(1, block.units + 1)
+            for part in parts
+        ]
+    return layers
+
+
+def _width(graph: _Graph, backbone: list[_Operation], path: pathlib.Path) -> tuple[float, int]:
+    """The width multiplier and channel divisor, which all channels must bear out."""
+    layers = _backbone_layers()
+    kinds = ["DEPTHWISE_CONV_2D" if "_depthwise" in layer else "CONV_2D" for layer in layers]
+    found = [graph.shape(o.output)[-1] for o in backbone]
+    if [o.kind for o in backbone] == kinds:
+        width = found[-1] / BLOCKS[-1].channels
+        for divisor in (8, 1):
+            channels = [scaled_channels(ROOT_CHANNELS, width, divisor)]
+            for block in BLOCKS:
+                out = scaled_channels(block.channels, width, divisor)
+                for _ in range(block.units):
+                    wide = channels[-1] * block.expansion
+                    channels += [wide] * (2 if block.expansion > 1 else 1) + [out]
+            if channels == found:
+                return width, divisor
+    raise DeeplabError(
+        f"LiteRT file {path} is not of a MobileNetV2: its first {len(layers)} convolutions must be "
+        f"that network's; it has {len(backbone)}, with {found[:4]}, ... channels"
+    )
+
+
+def _light_head(graph: _Graph, features: int, path: pathlib.Path) -> dict[str, _Operation]:
+    """The convolutions of the head by our names: what reads the features, directly or pooled."""
+    head: dict[str, _Operation] = {}
+    for operation in graph.users(features):
+        if operation.kind == "CONV_2D":
+            head["aspp_conv1"] = operation
+        elif operation.kind in ("AVERAGE_POOL_2D", "MEAN"):
+            (head["aspp_pool"],) = graph.users(operation.output)
+    if len(head) == 2:
+        (concat,) = graph.users(head["aspp_conv1"].output)
+        (head["aspp_project"],) = graph.users(concat.output)
+        (head["logits"],) = graph.users(head["aspp_project"].output)
+    if len(head) != 4 or any(o.kind != "CONV_2D" for o in head.values()):
+        raise DeeplabError(
+            f"LiteRT file {path} has no light head (1x1 branch and image pooling) behind its "
+            f"MobileNetV2; found {', '.join(head) or 'nothing of it'}"
+        )
+    return head
+
+
+def _take(
+    graph: _Graph,
+    operation: _Operation,
+    layer: str,
+    epsilon: float,
+    values: dict[str, np.ndarray],
+    names: dict[str, str],
+) -> None:
+    """Puts kernel and bias of a convolution into `values` under our `layer`."""
+    _, kernel, bias = operation.inputs
+    weights, offset = graph.constant(kernel), graph.constant(bias)
+    # From [out, height, width, in], for a depthwise one [1, height, width, channels].
+    values[f"{layer}/kernel"] = weights.transpose(1, 2, 3, 0)
+    names[f"{layer}/kernel"] = graph.name(kernel)
+    if layer == "logits":
+        values["logits/bias"], names["logits/bias"] = offset, graph.name(bias)
+        return
+    identity = {
+        "gamma": np.ones_like(offset),
+        "beta": offset,
+        "moving_mean": np.zeros_like(offset),
+        "moving_variance": np.full_like(offset, 1.0 - epsilon),
+    }
+    for part, value in identity.items():
+        values[f"{layer}_bn/{part}"] = value
+        names[f"{layer}_bn/{part}"] = graph.name(bias)
+
+
+def _order_branches(
+    graph: _Graph, head: dict[str, _Operation], values: dict[str, np.ndarray]
+) -> None:
+    """Puts the inputs of `aspp_project` into our order: the 1x1 branch, then image pooling."""
+    (concat,) = graph.users(head["aspp_conv1"].output)
+    order = [graph.origin(tensor) for tensor in concat.inputs]
+    if order[0] == head["aspp_pool"].output:
+        kernel = values["aspp_project/kernel"]
+        half = graph.shape(order[0])[-1]
+        values["aspp_project/kernel"] = np.concatenate(
+            [kernel[:, :, half:], kernel[:, :, :half]], axis=2
+        )
