@@ -9,7 +9,7 @@ DEMO := demo
 help:
 	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
 	@echo "make test    style, types, import direction and the tests"
-	@echo "make parity  our networks against torchvision's, live (installs 5.5 GB of its own)"
+	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 5.5 GB of its own)"
 
 .venv/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' || \
@@ -53,11 +53,11 @@ test: lint
 	$(BIN)/pytest -n 2
 
 parity: .venv-parity/installed
-	PYTHONPATH=tests TF_CPP_MIN_LOG_LEVEL=3 $(PARITY)/python -m parity.live_torchvision
+	PYTHONPATH=tests TF_CPP_MIN_LOG_LEVEL=3 $(PARITY)/python -m parity.live
 
 .venv-parity/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv-parity
-	$(PARITY)/pip install --quiet --editable . torch==2.14.1 torchvision==0.29.1
+	$(PARITY)/pip install --quiet --editable '.[slim]' torch==2.14.1 torchvision==0.29.1
 	@touch $@
 
 clean:

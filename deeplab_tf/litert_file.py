@@ -94,8 +94,10 @@ class LiteRTSegmenter:
             image = (image.astype(np.int16) - 128).astype(np.int8)
         self._interpreter.set_tensor(self._input["index"], image)
         self._interpreter.invoke()
-        logits = self._logits and dequantized(self._answer(self._logits), self._logits)
-        if self._labels:
+        logits = None
+        if self._logits is not None:
+            logits = dequantized(self._answer(self._logits), self._logits)
+        if self._labels is not None:
             return self._answer(self._labels), logits
         assert logits is not None
         return logits.argmax(axis=-1), logits

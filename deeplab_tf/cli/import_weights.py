@@ -38,6 +38,17 @@ _IMAGES = flags.DEFINE_string(
     "A photo, a folder or a quoted pattern: compared on these. A .tflite has no batch norm "
     "statistics; they are estimated on these, so that it can be fine-tuned as others are.",
 )
+_MULTI_GRID = flags.DEFINE_list(
+    "multi_grid",
+    None,
+    "Unit rates that a ResNet of --source=slim was trained with, e.g. 1,2,4: its checkpoint does "
+    "not tell. Default: 1,1,1.",
+)
+flags.register_validator(
+    "multi_grid",
+    lambda values: values is None or all(value.isdigit() for value in values),
+    "must be three whole numbers with commas between, as in 1,2,4",
+)
 flags.register_validator(
     "out", lambda value: value is None or value.endswith(".keras"), "must end in .keras"
 )
@@ -51,7 +62,9 @@ def main() -> int:
     import_tensorflow()
     from deeplab_tf.weights.run import run_import
 
-    print(run_import(_SOURCE.value, pathlib.Path(_WEIGHTS.value), pathlib.Path(_OUT.value), photos))
+    grid = tuple(map(int, _MULTI_GRID.value)) if _MULTI_GRID.value else None
+    weights, out = pathlib.Path(_WEIGHTS.value), pathlib.Path(_OUT.value)
+    print(run_import(_SOURCE.value, weights, out, photos, grid))
     return 0
 
 

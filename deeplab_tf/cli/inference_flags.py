@@ -22,6 +22,13 @@ FLIP = flags.DEFINE_bool(
     "Average with the mirrored image too (--noflip: do not); default: as the experiment's evaluate "
     "section.",
 )
+PAD_TO = flags.DEFINE_integer(
+    "pad_to",
+    None,
+    "Smaller images are padded with the mean pixel to this many pixels a side, as the original "
+    "DeepLab's; default: as the experiment's evaluate section.",
+    lower_bound=1,
+)
 WINDOW = flags.DEFINE_integer(
     "window",
     None,
@@ -53,6 +60,7 @@ def overrides() -> dict:
         "output_stride": int(OUTPUT_STRIDE.value) if OUTPUT_STRIDE.value else None,
         "scales": tuple(float(value) for value in SCALES.value) if SCALES.value else None,
         "flip": FLIP.value,
+        "pad_to": PAD_TO.value,
         "window": WINDOW.value,
         "crf": CRF.value,
     }

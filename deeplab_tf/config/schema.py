@@ -287,6 +287,9 @@ class EvaluateConfig:
         output_stride: None is the model's own; the paper trains at 16 and evaluates at 8.
         scales: image scales whose class probabilities are averaged.
         flip: whether to average with the mirrored image too.
+        pad_to: smaller images are padded with the mean pixel, below and on the right, to this many
+            pixels a side, as the original DeepLab evaluates at its training crop: the image-level
+            features of its models expect it. None: the paper's whole images.
         window: side in pixels; of a larger image one overlapping window of this size after another
             goes through all scales, so that memory is bounded. None: whole images.
         crf: whether a fully connected CRF refines the result (DeepLabv2's last step).
@@ -296,6 +299,7 @@ class EvaluateConfig:
     output_stride: int | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    pad_to: int | None = None
     window: int | None = None
     crf: bool = False
 

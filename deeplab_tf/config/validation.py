@@ -147,6 +147,7 @@ def _evaluate_rules(evaluate: EvaluateConfig, model: ModelConfig) -> _Rules:
     return {
         "output_stride": _output_stride_rule(stride, model.num_blocks),
         "scales": (min(evaluate.scales, default=0) > 0, "one or more positive scales"),
+        "pad_to": (evaluate.pad_to is None or evaluate.pad_to >= 1, "at least 1"),
         "window": (
             evaluate.window is None or evaluate.window >= smallest,
             f"at least {smallest} pixels at output_stride {stride}",

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import config as config_lib
-from deeplab_tf.config import EvaluateConfig, Experiment
+from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.dense_crf import check_dense_crf, refine
 from deeplab_tf.evaluation.windows import in_windows
@@ -39,7 +39,28 @@ def image_to_labels(
     model = with_output_stride(trained.model, config, stride)
     dtype = tf.as_dtype(trained.image.dtype)
     labels = label_function(model, settings.scales, settings.flip, settings.crf, dtype)
-    return in_windows(labels, settings.window, stride) if settings.window else labels
+    if settings.window:
+        labels = in_windows(labels, settings.window, stride)
+    if settings.pad_to:
+        labels = _padded(labels, settings.pad_to, pixel_statistics(config).mean)
+    return labels
+
+
+def _padded(
+    predict: Callable[[np.ndarray], np.ndarray], side: int, mean: Sequence[float]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """`predict` on images padded with `mean`, below and right, to `side` pixels a side."""
+
+    def predict_padded(image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        if min(height, width) >= side:
+            return predict(image)
+        framed = np.empty((max(side, height), max(side, width), image.shape[2]), image.dtype)
+        framed[:] = np.round(mean)
+        framed[:height, :width] = image
+        return predict(framed)[:height, :width]
+
+    return predict_padded
 
 
 def label_function(

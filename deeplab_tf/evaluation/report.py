@@ -22,7 +22,7 @@ def write_report(
     evaluation: Evaluation,
     labels: LabelSet,
     facts: dict[str, str],
-    config_json: str,
+    config_json: str | None,
     folder: pathlib.Path,
     metrics: pathlib.Path | None = None,
 ) -> pathlib.Path:
@@ -33,7 +33,7 @@ def write_report(
         evaluation: figures and samples.
         labels: names and colours.
         facts: what was evaluated, in words, by title; shown under the headline.
-        config_json: the experiment.
+        config_json: the experiment, where there is one.
         folder: the workdir.
         metrics: `metrics.jsonl` of the training, for the curves; skipped if absent.
     """
@@ -45,7 +45,7 @@ def write_report(
             _class_table(evaluation, labels),
             _samples(evaluation.samples, labels, beside),
             _curves(curves),
-            _config(config_json),
+            _config(config_json) if config_json else "",
         ]
         (beside / "index.html").write_text(_page(title, sections), encoding="utf-8")
     return report / "index.html"

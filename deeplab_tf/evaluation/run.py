@@ -70,7 +70,7 @@ def run_evaluation(
         evaluation,
         predictor.labels,
         _in_words(predictor, evaluation, settings, facts),
-        config_lib.to_json(predictor.experiment) if predictor.experiment else "",
+        config_lib.to_json(predictor.experiment) if predictor.experiment else None,
         out,
         source / METRICS_FILE,
     )
@@ -130,6 +130,7 @@ def _in_words(
             "output_stride": str(settings.output_stride),
             "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
             "flip": "yes" if settings.flip else "no",
+            "padded to": f"{settings.pad_to} pixels" if settings.pad_to else "-",
             "windows": f"{settings.window} pixels" if settings.window else "none",
             "CRF": "yes" if settings.crf else "no",
         }

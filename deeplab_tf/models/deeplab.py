@@ -47,7 +47,9 @@ def build_backbone(config: ModelConfig) -> keras.Model:
 def _image_and_features(config: ModelConfig) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """The input, [B, H, W, bands], and the backbone's last map, [B, h, w, C]."""
     pixels = pixel_statistics(config)
-    image = keras.Input((None, None, len(pixels.mean)), name="image")
+    image: keras.KerasTensor = keras.Input(  # pyright: ignore[reportAssignmentType]
+        (None, None, len(pixels.mean)), name="image"
+    )
     x = keras.layers.Rescaling(
         scale=[1 / std for std in pixels.std],
         # A number a channel, as Rescaling documents; its annotation knows one for all.

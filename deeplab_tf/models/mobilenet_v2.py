@@ -1,6 +1,7 @@
 """Atrous MobileNetV2 (arXiv 1801.04381), the backbone of DeepLab's released mobile models."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 
@@ -57,6 +58,15 @@ def scaled_channels(channels: int, width_multiplier: float, divisor: int) -> int
     scaled = channels * width_multiplier
     rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * scaled else rounded + divisor
+
+
+def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
+    """The width multiplier and divisor that give the seven blocks these channels, if any do."""
+    width = channels[-1] / BLOCKS[-1].channels if channels else 0.0
+    for divisor in (8, 1):
+        if [*channels] == [scaled_channels(block.channels, width, divisor) for block in BLOCKS]:
+            return width, divisor
+    return None
 
 
 def plan_units(config: ModelConfig) -> list[UnitPlan]:

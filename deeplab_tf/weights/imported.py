@@ -27,26 +27,28 @@ class ImportedWeights:
 
     Attributes:
         config: the network in the source's conventions; `num_classes` None is a backbone alone.
-        values: arrays in our layout by our variables' paths, `conv1/kernel`.
-        source_names: the source's name of each of `values`, for messages.
+        tensors: arrays in our layout by the source's names.
+        name_of: our variable's path, `conv1/kernel`, to the source's name, whether it is there or
+            not.
         skipped: names in the source that are left out on purpose, with the reason.
-        unexpected: names in the source that nothing is known of.
-        reference: opens the source's own runtime on the same file, to compare with.
+        reference: opens the source's own runtime on the same file, to compare with; raises
+            `NoRuntimeError`.
         exact: whether the source computes with the same numbers; quantised ones do not.
         without_statistics: whether the source has its batch norms folded into its convolutions, so
             that nothing is known of their statistics.
         frame: (height, width) of the images that both can be compared on; None is any.
+        pad_to: the side to which the source's own evaluation pads its images, if it does.
     """
 
     config: ModelConfig
-    values: dict[str, np.ndarray]
-    source_names: dict[str, str]
+    tensors: dict[str, np.ndarray]
+    name_of: Callable[[str], str]
     skipped: list[str]
-    unexpected: list[str]
     reference: Callable[[], Reference]
     exact: bool = True
     without_statistics: bool = False
     frame: tuple[int, int] | None = None
+    pad_to: int | None = None
 
 
 def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, LoadReport]:
@@ -57,36 +59,29 @@ def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, Lo
         what: the file, for messages.
 
     Raises:
-        DeeplabError: nothing in the source is known, a variable has no value there, or one of
-            another shape.
+        DeeplabError: a variable has no value in the source, or one of another shape, or numbers
+            that are not finite.
     """
-    if not imported.values:
-        examples = ", ".join((imported.unexpected or ["no tensor at all"])[:3])
-        raise DeeplabError(
-            f"{what} holds nothing that this importer knows: {examples}; is it of another --source?"
-        )
-    backbone = imported.config.num_classes is None
-    model = (build_backbone if backbone else build_model)(imported.config)
-    missing = [v.path for v in model.weights if v.path not in imported.values]
+    config, tensors = imported.config, imported.tensors
+    model = (build_backbone if config.num_classes is None else build_model)(config)
+    names = {variable.path: imported.name_of(variable.path) for variable in model.weights}
+    missing = [name for name in names.values() if name not in tensors]
     if missing:
         raise DeeplabError(
-            f"{what} lacks {len(missing)} of the {len(model.weights)} tensors of a "
-            f"{imported.config.backbone}, the first is for {missing[0]!r}; is it whole, and of "
-            "that network?"
+            f"{what} lacks {len(missing)} of the {len(names)} tensors of a {config.backbone}, the "
+            f"first is {missing[0]!r}; is it whole, and of that network?"
         )
     for variable in model.weights:
-        value, name = imported.values[variable.path], imported.source_names[variable.path]
-        if value.shape != tuple(variable.shape):
+        name = names[variable.path]
+        if tensors[name].shape != tuple(variable.shape):
             raise DeeplabError(
-                f"{what}: {name!r} has shape {value.shape} (height, width, in, out for a kernel), "
-                f"the network's {variable.path!r} {tuple(variable.shape)}"
+                f"{what}: {name!r} has shape {tensors[name].shape} (height, width, in, out for a "
+                f"kernel), the network's {variable.path!r} {tuple(variable.shape)}"
             )
-        if not np.isfinite(value).all():
+        if not np.isfinite(tensors[name]).all():
             raise DeeplabError(f"{what}: {name!r} holds numbers that are not finite")
     for variable in model.weights:
-        variable.assign(imported.values[variable.path])
-    used = {variable.path for variable in model.weights}
-    unused = sorted({imported.source_names[path] for path in imported.values.keys() - used})
-    loaded = sorted({imported.source_names[path] for path in used})
-    report = LoadReport(loaded, imported.skipped, [], [*imported.unexpected, *unused])
-    return model, report
+        variable.assign(tensors[names[variable.path]])
+    loaded = sorted(names.values())
+    unexpected = sorted(tensors.keys() - set(loaded))
+    return model, LoadReport(loaded, imported.skipped, [], unexpected)

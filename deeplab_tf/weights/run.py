@@ -11,11 +11,15 @@ from deeplab_tf.data.draw_shapes import draw_example
 from deeplab_tf.data.image_file import read_pixels
 from deeplab_tf.data.labels import labels_by_number
 from deeplab_tf.litert_file import into_frame
+from deeplab_tf.models import build_backbone, build_model
 from deeplab_tf.trained_model import TrainedModel, save_backbone, save_model
 from deeplab_tf.weights.batch_norm import estimate_statistics
 from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, build_network
+from deeplab_tf.weights.keras_applications import read_keras_applications
 from deeplab_tf.weights.parity import measure
+from deeplab_tf.weights.slim import read_slim
 from deeplab_tf.weights.tflite import read_tflite
+from deeplab_tf.weights.torchvision import read_torchvision
 
 SIDE = 513
 """Longest side, in pixels, of an image that is compared, for a source of any size."""
@@ -25,11 +29,18 @@ GREY = np.full(3, 128, np.uint8)
 
 READERS: dict[str, Callable[[pathlib.Path], ImportedWeights]] = {
     "tflite": read_tflite,
+    "torchvision": read_torchvision,
+    "keras_applications": read_keras_applications,
+    "slim": read_slim,
 }
 
 
 def run_import(
-    source: str, weights: pathlib.Path, out: pathlib.Path, photos: list[pathlib.Path]
+    source: str,
+    weights: pathlib.Path,
+    out: pathlib.Path,
+    photos: list[pathlib.Path],
+    multi_grid: tuple[int, ...] | None = None,
 ) -> str:
     """Imports `weights` into the `.keras` file `out`.
 
@@ -39,6 +50,8 @@ def run_import(
         out: the `.keras` file; an old one is replaced.
         photos: images to compare on, and to estimate batch norm statistics where the source has
             none; empty: compared on drawn images, and no statistics are estimated.
+        multi_grid: that of the source's training, of which TF-Slim's checkpoints tell nothing;
+            None is without.
 
     Returns:
         What was done, in lines.
@@ -73,11 +86,21 @@ def run_import(
         lines.append(f"beside its own runtime: {parity.in_words()}")
         if imported.exact:
             parity.check(str(weights))
+    if multi_grid is not None:
+        # After the comparison: tf-slim's own ResNet has no multi-grid.
+        config = validate(
+            Experiment(model=dataclasses.replace(config, multi_grid=multi_grid))
+        ).model
+        weights_of = model.get_weights()
+        model = (build_backbone if config.num_classes is None else build_model)(config)
+        model.set_weights(weights_of)
+        lines.append(f"multi_grid {multi_grid}, as given; compared without")
     if config.num_classes is None:
         save_backbone(model, config, out)
     else:
         labels = labels_by_number(config.num_classes)
         experiment = Experiment(model=config)
+        experiment.evaluate.pad_to = imported.pad_to
         experiment.data = dataclasses.replace(experiment.data, dataset=labels.dataset)
         save_model(TrainedModel(model, experiment, labels), out)
     lines.append(f"written: {out}")

@@ -14,7 +14,7 @@ import numpy as np
 from deeplab_tf.config import Backbone, Head, ModelConfig, Normalization
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.litert_file import dequantized, open_interpreter, open_segmenter
-from deeplab_tf.models.mobilenet_v2 import BLOCKS, EPSILON, ROOT_CHANNELS, scaled_channels
+from deeplab_tf.models.mobilenet_v2 import BLOCKS, EPSILON, width_of
 from deeplab_tf.weights.imported import ImportedWeights, Reference
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -85,9 +85,8 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
     backbone = convolutions[: len(_backbone_layers())]
     width, divisor = _width(graph, backbone, path)
     values: dict[str, np.ndarray] = {}
-    names: dict[str, str] = {}
     for layer, operation in zip(_backbone_layers(), backbone, strict=True):
-        _take(graph, operation, layer, EPSILON, values, names)
+        _take(graph, operation, layer, EPSILON, values)
     config = ModelConfig(
         backbone=Backbone.MOBILENET_V2,
         width_multiplier=width,
@@ -102,13 +101,13 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
     imported = ImportedWeights(
         config,
         values,
-        names,
+        name_of=lambda path: path,  # the file's names are not unique
         skipped=[],
-        unexpected=[],
         reference=lambda: open_segmenter(path).run,
         exact=not graph.is_quantized(backbone[0]),
         without_statistics=True,
         frame=(height, width),
+        pad_to=height if height == width else None,
     )
     if not any(o.kind == "CONCATENATION" for o in graph.operations):
         rest = [graph.name(o.inputs[1]) for o in convolutions[len(backbone) :]]
@@ -123,15 +122,18 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
     stride = (height - 1) // (graph.shape(features)[1] - 1)
     head = _light_head(graph, features, path)
     for layer, operation in head.items():
-        _take(graph, operation, layer, config.batch_norm_epsilon, values, names)
+        _take(graph, operation, layer, config.batch_norm_epsilon, values)
     _order_branches(graph, head, values)
     known = {id(o) for o in (*backbone, *head.values())}
+    for operation in convolutions:
+        if id(operation) not in known:
+            kernel = operation.inputs[1]
+            values[graph.name(kernel)] = graph.constant(kernel)
     return dataclasses.replace(
         imported,
         config=dataclasses.replace(
             config, output_stride=stride, num_classes=values["logits/bias"].size
         ),
-        unexpected=[graph.name(o.inputs[1]) for o in convolutions if id(o) not in known],
     )
 
 
@@ -165,24 +167,18 @@ def _backbone_layers() -> list[str]:
 
 
 def _width(graph: _Graph, backbone: list[_Operation], path: pathlib.Path) -> tuple[float, int]:
-    """The width multiplier and channel divisor, which all channels must bear out."""
+    """The width multiplier and channel divisor, which the channels of all blocks must bear out."""
     layers = _backbone_layers()
     kinds = ["DEPTHWISE_CONV_2D" if "_depthwise" in layer else "CONV_2D" for layer in layers]
-    found = [graph.shape(o.output)[-1] for o in backbone]
+    channels = [graph.shape(o.output)[-1] for o in backbone]
     if [o.kind for o in backbone] == kinds:
-        width = found[-1] / BLOCKS[-1].channels
-        for divisor in (8, 1):
-            channels = [scaled_channels(ROOT_CHANNELS, width, divisor)]
-            for block in BLOCKS:
-                out = scaled_channels(block.channels, width, divisor)
-                for _ in range(block.units):
-                    wide = channels[-1] * block.expansion
-                    channels += [wide] * (2 if block.expansion > 1 else 1) + [out]
-            if channels == found:
-                return width, divisor
+        ends = {layer[:6]: out for layer, out in zip(layers, channels, strict=True)}
+        width = width_of([ends[f"block{number}"] for number in range(1, 8)])
+        if width is not None:
+            return width
     raise DeeplabError(
         f"LiteRT file {path} is not of a MobileNetV2: its first {len(layers)} convolutions must be "
-        f"that network's; it has {len(backbone)}, with {found[:4]}, ... channels"
+        f"that network's; it has {len(backbone)}, with {channels[:4]}, ... channels"
     )
 
 
@@ -212,16 +208,14 @@ def _take(
     layer: str,
     epsilon: float,
     values: dict[str, np.ndarray],
-    names: dict[str, str],
 ) -> None:
     """Puts kernel and bias of a convolution into `values` under our `layer`."""
     _, kernel, bias = operation.inputs
     weights, offset = graph.constant(kernel), graph.constant(bias)
     # From [out, height, width, in], for a depthwise one [1, height, width, channels].
     values[f"{layer}/kernel"] = weights.transpose(1, 2, 3, 0)
-    names[f"{layer}/kernel"] = graph.name(kernel)
     if layer == "logits":
-        values["logits/bias"], names["logits/bias"] = offset, graph.name(bias)
+        values["logits/bias"] = offset
         return
     identity = {
         "gamma": np.ones_like(offset),
@@ -231,7 +225,6 @@ def _take(
     }
     for part, value in identity.items():
         values[f"{layer}_bn/{part}"] = value
-        names[f"{layer}_bn/{part}"] = graph.name(bias)
 
 
 def _order_branches(

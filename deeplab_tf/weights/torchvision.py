@@ -1,9 +1,11 @@
-"""torchvision's `deeplabv3_resnet50` and `_resnet101`: conventions and names of tensors."""
+"""torchvision's `deeplabv3_resnet50` and `_resnet101`, and its `resnet50` and `resnet101`."""
 
+import dataclasses
+import pathlib
+import pickle
 import re
 from collections.abc import Mapping
 
-import keras
 import numpy as np
 
 from deeplab_tf.config import (
@@ -13,13 +15,22 @@ from deeplab_tf.config import (
     StridePlacement,
     Upsampling,
 )
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.models.resnet import SPECS
+from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, Reference
 
 AUXILIARY_PREFIX = "aux_classifier."
 """torchvision's second head, on layer3, which serves its training alone."""
 
 COUNTER_SUFFIX = ".num_batches_tracked"
 """A step counter of torch's batch norm; nothing of ours depends on it."""
+
+_BACKBONE = "backbone."
+_SKIPPED = {
+    f".{AUXILIARY_PREFIX}": "the auxiliary head, for torchvision's training",
+    COUNTER_SUFFIX: "a counter",
+    ".fc.": "the classifier's",
+}
 
 _HEAD = {
     "conv1": "backbone.conv1",
@@ -90,41 +101,128 @@ def from_torch_layout(array: np.ndarray) -> np.ndarray:
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
-def load_state_dict(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:
-    """Puts torchvision's weights into `model`; a fault leaves the model as it was.
+def read_torchvision(path: pathlib.Path) -> ImportedWeights:
+    """A state dict of `deeplabv3_resnet50` or `_resnet101`, or of the classifiers, a backbone.
 
-    Args:
-        model: built from `torchvision_config`.
-        state: torchvision's state dict as numpy arrays.
-
-    Returns:
-        The keys of the auxiliary classifier, which were skipped.
+    torchvision's training scripts put it under `model`, others under `state_dict`; both are found.
 
     Raises:
-        DeeplabError: a tensor is missing, unexpected or of another shape.
+        DeeplabError: torch is not installed, or the file is none of these.
     """
-    variables = {torch_key(variable.path): variable for variable in model.weights}
-    skipped = [key for key in state if key.startswith(AUXILIARY_PREFIX)]
-    given = {key for key in state if key not in skipped and not key.endswith(COUNTER_SUFFIX)}
-    for problem, keys in (
-        ("lacks", variables.keys() - given),
-        ("has unexpected", given - variables.keys()),
-    ):
-        if keys:
-            raise DeeplabError(
-                f"state dict {problem} {len(keys)} tensors, the first is {min(keys)!r}; "
-                "it must be of the same deeplabv3_resnet as the model"
-            )
-    values = {key: from_torch_layout(np.asarray(state[key])) for key in variables}
-    for key, variable in variables.items():
-        if values[key].shape != tuple(variable.shape):
-            raise DeeplabError(
-                f"state dict's {key!r} has shape {values[key].shape} (height, width, in, out "
-                f"for a kernel), the model's {variable.path!r} {tuple(variable.shape)}"
-            )
-    for key, variable in variables.items():
-        variable.assign(values[key])
-    return skipped
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise DeeplabError(f"to read {path}: pip install torch") from error
+    if not path.is_file():
+        raise DeeplabError(f"weights file {path} does not exist")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        raise DeeplabError(
+            f"{path} is not a state dict that torch reads: {one_line(str(error))[:200]}"
+        ) from error
+    for wrapper in ("model", "state_dict"):
+        state = state.get(wrapper, state) if isinstance(state, dict) else {}
+    arrays = {
+        name.removeprefix("module."): tensor.numpy()
+        for name, tensor in state.items()
+        if isinstance(tensor, torch.Tensor)
+    }
+    imported = import_state_dict(arrays, str(path))
+    return dataclasses.replace(
+        imported, reference=lambda: _run_torchvision(arrays, imported.config)
+    )
+
+
+def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWeights:
+    """torchvision's state dict, as numpy arrays, for our network.
+
+    Raises:
+        DeeplabError: it is of no ResNet-50 or -101; `what` names it.
+    """
+    segmenter = any(key.startswith(_BACKBONE) for key in state)
+    prefix = _BACKBONE if segmenter else ""
+    backbone = _backbone_of(state, prefix)
+    if backbone is None:
+        raise DeeplabError(
+            f"{what} is of no ResNet of torchvision that is known here (resnet50, resnet101, and "
+            f"deeplabv3 of both): it has {', '.join(list(state)[:3]) or 'no tensors'}, ..."
+        )
+    skipped, tensors = [], {}
+    for key, value in state.items():
+        reason = next((why for mark, why in _SKIPPED.items() if mark in f".{key}"), None)
+        if reason:
+            skipped.append(f"{key} ({reason})")
+        else:
+            tensors[key] = from_torch_layout(np.asarray(value))
+    config = torchvision_config(backbone)
+    if segmenter:
+        bias = tensors.get("classifier.4.bias", np.empty(0))
+        config = dataclasses.replace(config, num_classes=max(2, bias.size))
+    else:
+        config = dataclasses.replace(config, num_classes=None, output_stride=32)
+    return ImportedWeights(
+        config,
+        tensors,
+        lambda path: torch_key(path) if segmenter else torch_key(path).removeprefix(_BACKBONE),
+        skipped,
+        _no_runtime,
+    )
+
+
+def _backbone_of(state: Mapping[str, np.ndarray], prefix: str) -> Backbone | None:
+    """By the number of units of each layer and the width of conv1."""
+    unit = re.compile(rf"{re.escape(prefix)}layer(\d)\.(\d+)\.")
+    found = {match.groups() for match in map(unit.match, state) if match}
+    units = tuple(sum(layer == str(n) for layer, _ in found) for n in range(1, 5))
+    width = len(state.get(f"{prefix}conv1.weight", ()))
+    bottleneck = f"{prefix}layer1.0.conv3.weight" in state
+    fits = [b for b, spec in SPECS.items() if (spec.units, spec.width) == (units, width)]
+    return fits[0] if fits and bottleneck else None
+
+
+def _no_runtime() -> Reference:
+    raise NoRuntimeError("pip install torch torchvision")
+
+
+def _run_torchvision(state: Mapping[str, np.ndarray], config: ModelConfig) -> Reference:
+    """torchvision's own network with `state`: logits, or a classifier's last map."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+        from torchvision.models import (  # pyright: ignore[reportMissingImports]
+            _utils,
+            resnet,
+            segmentation,
+        )
+    except ImportError:
+        return _no_runtime()
+    tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
+    if config.num_classes is None:
+        classes = len(state["fc.weight"]) if "fc.weight" in state else 1000
+        network = getattr(resnet, config.backbone)(weights=None, num_classes=classes)
+        network.load_state_dict(tensors, strict="fc.weight" in state)
+        network = _utils.IntermediateLayerGetter(network, {"layer4": "out"})
+    else:
+        network = getattr(segmentation, f"deeplabv3_{config.backbone}")(
+            weights=None,
+            weights_backbone=None,
+            num_classes=config.num_classes,
+            aux_loss=any(key.startswith(AUXILIARY_PREFIX) for key in state),
+        )
+        network.load_state_dict(tensors)
+    network.eval()
+    mean, std = (
+        torch.tensor(values).reshape(1, 3, 1, 1)
+        for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+
+    def run(image: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        pixels = torch.from_numpy(image.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+        with torch.inference_mode():
+            output = network((pixels - mean) / std)["out"].numpy().transpose(0, 2, 3, 1)
+        return None if config.num_classes is None else output.argmax(axis=-1), output
+
+    return run
 
 
 def _atrous_module(layer: str) -> str | None:

@@ -9,7 +9,8 @@ from parity.seeded_weights import draw
 from deeplab_tf.config import Backbone
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
-from deeplab_tf.weights.torchvision import load_state_dict, torch_key, torchvision_config
+from deeplab_tf.weights.imported import build_network
+from deeplab_tf.weights.torchvision import import_state_dict, torch_key, torchvision_config
 
 # Read off torchvision's own state dict.
 KEYS = {
@@ -62,29 +63,61 @@ def test_unknown_names():
             torch_key(variable)
 
 
-def test_loads_every_tensor_transposed(model, state):
-    assert load_state_dict(model, state) == ["aux_classifier.0.weight"]
+def test_loads_every_tensor_transposed(state):
+    imported = import_state_dict(state, "file")
+    model, report = build_network(imported, "file")
+    assert imported.config == torchvision_config(Backbone.RESNET_SLIM, num_classes=5)
+    assert [name.split()[0] for name in report.skipped] == [
+        "backbone.bn1.num_batches_tracked",
+        "aux_classifier.0.weight",
+    ]
+    assert (len(report.loaded), report.unexpected) == (len(model.weights), [])
     for variable in model.weights:
         np.testing.assert_array_equal(variable, draw(variable.path, variable.shape))
+
+
+def test_a_classifier_gives_a_backbone(state):
+    classifier = {
+        key.removeprefix("backbone."): value
+        for key, value in state.items()
+        if key.startswith("backbone.")
+    }
+    classifier["fc.weight"] = np.zeros((1000, 512))
+    imported = import_state_dict(classifier, "file")
+    model, report = build_network(imported, "file")
+    assert imported.config.num_classes is None and model.output_shape[-1] == 512
+    assert "fc.weight (the classifier's)" in report.skipped
+    kernel = model.get_layer("block4_unit3_conv2").kernel
+    np.testing.assert_array_equal(kernel, draw("block4_unit3_conv2/kernel", kernel.shape))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classifier.4.bias": None}, "lacks 1 tensors, the first is 'classifier.4.bias'"),
-        ({"fc.weight": np.zeros(3)}, "has unexpected 1 tensors, the first is 'fc.weight'"),
+        (
+            {"classifier.4.weight": None},
+            "file lacks 1 of the 167 tensors of a resnet_slim, the first is 'classifier.4.weight'",
+        ),
         (
             {"classifier.4.weight": np.zeros((21, 64, 1, 1))},
             r"'classifier.4.weight' has shape \(1, 1, 64, 21\).*'logits/kernel' \(1, 1, 64, 5\)",
         ),
+        (
+            {"classifier.4.bias": np.full(5, np.nan)},
+            "'classifier.4.bias' holds numbers that are not",
+        ),
+        ({"backbone.conv1.weight": np.zeros((9, 3, 7, 7))}, "file is of no ResNet of torchvision"),
     ],
 )
-def test_faults_are_named_and_change_nothing(model, state, change, message):
-    before = [value.tobytes() for value in model.get_weights()]
+def test_faults_are_named(state, change, message):
     changed = {key: value for key, value in {**state, **change}.items() if value is not None}
     with pytest.raises(DeeplabError, match=message):
-        load_state_dict(model, changed)
-    assert [value.tobytes() for value in model.get_weights()] == before
+        build_network(import_state_dict(changed, "file"), "file")
+
+
+def test_what_is_not_known_is_listed(state):
+    imported = import_state_dict({**state, "neck.weight": np.zeros(3)}, "file")
+    assert build_network(imported, "file")[1].unexpected == ["neck.weight"]
 
 
 def test_config_is_torchvisions():
