@@ -12,6 +12,8 @@ where the source's own runtime is installed, how far both agree: on --images, or
 float network that does not agree is not written. Exit code 0: done; 1: bad input; 2: wrong flag.
 """
 
+import contextlib
+import importlib
 import pathlib
 
 from absl import flags
@@ -59,6 +61,10 @@ def main() -> int:
     from deeplab_tf.evaluation.image_files import find_images
 
     photos = find_images(_IMAGES.value) if _IMAGES.value else []
+    if _SOURCE.value == "torchvision":
+        # Before TensorFlow: the triton that comes with it crashes when it loads after it.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("torchvision")
     import_tensorflow()
     from deeplab_tf.weights.run import run_import
 

@@ -74,8 +74,8 @@ def run_import(
         lines.append(f"batch norm statistics estimated on {len(photos)} images")
     elif imported.without_statistics:
         lines.append(
-            "no batch norm statistics in the file: to fine-tune with batch norm training, give "
-            "--images; else --config.train.batch_norm=frozen"
+            "the file has no batch norm statistics; to fine-tune it, give --images like those it "
+            "will be trained on"
         )
     try:
         reference = imported.reference()

@@ -134,7 +134,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
 def test_bad_input_of_eval_is_one_line(place):
     data = f"--data_dir={place}/data"
     for code, message, arguments in (
-        (2, "give one of --workdir=DIR and --model=FILE.keras", (data,)),
+        (2, "give one of --workdir=DIR and --model=FILE ", (data,)),
         (2, "--model needs --out=DIR", (data, "--model=model.keras")),
         (2, "must be positive numbers with commas", (data, "--workdir=a", "--scales=1,x")),
         (2, "--workdir is empty", (data, "--workdir=")),

@@ -172,7 +172,7 @@ def strided_block(size, kernel_size):
     image = keras.Input((*size, 2))
     config = ModelConfig(batch_norm_epsilon=1e-5)
     return keras.Model(
-        image, conv_bn(image, 3, kernel_size, name="c", config=config, stride=2, activation=False)
+        image, conv_bn(image, 3, kernel_size, name="c", config=config, stride=2, activation=None)
     )
 
 

@@ -1,4 +1,4 @@
-"""Compares our networks with those of torchvision, TF-Slim and keras.applications, live, on the CPU.
+"""Compares our networks with torchvision's, TF-Slim's and keras.applications' own on the CPU.
 
 `make parity` runs it: each source's own network gets seeded weights, batch norm statistics
 included, is written to a file as the source writes it, and goes through `deeplab-import`'s reader.
@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 # Before TensorFlow: torchvision brings triton, which crashes when it loads after it.
@@ -82,6 +81,8 @@ def write_keras(build: Callable, path: pathlib.Path) -> None:
 
 def cases(folder: pathlib.Path):
     """(source, name, file, sizes), each file written when it is its turn."""
+    import keras  # brings TensorFlow
+
     for name in ("deeplabv3_resnet50", "deeplabv3_resnet101", "resnet50", "resnet101"):
         path = folder / f"{name}.pth"
         write_torchvision(name, path)

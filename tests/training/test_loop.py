@@ -247,7 +247,7 @@ def test_initial_weights_are_used_and_listed(undisturbed, shapes_data, tmp_path,
     )
     train(experiment, shapes_data, tmp_path)
     out = capsys.readouterr().out
-    assert "initial weights from" in out and "  skipped     0" in out
+    assert "initial weights from" in out and "  skipped       0" in out
     expected, found = load_model(undisturbed[0]).model, load_model(tmp_path).model
     np.testing.assert_allclose(
         expected.get_layer("logits").kernel, found.get_layer("logits").kernel, atol=1e-9
