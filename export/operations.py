@@ -4,10 +4,12 @@ import collections
 import os
 import pathlib
 
+import keras
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import AtrousDepthwiseConv2D
 
 
 def saved_model_operations(directory: str | os.PathLike) -> collections.Counter[str]:
@@ -36,6 +38,20 @@ def litert_operations(content: bytes) -> collections.Counter[str]:
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(model_content=content, experimental_op_resolver_type=resolver)
     return collections.Counter(node["op_name"] for node in interpreter._get_ops_details())
+
+
+def without_depthwise(
+    operations: collections.Counter[str], model: keras.Model
+) -> collections.Counter[str]:
+    """`operations` without the SpaceToBatch of the atrous depthwise convolutions of `model`, which
+    are portable in that form alone."""
+    layers = [layer for layer in model.layers if isinstance(layer, AtrousDepthwiseConv2D)]
+    atrous = sum(max(layer.dilation_rate) > 1 for layer in layers)
+    if not atrous:
+        return operations
+    # Every function of the graph that has the network has all of its depthwise convolutions.
+    theirs = operations["DepthwiseConv2dNative"] * atrous // len(layers)
+    return operations - collections.Counter({"SpaceToBatchND": theirs})
 
 
 def refuse_space_to_batch(operations: collections.Counter[str], artefact: str) -> None:

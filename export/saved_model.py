@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
+from deeplab_tf.models.conv import portable_operations
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .exif import exif_orientation, upright
-from .operations import refuse_space_to_batch, saved_model_operations
+from .operations import refuse_space_to_batch, saved_model_operations, without_depthwise
 from .parity import Export, Images, check, compare, keras_logits, write_report
 
 EXTRA_DIR = "assets.extra"
@@ -91,8 +92,11 @@ def write_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> No
     signatures = {"serving_default": module.serving_default}
     if trained.image.is_rgb:
         signatures["image_bytes"] = module.image_bytes
-    tf.saved_model.save(module, str(directory), signatures=signatures)
-    refuse_space_to_batch(saved_model_operations(directory), "the SavedModel")
+    # A server may have a GPU, which has no native atrous depthwise convolution.
+    with portable_operations():
+        tf.saved_model.save(module, str(directory), signatures=signatures)
+    operations = without_depthwise(saved_model_operations(directory), trained.model)
+    refuse_space_to_batch(operations, "the SavedModel")
     extra = pathlib.Path(directory) / EXTRA_DIR
     extra.mkdir()
     (extra / DESCRIPTION).write_text(describe(trained.experiment, trained.labels))
