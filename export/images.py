@@ -10,7 +10,7 @@ from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import labelled_images
-from deeplab_tf.evaluation.image_files import find_images
+from deeplab_tf.prediction.inputs import find_images
 
 
 def data_set_images(

@@ -58,7 +58,7 @@ flags.register_validator(
 
 def main() -> int:
     """Imports; TensorFlow is imported here, so that a wrong flag answers at once."""
-    from deeplab_tf.evaluation.image_files import find_images
+    from deeplab_tf.prediction.inputs import find_images
 
     photos = find_images(_IMAGES.value) if _IMAGES.value else []
     if _SOURCE.value == "torchvision":

@@ -7,12 +7,20 @@
     deeplab-predict --model=runs/voc --images=VOC2012/JPEGImages --out=test \\
         --list=VOC2012/ImageSets/Segmentation/test.txt --submission=results.tar.gz
 
-For an image NAME.jpg: NAME.png, the labels as a palette PNG at the image's own size (upright by its
-EXIF orientation), and NAME_overlay.jpg with a legend. A LiteRT file has one input size: a smaller
-image is padded with the mean pixel, a larger one shrunk to fit and its labels enlarged again.
---submission packs the labels of the images of --list as VOC's test server takes them, and checks
-the archive against the list and the images' sizes. Exit code 0: all done; 1: bad input, or some
-image could not be read (the others are done); 2: wrong flag.
+    ffmpeg -i rtsp://camera -f image2pipe -c:v mjpeg -q:v 2 - | \\
+        deeplab-predict --model=exported/model.tflite --images=- --out=predictions
+
+An image NAME.jpg gives NAME.png, the labels as a palette PNG at the image's own size (upright by
+its EXIF orientation), and NAME_overlay.jpg with a legend. A video NAME.mp4 (pip install av) gives
+the labels NAME/000001.png and so on, one a frame, and NAME_overlay.mp4. With --images=- JPEGs and
+PNGs come on standard input, one after the other; the n-th gives frame_NNNNNN.png and its overlay
+before the next one is read. A LiteRT file has one input size: a smaller image is padded with the
+mean pixel, a larger one shrunk to fit and its labels enlarged again. --submission packs the labels
+of the images of --list as VOC's test server takes them, and checks the archive against the list and
+the images' sizes.
+
+What cannot be read is left out, the rest is done, and the end names it. Exit code 0: all done;
+1: bad input, or something was left out; 2: wrong flag.
 """
 
 import pathlib
@@ -21,7 +29,9 @@ from absl import flags
 
 from deeplab_tf.cli import inference_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.errors import DeeplabError
+
+STREAM = "-"
+"""The value of --images that means standard input."""
 
 _MODEL = flags.DEFINE_string(
     "model", None, "WORKDIR, FILE.keras, SAVED_MODEL_DIR or FILE.tflite.", required=True
@@ -29,7 +39,8 @@ _MODEL = flags.DEFINE_string(
 _IMAGES = flags.DEFINE_string(
     "images",
     None,
-    "An image, a folder of images, or a quoted pattern ('photos/**/*.jpg').",
+    "An image or a video, a folder of them, a quoted pattern ('photos/**/*.jpg'), or - for a "
+    "stream of images on standard input.",
     required=True,
 )
 _OUT = flags.DEFINE_string("out", None, "The folder for the predictions.", required=True)
@@ -39,11 +50,23 @@ _LIST = flags.DEFINE_string(
 _SUBMISSION = flags.DEFINE_string(
     "submission", None, "FILE.tar.gz: also pack the labels for VOC's test server; needs --list."
 )
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size",
+    8,
+    "Images of one size, or frames of a video, that go through the network together; fewer where "
+    "they are large.",
+    lower_bound=1,
+)
 flags.adopt_module_key_flags(inference_flags)
 flags.register_multi_flags_validator(
     ["submission", "list"],
     lambda values: values["submission"] is None or values["list"] is not None,
     "--submission needs --list=ImageSets/Segmentation/test.txt, the ids that the server expects",
+)
+flags.register_multi_flags_validator(
+    ["list", "images"],
+    lambda values: values["list"] is None or values["images"] != STREAM,
+    f"--list needs files, and --images={STREAM} is a stream",
 )
 flags.register_validator(
     "submission",
@@ -54,28 +77,33 @@ flags.register_validator(
 
 def main() -> int:
     """Predicts; TensorFlow is imported here, so that a wrong flag answers at once."""
-    from deeplab_tf.evaluation.image_files import find_images, listed_images
+    from deeplab_tf.data.image_file import IMAGE_SUFFIXES
+    from deeplab_tf.data.video import VIDEO_SUFFIXES
+    from deeplab_tf.prediction.inputs import find_images, listed_images
 
-    images, out = find_images(_IMAGES.value), pathlib.Path(_OUT.value)
-    if _LIST.value is not None:
-        images = listed_images(images, pathlib.Path(_LIST.value))
+    out = pathlib.Path(_OUT.value)
+    if _IMAGES.value == STREAM:
+        files = []
+    elif _LIST.value is not None:
+        files = listed_images(find_images(_IMAGES.value), pathlib.Path(_LIST.value))
+    else:
+        files = find_images(_IMAGES.value, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
     import_tensorflow()
-    from deeplab_tf.evaluation.predict_images import predict_images
-    from deeplab_tf.evaluation.predictor import load_predictor
-    from deeplab_tf.evaluation.submission import check_classes, write_submission
+    from deeplab_tf.prediction.predictor import load_predictor
+    from deeplab_tf.prediction.run import check_files, run_files, run_stream
+    from deeplab_tf.prediction.submission import check_classes, write_submission
 
+    check_files(files, out)
     predictor = load_predictor(_MODEL.value, **inference_flags.overrides())
     if _SUBMISSION.value:
         check_classes(predictor.labels)
-    failed = predict_images(predictor, images, out)
-    print(f"{len(images) - len(failed)} of {len(images)} images predicted into {out}")
-    if failed:
-        raise DeeplabError(
-            f"{len(failed)} of {len(images)} images were left out: " + "; ".join(map(str, failed))
-        )
+    if not files:
+        print(run_stream(predictor, out))
+        return 0
+    print(run_files(predictor, files, out, _BATCH_SIZE.value))
     if _SUBMISSION.value:
-        write_submission(images, out, pathlib.Path(_SUBMISSION.value))
-        print(f"submission of {len(images)} images, checked: {_SUBMISSION.value}")
+        write_submission(files, out, pathlib.Path(_SUBMISSION.value))
+        print(f"submission of {len(files)} images, checked: {_SUBMISSION.value}")
     return 0
 
 

@@ -50,6 +50,11 @@ def read_pixels(path: Path) -> np.ndarray:
         data = path.read_bytes()
     except OSError as error:
         raise DeeplabError(f"image {path} cannot be read: {error.strerror}") from error
+    return pixels_of(path, data)
+
+
+def pixels_of(path: Path, data: bytes) -> np.ndarray:
+    """The same of the encoded image `data`, which errors call `path`."""
     return _to_rgb(path, ImageOps.exif_transpose(decoded(path, data)))
 
 

@@ -1,5 +1,6 @@
 """Draws labels, with Pillow."""
 
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -82,15 +83,24 @@ def blend(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.I
     return blended
 
 
+def class_legend(label_set: LabelSet, width: int) -> Image.Image:
+    """The colours and names of all classes, `width` pixels wide or more, RGB."""
+    entries = list(zip(label_set.palette, label_set.names, strict=True))
+    return legend(entries, max(width, _LEGEND_WIDTH))
+
+
 def legend(entries: Sequence[tuple[Color, str]], width: int) -> Image.Image:
     """Colours with their words, in as many columns as `width` pixels have room for, RGB."""
-    columns = max(1, width // _LEGEND_WIDTH)
+    font = ImageFont.load_default(size=13)
+    words_at = _SWATCH + 7
+    column = words_at + 16 + max(math.ceil(font.getlength(words)) for _, words in entries)
+    columns = max(1, width // column)
     rows = -(-len(entries) // columns)
     canvas = Image.new("RGB", (width, rows * _LINE + 8), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=13)
+    draw = ImageDraw.Draw(canvas)
     for place, (color, words) in enumerate(entries):
-        x = 8 + (place % columns) * _LEGEND_WIDTH
+        x = 8 + (place % columns) * column
         y = 6 + (place // columns) * _LINE
         draw.rectangle((x, y, x + _SWATCH, y + _SWATCH), fill=color, outline=(96, 96, 96))
-        draw.text((x + _SWATCH + 7, y - 2), words, fill="black", font=font)
+        draw.text((x + words_at, y - 2), words, fill="black", font=font)
     return canvas

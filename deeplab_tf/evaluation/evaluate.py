@@ -15,8 +15,8 @@ from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
-from deeplab_tf.evaluation.predictor import Predictor
 from deeplab_tf.files import whole_file, write_text
+from deeplab_tf.prediction.predictor import Predictor
 from deeplab_tf.workdir import EVAL_FILE
 
 MATRIX_FILE = "confusion_matrix.csv"
@@ -77,7 +77,7 @@ def evaluate(predictor: Predictor, records: Records, split_name: str) -> Evaluat
         disable=None,
     )
     for name, image, truth in examples:
-        prediction = predictor.predict(image)
+        prediction = predictor.predict(image[None])[0]
         try:
             matrix += confusion_matrix(truth, prediction, classes)
         except DeeplabError as error:

@@ -10,16 +10,16 @@ from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import format_table
 from deeplab_tf.evaluation.evaluate import Evaluation, evaluate, write_results
-from deeplab_tf.evaluation.inference import settings_of
-from deeplab_tf.evaluation.predictor import (
+from deeplab_tf.evaluation.report import write_report
+from deeplab_tf.files import write_text
+from deeplab_tf.prediction.inference import settings_of
+from deeplab_tf.prediction.predictor import (
     Predictor,
     is_exported,
     load_predictor,
     trained_predictor,
     with_classes_of,
 )
-from deeplab_tf.evaluation.report import write_report
-from deeplab_tf.files import write_text
 from deeplab_tf.trained_model import load_model
 from deeplab_tf.workdir import EVAL_FILE, METRICS_FILE, checkpoint_steps
 

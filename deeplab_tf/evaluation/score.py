@@ -9,7 +9,7 @@ from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import confusion_matrix
-from deeplab_tf.evaluation.image_files import read_names
+from deeplab_tf.prediction.inputs import read_names
 
 
 def score_folders(

@@ -1,8 +1,10 @@
 """deeplab-predict as a user runs it, on images good and bad."""
 
+import fractions
 import subprocess
 import sys
 import tarfile
+import time
 
 import numpy as np
 import pytest
@@ -11,15 +13,15 @@ from random_model import random_picture, random_trained_model
 from tiny_voc import write_voc
 
 from deeplab_tf.data.labels import VOC
+from deeplab_tf.data.video import Frame, open_video, video_file
 from deeplab_tf.trained_model import save_model
+
+COMMAND = [sys.executable, "-m", "deeplab_tf.cli.predict"]
 
 
 def predict(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "deeplab_tf.cli.predict", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
     )
 
 
@@ -54,7 +56,9 @@ def test_good_images_are_predicted_beside_bad_ones(trained, images, tmp_path):
     assert done.returncode == 1
     assert done.stdout == f"7 of 9 images predicted into {out}\n"
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("deeplab-predict: error: 2 of 9 images were left out: ")
+    assert done.stderr.startswith(
+        "deeplab-predict: error: 2 of 9 files could not be read, or not to the end: "
+    )
     assert "cut.jpg cannot be read" in done.stderr and "text.png cannot be read" in done.stderr
 
     sizes = {}
@@ -92,6 +96,74 @@ def test_bad_input_is_one_line(images, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_videos_beside_images(trained, images, tmp_path):
+    pytest.importorskip("av")
+    save_model(trained, tmp_path / "model.keras")
+    with video_file(images / "clip.mp4", (48, 64), fractions.Fraction(5)) as add:
+        for k in range(5):
+            add(Frame(fractions.Fraction(k, 5), random_picture(48, 64, k)))
+    (images / "cut.mov").write_bytes((images / "clip.mp4").read_bytes()[:300])
+    out = tmp_path / "out"
+    done = predict(
+        f"--model={tmp_path}/model.keras", f"--images={images}", f"--out={out}", "--batch_size=2"
+    )
+    assert done.stdout == f"7 of 7 images and 1 of 2 videos (5 frames) predicted into {out}\n"
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "error: 1 of 9 files could not be read, or not to the end: video " in done.stderr
+    assert "cut.mov cannot be read" in done.stderr
+    with open_video(images / "clip.mp4") as video:
+        expected = [
+            trained.model(frame.pixels[None]).numpy().argmax(-1) for frame in video.frames()
+        ]
+    found = [np.asarray(Image.open(path))[None] for path in sorted((out / "clip").iterdir())]
+    assert np.mean(np.equal(found, np.argmax(expected, -1))) > 0.999
+    assert (out / "clip_overlay.mp4").is_file() and not (out / "cut").exists()
+
+
+def test_a_stream_is_answered_as_it_comes(trained, images, tmp_path):
+    save_model(trained, tmp_path / "model.keras")
+    frames = [(images / name).read_bytes() for name in ("rgb.png", "turned.jpg", "grey.jpg")]
+    frames.insert(1, frames[1][:400])
+    out = tmp_path / "out"
+    arguments = [f"--model={tmp_path}/model.keras", "--images=-", f"--out={out}"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    for number, frame in enumerate(frames, 1):
+        process.stdin.write(frame)
+        process.stdin.flush()
+        # What is cut ends where the next one begins, and says nothing before.
+        deadline = time.monotonic() + 120
+        while number != 2 and not (out / f"frame_{number:06}_overlay.jpg").exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+    stdout, stderr = process.communicate(timeout=60)
+    assert stdout.decode() == f"3 of 4 frames predicted into {out}\n"
+    assert process.returncode == 1
+    assert "1 of 4 frames could not be read: image frame_000002 cannot be read" in stderr.decode()
+    assert len(list(out.iterdir())) == 6
+    with Image.open(out / "frame_000003.png") as labels:
+        assert labels.size == (40, 53)  # upright
+
+
+def test_an_empty_stream_is_an_error(trained, tmp_path):
+    save_model(trained, tmp_path / "model.keras")
+    done = subprocess.run(
+        [*COMMAND, f"--model={tmp_path}/model.keras", "--images=-", f"--out={tmp_path}/out"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "standard input ended before any image came" in done.stderr
+
+
 def test_submission_of_the_listed_images(tmp_path):
     trained = random_trained_model(num_classes=21)
     trained.labels = VOC
@@ -127,10 +199,12 @@ def test_submission_of_the_listed_images(tmp_path):
     [
         (["--submission=a.tar.gz"], 2, "--submission needs --list="),
         (["--submission=a.zip", "--list=b"], 2, "must end in .tar.gz"),
+        (["--images=-", "--list=b"], 2, "--list needs files, and --images=- is a stream"),
+        (["--batch_size=0"], 2, "0 is not a positive integer"),
         (["--list=absent.txt"], 1, "--list=absent.txt cannot be read"),
     ],
 )
-def test_wrong_submission_flags(images, arguments, code, said, tmp_path):
+def test_wrong_flags(images, arguments, code, said, tmp_path):
     done = predict("--model=m.keras", f"--images={images}", f"--out={tmp_path}/out", *arguments)
     assert done.returncode == code
     assert said in done.stderr and done.stderr.count("\n") == 1

@@ -16,10 +16,10 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation import evaluate as evaluate_module
 from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.evaluation.evaluate import check_same_classes, evaluate, write_results
-from deeplab_tf.evaluation.image_files import find_images, output_paths
-from deeplab_tf.evaluation.predict_images import predict_images
-from deeplab_tf.evaluation.predictor import load_predictor, trained_predictor
 from deeplab_tf.evaluation.score import score_folders
+from deeplab_tf.prediction.inputs import find_images
+from deeplab_tf.prediction.predict_images import predict_images
+from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
 from deeplab_tf.trained_model import save_model
 
 
@@ -121,31 +121,3 @@ def test_corrupt_record_is_named(predictor, data_dir, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DeeplabError, match=f"{path.name} is corrupt; .*deeplab-prepare"):
         evaluate(predictor, records, "val")
-
-
-def test_find_images(tmp_path):
-    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.jpg", "deep/c.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert [path.name for path in find_images(str(tmp_path))] == ["a.png", "b.JPG"]
-    assert [path.name for path in find_images(f"{tmp_path}/**/*.jpg")] == ["c.jpg"]
-    assert [path.name for path in find_images(f"{tmp_path}/b.JPG")] == ["b.JPG"]
-    with pytest.raises(DeeplabError, match="matches no image"):
-        find_images(f"{tmp_path}/*.webp")
-
-
-def test_two_images_of_one_stem_are_refused(tmp_path):
-    for name in ("a.jpeg", "a.png"):
-        (tmp_path / name).touch()
-    with pytest.raises(DeeplabError, match=r"a\.jpeg and .*a\.png would both be written to a\.png"):
-        predict_images(None, find_images(str(tmp_path)), tmp_path / "out")
-
-
-def test_inputs_are_never_overwritten(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    before = (tmp_path / "a.png").read_bytes()
-    images = find_images(str(tmp_path))
-    with pytest.raises(DeeplabError, match=r"a\.png would be overwritten; give another --out"):
-        predict_images(None, images, tmp_path)
-    assert (tmp_path / "a.png").read_bytes() == before
-    assert output_paths(images[0], tmp_path)[1].name == "a_overlay.jpg"

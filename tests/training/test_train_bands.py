@@ -20,8 +20,8 @@ from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate import evaluate
-from deeplab_tf.evaluation.predict_images import predict_images
-from deeplab_tf.evaluation.predictor import load_predictor, trained_predictor
+from deeplab_tf.prediction.predict_images import predict_images
+from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
 from deeplab_tf.trained_model import load_model, save_model
 from deeplab_tf.training.loop import train
 
@@ -96,8 +96,10 @@ def test_the_saved_model_takes_the_same_pixels_and_no_encoded_photos(data_dir, w
     served = tf.saved_model.load(str(tmp_path / "saved"))
     assert list(served.signatures) == ["serving_default"]
     pixels = tifffile.imread(data_dir.parent / "9.tif")
-    expected = load_predictor(workdir).predict(pixels)
-    np.testing.assert_array_equal(load_predictor(tmp_path / "saved").predict(pixels), expected)
+    expected = load_predictor(workdir).predict(pixels[None])
+    np.testing.assert_array_equal(
+        load_predictor(tmp_path / "saved").predict(pixels[None]), expected
+    )
 
 
 def test_litert_says_that_it_takes_rgb(workdir, tmp_path):

@@ -13,9 +13,9 @@ from shared_data import SHARED
 
 from deeplab_tf.config import Backbone, EvaluateConfig
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.predictor import load_predictor, trained_predictor
 from deeplab_tf.litert_file import into_frame, open_segmenter
 from deeplab_tf.models import build_model
+from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
 from deeplab_tf.trained_model import load_model, read_model_config
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.weights.batch_norm import estimate_statistics
@@ -125,7 +125,7 @@ def test_a_foreign_file_predicts_padded_as_it_is(trained, released):
     picture = random_picture(40, 53)
     framed, _ = into_frame(picture, (SIDE, SIDE), np.full(3, 128, np.uint8))
     expected = trained.model(framed, training=False).numpy().argmax(-1)[0, :40, :53]
-    assert np.mean(predictor.predict(picture) == expected) > 0.999
+    assert np.mean(predictor.predict(picture[None])[0] == expected) > 0.999
 
 
 def test_padding_is_that_of_the_original(trained):
@@ -134,8 +134,8 @@ def test_padding_is_that_of_the_original(trained):
     framed = np.full((1, SIDE, SIDE, 3), 128, np.uint8)
     framed[0, :40, :53] = picture
     expected = trained.model(framed, training=False).numpy().argmax(-1)[0, :40, :53]
-    assert np.mean(padded.predict(picture) == expected) > 0.999
-    unpadded = trained_predictor(trained, EvaluateConfig()).predict(picture)
+    assert np.mean(padded.predict(picture[None])[0] == expected) > 0.999
+    unpadded = trained_predictor(trained, EvaluateConfig()).predict(picture[None])[0]
     assert np.mean(unpadded == expected) < 0.999
 
 

@@ -5,8 +5,8 @@ import pytest
 from random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.evaluation.inference import image_to_labels, label_function
-from deeplab_tf.evaluation.windows import in_windows
+from deeplab_tf.prediction.inference import images_to_labels, label_function
+from deeplab_tf.prediction.windows import in_windows
 
 # (size, window, output_stride) -> by hand: (start, end, first decided, last decided + 1).
 SPANS = [
@@ -22,21 +22,21 @@ def test_windows_lie_on_the_grid_and_share_the_image(arguments, spans):
     size, window, output_stride = arguments
     seen = []
 
-    def columns_of_window(image):
-        seen.append(image.shape)
-        return image[..., 0]
+    def columns_of_window(images):
+        seen.append(images.shape)
+        return images[..., 0]
 
-    row = np.arange(size, dtype=np.uint8)[None, :, None].repeat(3, -1)
+    row = np.arange(size, dtype=np.uint8)[None, None, :, None].repeat(3, -1).repeat(2, 0)
     labels = in_windows(columns_of_window, window, output_stride)(row)
     np.testing.assert_array_equal(labels, row[..., 0])
-    assert seen == [(1, end - start, 3) for start, end, _, _ in spans]
+    assert seen == [(2, 1, end - start, 3) for start, end, _, _ in spans]
 
     number = iter(range(len(spans)))
 
-    def number_of_window(image):
-        return np.full(image.shape[:2], next(number), np.uint8)
+    def number_of_window(images):
+        return np.full(images.shape[:3], next(number), np.uint8)
 
-    owners = in_windows(number_of_window, window, output_stride)(row)[0]
+    owners = in_windows(number_of_window, window, output_stride)(row)[0, 0]
     for index, (_, _, first, last) in enumerate(spans):
         assert np.flatnonzero(owners == index).tolist() == list(range(first, last))
 
@@ -44,22 +44,22 @@ def test_windows_lie_on_the_grid_and_share_the_image(arguments, spans):
 def test_a_window_is_never_larger_than_asked():
     largest = [0, 0]
 
-    def predict(image):
-        largest[0] = max(largest[0], image.shape[0])
-        largest[1] = max(largest[1], image.shape[1])
-        return np.zeros(image.shape[:2], np.uint8)
+    def predict(images):
+        largest[0] = max(largest[0], images.shape[1])
+        largest[1] = max(largest[1], images.shape[2])
+        return np.zeros(images.shape[:3], np.uint8)
 
     for height, width in ((500, 333), (97, 1000), (129, 130)):
-        labels = in_windows(predict, 129, 8)(np.zeros((height, width, 3), np.uint8))
-        assert labels.shape == (height, width)
+        labels = in_windows(predict, 129, 8)(np.zeros((1, height, width, 3), np.uint8))
+        assert labels.shape == (1, height, width)
     assert largest == [129, 129]
 
 
 def test_an_image_that_fits_is_predicted_as_a_whole():
     trained = random_trained_model()
     picture = random_picture(97, 129)
-    whole = image_to_labels(trained, EvaluateConfig())(picture)
-    windowed = image_to_labels(trained, EvaluateConfig(window=129))(picture)
+    whole = images_to_labels(trained, EvaluateConfig())(picture[None])
+    windowed = images_to_labels(trained, EvaluateConfig(window=129))(picture[None])
     np.testing.assert_array_equal(windowed, whole)
     assert len(np.unique(whole)) > 1
 
@@ -70,8 +70,8 @@ def test_windows_that_see_far_enough_give_the_whole_images_labels():
     each label lies 290 or more pixels, a sixth of that, inside its window."""
     trained = random_trained_model(image_pooling=False, aspp_rates=())
     picture = random_picture(65, 2400)
-    whole = label_function(trained.model)(picture)
-    windowed = image_to_labels(trained, EvaluateConfig(window=1744))(picture)
+    whole = label_function(trained.model)(picture[None])
+    windowed = images_to_labels(trained, EvaluateConfig(window=1744))(picture[None])
     assert (windowed == whole).mean() > 0.9999  # a tie may fall either way
-    near = image_to_labels(trained, EvaluateConfig(window=129))(picture)
+    near = images_to_labels(trained, EvaluateConfig(window=129))(picture[None])
     assert (near == whole).mean() < 0.9999

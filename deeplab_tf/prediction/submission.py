@@ -10,8 +10,8 @@ from PIL import Image
 from deeplab_tf.data.image_file import read_pixels
 from deeplab_tf.data.labels import VOC, LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.evaluation.image_files import output_paths
 from deeplab_tf.files import whole_file
+from deeplab_tf.prediction.outputs import image_outputs
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 """comp6: trained on any data but VOC's test set, which pretraining on COCO makes this."""
@@ -42,7 +42,7 @@ def write_submission(
     with whole_file(archive) as beside:
         with tarfile.open(beside, "w:gz") as tar:
             for image in images:
-                labels, _ = output_paths(image, predictions)
+                labels, _ = image_outputs(image, predictions)
                 if not labels.is_file():
                     raise DeeplabError(f"{labels}, the prediction of {image}, does not exist")
                 tar.add(labels, f"{FOLDER}/{image.stem}.png", filter=_anonymous)

@@ -9,10 +9,10 @@ from random_model import random_picture, random_trained_model
 
 from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.predictor import load_predictor, predict_in_frame
 from deeplab_tf.export.litert import write_litert
 from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.models import with_output_stride
+from deeplab_tf.prediction.predictor import load_predictor, predict_in_frame
 from deeplab_tf.trained_model import save_model
 
 FRAME = (49, 65)
@@ -52,7 +52,7 @@ def test_keras_file(trained, keras_file):
     image = random_picture(40, 53)
     predictor = load_predictor(keras_file)
     assert predictor.labels == SHAPES
-    labels = predictor.predict(image)
+    labels = predictor.predict(image[None])[0]
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, argmax(trained.model, image))
     assert len(np.unique(labels)) > 1
@@ -60,7 +60,7 @@ def test_keras_file(trained, keras_file):
 
 def test_output_stride_is_taken(trained, keras_file):
     image = random_picture(49, 65)
-    labels = load_predictor(keras_file, output_stride=8).predict(image)
+    labels = load_predictor(keras_file, output_stride=8).predict(image[None])[0]
     at_8 = with_output_stride(trained.model, trained.experiment.model, 8)
     np.testing.assert_array_equal(labels, argmax(at_8, image))
     assert (labels != argmax(trained.model, image)).any()
@@ -73,7 +73,7 @@ def test_the_experiment_says_how_to_predict(tmp_path):
     image = random_picture(49, 65)
     at_8 = with_output_stride(trained.model, trained.experiment.model, 8)
     np.testing.assert_array_equal(
-        load_predictor(tmp_path / "model.keras").predict(image), argmax(at_8, image)
+        load_predictor(tmp_path / "model.keras").predict(image[None])[0], argmax(at_8, image)
     )
 
 
@@ -82,7 +82,7 @@ def test_saved_model(trained, saved_model):
     assert predictor.labels == SHAPES
     for size in ((40, 53), (1, 1)):
         image = random_picture(*size)
-        labels = predictor.predict(image)
+        labels = predictor.predict(image[None])[0]
         assert labels.dtype == np.uint8
         np.testing.assert_array_equal(labels, argmax(trained.model, image))
 
@@ -91,14 +91,14 @@ def test_litert_file_at_its_size(trained, litert_file):
     image = random_picture(*FRAME)
     predictor = load_predictor(litert_file)
     assert predictor.labels == SHAPES
-    labels = predictor.predict(image)
+    labels = predictor.predict(image[None])[0]
     assert labels.dtype == np.uint8
     assert np.mean(labels == argmax(trained.model, image)) > 0.999
 
 
 @pytest.mark.parametrize("size", [(20, 30), (100, 40), (500, 375), (1, 1), (1, 2000), (2000, 1)])
 def test_litert_file_at_other_sizes(litert_file, size):
-    labels = load_predictor(litert_file).predict(random_picture(*size))
+    labels = load_predictor(litert_file).predict(random_picture(*size)[None])[0]
     assert labels.shape == size
     assert labels.max() < SHAPES.num_classes
 
@@ -108,7 +108,7 @@ def test_small_image_is_padded_with_the_mean(trained, litert_file):
     padded = np.empty((*FRAME, 3), np.uint8)
     padded[:] = (123, 116, 103)  # the mean of mean_subtraction, rounded
     padded[:20, :30] = image
-    labels = load_predictor(litert_file).predict(image)
+    labels = load_predictor(litert_file).predict(image[None])[0]
     assert np.mean(labels == argmax(trained.model, padded)[:20, :30]) > 0.999
 
 

@@ -19,21 +19,21 @@ def in_windows(
     exactly those.
 
     Args:
-        predict: [H, W, bands] -> uint8 [H, W].
+        predict: [B, H, W, bands] -> uint8 [B, H, W].
         window: side in pixels, at least twice the output_stride.
         output_stride: of the network.
     """
 
-    def predict_windows(image: np.ndarray) -> np.ndarray:
-        labels = np.empty(image.shape[:2], np.uint8)
-        rows = _spans(image.shape[0], window, output_stride)
-        columns = _spans(image.shape[1], window, output_stride)
+    def predict_windows(images: np.ndarray) -> np.ndarray:
+        labels = np.empty(images.shape[:3], np.uint8)
+        rows = _spans(images.shape[1], window, output_stride)
+        columns = _spans(images.shape[2], window, output_stride)
         for (top, bottom, first, last), (left, right, begin, end) in itertools.product(
             rows, columns
         ):
-            seen = predict(image[top:bottom, left:right])
-            labels[first:last, begin:end] = seen[
-                first - top : last - top, begin - left : end - left
+            seen = predict(images[:, top:bottom, left:right])
+            labels[:, first:last, begin:end] = seen[
+                :, first - top : last - top, begin - left : end - left
             ]
         return labels
 

@@ -6,7 +6,7 @@ from random_model import random_trained_model
 
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.inference import class_probabilities, label_function, settings_of
+from deeplab_tf.prediction.inference import class_probabilities, label_function, settings_of
 
 CLASSES = 6
 
@@ -50,7 +50,7 @@ def pointwise(logits_of_pixel):
 
 def test_one_scale_is_the_argmax_of_the_logits(model):
     image = random_image(50, 37)
-    labels = label_function(model)(image)
+    labels = label_function(model)(image[None])[0]
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, model(image[None]).numpy()[0].argmax(-1))
     assert len(np.unique(labels)) > 1
@@ -73,7 +73,7 @@ def test_scales_and_flip_equal_numpy(model):
             expected += bilinear(softmax(logits)[:, mirror], 33, 50) / 4
     probabilities = class_probabilities(model, image[None], scales, flip=True)
     np.testing.assert_allclose(probabilities[0], expected, atol=2e-5)
-    labels = label_function(model, scales, flip=True)(image)
+    labels = label_function(model, scales, flip=True)(image[None])[0]
     second, first = np.sort(expected, axis=-1)[..., -2:].transpose(2, 0, 1)
     clear = first - second > 4e-5
     np.testing.assert_array_equal(labels[clear], expected.argmax(-1)[clear])
@@ -118,7 +118,7 @@ def test_probabilities_are_averaged_not_logits():
     probabilities = class_probabilities(pointwise(logits), image[None], flip=True)[0, 0, 1]
     expected = (softmax(np.array([10.0, 15, 0])) + softmax(np.array([8.0, 0, 7]))) / 2
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
-    assert label_function(pointwise(logits), flip=True)(image)[0, 1] == 1
+    assert label_function(pointwise(logits), flip=True)(image[None])[0, 0, 1] == 1
 
 
 def test_sizes_of_the_grid_stay_on_the_grid():
@@ -137,14 +137,24 @@ def test_sizes_of_the_grid_stay_on_the_grid():
     assert seen == [(257, 1), (385, 1), (641, 1), (769, 1), (897, 1)]
 
 
+@pytest.mark.parametrize("settings", [((1.0,), False), ((0.5, 1.5), True)])
+def test_a_batch_gives_what_its_images_give(model, settings):
+    images = np.stack([random_image(33, 50, seed) for seed in range(3)])
+    predict = label_function(model, *settings)
+    labels = predict(images)
+    for image, found in zip(images, labels, strict=True):
+        assert np.mean(predict(image[None])[0] == found) > 0.999  # a tie may fall either way
+    assert (labels[0] != labels[1]).any()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (40, 3)])
 def test_any_size(model, size):
-    labels = label_function(model, (0.5, 1.5), True)(random_image(*size))
-    assert labels.shape == size
+    labels = label_function(model, (0.5, 1.5), True)(random_image(*size)[None])
+    assert labels.shape == (1, *size)
     assert labels.max() < CLASSES
 
 
-def test_one_trace_serves_every_size():
+def test_one_trace_serves_every_size_and_number():
     traced = []
 
     def logits(image):
@@ -152,9 +162,9 @@ def test_one_trace_serves_every_size():
         return keras.ops.cast(image, "float32")
 
     predict = label_function(pointwise(keras.layers.Lambda(logits)), (1.0, 2.0), True)
-    predict(random_image(5, 6))
+    predict(random_image(5, 6)[None])
     count = len(traced)
-    predict(random_image(7, 9))
+    predict(random_image(7, 9)[None].repeat(2, 0))
     assert len(traced) == count
 
 

@@ -12,8 +12,8 @@ from tiny_voc import write_voc
 from deeplab_tf.data.labels import SHAPES, VOC
 from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.image_files import listed_images
-from deeplab_tf.evaluation.submission import check_classes, check_submission, write_submission
+from deeplab_tf.prediction.inputs import listed_images
+from deeplab_tf.prediction.submission import check_classes, check_submission, write_submission
 
 IDS = ["2008_000006", "2008_000011", "2008_000012"]
 

@@ -1,4 +1,4 @@
-"""Which image files a `--images` flag means, and what their predictions are called."""
+"""Which files an `--images` flag means."""
 
 import collections
 import glob
@@ -9,15 +9,19 @@ from deeplab_tf.data.source import read_list
 from deeplab_tf.errors import DeeplabError
 
 
-def find_images(images: str) -> list[pathlib.Path]:
+def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[pathlib.Path]:
     """The image files that `images` means: one file, a folder's, or a glob pattern's; sorted.
+
+    Args:
+        images: the flag's value.
+        suffixes: what counts in a folder; a file or a pattern may name any other.
 
     Raises:
         DeeplabError: there are none.
     """
     path = pathlib.Path(images)
     if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+        found = [file for file in path.iterdir() if file.suffix.lower() in suffixes]
         found = [file for file in found if file.is_file() and not file.name.startswith(".")]
     elif path.is_file():
         found = [path]
@@ -68,8 +72,3 @@ def listed_images(images: list[pathlib.Path], listed: pathlib.Path) -> list[path
             f"{wrong[0]} is {len(by_stem[wrong[0]])}"
         )
     return [found[0] for found in by_stem.values()]
-
-
-def output_paths(image: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """Where the labels and the overlay of `image` go."""
-    return out / f"{image.stem}.png", out / f"{image.stem}_overlay.jpg"

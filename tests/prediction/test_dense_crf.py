@@ -8,13 +8,13 @@ from random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.inference import class_probabilities, image_to_labels
+from deeplab_tf.prediction.inference import class_probabilities, images_to_labels
 
 
 @pytest.fixture
 def crf():
     pytest.importorskip("pydensecrf", reason="pydensecrf2 is not installed (the extra `crf`)")
-    from deeplab_tf.evaluation import dense_crf
+    from deeplab_tf.prediction import dense_crf
 
     return dense_crf
 
@@ -91,7 +91,7 @@ def test_a_noisy_pixel_takes_the_class_of_its_colour(crf):
 def test_it_comes_after_the_averaged_probabilities(crf):
     trained, picture = random_trained_model(), random_picture(33, 40)
     settings = EvaluateConfig(scales=(0.75, 1.0), flip=True, crf=True)
-    labels = image_to_labels(trained, settings)(picture)
+    labels = images_to_labels(trained, settings)(picture[None])[0]
     probabilities = class_probabilities(trained.model, picture[None], (0.75, 1.0), True)[0]
     expected = crf.refine(picture, probabilities.numpy()).argmax(-1)
     assert labels.dtype == np.uint8
@@ -101,4 +101,4 @@ def test_it_comes_after_the_averaged_probabilities(crf):
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(DeeplabError, match="pip install pydensecrf2"):
-        image_to_labels(random_trained_model(), EvaluateConfig(crf=True))
+        images_to_labels(random_trained_model(), EvaluateConfig(crf=True))

@@ -15,8 +15,8 @@ from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
 from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import LabelSet, labels_by_number
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.evaluation.inference import image_to_labels, settings_of
 from deeplab_tf.litert_file import LiteRTSegmenter, into_frame, open_segmenter
+from deeplab_tf.prediction.inference import images_to_labels, settings_of
 from deeplab_tf.trained_model import (
     DESCRIPTION,
     TrainedModel,
@@ -34,9 +34,14 @@ FOREIGN_MEAN = np.full(3, 128, np.uint8)
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """`predict` maps an image of the format `image`, [H, W, bands] of any size, to its labels,
-    uint8 [H, W]. `experiment` is what the artefact was trained by; None where it is not ours, and
-    then `labels` are a guess by their number."""
+    """A model as a function of pixels.
+
+    Attributes:
+        labels: its classes; those of an artefact that is not ours are a guess by their number.
+        predict: images of the format `image`, [B, H, W, bands] of any size, -> uint8 [B, H, W].
+        image: what it takes.
+        experiment: what the artefact was trained by; None where it is not ours.
+    """
 
     labels: LabelSet
     predict: Callable[[np.ndarray], np.ndarray]
@@ -46,8 +51,18 @@ class Predictor:
 
 def trained_predictor(trained: TrainedModel, settings: EvaluateConfig) -> Predictor:
     """A Keras model by the inference strategy of `settings`."""
-    predict = image_to_labels(trained, settings)
+    predict = images_to_labels(trained, settings)
     return Predictor(trained.labels, predict, trained.image, trained.experiment)
+
+
+def check_rgb(predictor: Predictor) -> None:
+    """Raises `DeeplabError` where the model takes other images than RGB of 8 bits, which videos and
+    streams are."""
+    if not predictor.image.is_rgb:
+        raise DeeplabError(
+            f"a video or a stream is RGB of 8 bits, and this model takes {predictor.image.bands} "
+            f"bands of {predictor.image.bits} bits; give it image files"
+        )
 
 
 def is_exported(path: pathlib.Path) -> bool:
@@ -110,10 +125,10 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
             f"SavedModel {folder} is damaged: {one_line(str(error))[:200]}"
         ) from error
 
-    def predict(image: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> np.ndarray:
         # `loaded` holds the variables that the signature reads.
         assert loaded is not None
-        return serve(images=tf.constant(image)[None])["labels"].numpy()[0].astype(np.uint8)
+        return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
     return Predictor(labels, predict, image_format(experiment.model), experiment)
 
@@ -127,10 +142,13 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
         experiment, labels = description
         fill = np.round(pixel_statistics(experiment.model).mean).astype(np.uint8)
 
-    def predict(image: np.ndarray) -> np.ndarray:
-        return predict_in_frame(
-            image, segmenter.size, fill, lambda framed: segmenter.run(framed)[0]
-        )
+    def predict(images: np.ndarray) -> np.ndarray:
+        # The file takes one image a time.
+        labels = [
+            predict_in_frame(image, segmenter.size, fill, lambda framed: segmenter.run(framed)[0])
+            for image in images
+        ]
+        return np.stack(labels)
 
     return Predictor(labels, predict, RGB, experiment)
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.dense_crf import check_dense_crf, refine
-from deeplab_tf.evaluation.windows import in_windows
 from deeplab_tf.models import with_output_stride
+from deeplab_tf.prediction.dense_crf import check_dense_crf, refine
+from deeplab_tf.prediction.windows import in_windows
 from deeplab_tf.trained_model import TrainedModel
 
 
@@ -23,11 +23,11 @@ def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
     return config_lib.validate(dataclasses.replace(experiment, evaluate=evaluate)).evaluate
 
 
-def image_to_labels(
+def images_to_labels(
     trained: TrainedModel, settings: EvaluateConfig
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """[H, W, bands] in the dtype of `trained.image` -> uint8 [H, W], by the inference strategy of
-    `settings`.
+    """[B, H, W, bands] in the dtype of `trained.image` -> uint8 [B, H, W], by the inference
+    strategy of `settings`.
 
     Raises:
         DeeplabError: `settings.crf` without the CRF's library, or for images that are not RGB.
@@ -51,14 +51,14 @@ def _padded(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """`predict` on images padded with `mean`, below and right, to `side` pixels a side."""
 
-    def predict_padded(image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
+    def predict_padded(images: np.ndarray) -> np.ndarray:
+        count, height, width, bands = images.shape
         if min(height, width) >= side:
-            return predict(image)
-        framed = np.empty((max(side, height), max(side, width), image.shape[2]), image.dtype)
+            return predict(images)
+        framed = np.empty((count, max(side, height), max(side, width), bands), images.dtype)
         framed[:] = np.round(mean)
-        framed[:height, :width] = image
-        return predict(framed)[:height, :width]
+        framed[:, :height, :width] = images
+        return predict(framed)[:, :height, :width]
 
     return predict_padded
 
@@ -70,23 +70,26 @@ def label_function(
     crf: bool = False,
     dtype: tf.DType = tf.uint8,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from an image, [H, W, bands] of `dtype`, to its labels, uint8 [H, W].
+    """A function from images, [B, H, W, bands] of `dtype`, to their labels, uint8 [B, H, W].
 
     One scale of 1 without flip is the argmax of the logits; anything else the argmax of
     `class_probabilities`, which with `crf` are refined before.
     """
-    # One image at its own size: a single trace serves every size.
-    spec = tf.TensorSpec([1, None, None, model.input_shape[-1]], dtype, name="images")
+    # A single trace serves every size and number of images.
+    spec = tf.TensorSpec([None, None, None, model.input_shape[-1]], dtype, name="images")
     if crf:
         check_dense_crf()
         probabilities = tf.function(
-            lambda images: class_probabilities(model, images, scales, flip)[0],
+            lambda images: class_probabilities(model, images, scales, flip),
             input_signature=[spec],
         )
-        return lambda image: (
-            refine(image, probabilities(tf.constant(image)[None]).numpy())
-            .argmax(axis=-1)
-            .astype(np.uint8)
+        return lambda images: np.stack(
+            [
+                refine(image, unrefined).argmax(axis=-1).astype(np.uint8)
+                for image, unrefined in zip(
+                    images, probabilities(tf.constant(images)).numpy(), strict=True
+                )
+            ]
         )
     plain = tuple(scales) == (1.0,) and not flip
 
@@ -98,7 +101,7 @@ def label_function(
             scores = class_probabilities(model, images, scales, flip)
         return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
 
-    return lambda image: labels(tf.constant(image)[None]).numpy()[0]
+    return lambda images: labels(tf.constant(images)).numpy()
 
 
 def class_probabilities(

@@ -1,0 +1,31 @@
+"""A function over many inputs, in threads: for files, whose codecs let other threads run."""
+
+import collections
+import concurrent.futures
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    """`map(function, tasks)` over one thread a core, in order.
+
+    A few tasks are under way before their results are taken, so that memory stays bounded. What
+    `function` or `tasks` raises passes as it is.
+    """
+    threads = len(os.sched_getaffinity(0))
+    under_way: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        try:
+            for task in tasks:
+                under_way.append(pool.submit(function, task))
+                if len(under_way) > threads:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()

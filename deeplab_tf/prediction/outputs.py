@@ -1,0 +1,55 @@
+"""What the predictions of an image or a video are called, and that they overwrite nothing else."""
+
+import pathlib
+from collections.abc import Iterable
+
+from deeplab_tf.data.video import VIDEO_SUFFIXES
+from deeplab_tf.errors import DeeplabError
+
+
+def image_outputs(image: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Where the labels and the overlay of `image` go."""
+    return out / f"{image.stem}.png", out / f"{image.stem}_overlay.jpg"
+
+
+def video_outputs(video: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Where the folder of labels and the overlay of `video` go."""
+    return out / video.stem, out / f"{video.stem}_overlay.mp4"
+
+
+def is_video(path: pathlib.Path) -> bool:
+    """Whether `path` is a video by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
+    """Raises `DeeplabError` where an output in `out` would overwrite one of the input `files`, or
+    another's output, or a folder that is not an earlier output."""
+    files = list(files)
+    inputs = {file.resolve() for file in files}
+    owners: dict[pathlib.Path, pathlib.Path] = {}
+    for file in files:
+        outputs = video_outputs(file, out) if is_video(file) else image_outputs(file, out)
+        for path in outputs:
+            if path.resolve() in inputs:
+                raise DeeplabError(f"{path} would be overwritten; give another --out")
+            if (other := owners.setdefault(path, file)) is not file:
+                raise DeeplabError(
+                    f"{other} and {file} would both be written to {path.name}; predict them into "
+                    "two folders"
+                )
+        if is_video(file):
+            check_replaceable(outputs[0])
+
+
+def check_replaceable(folder: pathlib.Path) -> None:
+    """Raises `DeeplabError` where `folder`, which a video's labels replace, has anything else."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if not (path.suffix == ".png" and path.stem.isdigit()):
+                raise DeeplabError(
+                    f"{folder} would be replaced by a video's labels, and has {path.name}; give "
+                    "another --out"
+                )
+    elif folder.exists():
+        raise DeeplabError(f"{folder} would be replaced by a video's labels; give another --out")

@@ -1,0 +1,63 @@
+"""Image files: a palette PNG of labels and an overlay for each."""
+
+import pathlib
+from collections.abc import Iterator
+
+import tqdm
+
+from deeplab_tf.data.image_format import view_rgb
+from deeplab_tf.data.in_threads import in_threads
+from deeplab_tf.data.pictures import write_labels, write_overlay
+from deeplab_tf.data.read_bands import read_image_of
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.prediction.batches import BATCH_SIZE, Picture, Predicted, predict_batches
+from deeplab_tf.prediction.outputs import image_outputs
+from deeplab_tf.prediction.predictor import Predictor
+
+
+def predict_images(
+    predictor: Predictor,
+    images: list[pathlib.Path],
+    out: pathlib.Path,
+    batch_size: int = BATCH_SIZE,
+) -> list[DeeplabError]:
+    """Writes NAME.png and NAME_overlay.jpg into `out` for each image; goes on after a bad one.
+
+    Files are read and written by threads while the network computes; progress is shown on stderr
+    where that is a terminal.
+
+    Returns:
+        One error an image that could not be read; nothing is written for those.
+    """
+    failed: list[DeeplabError] = []
+    with tqdm.tqdm(total=len(images), desc="predict", unit="image", disable=None) as progress:
+
+        def pictures() -> Iterator[Picture[pathlib.Path]]:
+            for read in in_threads(lambda path: _read(path, predictor), images):
+                if isinstance(read, Picture):
+                    yield read
+                else:
+                    failed.append(read)
+                    progress.update()
+
+        predicted = predict_batches(predictor, pictures(), batch_size)
+        for _ in in_threads(lambda done: write_prediction(done, predictor, out), predicted):
+            progress.update()
+    return failed
+
+
+def write_prediction(
+    done: Predicted[pathlib.Path], predictor: Predictor, out: pathlib.Path
+) -> None:
+    """The two files of one picture."""
+    labels_path, overlay_path = image_outputs(done.picture.source, out)
+    write_labels(done.labels, predictor.labels, labels_path)
+    view = view_rgb(done.picture.pixels, predictor.image)
+    write_overlay(view, done.labels, predictor.labels, overlay_path)
+
+
+def _read(path: pathlib.Path, predictor: Predictor) -> Picture[pathlib.Path] | DeeplabError:
+    try:
+        return Picture(path, read_image_of(path, predictor.image))
+    except DeeplabError as error:
+        return error

@@ -1,0 +1,111 @@
+"""A video file: a palette PNG of labels for each frame, and the video under their colours."""
+
+import fractions
+import itertools
+import pathlib
+
+import numpy as np
+import tqdm
+from PIL import Image
+
+from deeplab_tf.data.in_threads import in_threads
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.pictures import blend, class_legend, write_labels
+from deeplab_tf.data.video import Frame, Video, open_video, video_file
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import whole_folder
+from deeplab_tf.prediction.batches import BATCH_SIZE, Picture, Predicted, predict_batches
+from deeplab_tf.prediction.outputs import check_replaceable, video_outputs
+from deeplab_tf.prediction.predictor import Predictor, check_rgb
+
+MAX_SIDE = 1920
+"""The video is for looking at; the labels are at the frames' own size."""
+
+
+def predict_video(
+    predictor: Predictor, path: pathlib.Path, out: pathlib.Path, batch_size: int = BATCH_SIZE
+) -> tuple[int, list[DeeplabError]]:
+    """Writes NAME/000001.png and so on, one a frame, and NAME_overlay.mp4 into `out`.
+
+    Both are whole or not there. Frames are decoded, predicted and encoded as they come: the memory
+    does not grow with the length.
+
+    Returns:
+        How many frames were predicted, and what could not be decoded, if anything: the rest is
+        written all the same.
+
+    Raises:
+        DeeplabError: `path` is no video or has no frame, the model takes other images than RGB, or
+            the folder NAME holds other files than these labels.
+    """
+    check_rgb(predictor)
+    folder, overlay_path = video_outputs(path, out)
+    check_replaceable(folder)
+    with open_video(path) as video:
+        frames = video.frames()
+        try:
+            first = next(frames)
+        except StopIteration:
+            reason = video.problem or "it has no frame"
+            raise DeeplabError(f"video {path} cannot be read: {reason}") from None
+        height, width, _ = first.pixels.shape
+        view = _View(height, width, predictor.labels)
+        pictures = (
+            Picture((number, frame.time), frame.pixels)
+            for number, frame in enumerate(itertools.chain([first], frames), 1)
+        )
+        with (
+            whole_folder(folder) as labels_folder,
+            video_file(overlay_path, view.size, video.rate) as add,
+        ):
+
+            def finish(done: Predicted[tuple[int, fractions.Fraction]]) -> Frame:
+                number, time = done.picture.source
+                write_labels(done.labels, predictor.labels, labels_folder / f"{number:06}.png")
+                return Frame(time, view.draw(done.picture.pixels, done.labels))
+
+            predicted = tqdm.tqdm(
+                predict_batches(predictor, pictures, batch_size),
+                desc=path.name,
+                unit="frame",
+                total=video.count,
+                disable=None,
+            )
+            # The encoder takes one frame after the other; all before it is done by threads.
+            count = 0
+            for frame in in_threads(finish, predicted):
+                add(frame)
+                count += 1
+        return count, _problems(video, count)
+
+
+def _problems(video: Video, count: int) -> list[DeeplabError]:
+    if video.problem is None:
+        return []
+    broken = f"{video.broken} pieces could not be decoded, the first " if video.broken else ""
+    return [
+        DeeplabError(f"video {video.path}: {broken}{video.problem}; {count} frames were predicted")
+    ]
+
+
+class _View:
+    """Frames of one size under their labels' colours, above the names of all classes."""
+
+    def __init__(self, height: int, width: int, labels: LabelSet):
+        shrink = min(1.0, MAX_SIDE / max(height, width))
+        self._labels = labels
+        self._inner = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        self._legend = class_legend(labels, self._inner[0])
+        width, height = self._legend.width, self._inner[1] + self._legend.height
+        self.size = (height + height % 2, width + width % 2)
+        """Even (height, width): H.264 stores colours at half the resolution."""
+
+    def draw(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] and [H, W] -> uint8 [*size, 3]."""
+        canvas = Image.new("RGB", (self.size[1], self.size[0]), "white")
+        blended = blend(pixels, labels, self._labels)
+        if blended.size != self._inner:
+            blended = blended.resize(self._inner, Image.Resampling.BILINEAR)
+        canvas.paste(blended)
+        canvas.paste(self._legend, (0, self._inner[1]))
+        return np.asarray(canvas)

@@ -1,0 +1,65 @@
+import pytest
+from PIL import Image
+
+from deeplab_tf.data.image_file import IMAGE_SUFFIXES
+from deeplab_tf.data.video import VIDEO_SUFFIXES
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.prediction.inputs import find_images
+from deeplab_tf.prediction.outputs import check_outputs, image_outputs, video_outputs
+
+
+def test_find_images(tmp_path):
+    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.jpg", "deep/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images(str(tmp_path))] == ["a.png", "b.JPG"]
+    assert [path.name for path in find_images(f"{tmp_path}/**/*.jpg")] == ["c.jpg"]
+    assert [path.name for path in find_images(f"{tmp_path}/b.JPG")] == ["b.JPG"]
+    (tmp_path / "d.MP4").touch()
+    both = find_images(str(tmp_path), IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+    assert [path.name for path in both] == ["a.png", "b.JPG", "d.MP4"]
+    assert [path.name for path in find_images(str(tmp_path))] == ["a.png", "b.JPG"]
+    with pytest.raises(DeeplabError, match="matches no image"):
+        find_images(f"{tmp_path}/*.webp")
+
+
+def test_names_of_outputs(tmp_path):
+    labels, overlay = image_outputs(tmp_path / "a.photo.jpg", tmp_path / "out")
+    assert (labels.name, overlay.name) == ("a.photo.png", "a.photo_overlay.jpg")
+    folder, overlay = video_outputs(tmp_path / "clip.mov", tmp_path / "out")
+    assert (folder.name, overlay.name) == ("clip", "clip_overlay.mp4")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("a.jpeg", "a.png"), r"a\.jpeg and .*a\.png would both be written to a\.png"),
+        (("a.mp4", "a.mov"), r"a\.mp4 and .*a\.mov would both be written to a"),
+    ],
+)
+def test_two_files_of_one_output_are_refused(tmp_path, names, said):
+    with pytest.raises(DeeplabError, match=said):
+        check_outputs([tmp_path / name for name in names], tmp_path / "out")
+
+
+def test_an_image_and_a_video_of_one_name_go_together(tmp_path):
+    check_outputs([tmp_path / "a.jpg", tmp_path / "a.mp4"], tmp_path / "out")
+
+
+def test_inputs_are_never_overwritten(tmp_path):
+    for name in ("a.png", "b_overlay.mp4"):
+        (tmp_path / name).touch()
+    with pytest.raises(DeeplabError, match=r"a\.png would be overwritten; give another --out"):
+        check_outputs([tmp_path / "a.png"], tmp_path)
+    with pytest.raises(DeeplabError, match=r"b_overlay\.mp4 would be overwritten"):
+        check_outputs([tmp_path / "b.mp4", tmp_path / "b_overlay.mp4"], tmp_path)
+
+
+def test_a_folder_of_other_files_is_not_replaced(tmp_path):
+    Image.new("P", (4, 4)).save(tmp_path / "000001.png")
+    (tmp_path / "out" / "clip").mkdir(parents=True)
+    (tmp_path / "out" / "clip" / "000001.png").touch()
+    check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")
+    (tmp_path / "out" / "clip" / "notes.txt").touch()
+    with pytest.raises(DeeplabError, match=r"clip would be replaced .* has notes\.txt"):
+        check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")
