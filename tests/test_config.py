@@ -9,6 +9,7 @@ from deeplab_tf.config import (
     Backbone,
     Experiment,
     ModelConfig,
+    TrainConfig,
     load_experiment,
     validate,
 )
@@ -57,7 +58,11 @@ def test_json_reads_back_equal():
         ("train", "ohem_share", 1.5, "ohem_share must be in (0, 1]"),
         ("train", "focal_gamma", -1.0, "focal_gamma must be 0 or more"),
         ("train", "focal_gamma", 3.0, "left out unless train.loss is focal"),
+        ("train", "backbone_rate", -0.1, "backbone_rate must be 0 or more"),
+        ("train", "head_rate", -1.0, "head_rate must be 0 or more"),
+        ("train", "freeze_through", "block5", "one of conv1, block1, block2, block3, block4, or"),
         ("evaluate", "scales", (), "one or more positive scales"),
+        ("evaluate", "pad_to", 0, "pad_to must be at least 1"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(section, field, value, message):
@@ -66,6 +71,30 @@ def test_what_is_wrong_is_named_in_one_line(section, field, value, message):
     with pytest.raises(DeeplabError, match=message.replace("(", r"\(")) as error:
         validate(experiment)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"multi_grid": (1, 2, 4)}, r"multi_grid must be \(1, 1, 1\) with mobilenet_v2"),
+        ({"num_blocks": 5}, "num_blocks must be 4. Received: 5"),
+        ({"deep_root": True}, "deep_root must be off with mobilenet_v2"),
+        ({"width_multiplier": 0.0}, "width_multiplier must be positive"),
+        ({"output_stride": 64}, r"output_stride must be one of \(4, 8, 16, 32\)"),
+        ({"backbone": Backbone.RESNET50, "width_multiplier": 0.5}, "1 unless the backbone is mob"),
+    ],
+)
+def test_what_mobilenet_v2_has_not_is_refused(fields, message):
+    model = {"backbone": Backbone.MOBILENET_V2, "multi_grid": (1, 1, 1), **fields}
+    with pytest.raises(DeeplabError, match=message):
+        validate(Experiment(model=ModelConfig(**model)))
+
+
+def test_blocks_to_freeze_are_those_of_the_backbone():
+    mobile = ModelConfig(backbone=Backbone.MOBILENET_V2, multi_grid=(1, 1, 1))
+    validate(Experiment(model=mobile, train=TrainConfig(freeze_through="block7")))
+    cascade = ModelConfig(num_blocks=7)
+    validate(Experiment(model=cascade, train=TrainConfig(freeze_through="block7")))
 
 
 def test_a_row_that_does_not_exist_gives_the_nearest_and_all():

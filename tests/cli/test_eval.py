@@ -17,6 +17,8 @@ from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
+from deeplab_tf.evaluation.confusion import confusion_matrix
+from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.workdir import data_to_json
 
 FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")
@@ -90,6 +92,48 @@ def test_eval_predict_and_score_agree_to_the_last_digit(place):
     assert figures(scored.stdout) == figures(evaluated.stdout)
     table = [line.split()[-3:] for line in evaluated.stdout.splitlines()[2:8]]
     assert [line.split()[-3:] for line in scored.stdout.splitlines()[2:8]] == table
+
+
+def test_exported_models_are_evaluated_as_they_are(place, tmp_path):
+    trained = random_trained_model()
+    write_saved_model(trained, tmp_path / "saved")
+    common = (f"--data_dir={place}/data", f"--out={tmp_path}/out")
+    saved = call("eval", f"--model={tmp_path}/saved", *common)
+    kept = call("eval", f"--workdir={place}/run", *common)
+    assert (saved.returncode, saved.stderr) == (kept.returncode, kept.stderr) == (0, "")
+    assert figures(saved.stdout) == figures(kept.stdout)
+    refused = call("eval", f"--model={tmp_path}/saved", *common, "--flip")
+    assert refused.returncode == 1 and "whose inference is fixed: --flip needs" in refused.stderr
+
+
+def test_a_tflite_file_of_others_is_evaluated_as_it_is(place, tmp_path):
+    """Pixels in [-1, 1], one size, nothing about classes; smaller images padded with grey."""
+    model = random_trained_model().model
+    signature = tf.TensorSpec((1, 65, 65, 3), tf.float32)
+    function = tf.function(
+        lambda image: model(image * 127.5 + 127.5, training=False), input_signature=[signature]
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    path = tmp_path / "other.tflite"
+    path.write_bytes(converter.convert())
+    common = (f"--model={path}", f"--data_dir={place}/data", f"--out={tmp_path}/out")
+    silent = call("eval", *common)
+    assert silent.returncode == 1 and "does not tell its data set; give --dataset" in silent.stderr
+    done = call("eval", *common, "--dataset=shapes")
+    assert (done.returncode, done.stderr) == (0, "")
+    content = json.loads((tmp_path / "out" / "eval.json").read_text())
+    assert content["images"] == 3 and content["exported"] and "experiment" not in content
+
+    expected = np.zeros((6, 6), np.int64)
+    for mask_path in sorted((place / "masks").iterdir()):
+        image = np.asarray(Image.open(place / "images" / f"{mask_path.stem}.jpg"))
+        framed = np.full((1, 65, 65, 3), 128, np.uint8)
+        framed[0, : image.shape[0], : image.shape[1]] = image
+        labels = model(framed).numpy()[0].argmax(-1)[: image.shape[0], : image.shape[1]]
+        expected += confusion_matrix(np.asarray(Image.open(mask_path)), labels, 6)
+    rows = (tmp_path / "out" / "confusion_matrix.csv").read_text().splitlines()[1:]
+    found = np.array([[int(cell) for cell in row.split(",")[1:]] for row in rows])
+    assert np.abs(found - expected).sum() <= 0.001 * expected.sum()
 
 
 def test_a_row_says_how_to_evaluate_and_flags_override_it(place, tmp_path):

@@ -10,6 +10,7 @@ from deeplab_tf.models.resnet import plan_units, resnet
 from deeplab_tf.weights.torchvision import torchvision_config
 
 LAST, FIRST = StridePlacement.LAST_UNIT, StridePlacement.FIRST_UNIT
+FIRST_CONV = StridePlacement.FIRST_CONV
 
 
 def plan(output_stride, placement, multi_grid=(1, 1, 1), backbone=Backbone.RESNET50):
@@ -61,8 +62,21 @@ FIRST_UNIT = {
 }
 
 
+# keras.applications': as torchvision's, but the unit's first 1x1 has the stride, so that its 3x3
+# comes after a dropped one and has the new rate.
+FIRST_CONV_UNIT = {
+    32: FIRST_UNIT[32],
+    16: (FIRST_UNIT[16][0], [(1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1, 1, 1), (2, 2, 2)]),
+    8: (FIRST_UNIT[8][0], [(1, 1, 1), (1, 1, 1, 1), (2, 2, 2, 2, 2, 2), (4, 4, 4)]),
+    4: (ONES, [(1, 1, 1), (2, 2, 2, 2), (4, 4, 4, 4, 4, 4), (8, 8, 8)]),
+}
+
+
 @pytest.mark.parametrize("output_stride", [4, 8, 16, 32])
-@pytest.mark.parametrize(("placement", "table"), [(LAST, LAST_UNIT), (FIRST, FIRST_UNIT)])
+@pytest.mark.parametrize(
+    ("placement", "table"),
+    [(LAST, LAST_UNIT), (FIRST, FIRST_UNIT), (FIRST_CONV, FIRST_CONV_UNIT)],
+)
 def test_strides_and_rates(output_stride, placement, table):
     assert plan(output_stride, placement) == table[output_stride]
 
@@ -126,6 +140,26 @@ def backbone(name, **fields):
 def test_parameters_of_the_published_resnets(name, parameters):
     model = backbone(name)
     assert sum(int(np.prod(v.shape)) for v in model.trainable_weights) == parameters
+
+
+def test_the_stride_is_of_the_convolution_that_the_placement_names():
+    for placement, expected in ((FIRST, (1, 2)), (FIRST_CONV, (2, 1))):
+        model = backbone(Backbone.RESNET50, stride_placement=placement)
+        unit = [model.get_layer(f"block2_unit1_conv{i}").strides[0] for i in (1, 2)]
+        assert tuple(unit) == expected
+
+
+def test_the_deep_root_is_three_convolutions():
+    """TF-Slim's "beta": 3x3 to 64 at stride 2, 3x3 to 64, 3x3 to 128."""
+    plain, deep = (backbone(Backbone.RESNET50, deep_root=deep) for deep in (False, True))
+    kernels = [deep.get_layer(f"conv1_{i}").kernel.shape for i in (1, 2, 3)]
+    assert kernels == [(3, 3, 3, 64), (3, 3, 64, 64), (3, 3, 64, 128)]
+    # 7x7x3x64 and its batch norm go, these and theirs come; block1's first unit sees 128 channels
+    # instead of 64 in its 1x1 to 64 and in its shortcut to 256.
+    more = 9 * (3 * 64 + 64 * 64 + 64 * 128) + 4 * (64 + 64 + 128) + 64 * (64 + 256)
+    assert deep.count_params() - plain.count_params() == more - (49 * 3 * 64 + 4 * 64)
+    image = np.zeros((1, 65, 97, 3), np.float32)
+    assert deep(image).shape == plain(image).shape
 
 
 def test_layer_names_are_stable():

@@ -17,6 +17,7 @@ from deeplab_tf.config import (
 )
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import FusedBatchNormalization, decayed_kernels, set_batch_norm_mode
+from deeplab_tf.models.parts import HEAD, freeze_through, part_of
 from deeplab_tf.training.loss import make_data_loss, mean_cross_entropy
 from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
 from deeplab_tf.training.strategy import make_strategy
@@ -39,15 +40,24 @@ def batches(steps, size=4):
         yield image, labels
 
 
-def run_steps(strategy, mode, steps, data_loss=mean_cross_entropy):
+def run_steps(
+    strategy,
+    mode,
+    steps,
+    data_loss=mean_cross_entropy,
+    rates=(1.0, 1.0),
+    frozen=None,
+):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = build_model(EXPERIMENT.model)
         set_batch_norm_mode(model, mode, strategy.num_replicas_in_sync)
+        if frozen:
+            freeze_through(model, frozen)
         optimizer = make_optimizer(EXPERIMENT.train)
         optimizer.build(model.trainable_variables)
     before = [w.numpy() for w in model.weights]
-    step = make_train_step(model, optimizer, strategy, 1e-4, data_loss)
+    step = make_train_step(model, optimizer, strategy, 1e-4, data_loss, rates)
     data = list(batches(steps))
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data]))
@@ -78,6 +88,38 @@ def test_two_replicas_with_synchronised_batch_norm_equal_one_device():
         # Relative to the largest entry: moving variances of raw pixels reach thousands.
         scale = max(1.0, np.abs(a.numpy()).max())
         assert np.abs(a.numpy() - b.numpy()).max() <= 1e-5 * scale, a.path
+
+
+def part(variable):
+    return part_of(variable.path.split("/")[0])
+
+
+def test_rates_multiply_the_steps_of_their_part():
+    """The first step of SGD is minus the rate times the gradient, that of the weight decay too."""
+    model, before, _ = run_steps(tf.distribute.get_strategy(), BatchNormMode.SYNC, 1)
+    scaled, _, _ = run_steps(
+        tf.distribute.get_strategy(), BatchNormMode.SYNC, 1, rates=(0.25, 10.0)
+    )
+    seen = set()
+    for plain, other, old in zip(model.weights, scaled.weights, before, strict=True):
+        factor = 10.0 if part(plain) == HEAD else 0.25
+        if "moving" in plain.path:
+            factor = 1.0  # statistics have no rate
+        step = plain.numpy() - old
+        np.testing.assert_allclose(
+            other.numpy() - old, factor * step, atol=1e-5 * np.abs(step).max() * factor + 1e-6
+        )
+        seen.add((part(plain) == HEAD, factor))
+    assert seen == {(True, 10.0), (False, 0.25), (True, 1.0), (False, 1.0)}
+
+
+def test_what_is_frozen_stays_and_the_rest_learns():
+    model, before, _ = run_steps(
+        tf.distribute.get_strategy(), BatchNormMode.SYNC, 3, frozen="block2"
+    )
+    for variable, old in zip(model.weights, before, strict=True):
+        still = part(variable) in ("conv1", "block1", "block2")
+        assert np.array_equal(variable.numpy(), old) == still, variable.path
 
 
 @pytest.mark.parametrize(
