@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from PIL import Image
 
 from deeplab_tf.config import Experiment, validate
 from deeplab_tf.data.draw_shapes import draw_example
@@ -70,7 +71,7 @@ def run_import(
         report.table(),
     ]
     if imported.without_statistics and photos:
-        estimate_statistics(model, _images(photos, None))
+        estimate_statistics(model, _images(photos))
         lines.append(f"batch norm statistics estimated on {len(photos)} images")
     elif imported.without_statistics:
         lines.append(
@@ -82,7 +83,7 @@ def run_import(
     except NoRuntimeError as error:
         lines.append(f"not compared with its own runtime: {error}")
     else:
-        parity = measure(model, reference, _images(photos, imported.frame))
+        parity = measure(model, reference, _images(photos, imported))
         lines.append(f"beside its own runtime: {parity.in_words()}")
         if imported.exact:
             parity.check(str(weights))
@@ -107,11 +108,19 @@ def run_import(
     return "\n".join(lines)
 
 
-def _images(photos: list[pathlib.Path], frame: tuple[int, int] | None) -> Iterator[np.ndarray]:
-    """uint8 [H, W, 3]: the photos, or drawn images, in `frame`, or at most `SIDE` pixels long."""
+def _images(
+    photos: list[pathlib.Path], imported: ImportedWeights | None = None
+) -> Iterator[np.ndarray]:
+    """uint8 [H, W, 3]: the photos, or drawn images, at most `SIDE` pixels long; of the size that
+    the source of `imported` takes: padded where it pads, else stretched, as for a classifier."""
+    frame = imported and imported.frame
     pixels = (
         map(read_pixels, photos) if photos else (draw_example((i,)).image for i in range(DRAWN))
     )
     for image in pixels:
+        if imported and frame and imported.pad_to is None:
+            resized = Image.fromarray(image).resize((frame[1], frame[0]), Image.Resampling.BILINEAR)
+            yield np.asarray(resized)
+            continue
         framed, (height, width) = into_frame(image, frame or (SIDE, SIDE), GREY)
         yield framed[0] if frame else framed[0, :height, :width]
