@@ -62,6 +62,16 @@ def dequantized(values: np.ndarray, details: dict) -> np.ndarray:
     return ((values.astype(np.float64) - zeros) * scales).astype(np.float32)
 
 
+def as_input(image: np.ndarray, dtype: type) -> np.ndarray:
+    """Pixels, uint8, as the networks of others take them: float32 in [-1, 1], as DeepLab's and
+    MobileNetV2's are fed, int8 less 128, or uint8 as they are."""
+    if dtype == np.float32:
+        return image.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    if dtype == np.int8:
+        return (image.astype(np.int16) - 128).astype(np.int8)
+    return image
+
+
 @dataclasses.dataclass(frozen=True)
 class LiteRTSegmenter:
     """A LiteRT file from an image of one size to labels or logits of that size, as it is.
@@ -82,17 +92,8 @@ class LiteRTSegmenter:
 
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """uint8 [1, H, W, 3] -> labels, integers [1, H, W], and logits float32 [1, H, W, C] if the
-        file gives them.
-
-        A float input gets the pixels in [-1, 1], as DeepLab's mobile models are fed; an integer one
-        the pixels themselves.
-        """
-        dtype = self._input["dtype"]
-        if dtype == np.float32:
-            image = image.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
-        elif dtype == np.int8:
-            image = (image.astype(np.int16) - 128).astype(np.int8)
-        self._interpreter.set_tensor(self._input["index"], image)
+        file gives them. The pixels go in by `as_input`."""
+        self._interpreter.set_tensor(self._input["index"], as_input(image, self._input["dtype"]))
         self._interpreter.invoke()
         logits = None
         if self._logits is not None:
@@ -133,11 +134,12 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
         or len(labels) > 1
         or len(logits) > 1
         or not labels + logits
+        or any(not 2 <= int(output["shape"][-1]) <= 255 for output in logits)
     ):
         raise DeeplabError(
             f"LiteRT file {path} must map one image [1, H, W, 3] (float32, uint8 or int8) to "
-            f"logits [1, H, W, C] or labels [1, H, W]. Received: {len(inputs)} input(s), {dtype} "
-            f"{list(image)} to {[list(shape) for shape in shapes]}"
+            f"logits [1, H, W, 2 to 255] or labels [1, H, W]. Received: {len(inputs)} input(s), "
+            f"{dtype} {list(image)} to {[list(shape) for shape in shapes]}"
         )
     classes = int(logits[0]["shape"][-1]) if logits else _classes_before_argmax(path)
     return LiteRTSegmenter(

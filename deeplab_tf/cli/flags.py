@@ -20,6 +20,9 @@ from deeplab_tf.files import quiet_stderr
 USAGE_ERROR = 2
 """Exit code of a wrong flag; bad input ends with 1."""
 
+INTERRUPTED = 130
+"""Exit code of Ctrl-C, as of any program in a shell."""
+
 _DISK_FULL = "(?:No space left on device|Disk quota exceeded)"
 
 
@@ -99,6 +102,8 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
         return main() or 0
     except DeeplabError as error:
         _fail(name, one_line(str(error)))
+    except KeyboardInterrupt:
+        _fail(name, "interrupted", INTERRUPTED)
     except Exception as error:
         text = one_line(str(error))
         if re.search(_DISK_FULL, text):
@@ -113,8 +118,8 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
             _fail(
                 name,
                 "out of memory: use fewer or smaller images at a time, in a training by a lower "
-                "--config.train.batch_size or --config.data.crop_size, in an evaluation or "
-                f"prediction by --window ({text[:120]})",
+                "--config.train.batch_size or --config.data.crop_size, in an evaluation by "
+                f"--window, in a prediction by that and --batch_size=1 ({text[:120]})",
             )
         raise
 

@@ -36,11 +36,10 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int], int]:
     """
     data = path.read_bytes()
     picture = decoded(path, data)
-    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    orientation = orientation if orientation in range(1, 9) else 1
+    orientation = _orientation(picture)
     if orientation == 1 and _is_plain(picture, data):
         return data, picture.size, orientation
-    upright = ImageOps.exif_transpose(picture)
+    upright = _upright(picture)
     return encode_png(_to_rgb(path, upright)), upright.size, orientation
 
 
@@ -55,7 +54,7 @@ def read_pixels(path: Path) -> np.ndarray:
 
 def pixels_of(path: Path, data: bytes) -> np.ndarray:
     """The same of the encoded image `data`, which errors call `path`."""
-    return _to_rgb(path, ImageOps.exif_transpose(decoded(path, data)))
+    return _to_rgb(path, _upright(decoded(path, data)))
 
 
 def allow_huge_images() -> None:
@@ -93,6 +92,20 @@ def encode_png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF's orientation, 1..8; 1, as it is, where there is none or the header cannot be read."""
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except BROKEN:
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture turned by its orientation."""
+    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
 def _is_plain(picture: Image.Image, data: bytes) -> bool:

@@ -17,12 +17,14 @@ _LONGEST = 1 << 28
 def split_images(stream: io.BufferedIOBase) -> Iterator[bytes]:
     """Each image of the stream, as soon as its last byte is there.
 
-    What is not a whole image, cut or none at all, is given too, up to where the next one begins:
-    whoever decodes it can then say so.
+    An image that is cut or broken is given too, up to where the next one begins: whoever decodes it
+    can then say so. What lies between images, as the headers of a multipart answer, is left out.
     """
     arrived = _Arrived(stream)
     while arrived.has(1):
-        yield arrived.take(_end(arrived))
+        part = arrived.take(_end(arrived))
+        if part.startswith((JPEG, PNG)):
+            yield part
 
 
 def _end(arrived: "_Arrived") -> int:

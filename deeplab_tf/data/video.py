@@ -33,6 +33,7 @@ class Video:
         path: of the file.
         rate: frames a second, on the average.
         count: frames by what the file says; None where it does not.
+        duration: seconds by what the file says; None where it does not.
         broken: packets that could not be decoded so far.
         problem: what was wrong with the first of them, or with the file's end; None if nothing.
     """
@@ -44,6 +45,9 @@ class Video:
         self._stream.thread_type = "AUTO"
         self.rate = fractions.Fraction(self._stream.average_rate or 25)
         self.count: int | None = self._stream.frames or None
+        self.duration: fractions.Fraction | None = None
+        if container.duration:
+            self.duration = fractions.Fraction(container.duration, 1_000_000)  # FFmpeg's unit
         self.broken = 0
         self.problem: str | None = None
 
@@ -52,21 +56,25 @@ class Video:
 
         A packet that cannot be decoded is counted, and the next one tried.
         """
-        size, time, begin, packets = None, fractions.Fraction(0), None, 0
+        size, begin, packets = None, None, 0
+        time = last = fractions.Fraction(0)
         for packet in self._packets():
             packets += packet.size > 0
             for frame in self._decoded(packet, time):
                 rotation = frame.rotation
                 if frame.pts is not None:
                     shown = frame.pts * fractions.Fraction(frame.time_base)
-                    begin = shown if begin is None else begin
+                    if begin is None or shown - begin < last:
+                        begin = shown - time  # the first one, or a recording put behind another
                     time = shown - begin
                 size = size or (frame.width, frame.height)
                 pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
                 yield Frame(time, np.ascontiguousarray(np.rot90(pixels, rotation // 90)))
-                time += 1 / self.rate
-        if self.count and packets < self.count and not self.problem:
-            self.problem = f"it ends after {packets} of its {self.count} frames"
+                last, time = time, time + 1 / self.rate
+        # A trimmed video has more packets than it shows; its duration is what it shows.
+        missing = self.duration - time if self.duration else 0
+        if self.count and packets < self.count and missing > 1 and not self.problem:
+            self.problem = f"it ends {float(missing):.1f} s early"
 
     def _packets(self) -> Iterator[Any]:
         import av.error

@@ -11,8 +11,6 @@ from deeplab_tf.prediction.predictor import Predictor
 Source = TypeVar("Source")
 
 BATCH_SIZE = 8
-BATCH_PIXELS = 1 << 22
-"""No batch is larger, unless a single picture is: its feature maps have to fit into memory."""
 WAITING_PIXELS = 1 << 24
 """So many may wait for others of their size, as 64 pictures of 512x512."""
 
@@ -49,8 +47,8 @@ def predict_batches(
 def by_size(
     pictures: Iterable[Picture[Source]], batch_size: int
 ) -> Iterator[list[Picture[Source]]]:
-    """Lists of pictures of one size: `batch_size` of them, or fewer where they are large, where too
-    many wait, and at the end."""
+    """Lists of pictures of one size: `batch_size` of them, or fewer where too many wait, and at the
+    end."""
     waiting: dict[tuple[int, ...], list[Picture[Source]]] = {}
     pixels_waiting = 0
     for picture in pictures:
@@ -59,7 +57,7 @@ def by_size(
         pixels_waiting += pixels
         batch = waiting.setdefault(shape, [])
         batch.append(picture)
-        if len(batch) >= min(batch_size, BATCH_PIXELS // pixels):
+        if len(batch) >= batch_size:
             ready = shape
         elif pixels_waiting > WAITING_PIXELS:
             ready = next(iter(waiting))  # the one that has waited longest

@@ -15,6 +15,9 @@ from deeplab_tf.prediction.dense_crf import check_dense_crf, refine
 from deeplab_tf.prediction.windows import in_windows
 from deeplab_tf.trained_model import TrainedModel
 
+BATCH_PIXELS = 1 << 22
+"""What goes through the network together: the feature maps have to fit into memory."""
+
 
 def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
     """The experiment's `evaluate` section with the `overrides` that are not None; validated."""
@@ -39,11 +42,29 @@ def images_to_labels(
     model = with_output_stride(trained.model, config, stride)
     dtype = tf.as_dtype(trained.image.dtype)
     labels = label_function(model, settings.scales, settings.flip, settings.crf, dtype)
+    labels = in_parts(labels, max(settings.scales))
     if settings.window:
         labels = in_windows(labels, settings.window, stride)
     if settings.pad_to:
         labels = _padded(labels, settings.pad_to, pixel_statistics(config).mean)
     return labels
+
+
+def in_parts(
+    predict: Callable[[np.ndarray], np.ndarray], scale: float = 1.0
+) -> Callable[[np.ndarray], np.ndarray]:
+    """`predict` for any number of images, at most `BATCH_PIXELS` at a time, or one image.
+
+    `scale` is the largest that the network sees.
+    """
+
+    def predict_parts(images: np.ndarray) -> np.ndarray:
+        pixels = images.shape[1] * images.shape[2] * scale**2
+        step = max(1, int(BATCH_PIXELS / pixels))
+        parts = [predict(images[i : i + step]) for i in range(0, len(images), step)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return predict_parts
 
 
 def _padded(

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from deeplab_tf.data.video import VIDEO_SUFFIXES
 from deeplab_tf.errors import DeeplabError
 
+MARK = ".deeplab-predict"
+"""A file in a folder of labels by which a later run knows that it may replace it."""
+
 
 def image_outputs(image: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """Where the labels and the overlay of `image` go."""
@@ -23,15 +26,17 @@ def is_video(path: pathlib.Path) -> bool:
 
 
 def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
-    """Raises `DeeplabError` where an output in `out` would overwrite one of the input `files`, or
-    another's output, or a folder that is not an earlier output."""
+    """Raises `DeeplabError` where an output in `out` would overwrite one of the input `files`, what
+    lies beside it, another's output, or a folder that is not an earlier output."""
     files = list(files)
     inputs = {file.resolve() for file in files}
     owners: dict[pathlib.Path, pathlib.Path] = {}
     for file in files:
         outputs = video_outputs(file, out) if is_video(file) else image_outputs(file, out)
         for path in outputs:
-            if path.resolve() in inputs:
+            # Beside an image its NAME.png may well be its mask.
+            beside = path.exists() and file.parent.resolve() == out.resolve()
+            if beside or path.resolve() in inputs:
                 raise DeeplabError(f"{path} would be overwritten; give another --out")
             if (other := owners.setdefault(path, file)) is not file:
                 raise DeeplabError(
@@ -43,13 +48,10 @@ def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
 
 
 def check_replaceable(folder: pathlib.Path) -> None:
-    """Raises `DeeplabError` where `folder`, which a video's labels replace, has anything else."""
-    if folder.is_dir():
-        for path in folder.iterdir():
-            if not (path.suffix == ".png" and path.stem.isdigit()):
-                raise DeeplabError(
-                    f"{folder} would be replaced by a video's labels, and has {path.name}; give "
-                    "another --out"
-                )
-    elif folder.exists():
-        raise DeeplabError(f"{folder} would be replaced by a video's labels; give another --out")
+    """Raises `DeeplabError` where `folder`, which a video's labels replace, is not made by us."""
+    ours = folder.is_dir() and ((folder / MARK).is_file() or not any(folder.iterdir()))
+    if folder.exists() and not ours:
+        raise DeeplabError(
+            f"{folder} would be replaced by a video's labels, and was not written by "
+            "deeplab-predict; give another --out"
+        )

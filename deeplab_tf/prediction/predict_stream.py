@@ -1,8 +1,10 @@
 """A stream of encoded images on standard input: each is answered as it comes."""
 
+import contextlib
+import dataclasses
 import io
-import itertools
 import pathlib
+import sys
 
 import tqdm
 
@@ -13,11 +15,30 @@ from deeplab_tf.prediction.batches import Picture, Predicted
 from deeplab_tf.prediction.predict_images import write_prediction
 from deeplab_tf.prediction.predictor import Predictor, check_rgb
 
+ERRORS = 20
+"""So many are named at the end: a stream may be endless."""
+
+
+@dataclasses.dataclass
+class StreamResult:
+    """What came of a stream.
+
+    Attributes:
+        frames: how many came.
+        failed: how many of them could not be read.
+        errors: the first `ERRORS` of those; each is told on stderr as it comes.
+    """
+
+    frames: int = 0
+    failed: int = 0
+    errors: list[DeeplabError] = dataclasses.field(default_factory=list)
+
 
 def predict_stream(
     predictor: Predictor, stream: io.BufferedIOBase, out: pathlib.Path
-) -> tuple[int, list[DeeplabError]]:
-    """Writes frame_000001.png and frame_000001_overlay.jpg into `out`, and so on to the end.
+) -> StreamResult:
+    """Writes frame_000001.png and frame_000001_overlay.jpg into `out`, and so on, to the end or
+    Ctrl-C.
 
     A frame's files are there before the next one is read. A frame that cannot be read keeps its
     number.
@@ -27,22 +48,24 @@ def predict_stream(
         stream: JPEGs and PNGs one after the other, of any sizes.
         out: a folder.
 
-    Returns:
-        How many frames came, and one error for each that could not be read.
-
     Raises:
         DeeplabError: the model takes other images than RGB.
     """
     check_rgb(predictor)
-    failed, count = [], 0
+    result = StreamResult()
     frames = tqdm.tqdm(split_images(stream), desc="predict", unit="frame", disable=None)
-    for count, encoded in zip(itertools.count(1), frames, strict=False):
-        name = pathlib.Path(f"frame_{count:06}")
-        try:
-            picture = Picture(name, pixels_of(name, encoded))
-        except DeeplabError as error:
-            failed.append(error)
-            continue
-        labels = predictor.predict(picture.pixels[None])[0]
-        write_prediction(Predicted(picture, labels), predictor, out)
-    return count, failed
+    # Ctrl-C is how a camera's stream ends; files are written whole or not at all.
+    with contextlib.suppress(KeyboardInterrupt):
+        for encoded in frames:
+            result.frames += 1
+            name = pathlib.Path(f"frame_{result.frames:06}")
+            try:
+                picture = Picture(name, pixels_of(name, encoded))
+            except DeeplabError as error:
+                result.failed += 1
+                result.errors = [*result.errors, error][:ERRORS]
+                frames.write(f"left out: {error}", file=sys.stderr)
+                continue
+            labels = predictor.predict(picture.pixels[None])[0]
+            write_prediction(Predicted(picture, labels), predictor, out)
+    return result

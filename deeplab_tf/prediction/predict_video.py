@@ -15,7 +15,7 @@ from deeplab_tf.data.video import Frame, Video, open_video, video_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
 from deeplab_tf.prediction.batches import BATCH_SIZE, Picture, Predicted, predict_batches
-from deeplab_tf.prediction.outputs import check_replaceable, video_outputs
+from deeplab_tf.prediction.outputs import MARK, check_replaceable, video_outputs
 from deeplab_tf.prediction.predictor import Predictor, check_rgb
 
 MAX_SIDE = 1920
@@ -36,7 +36,7 @@ def predict_video(
 
     Raises:
         DeeplabError: `path` is no video or has no frame, the model takes other images than RGB, or
-            the folder NAME holds other files than these labels.
+            the folder NAME was not written by us.
     """
     check_rgb(predictor)
     folder, overlay_path = video_outputs(path, out)
@@ -58,6 +58,7 @@ def predict_video(
             whole_folder(folder) as labels_folder,
             video_file(overlay_path, view.size, video.rate) as add,
         ):
+            (labels_folder / MARK).touch()
 
             def finish(done: Predicted[tuple[int, fractions.Fraction]]) -> Frame:
                 number, time = done.picture.source

@@ -16,7 +16,7 @@ from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import LabelSet, labels_by_number
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.litert_file import LiteRTSegmenter, into_frame, open_segmenter
-from deeplab_tf.prediction.inference import images_to_labels, settings_of
+from deeplab_tf.prediction.inference import images_to_labels, in_parts, settings_of
 from deeplab_tf.trained_model import (
     DESCRIPTION,
     TrainedModel,
@@ -130,7 +130,8 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
-    return Predictor(labels, predict, image_format(experiment.model), experiment)
+    scale = max(experiment.evaluate.scales)
+    return Predictor(labels, in_parts(predict, scale), image_format(experiment.model), experiment)
 
 
 def _litert_predictor(path: pathlib.Path) -> Predictor:

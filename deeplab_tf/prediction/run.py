@@ -58,16 +58,18 @@ def run_stream(predictor: Predictor, out: pathlib.Path) -> str:
     """Predicts the images on standard input into `out`, as `run_files` does files."""
     out.mkdir(parents=True, exist_ok=True)
     stdin = cast(io.BufferedReader, sys.stdin.buffer)
-    count, failed = predict_stream(predictor, stdin, out)
-    if not count:
+    result = predict_stream(predictor, stdin, out)
+    if not result.frames:
         raise DeeplabError("standard input ended before any image came")
-    summary = f"{count - len(failed)} of {count} frames predicted into {out}"
-    _tell(summary, failed, f"{count} frames could not be read")
+    summary = f"{result.frames - result.failed} of {result.frames} frames predicted into {out}"
+    _tell(summary, result.errors, f"{result.frames} frames could not be read", result.failed)
     return summary
 
 
-def _tell(summary: str, failed: list[DeeplabError], of: str) -> None:
-    """Raises what failed, after the `summary` of what did not."""
-    if failed:
+def _tell(summary: str, errors: list[DeeplabError], of: str, failed: int | None = None) -> None:
+    """Raises the `errors`, or the first of them, after the `summary` of what was done."""
+    if errors:
         print(summary)
-        raise DeeplabError(f"{len(failed)} of {of}: " + "; ".join(map(str, failed)))
+        failed = failed or len(errors)
+        more = f"; and {failed - len(errors)} more" if failed > len(errors) else ""
+        raise DeeplabError(f"{failed} of {of}: {'; '.join(map(str, errors))}{more}")

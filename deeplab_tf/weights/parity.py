@@ -47,9 +47,10 @@ class Parity:
     def check(self, what: str) -> None:
         """Raises `DeeplabError` where the import of float weights is not what it must be."""
         labels, outputs = self.label_agreement, self.largest_difference
-        if (labels is not None and labels < LEAST_AGREEMENT) or (
+        # Written so that what is not a number does not pass.
+        if (labels is not None and not labels >= LEAST_AGREEMENT) or (
             outputs is not None
-            and outputs > LARGEST_DIFFERENCE * max(1.0, self.largest_output or 0)
+            and not outputs <= LARGEST_DIFFERENCE * max(1.0, self.largest_output or 0)
         ):
             raise DeeplabError(
                 f"{what} is not imported: the network does not answer as its source, "
@@ -71,8 +72,8 @@ def measure(model: keras.Model, reference: Reference, images: Iterable[np.ndarra
             pixels += labels.size
         if outputs is not None:
             difference = np.abs(ours - outputs, dtype=np.float64)
-            largest = max(largest, float(difference.max()))
-            magnitude = max(magnitude, float(np.abs(outputs).max()))
+            largest = float(np.maximum(largest, difference.max()))  # of NaN it is NaN
+            magnitude = float(np.maximum(magnitude, np.abs(outputs).max()))
             squares += float(np.square(difference).sum())
             norm += float(np.square(outputs, dtype=np.float64).sum())
             values += outputs.size

@@ -86,7 +86,7 @@ def import_variables(arrays: dict[str, np.ndarray], what: str) -> ImportedWeight
         skipped,
         lambda: run_slim(arrays, scope, config),
         frame=FRAME,
-        pad_to=CROP,
+        pad_to=None if config.num_classes is None else CROP,
     )
 
 

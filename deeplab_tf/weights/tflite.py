@@ -13,7 +13,7 @@ import numpy as np
 
 from deeplab_tf.config import Backbone, Head, ModelConfig, Normalization
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.litert_file import dequantized, open_interpreter, open_segmenter
+from deeplab_tf.litert_file import as_input, dequantized, open_interpreter, open_segmenter
 from deeplab_tf.models.mobilenet_v2 import BLOCKS, EPSILON, width_of
 from deeplab_tf.weights.imported import ImportedWeights, Reference
 
@@ -47,11 +47,19 @@ class _Graph:
         return self._tensors[tensor]["name"]
 
     def constant(self, tensor: int) -> np.ndarray:
-        """Its real numbers, float32."""
-        return dequantized(self._interpreter.get_tensor(tensor), self._tensors[tensor])
+        """Its real numbers, float32; of float16 ones the file has an operation that gives them."""
+        stored = self.origin(tensor)
+        return dequantized(self._interpreter.get_tensor(stored), self._tensors[stored])
 
     def is_quantized(self, operation: _Operation) -> bool:
-        return self._tensors[operation.inputs[1]]["dtype"] != np.float32
+        """Whether its kernel is stored as integers."""
+        return np.issubdtype(self._tensors[self.origin(operation.inputs[1])]["dtype"], np.integer)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the input."""
+        _, height, width, _ = self._interpreter.get_input_details()[0]["shape"]
+        return int(height), int(width)
 
     def users(self, tensor: int) -> list[_Operation]:
         """The operations that read `tensor`, seen through those that only change its quantisation
@@ -97,7 +105,7 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
         normalization=Normalization.SYMMETRIC,
     )
     features = backbone[-1].output
-    height, width = graph.shape(graph.operations[0].inputs[0])[1:3]
+    height, width = graph.image_size
     imported = ImportedWeights(
         config,
         values,
@@ -118,8 +126,9 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
             reference=lambda: _features(path, features),
             # SAME pads even sizes on one side only, which moves the grid that the network samples.
             frame=(height + 1 - height % 2, width + 1 - width % 2),
+            pad_to=None,
         )
-    stride = (height - 1) // (graph.shape(features)[1] - 1)
+    stride = _output_stride(graph, features, path)
     head = _light_head(graph, features, path)
     for layer, operation in head.items():
         _take(graph, operation, layer, config.batch_norm_epsilon, values)
@@ -137,15 +146,29 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
     )
 
 
+def _output_stride(graph: _Graph, features: int, path: pathlib.Path) -> int:
+    """That of the network, by the sizes of its input and of its `features`."""
+    height, width = graph.image_size
+    rows, columns = graph.shape(features)[1:3]
+    for stride in (8, 16, 32):
+        if (height, width) == (stride * (rows - 1) + 1, stride * (columns - 1) + 1):
+            return stride
+    raise DeeplabError(
+        f"LiteRT file {path} takes images of {height}x{width}, and its features are {rows}x"
+        f"{columns}; sides of k * output_stride + 1 can be imported (257, 513), since at others "
+        "its padding moves the grid by which the network samples"
+    )
+
+
 def _features(path: pathlib.Path, tensor: int) -> Reference:
     """The file itself up to `tensor`, at the size of the image."""
     interpreter = open_interpreter(path, delegates=False, keep_tensors=True)
-    entry = interpreter.get_input_details()[0]["index"]
+    entry, dtype = (interpreter.get_input_details()[0][key] for key in ("index", "dtype"))
 
     def run(image: np.ndarray) -> tuple[None, np.ndarray]:
         interpreter.resize_tensor_input(entry, image.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(entry, image)
+        interpreter.set_tensor(entry, as_input(image, dtype))
         interpreter.invoke()
         details = {t["index"]: t for t in interpreter.get_tensor_details()}
         return None, dequantized(interpreter.get_tensor(tensor), details[tensor])

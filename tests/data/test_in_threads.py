@@ -5,7 +5,8 @@ import pytest
 from deeplab_tf.data.in_threads import in_threads
 
 
-def test_results_are_in_order_and_computed_beside_each_other():
+def test_results_are_in_order_and_computed_beside_each_other(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     both = threading.Barrier(2, timeout=20)
 
     def wait_for_another(number):
@@ -19,9 +20,9 @@ def test_only_a_few_are_under_way():
     begun = []
     results = in_threads(begun.append, range(1000))
     next(results)
-    assert len(begun) < 100
+    assert len(begun) <= 5
     results.close()
-    assert len(begun) < 100
+    assert len(begun) <= 5
 
 
 def test_errors_pass():

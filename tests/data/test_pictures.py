@@ -66,6 +66,18 @@ def test_exif_turns_the_image_upright(tmp_path):
     assert pixels[8:].max() < 5
 
 
+@pytest.mark.parametrize(
+    "exif", [b"Exif\x00\x00no TIFF at all", b"Exif\x00\x00II", b"Exif\x00\x00"]
+)
+def test_a_broken_exif_header_costs_nothing(tmp_path, exif):
+    Image.new("RGB", (6, 4), RED).save(tmp_path / "a.jpg", dpi=(72, 72), quality=95)
+    content = (tmp_path / "a.jpg").read_bytes()
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2) + exif
+    (tmp_path / "a.jpg").write_bytes(content[:20] + segment + content[20:])  # after JFIF's
+    assert read_pixels(tmp_path / "a.jpg").shape == (4, 6, 3)
+    assert read_image(tmp_path / "a.jpg")[1:] == ((6, 4), 1)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a picture", None])
 def test_unreadable_file_is_named(tmp_path, content):
     path = tmp_path / "photo.jpg"

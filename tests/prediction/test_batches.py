@@ -33,12 +33,6 @@ def test_pictures_of_one_size_go_together(sizes, batch_size, expected):
     assert sources(pictures(*sizes), batch_size) == expected
 
 
-def test_large_pictures_make_smaller_batches(monkeypatch):
-    monkeypatch.setattr(batches, "BATCH_PIXELS", 50)
-    assert sources(pictures(A, A, A), 8) == [[0, 1], [2]]  # 2 * 24 pixels are no more than 50
-    assert sources(pictures((9, 9), (9, 9)), 8) == [[0], [1]]  # 81 pixels cannot be cut
-
-
 def test_no_more_wait_than_fit(monkeypatch):
     """As many sizes as pictures: none would ever find others."""
     monkeypatch.setattr(batches, "WAITING_PIXELS", 100)

@@ -6,6 +6,7 @@ from random_model import random_trained_model
 
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.prediction import inference
 from deeplab_tf.prediction.inference import class_probabilities, label_function, settings_of
 
 CLASSES = 6
@@ -135,6 +136,28 @@ def test_sizes_of_the_grid_stay_on_the_grid():
     class_probabilities(model, np.zeros((1, 513, 1, 3), np.uint8), (0.5, 0.75, 1.25, 1.5, 1.75))
     seen = [size for size in seen if None not in size]
     assert seen == [(257, 1), (385, 1), (641, 1), (769, 1), (897, 1)]
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "batches"),
+    [
+        ((4, 6), 1.0, [2, 2, 1]),  # 2 * 24 pixels are no more than 50
+        ((9, 9), 1.0, [1] * 5),  # 81 pixels cannot be cut
+        ((4, 6), 2.0, [1] * 5),  # the network sees 96 of them
+        ((2, 2), 1.0, [5]),
+    ],
+)
+def test_large_images_go_through_the_network_a_few_at_a_time(monkeypatch, size, scale, batches):
+    monkeypatch.setattr(inference, "BATCH_PIXELS", 50)
+    seen = []
+
+    def predict(images):
+        seen.append(len(images))
+        return images[..., 0]
+
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, *size, 3), np.uint8)
+    np.testing.assert_array_equal(inference.in_parts(predict, scale)(images), images[..., 0])
+    assert seen == batches
 
 
 @pytest.mark.parametrize("settings", [((1.0,), False), ((0.5, 1.5), True)])

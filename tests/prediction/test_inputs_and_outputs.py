@@ -5,7 +5,7 @@ from deeplab_tf.data.image_file import IMAGE_SUFFIXES
 from deeplab_tf.data.video import VIDEO_SUFFIXES
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.prediction.inputs import find_images
-from deeplab_tf.prediction.outputs import check_outputs, image_outputs, video_outputs
+from deeplab_tf.prediction.outputs import MARK, check_outputs, image_outputs, video_outputs
 
 
 def test_find_images(tmp_path):
@@ -58,8 +58,17 @@ def test_inputs_are_never_overwritten(tmp_path):
 def test_a_folder_of_other_files_is_not_replaced(tmp_path):
     Image.new("P", (4, 4)).save(tmp_path / "000001.png")
     (tmp_path / "out" / "clip").mkdir(parents=True)
-    (tmp_path / "out" / "clip" / "000001.png").touch()
-    check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")
-    (tmp_path / "out" / "clip" / "notes.txt").touch()
-    with pytest.raises(DeeplabError, match=r"clip would be replaced .* has notes\.txt"):
+    check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")  # an empty one is
+    (tmp_path / "out" / "clip" / "000001.png").touch()  # as ffmpeg cuts a video into frames
+    with pytest.raises(DeeplabError, match=r"clip would be replaced .* not written by deeplab-pre"):
         check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")
+    (tmp_path / "out" / "clip" / MARK).touch()
+    check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")
+
+
+def test_a_mask_beside_its_image_is_not_overwritten(tmp_path):
+    check_outputs([tmp_path / "a.jpg"], tmp_path)
+    (tmp_path / "a.png").touch()
+    with pytest.raises(DeeplabError, match=r"a\.png would be overwritten; give another --out"):
+        check_outputs([tmp_path / "a.jpg"], tmp_path)
+    check_outputs([tmp_path / "a.jpg"], tmp_path / "out")

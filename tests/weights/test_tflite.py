@@ -1,7 +1,9 @@
 """LiteRT files of others: imported, evaluated and predicted with as they are."""
 
+import contextlib
 import dataclasses
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -14,14 +16,14 @@ from shared_data import SHARED
 from deeplab_tf.config import Backbone, EvaluateConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.litert_file import into_frame, open_segmenter
-from deeplab_tf.models import build_model
+from deeplab_tf.models import build_model, with_output_stride
 from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
 from deeplab_tf.trained_model import load_model, read_model_config
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.weights.batch_norm import estimate_statistics
 from deeplab_tf.weights.imported import build_network
-from deeplab_tf.weights.parity import measure
-from deeplab_tf.weights.run import run_import
+from deeplab_tf.weights.parity import Parity, measure
+from deeplab_tf.weights.run import READERS, run_import
 from deeplab_tf.weights.tflite import read_tflite
 
 SIDE = 65
@@ -51,8 +53,15 @@ def convert(function, shape, path):
 
 @pytest.fixture(scope="module")
 def released(trained, tmp_path_factory):
-    """A file as DeepLab's exporter made them: float input in [-1, 1], image pooling first in the
-    concatenation, batch norms folded, logits at the size of the image."""
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([light_network(trained)])
+    path = tmp_path_factory.mktemp("file") / "released.tflite"
+    path.write_bytes(converter.convert())
+    return path
+
+
+def light_network(trained, side=SIDE):
+    """The network as DeepLab's exporter made them: float input in [-1, 1], image pooling first in
+    the concatenation, batch norms folded, logits at the size of the image."""
     model = trained.model
     features = keras.Model(model.input, model.get_layer("block7_unit1_project_bn").output)
     layer = model.get_layer
@@ -69,9 +78,10 @@ def released(trained, tmp_path_factory):
         kernel = tf.concat([kernel[:, :, 256:], kernel[:, :, :256]], axis=2)
         x = tf.nn.conv2d(tf.concat([pooled, block("aspp_conv1", x)], -1), kernel, 1, "SAME")
         x = layer("logits")(tf.nn.relu(layer("aspp_project_bn")(x, training=False)))
-        return resize(x, (SIDE, SIDE), align_corners=True)
+        return resize(x, (side, side), align_corners=True)
 
-    return convert(logits, (SIDE, SIDE, 3), tmp_path_factory.mktemp("file") / "released.tflite")
+    signature = tf.TensorSpec((1, side, side, 3), tf.float32, name="image")
+    return tf.function(logits, input_signature=[signature]).get_concrete_function()
 
 
 def test_the_network_and_its_logits_are_the_files(trained, released):
@@ -139,19 +149,137 @@ def test_padding_is_that_of_the_original(trained):
     assert np.mean(unpadded == expected) < 0.999
 
 
-def test_quantised_output_and_input_are_understood(released, tmp_path, trained):
-    """An argmax at the end, uint8 in: the classes are told by what the argmax is taken of."""
-    inner = trained.model
+def quantized(function, path, *, labels, dtype):
+    """Full-integer, calibrated on blobs; `dtype` in, labels or quantised logits out."""
 
-    def labels(image):
-        logits = inner(image, training=False)
-        return tf.argmax(logits, -1, output_type=tf.int32)
+    def last(image):
+        logits = function(image)
+        return tf.argmax(logits, -1, output_type=tf.int32) if labels else logits
 
-    path = convert(labels, (33, 33, 3), tmp_path / "labels.tflite")
+    signature = tf.TensorSpec((1, 33, 33, 3), tf.float32, name="image")
+    concrete = tf.function(last, input_signature=[signature]).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [random_picture(33, 33, seed)[None] / np.float32(127.5) - 1] for seed in range(20)
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = dtype
+    if not labels:
+        converter.inference_output_type = dtype
+    path.write_bytes(converter.convert())
+    return path
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("dtype", [tf.uint8, tf.int8])
+def test_quantised_files_segment(tmp_path, labels, dtype):
+    """An argmax at the end tells the classes by what it is taken of."""
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 6)).astype(np.float32)
+
+    def logits(image):
+        return tf.nn.conv2d(image, kernel, 1, "SAME")
+
+    path = quantized(logits, tmp_path / "a.tflite", labels=labels, dtype=dtype)
     segmenter = open_segmenter(path)
     assert (segmenter.size, segmenter.num_classes) == ((33, 33), 6)
-    found, logits = segmenter.run(random_picture(33, 33)[None])
-    assert found.shape == (1, 33, 33) and logits is None
+    picture = random_picture(33, 33, 5)  # of those that it was calibrated on
+    expected = logits(picture[None] / np.float32(127.5) - 1).numpy()
+    found, values = segmenter.run(picture[None])
+    assert np.mean(found == expected.argmax(-1)) > 0.97
+    if labels:
+        assert values is None
+    else:
+        assert np.linalg.norm(values - expected) < 0.05 * np.linalg.norm(expected)
+
+
+def test_a_float16_file_is_read(trained, tmp_path):
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([light_network(trained)])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    (tmp_path / "half.tflite").write_bytes(converter.convert())
+    imported = read_tflite(tmp_path / "half.tflite")
+    model, _ = build_network(imported, "file")
+    picture = random_picture(97, 130)[None]
+    expected = trained.model(picture, training=False).numpy()
+    error = np.linalg.norm(model(picture).numpy() - expected) / np.linalg.norm(expected)
+    assert error < 0.02  # ten bits a weight
+
+
+@pytest.mark.parametrize("size", [64, 66])
+def test_sizes_off_the_grid_are_refused(trained, size, tmp_path):
+    path = tmp_path / "even.tflite"
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([light_network(trained, size)])
+    path.write_bytes(converter.convert())
+    with pytest.raises(DeeplabError, match=rf"takes images of {size}x{size}.*k \* output_stride"):
+        read_tflite(path)
+
+
+@pytest.mark.parametrize("size", [64, 65])
+def test_a_float_classifier_gives_a_backbone(trained, size, tmp_path):
+    model = with_output_stride(trained.model, trained.experiment.model, 32)
+    inner = keras.Model(model.input, model.get_layer("block7_unit1_project_bn").output)
+    kernel = np.random.default_rng(0).normal(size=(1, 1, 80, 10)).astype(np.float32)
+
+    def classify(image):
+        features = inner(image * 127.5 + 127.5, training=False)
+        return tf.reduce_mean(tf.nn.conv2d(features, kernel, 1, "SAME"), (1, 2))
+
+    path = convert(classify, (size, size, 3), tmp_path / "classifier.tflite")
+    said = run_import("tflite", path, tmp_path / "backbone.keras", [])
+    assert "a backbone alone" in said and "skipped       1" in said
+    config = read_model_config(tmp_path / "backbone.keras")
+    assert config is not None and config.num_classes is None and config.width_multiplier == 0.25
+
+
+def test_photos_give_the_statistics_and_the_comparison(released, tmp_path):
+    photos = []
+    for seed in range(3):
+        photos.append(tmp_path / f"{seed}.png")
+        Image.fromarray(random_picture(50, 90, seed)).save(photos[-1])
+    said = run_import("tflite", released, tmp_path / "a.keras", photos)
+    assert "batch norm statistics estimated on 3 images" in said
+    assert re.search(r"100.0000% of the labels are equal; .* \(on 3 images\)", said)
+    norm = load_model(tmp_path / "a.keras").model.get_layer("conv1_bn")
+    assert norm.moving_variance.numpy().std() > 0.01  # all were one
+
+
+def test_a_network_that_answers_otherwise_is_not_written(released, tmp_path, monkeypatch):
+    def perturbed(path):
+        imported = read_tflite(path)
+        kernel = imported.tensors["block3_unit1_project/kernel"].copy()
+        kernel[..., 0] += 0.5
+        imported.tensors["block3_unit1_project/kernel"] = kernel
+        return imported
+
+    monkeypatch.setitem(READERS, "tflite", perturbed)
+    with pytest.raises(DeeplabError, match="is not imported: the network does not answer as its"):
+        run_import("tflite", released, tmp_path / "a.keras", [])
+    assert not (tmp_path / "a.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("agreement", "difference", "holds"),
+    [
+        (0.999, 1e-3, True),
+        (0.9989, 1e-3, False),
+        (1.0, 0.011, False),
+        (None, 0.009, True),
+        (None, float("nan"), False),
+    ],
+)
+def test_what_an_import_must_hold(agreement, difference, holds):
+    parity = Parity(1, agreement, difference, 10.0, 0.0)
+    with contextlib.nullcontext() if holds else pytest.raises(DeeplabError):
+        parity.check("file")
+
+
+def test_numbers_that_are_none_do_not_pass():
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Lambda(lambda x: x * np.float32("nan"))(image))
+    parity = measure(model, lambda x: (None, np.asarray(x, np.float32)), [random_picture(4, 5)])
+    with pytest.raises(DeeplabError, match="largest difference is nan"):
+        parity.check("file")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +288,7 @@ def test_quantised_output_and_input_are_understood(released, tmp_path, trained):
         (lambda x: tf.reduce_mean(x, (1, 2)), (9, 9, 3), r"must map one image .* to \[\[1, 3\]\]"),
         (lambda x: x[:, ::2], (9, 9, 3), r"float32 \[1, 9, 9, 3\] to \[\[1, 5, 9, 3\]\]"),
         (lambda x: x, (9, 9, 4), r"float32 \[1, 9, 9, 4\]"),
+        (lambda x: x[..., :1], (9, 9, 3), r"to \[\[1, 9, 9, 1\]\]"),
     ],
 )
 def test_what_segments_nothing_is_refused(function, shape, message, tmp_path):
