@@ -1,6 +1,7 @@
 """deeplab-predict as a user runs it, on images good and bad."""
 
 import fractions
+import signal
 import subprocess
 import sys
 import tarfile
@@ -149,6 +150,28 @@ def test_a_stream_is_answered_as_it_comes(trained, images, tmp_path):
     assert len(list(out.iterdir())) == 6
     with Image.open(out / "frame_000003.png") as labels:
         assert labels.size == (40, 53)  # upright
+
+
+def test_ctrl_c_ends_a_stream_with_its_summary(trained, images, tmp_path):
+    save_model(trained, tmp_path / "model.keras")
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [*COMMAND, f"--model={tmp_path}/model.keras", "--images=-", f"--out={out}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write((images / "rgb.png").read_bytes())
+    process.stdin.flush()
+    deadline = time.monotonic() + 120
+    while not (out / "frame_000001_overlay.jpg").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, b"")
+    assert stdout.decode() == f"1 of 1 frames predicted into {out}\n"
 
 
 def test_an_empty_stream_is_an_error(trained, tmp_path):
