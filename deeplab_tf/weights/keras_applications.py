@@ -6,6 +6,7 @@ into RGB in the first kernel.
 
 import pathlib
 import re
+import warnings
 
 import keras
 import numpy as np
@@ -93,7 +94,10 @@ def _load(path: pathlib.Path) -> tuple[keras.Model, Backbone]:
             for include_top in (False, True):
                 network = build(weights=None, include_top=include_top)  # pyright: ignore[reportArgumentType]
                 try:
-                    network.load_weights(path)
+                    with warnings.catch_warnings():
+                        # Of containers without weights; where weights are missing it raises.
+                        warnings.simplefilter("ignore", UserWarning)
+                        network.load_weights(path)
                 except (ValueError, KeyError, OSError, TypeError):
                     continue
                 return network, backbone

@@ -59,11 +59,26 @@ def test_the_features_are_the_sources(network, suffix, tmp_path):
     model, report = build_network(imported, str(path))
     assert (len(report.loaded), report.unexpected) == (53 * 5, [])
     assert len(report.skipped) == 53 and "folded into the mean" in report.skipped[0]
-    # An odd size: at an even one too, since keras.applications pads as we do.
+    kernel = imported.tensors["conv4_block6_2_conv/kernel"]
+    np.testing.assert_array_equal(kernel, network.get_layer("conv4_block6_2_conv").kernel)
+    # An odd size, and an even one too, since keras.applications pads as we do.
     images = [random_picture(65, 97), random_picture(64, 64)]
     parity = measure(model, imported.reference(), images)
     assert parity.images == 2
     assert parity.relative_error is not None and parity.relative_error < 1e-5
+
+
+def test_weights_of_a_part_are_refused(network, tmp_path):
+    """None of the network may stay as it was drawn."""
+    import h5py
+
+    path = tmp_path / "part.weights.h5"
+    network.save_weights(path)
+    with h5py.File(path, "a") as file:
+        layers = file["layers"]
+        del layers[next(name for name in layers if "conv2d" in name)]
+    with pytest.raises(DeeplabError, match=r"neither a Keras model nor weights of keras.app"):
+        read_keras_applications(path)
 
 
 def test_other_files_are_refused(tmp_path):
