@@ -9,7 +9,7 @@ DEMO := demo
 help:
 	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
 	@echo "make test    style, types, import direction and the tests"
-	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 5.5 GB of its own)"
+	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 7.9 GB of its own)"
 
 .venv/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' || \
