@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -23,7 +24,7 @@ INTEGRITY = {
 }
 """As npm writes them into a lock file: what the page was tested with, byte for byte."""
 
-# Without relaxed SIMD (Safari) `compat`; with a GPU `jspi`, which can leave it what a GPU cannot do.
+# Without relaxed SIMD (Safari) `compat`; with a GPU `jspi`, which leaves the CPU what a GPU lacks.
 _WASM = [f"litert_wasm{kind}_internal" for kind in ("", "_compat", "_jspi")]
 _CHANGED = (
     "// Changed by deeplab_tf: the import of @litertjs/wasm-utils names the file beside this one.\n"
@@ -42,9 +43,8 @@ def litert_js_files(folder: str | os.PathLike | None = None) -> dict[str, bytes]
     """
     folder = _cached() if folder is None else pathlib.Path(folder)
     core, utils = (_opened(folder / name) for name in (CORE, WASM_UTILS))
-    files = {
-        f"{name}.{end}": core[f"wasm/{name}.{end}"] for name in _WASM for end in ("js", "wasm")
-    }
+    wasm = [f"{name}.{suffix}" for name in _WASM for suffix in ("js", "wasm")]
+    files = {name: core[f"wasm/{name}"] for name in wasm}
     index = core["dist/index.js"].decode()
     # An import map would have to stand inside the page, where its content security policy has no
     # place for scripts; and workers have none.
@@ -59,6 +59,12 @@ def cache_folder() -> pathlib.Path:
     """Where the archives are kept between exports."""
     caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(caches) / "deeplab_tf" / "litertjs"
+
+
+def integrity(path: pathlib.Path) -> str:
+    """The hash of a file as npm writes it."""
+    digest = hashlib.sha512(path.read_bytes()).digest()
+    return f"sha512-{base64.b64encode(digest).decode()}"
 
 
 def _cached() -> pathlib.Path:
@@ -96,8 +102,8 @@ def _fetch(package: str, path: pathlib.Path) -> None:
 
 def _reason(stderr: str) -> str:
     """What npm says of a failure, without its codes and its log's path."""
-    errors = [line.split(maxsplit=2)[-1] for line in stderr.splitlines() if "ERR" in line]
-    told = [line for line in errors if not line.startswith(("code ", "errno ", "syscall "))]
+    errors = re.findall(r"^npm (?:ERR!|error) +(.*\S)", stderr, re.MULTILINE)
+    told = [line for line in errors if not re.match("code |errno |syscall ", line)]
     return one_line(told[0])[:200] if told else "it does not say why"
 
 
@@ -108,11 +114,10 @@ def _opened(path: pathlib.Path) -> dict[str, bytes]:
             f"{path} does not exist; --litertjs must be a folder with {CORE} and {WASM_UTILS}: run "
             f"`npm pack {' '.join(PACKAGES.values())}` in it"
         )
-    digest = hashlib.sha512(path.read_bytes()).digest()
-    if f"sha512-{base64.b64encode(digest).decode()}" != INTEGRITY[path.name]:
+    if integrity(path) != INTEGRITY[path.name]:
         raise DeeplabError(
-            f"{path} is not the archive of {PACKAGES[path.name]} that the page was tested with (its "
-            "sha512 differs); delete it and fetch it again"
+            f"{path} is not the archive of {PACKAGES[path.name]} that the page was tested with "
+            "(its sha512 differs); delete it and fetch it again"
         )
     with tarfile.open(path) as archive:
         return {

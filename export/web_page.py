@@ -1,7 +1,8 @@
 """The browser page: a folder for any static host, with the LiteRT file and all that runs it.
 
-The page itself lies in `web/`, plain HTML, CSS and JavaScript. Beside it go the model, what the page
-must know of it (`model.json`), LiteRT.js and the list of what is kept for use without a network.
+The page itself lies in `web/`, plain HTML, CSS and JavaScript. Beside it go the model, what the
+page must know of it (`model.json`), LiteRT.js and the list of what is kept for use without a
+network.
 """
 
 import hashlib
@@ -58,7 +59,7 @@ def export_web(
         DeeplabError: `out_dir` holds something else, LiteRT.js is not at hand or cannot run the
             model, or `export_litert` refuses it.
     """
-    out_dir = pathlib.Path(out_dir).resolve()
+    out_dir = pathlib.Path(out_dir)
     check_out_dir(out_dir)
     runtime = litert_js_files(litertjs)
     report = out_dir.with_name(f"{out_dir.name}.parity.json")
@@ -78,7 +79,8 @@ def check_out_dir(out_dir: pathlib.Path) -> None:
     ours = (out_dir / MODEL_JSON).is_file() and (out_dir / RUNTIME_DIR).is_dir()
     if out_dir.is_dir() and not ours and any(out_dir.iterdir()):
         raise DeeplabError(
-            f"--out={out_dir} is not empty and not a page of ours to replace; give another directory"
+            f"--out={out_dir} is not empty and not a page of ours to replace; give another "
+            "directory"
         )
 
 
@@ -111,7 +113,7 @@ def page_facts(model: pathlib.Path) -> dict:
         "bytes": len(content),
         "dataset": labels.dataset,
         "classes": [{"name": name, "color": color} for name, color in classes],
-        # Class 0 keeps the plain photo where it is the background, as in deeplab-predict's pictures.
+        # Class 0 keeps the plain photo where it is the background, as deeplab-predict draws it.
         "background": 0 if labels.names[0] == "background" else None,
         "input": {"name": name, "height": height, "width": width, "pad": pad},
         "normalization": json.loads(description)["normalization"],

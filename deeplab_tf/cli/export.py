@@ -9,9 +9,9 @@
 The artefact is run on images, of a split of the data set or of your own, beside the Keras
 model, and published only if the labels agree: on 99.9 % of the pixels, 99.5 % with float16 weights.
 parity.json beside it has the numbers. --out holds saved_model.pb for --format=saved_model;
-model.tflite or model_float16.tflite for --format=litert; a static page for --format=web, which npm
-fetches LiteRT.js for, and whose report lies beside the folder. Exit code 0: done; 1: bad input, or the
-labels disagree; 2: wrong flag.
+model.tflite or model_float16.tflite for --format=litert; the page for --format=web, for which npm
+fetches LiteRT.js, and beside it OUT.parity.json. Exit code 0: done; 1: bad input, or the labels
+disagree; 2: wrong flag.
 """
 
 import dataclasses
@@ -43,7 +43,8 @@ _QUANTIZE = flags.DEFINE_enum(
 _IMAGE_SIZE = flags.DEFINE_list(
     "image_size",
     None,
-    "H,W of the input, litert and web; k * output_stride + 1 fits best. Default: the training crop.",
+    "H,W of the input, litert and web; k * output_stride + 1 fits best. Default: the training "
+    "crop.",
 )
 _OUTPUT_STRIDE = flags.DEFINE_integer(
     "output_stride", None, "Of the exported network, e.g. 8. Default: as trained."
