@@ -38,11 +38,12 @@ async function loadFacts() {
 async function start() {
   try {
     element("engine").textContent = "Loading the model …";
-    const kept = await keepForOffline();
+    const kept = await keepForOffline(offerNewer);
     const { accelerator } = await segmenter.start(facts);
     element("engine").textContent = "Ready";
     element("runs-on").textContent = accelerator === "webgpu" ? "GPU (WebGPU)" : "CPU (WebAssembly)";
-    element("offline").textContent = kept ? "works" : "not yet: reload once";
+    const later = navigator.serviceWorker ? "after a reload" : "needs https";
+    element("offline").textContent = kept ? "works" : later;
     body.dataset.ready = "";
   } catch (error) {
     element("engine").textContent = "Cannot start";
@@ -101,8 +102,7 @@ function present({ labels, milliseconds }) {
   legend.show(shares, only);
   element("legend-title").textContent = "What is there";
   element("legend-note").textContent = "Press one to see it alone.";
-  const rate = camera.running ? `, ${(1000 / milliseconds).toFixed(0)} a second` : "";
-  element("latency").textContent = `${milliseconds.toFixed(0)} ms${rate}`;
+  element("latency").textContent = `${milliseconds.toFixed(0)} ms`;
   body.dataset.results = Number(body.dataset.results ?? 0) + 1;
 }
 
@@ -190,6 +190,13 @@ function complain(text) {
   element("alert").hidden = false;
 }
 
+let renew = null; // loads the newer version of the page, once there is one
+
+function offerNewer(load) {
+  renew = load;
+  element("newer").hidden = false;
+}
+
 function dismiss() {
   element("alert").hidden = true;
 }
@@ -202,6 +209,7 @@ function listen() {
     stop: keepView,
     save,
     dismiss,
+    renew: () => renew(),
   };
   document.addEventListener("click", (event) => {
     actions[event.target.closest("[data-action]")?.dataset.action]?.();

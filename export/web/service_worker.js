@@ -14,8 +14,12 @@ self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(files)));
 });
 
-// A new version waits until all pages of the old one are closed: a page with files of both could
-// read one model by the description of another.
+// A new version waits until all pages of the old one are closed, or until one asks for it and loads
+// anew: a page with files of both could read one model by the description of another.
+self.addEventListener("message", ({ data }) => {
+  if (data === "take over") self.skipWaiting();
+});
+
 self.addEventListener("activate", (event) => {
   event.waitUntil(forgetOthers().then(() => self.clients.claim()));
 });

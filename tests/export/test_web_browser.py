@@ -21,6 +21,7 @@ from random_model import random_picture, random_trained_model
 from deeplab_tf.data.image_file import read_pixels
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert_js import cache_folder, litert_js_files
+from deeplab_tf.export.web_page import cache_list
 from deeplab_tf.prediction.predictor import load_predictor
 from deeplab_tf.trained_model import save_model
 
@@ -95,16 +96,26 @@ def seen(folder, server):
     visit = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         for line in visit.stdout:
-            if line != "offline\n":
+            if line == "newer\n":
+                publish_anew(folder / "page")
+            elif line == "offline\n":
+                server.shutdown()
+                server.server_close()
+            else:
                 return json.loads(line) | {"url": url}
-            server.shutdown()
-            server.server_close()
             visit.stdin.write("\n")
             visit.stdin.flush()
         pytest.fail("the visit ended early; its reason is above")
     finally:
         visit.stdin.close()
         visit.wait()
+
+
+def publish_anew(page):
+    """Makes the folder what another export of a model of the same classes might have written."""
+    facts = json.loads((page / "model.json").read_text())
+    (page / "model.json").write_text(json.dumps(facts | {"newer": True}))
+    (page / "cache_list.js").write_text(cache_list(page))
 
 
 @pytest.mark.parametrize("visit", ["labels", "offline"])
@@ -163,6 +174,16 @@ def test_the_camera(seen):
     assert seen["cameraFocus"] == "stop"
     assert seen["cameraStopped"] == "photo"
     assert seen["cameraRests"]
+
+
+def test_a_browser_that_computes_something_else_is_not_used(seen):
+    assert seen["wrongNumbers"].startswith("The model cannot run here: this browser computes other")
+    assert seen["readyAllTheSame"] == 0
+
+
+def test_a_newer_page_comes_whole_and_when_it_is_asked_for(seen):
+    assert (seen["newBeforeAsked"], seen["newAfterAsked"]) == (False, True)
+    assert seen["caches"] == 1
 
 
 def test_the_server_was_gone_when_the_page_was_loaded_again(seen):

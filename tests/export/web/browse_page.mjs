@@ -1,19 +1,17 @@
 // A visit to the page in headless Chromium: node browse_page.mjs PLAYWRIGHT CHROMIUM URL FOLDER
 // Writes what it saw to standard output, as one JSON object. In FOLDER lie photos; of each whose
 // name begins with "photo" the classes that the page shows are written, NAME.labels, one byte a
-// pixel. Prints "offline" on a line of its own and waits for a line before it loads the page again.
+// pixel. Prints "newer" and "offline" on lines of their own, and goes on when it is given a line.
 import fs from "node:fs";
 import path from "node:path";
 import readline from "node:readline";
-import { createRequire } from "node:module";
+import { answered, openPage, shownClasses } from "./visit.mjs";
 
-const [playwright, executablePath, url, folder] = process.argv.slice(2);
-const { chromium } = createRequire(import.meta.url)(playwright);
+const [playwright, chromium, url, folder] = process.argv.slice(2);
 const FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
 const seen = { requests: [], complaints: [] };
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...FAKE_CAMERA] });
-const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-page.setDefaultTimeout(30_000);
+const answers = readline.createInterface({ input: process.stdin });
+const { browser, page } = await openPage(playwright, chromium, FAKE_CAMERA);
 page.on("request", (request) => seen.requests.push(request.url()));
 page.on("pageerror", (error) => seen.complaints.push(error.message));
 page.on("console", (message) => {
@@ -30,8 +28,11 @@ try {
   await wrongFile();
   await drop();
   await camera();
+  await wrongNumbers();
+  await newer();
   await offline();
 } finally {
+  answers.close();
   await browser.close();
 }
 console.log(JSON.stringify(seen));
@@ -39,41 +40,14 @@ console.log(JSON.stringify(seen));
 /** Gives each photo by the file button and writes the classes that the page's overlay shows. */
 async function photos(suffix) {
   for (const name of fs.readdirSync(folder).filter((name) => /^photo.*(jpg|png)$/.test(name))) {
-    await answered(() => page.setInputFiles("#file", path.join(folder, name)));
-    fs.writeFileSync(path.join(folder, `${name}.${suffix}`), await shownClasses());
+    await answered(page, () => page.setInputFiles("#file", path.join(folder, name)));
+    fs.writeFileSync(path.join(folder, `${name}.${suffix}`), await shownClasses(page));
   }
   seen.latency = await page.textContent("#latency");
   seen.summary = await page.textContent("#summary");
   seen.description = await page.getAttribute("#overlay", "aria-label");
   seen.found = await page.locator("#legend li span:first-of-type").allTextContents();
   seen.shares = await page.locator("#legend .share").allTextContents();
-}
-
-/** Does something and waits until the page shows another answer. */
-async function answered(act) {
-  const results = () => page.evaluate(() => document.body.dataset.results ?? "0");
-  const before = await results();
-  await act();
-  await page.waitForFunction((n) => (document.body.dataset.results ?? "0") !== n, before);
-}
-
-/** The overlay's colours, read back as the classes of model.json. */
-async function shownClasses() {
-  const base64 = await page.evaluate(async () => {
-    const { classes, background } = await (await fetch("model.json")).json();
-    const key = ([red, green, blue]) => (red << 16) | (green << 8) | blue;
-    const byColor = new Map(classes.map(({ color }, index) => [key(color), index]));
-    const overlay = document.getElementById("overlay");
-    const { data } = overlay.getContext("2d").getImageData(0, 0, overlay.width, overlay.height);
-    let text = "";
-    for (let at = 0; at < data.length; at += 4) {
-      const color = key(data.subarray(at, at + 3));
-      // 255: the grey of a background that is shown alone.
-      text += String.fromCharCode(data[at + 3] === 0 ? background : (byColor.get(color) ?? 255));
-    }
-    return btoa(text);
-  });
-  return Buffer.from(base64, "base64");
 }
 
 /** From the top of the page by Tab and arrows alone: every control in turn. */
@@ -93,7 +67,7 @@ async function keyboard() {
   await page.keyboard.press("Enter");
   seen.focusAfterEnter = await focused();
   seen.pressed = await page.locator("#legend [aria-pressed=true]").count();
-  const alone = await shownClasses();
+  const alone = await shownClasses(page);
   seen.classesAlone = [...new Set(alone)].length;
   await page.keyboard.press("Space");
   seen.pressedAgain = await page.locator("#legend [aria-pressed=true]").count();
@@ -105,11 +79,11 @@ async function keyboard() {
 
 /** A file that is no image: said, and the photo before stays. */
 async function wrongFile() {
-  const before = await shownClasses();
+  const before = await shownClasses(page);
   await page.setInputFiles("#file", path.join(folder, "notes.txt"));
   await page.waitForSelector("#alert:not([hidden])");
   seen.alert = await page.textContent("#alert-text");
-  seen.photoStays = before.equals(await shownClasses());
+  seen.photoStays = before.equals(await shownClasses(page));
   await page.keyboard.press("Escape");
   seen.alertClosed = await page.locator("#alert").isHidden();
 }
@@ -127,15 +101,15 @@ async function drop() {
   }, [type, content]);
   await drag("dragover");
   seen.dropHint = await page.locator("#drop-hint").isVisible();
-  await answered(() => drag("drop"));
+  await answered(page, () => drag("drop"));
   seen.dropHintGone = await page.locator("#drop-hint").isHidden();
-  seen.droppedEqual = (await shownClasses()).equals(fs.readFileSync(path.join(folder, `${name}.labels`)));
+  seen.droppedEqual = (await shownClasses(page)).equals(fs.readFileSync(path.join(folder, `${name}.labels`)));
 }
 
 /** Two views of the camera, then the last one is kept. */
 async function camera() {
-  await answered(() => page.click("#toolbar [data-action=camera]"));
-  await answered(() => {});
+  await answered(page, () => page.click("#toolbar [data-action=camera]"));
+  await answered(page, () => {});
   seen.cameraState = await page.getAttribute("body", "data-state");
   seen.cameraFocus = await page.evaluate(() => document.activeElement.dataset.action);
   await page.keyboard.press("Enter");
@@ -145,10 +119,46 @@ async function camera() {
   seen.cameraRests = results === (await page.getAttribute("body", "data-results"));
 }
 
+/** A browser that computes something else than model.json says; and no service worker. */
+async function wrongNumbers() {
+  const context = await browser.newContext({ serviceWorkers: "block" });
+  const other = await context.newPage();
+  await other.route("**/model.json", async (route) => {
+    const facts = await (await route.fetch()).json();
+    const largest = Math.max(...facts.check.logits.map(Math.abs));
+    facts.check.logits[3] += 0.06 * largest; // 0.05 are allowed
+    await route.fulfill({ json: facts });
+  });
+  await other.goto(url);
+  await other.waitForSelector("#alert:not([hidden])", { timeout: 30_000 });
+  seen.wrongNumbers = await other.textContent("#alert-text");
+  seen.readyAllTheSame = await other.locator("body[data-ready]").count();
+  await context.close();
+}
+
+/** Says a word, and waits until it is done. */
+async function ask(word) {
+  const done = new Promise((resolve) => answers.once("line", resolve));
+  console.log(word);
+  await done;
+}
+
+/** The folder is another export's now. */
+async function newer() {
+  const isNew = () => page.evaluate(async () => "newer" in (await (await fetch("model.json")).json()));
+  await ask("newer");
+  await page.reload();
+  await page.waitForSelector("#newer:not([hidden])");
+  seen.newBeforeAsked = await isNew();
+  await Promise.all([page.waitForEvent("load"), page.click("[data-action=renew]")]);
+  await page.waitForSelector("body[data-ready]");
+  seen.newAfterAsked = await isNew();
+  seen.caches = await page.evaluate(async () => (await caches.keys()).length);
+}
+
 /** Loads the page again with no server left, and gives it the same photos. */
 async function offline() {
-  console.log("offline");
-  await new Promise((resolve) => readline.createInterface({ input: process.stdin }).once("line", resolve));
+  await ask("offline");
   seen.refused = await page.evaluate(() => fetch("no_such_file").then(() => false, () => true));
   await page.reload();
   await page.waitForSelector("body[data-ready]");
