@@ -1,6 +1,6 @@
 // Use without a network: the service worker keeps what was loaded.
 
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 15000;
 
 /**
  * Waits until the service worker answers for this page, so that it sees the model being loaded.

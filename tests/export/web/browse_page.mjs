@@ -123,6 +123,7 @@ async function camera() {
 async function wrongNumbers() {
   const context = await browser.newContext({ serviceWorkers: "block" });
   const other = await context.newPage();
+  other.setDefaultTimeout(120_000);
   await other.route("**/model.json", async (route) => {
     const facts = await (await route.fetch()).json();
     const largest = Math.max(...facts.check.logits.map(Math.abs));
@@ -130,7 +131,7 @@ async function wrongNumbers() {
     await route.fulfill({ json: facts });
   });
   await other.goto(url);
-  await other.waitForSelector("#alert:not([hidden])", { timeout: 30_000 });
+  await other.waitForSelector("#alert:not([hidden])");
   seen.wrongNumbers = await other.textContent("#alert-text");
   seen.readyAllTheSame = await other.locator("body[data-ready]").count();
   await context.close();

@@ -7,7 +7,7 @@ export async function openPage(playwright, executablePath, args = []) {
   // Chromium's sandbox does not start as root, as which continuous integration often runs.
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...args] });
   const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(120_000);
   return { browser, page };
 }
 
