@@ -88,7 +88,9 @@ def _fetch(package: str, path: pathlib.Path) -> None:
         shutil.rmtree(packed, ignore_errors=True)
         packed.mkdir()
         try:
-            command = [npm, "pack", package, "--pack-destination", str(packed)]
+            # By default npm tries for minutes before it says that there is no network.
+            retries = "--fetch-retries=1"
+            command = [npm, "pack", package, "--pack-destination", str(packed), retries]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise DeeplabError(

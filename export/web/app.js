@@ -37,7 +37,7 @@ async function loadFacts() {
 
 async function start() {
   try {
-    element("engine").textContent = "Loading the model …";
+    element("engine").textContent = "Loading …";
     const kept = await keepForOffline(offerNewer);
     const { accelerator } = await segmenter.start(facts);
     element("engine").textContent = "Ready";
