@@ -58,7 +58,8 @@ def main(_):
     )
     print(f"until ready     {visit['ready'] / 1000:.1f} s")
     print(f"browser         {statistics.median(visit['milliseconds']):.0f} ms, the model alone")
-    print(f"Python          {1000 * statistics.median(seconds[1:]):.0f} ms, shrinking included")
+    python = 1000 * statistics.median(seconds[1:] or seconds)
+    print(f"Python          {python:.0f} ms, shrinking included")
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
