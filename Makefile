@@ -3,12 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PARITY := .venv-parity/bin
 DEMO := demo
+PLAYWRIGHT := 1.65.1
 
-.PHONY: help demo test lint parity clean
+.PHONY: help demo test web-test lint parity clean
 
 help:
 	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
 	@echo "make test    style, types, import direction and the tests"
+	@echo "make web-test  the browser page in Chromium (apt-get install chromium npm; installs playwright-core)"
 	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 7.9 GB of its own)"
 
 .venv/installed: setup.cfg pyproject.toml
@@ -51,6 +53,14 @@ lint: .venv/installed-dev
 
 test: lint
 	$(BIN)/pytest -n 2
+
+# `make test` skips what needs a browser where these are missing.
+web-test: .venv/installed-dev
+	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
+	@command -v chromium >/dev/null || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix build/browser playwright-core@$(PLAYWRIGHT)
+	$(BIN)/pytest -rs tests/export/test_litert_js.py tests/export/test_web.py \
+	  tests/export/test_web_frame.py tests/export/test_web_browser.py
 
 parity: .venv-parity/installed
 	PYTHONPATH=tests TF_CPP_MIN_LOG_LEVEL=3 $(PARITY)/python -m parity.live

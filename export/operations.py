@@ -62,3 +62,25 @@ def refuse_space_to_batch(operations: collections.Counter[str], artefact: str) -
             f"{artefact} would have {operations[found[0]]} {found[0]} operations in place of "
             "atrous convolutions, several times slower: unset TF_ENABLE_ONEDNN_OPTS=0 and try again"
         )
+
+
+def custom_operations(content: bytes) -> list[str]:
+    """The names of the operations of a LiteRT file, in any of its graphs, that are not built in:
+    TensorFlow's own (`Flex...`) and custom ones."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content)
+    codes = (model.OperatorCodes(index) for index in range(model.OperatorCodesLength()))
+    custom = [code for code in codes if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM]
+    return sorted((code.CustomCode() or b"unnamed").decode() for code in custom)
+
+
+def refuse_custom_operations(content: bytes, artefact: str) -> None:
+    """Raises `DeeplabError` if a browser, which has the builtin operations alone, could not run
+    the LiteRT file: it would compute garbage without an error."""
+    found = custom_operations(content)
+    if found:
+        raise DeeplabError(
+            f"{artefact} has operations that are not built into LiteRT: {', '.join(found)}; a page "
+            "needs a network of builtin operations alone"
+        )

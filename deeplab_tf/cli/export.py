@@ -4,12 +4,14 @@
     deeplab-export --workdir=runs/demo --out=runs/demo/litert --format=litert --data_dir=data \\
         --quantize=float16 --image_size=257,257
     deeplab-export --model=model.keras --out=served --images='photos/*.jpg'
+    deeplab-export --workdir=runs/demo --out=page --format=web --data_dir=data
 
 The artefact is run on images, of a split of the data set or of your own, beside the Keras
 model, and published only if the labels agree: on 99.9 % of the pixels, 99.5 % with float16 weights.
 parity.json beside it has the numbers. --out holds saved_model.pb for --format=saved_model;
-model.tflite or model_float16.tflite for --format=litert. Exit code 0: done; 1: bad input, or the
-labels disagree; 2: wrong flag.
+model.tflite or model_float16.tflite for --format=litert; the page for --format=web, for which npm
+fetches LiteRT.js, and beside it OUT.parity.json. Exit code 0: done; 1: bad input, or the labels
+disagree; 2: wrong flag.
 """
 
 import dataclasses
@@ -31,17 +33,18 @@ _OUT = flags.DEFINE_string("out", None, "Directory to write.", required=True)
 _FORMAT = flags.DEFINE_enum(
     "format",
     "saved_model",
-    ["saved_model", "litert"],
-    "for TF Serving and TensorFlow, any image size; or one file for phones, boards and browsers, "
-    "one image size.",
+    ["saved_model", "litert", "web"],
+    "for TF Serving and TensorFlow, any image size; one file for phones, boards and browsers, one "
+    "image size; or a page that runs that file, for any static host.",
 )
 _QUANTIZE = flags.DEFINE_enum(
-    "quantize", "none", ["none", "float16"], "float16 weights take half the size; litert only."
+    "quantize", "none", ["none", "float16"], "float16 weights take half the size; litert and web."
 )
 _IMAGE_SIZE = flags.DEFINE_list(
     "image_size",
     None,
-    "H,W of the input, litert only; k * output_stride + 1 fits best. Default: the training crop.",
+    "H,W of the input, litert and web; k * output_stride + 1 fits best. Default: the training "
+    "crop.",
 )
 _OUTPUT_STRIDE = flags.DEFINE_integer(
     "output_stride", None, "Of the exported network, e.g. 8. Default: as trained."
@@ -61,6 +64,12 @@ _PARITY_IMAGES = flags.DEFINE_integer(
     "parity_images", 8, "How many images to compare on.", lower_bound=1
 )
 
+_LITERTJS = flags.DEFINE_string(
+    "litertjs",
+    None,
+    "A folder with the archives of LiteRT.js, web only; default: fetched by npm once and kept.",
+)
+
 flags.register_multi_flags_validator(
     ["workdir", "model"],
     lambda values: (values["workdir"] is None) != (values["model"] is None),
@@ -75,10 +84,15 @@ flags.register_multi_flags_validator(
 flags.register_multi_flags_validator(
     ["format", "quantize", "image_size"],
     lambda values: (
-        values["format"] == "litert"
+        values["format"] in ("litert", "web")
         or (values["quantize"] == "none" and values["image_size"] is None)
     ),
-    "--quantize and --image_size are for --format=litert",
+    "--quantize and --image_size are for --format=litert and --format=web",
+)
+flags.register_multi_flags_validator(
+    ["format", "litertjs"],
+    lambda values: values["format"] == "web" or values["litertjs"] is None,
+    "--litertjs is for --format=web",
 )
 flags.register_multi_flags_validator(
     ["images", "split"],
@@ -111,6 +125,7 @@ def main() -> None:
     from deeplab_tf.export.saved_model import (  # pyright: ignore[reportMissingImports]
         export_saved_model,
     )
+    from deeplab_tf.export.web_page import export_web  # pyright: ignore[reportMissingImports]
 
     out = pathlib.Path(_OUT.value)
     trained = _trained_model()
@@ -120,21 +135,23 @@ def main() -> None:
         exported = export_saved_model(trained, out, images)
     else:
         height, width = _IMAGE_SIZE.value or (trained.experiment.data.crop_size,) * 2
-        exported = export_litert(
-            trained,
-            out / FILE_NAMES[_QUANTIZE.value],
-            images,
-            image_size=(int(height), int(width)),
-            quantize=_QUANTIZE.value,
-        )
+        options = {"image_size": (int(height), int(width)), "quantize": _QUANTIZE.value}
+        if _FORMAT.value == "web":
+            exported = export_web(trained, out, images, litertjs=_LITERTJS.value, **options)
+        else:
+            exported = export_litert(trained, out / FILE_NAMES[_QUANTIZE.value], images, **options)
     parity, where = exported.parity, exported.parity.where
     print(f"artefact           {exported.artefact} ({exported.size_bytes / 1e6:.1f} MB)")
     print(f"label agreement    {parity.label_agreement:.4%} of {parity.images} images' pixels")
     print(f"logit difference   {parity.largest_logit_difference:.2g} at most, in {where.image}")
     print(f"report             {exported.report}")
-    print(
-        f"next               deeplab-predict --model={exported.artefact} --images=FILES --out=DIR"
-    )
+    print(f"next               {_next_command(exported.artefact)}")
+
+
+def _next_command(artefact: pathlib.Path) -> str:
+    if _FORMAT.value == "web":
+        return f"python -m http.server --directory={artefact}, and open http://localhost:8000"
+    return f"deeplab-predict --model={artefact} --images=FILES --out=DIR"
 
 
 def _trained_model() -> "TrainedModel":

@@ -74,6 +74,8 @@ def test_litert_float16_of_the_training_crop(folder):
         ({"--image_size": "65,65"}, 2, "--quantize and --image_size are for --format=litert"),
         ({"--format": "litert", "--image_size": "65"}, 2, "must be H,W in pixels"),
         ({"--format": "litert", "--image_size": "0,65"}, 2, "must be H,W in pixels"),
+        ({"--litertjs": "."}, 2, "--litertjs is for --format=web"),
+        ({"--format": "web", "--litertjs": "."}, 1, "core-2.5.3.tgz does not exist; --litertjs"),
         ({"--quantize": "int8"}, 2, "--quantize=int8: value should be one of <none|float16>"),
         ({"--output_stride": "7"}, 2, "--output_stride=7: must be one of 4, 8, 16, 32, 64"),
         ({"--output_stride": "64"}, 1, "one of (4, 8, 16, 32), since the last block is block4"),

@@ -1,0 +1,134 @@
+"""LiteRT.js, which runs LiteRT files in a browser: its files, fetched by npm once and checked."""
+
+import base64
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import whole_file
+
+VERSION = "2.5.3"
+CORE = f"litertjs-core-{VERSION}.tgz"
+WASM_UTILS = f"litertjs-wasm-utils-{VERSION}.tgz"
+PACKAGES = {CORE: f"@litertjs/core@{VERSION}", WASM_UTILS: f"@litertjs/wasm-utils@{VERSION}"}
+"""The archives, by the names that `npm pack` gives them."""
+
+INTEGRITY = {
+    CORE: "sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",  # noqa: E501
+    WASM_UTILS: "sha512-4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",  # noqa: E501
+}
+"""As npm writes them into a lock file: what the page was tested with, byte for byte."""
+
+# Without relaxed SIMD (Safari) `compat`; with a GPU `jspi`, which leaves the CPU what a GPU lacks.
+_WASM = [f"litert_wasm{kind}_internal" for kind in ("", "_compat", "_jspi")]
+_CHANGED = (
+    "// Changed by deeplab_tf: the import of @litertjs/wasm-utils names the file beside this one.\n"
+)
+
+
+def litert_js_files(folder: str | os.PathLike | None = None) -> dict[str, bytes]:
+    """The files that a page needs to run LiteRT.js, by their names in one folder.
+
+    Args:
+        folder: holds the two archives of `npm pack`, `CORE` and `WASM_UTILS`. By default the user's
+            cache folder, which npm fills at the first call.
+
+    Raises:
+        DeeplabError: an archive is missing or not the one that was tested, or npm cannot fetch it.
+    """
+    folder = _cached() if folder is None else pathlib.Path(folder)
+    core, utils = (_opened(folder / name) for name in (CORE, WASM_UTILS))
+    wasm = [f"{name}.{suffix}" for name in _WASM for suffix in ("js", "wasm")]
+    files = {name: core[f"wasm/{name}"] for name in wasm}
+    index = core["dist/index.js"].decode()
+    # An import map would have to stand inside the page, where its content security policy has no
+    # place for scripts; and workers have none.
+    bare, beside = '"@litertjs/wasm-utils"', '"./wasm_utils.js"'
+    assert index.count(bare) == 1
+    files["index.js"] = (_CHANGED + _without_map(index).replace(bare, beside)).encode()
+    files["wasm_utils.js"] = _without_map(utils["dist/index.js"].decode()).encode()
+    return files
+
+
+def cache_folder() -> pathlib.Path:
+    """Where the archives are kept between exports."""
+    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(caches) / "deeplab_tf" / "litertjs"
+
+
+def integrity(path: pathlib.Path) -> str:
+    """The hash of a file as npm writes it."""
+    digest = hashlib.sha512(path.read_bytes()).digest()
+    return f"sha512-{base64.b64encode(digest).decode()}"
+
+
+def _cached() -> pathlib.Path:
+    folder = cache_folder()
+    for name, package in PACKAGES.items():
+        if not (folder / name).is_file():
+            _fetch(package, folder / name)
+    return folder
+
+
+def _fetch(package: str, path: pathlib.Path) -> None:
+    by_hand = f"run `npm pack {' '.join(PACKAGES.values())}` elsewhere and give its folder"
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DeeplabError(
+            f"the page needs {package}, which npm fetches, and npm is not installed: install "
+            f"Node.js, or {by_hand} as --litertjs=DIR"
+        )
+    with whole_file(path) as beside:
+        packed = beside.with_name(beside.name + ".d")
+        shutil.rmtree(packed, ignore_errors=True)
+        packed.mkdir()
+        try:
+            # By default npm tries for minutes before it says that there is no network.
+            retries = "--fetch-retries=1"
+            command = [npm, "pack", package, "--pack-destination", str(packed), retries]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise DeeplabError(
+                    f"npm cannot fetch {package}: {_reason(done.stderr)}; go online, or {by_hand} "
+                    "as --litertjs=DIR"
+                )
+            os.replace(packed / path.name, beside)
+        finally:
+            shutil.rmtree(packed)
+
+
+def _reason(stderr: str) -> str:
+    """What npm says of a failure, without its codes and its log's path."""
+    errors = re.findall(r"^npm (?:ERR!|error) +(.*\S)", stderr, re.MULTILINE)
+    told = [line for line in errors if not re.match("code |errno |syscall ", line)]
+    return one_line(told[0])[:200] if told else "it does not say why"
+
+
+def _opened(path: pathlib.Path) -> dict[str, bytes]:
+    """The files of an archive by their paths inside the package."""
+    if not path.is_file():
+        raise DeeplabError(
+            f"{path} does not exist; --litertjs must be a folder with {CORE} and {WASM_UTILS}: run "
+            f"`npm pack {' '.join(PACKAGES.values())}` in it"
+        )
+    if integrity(path) != INTEGRITY[path.name]:
+        raise DeeplabError(
+            f"{path} is not the archive of {PACKAGES[path.name]} that the page was tested with "
+            "(its sha512 differs); delete it and fetch it again"
+        )
+    with tarfile.open(path) as archive:
+        return {
+            member.name.removeprefix("package/"): archive.extractfile(member).read()
+            for member in archive
+            if member.isfile()
+        }
+
+
+def _without_map(script: str) -> str:
+    """Without the last line, which names a source map that is not shipped."""
+    return script.partition("//# sourceMappingURL=")[0]

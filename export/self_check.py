@@ -1,0 +1,39 @@
+"""What a browser must compute before it is trusted: logits of a drawn picture at a few places.
+
+LiteRT.js gives garbage, not an error, for an operation that it does not know, and a GPU may compute
+otherwise. `export/web/self_check.js` draws the same picture and compares.
+"""
+
+import pathlib
+
+import numpy as np
+
+from .litert import litert_runner
+
+_PLACES = 4
+"""Rows and columns of the grid of places."""
+
+
+def drawn_picture(height: int, width: int) -> np.ndarray:
+    """uint8 [height, width, 3]: three slanted triangle waves, in whole numbers alone."""
+    y, x, channel = np.mgrid[:height, :width, :3]
+    phase = (x * (3 + channel) + y * (5 - channel)) % 510
+    return np.where(phase < 256, phase, 510 - phase).astype(np.uint8)
+
+
+def expected_logits(path: pathlib.Path, image_size: tuple[int, int]) -> dict[str, list]:
+    """All classes' logits at the places, by the file `path`, for `model.json`.
+
+    Returns:
+        `index`, places in the flat [H, W, C], and `logits`, as many numbers of five digits.
+    """
+    _, logits = litert_runner(path)(drawn_picture(*image_size)[None])
+    height, width, classes = logits.shape[1:]
+    middles = (np.arange(_PLACES) + 0.5) / _PLACES
+    rows, columns = (middles * height).astype(int), (middles * width).astype(int)
+    places = (rows[:, None] * width + columns).reshape(-1, 1) * classes + np.arange(classes)
+    index = np.unique(places)  # a side of less than 4 pixels has fewer
+    return {
+        "index": index.tolist(),
+        "logits": [float(f"{value:.5g}") for value in logits.ravel()[index]],
+    }

@@ -1,0 +1,162 @@
+"""The browser page: a folder for any static host, with the LiteRT file and all that runs it.
+
+The page itself lies in `web/`, plain HTML, CSS and JavaScript. Beside it go the model, what the
+page must know of it (`model.json`), LiteRT.js and the list of what is kept for use without a
+network.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import zipfile
+
+import numpy as np
+
+from deeplab_tf.config import pixel_statistics
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import whole_file, whole_folder
+from deeplab_tf.litert_file import open_interpreter
+from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, parse_description
+
+from .litert import FILE_NAMES, export_litert
+from .litert_js import VERSION, litert_js_files
+from .operations import refuse_custom_operations
+from .parity import Export, Images
+from .self_check import expected_logits
+
+PAGE = pathlib.Path(__file__).parent / "web"
+RUNTIME_DIR = "litert"
+MODEL_JSON = "model.json"
+CACHE_LIST = "cache_list.js"
+_BROWSER_TYPES = ("float32", "int32", "uint8")
+"""The tensors that LiteRT.js can hand over."""
+
+
+def export_web(
+    trained: TrainedModel,
+    out_dir: str | os.PathLike,
+    images: Images,
+    *,
+    image_size: tuple[int, int],
+    quantize: str = "none",
+    litertjs: str | os.PathLike | None = None,
+) -> Export:
+    """Writes the folder `out_dir`, and its parity report beside it, `NAME.parity.json`.
+
+    The folder holds nothing that is not for everyone: the report names the images compared on.
+
+    Args:
+        trained: what to export.
+        out_dir: must be absent, empty, or a page of ours, which is replaced.
+        images: as for `export_litert`.
+        image_size: as for `export_litert`; photos are padded or shrunk to it.
+        quantize: as for `export_litert`.
+        litertjs: as `folder` of `litert_js_files`.
+
+    Raises:
+        DeeplabError: `out_dir` holds something else, LiteRT.js is not at hand or cannot run the
+            model, or `export_litert` refuses it.
+    """
+    out_dir = pathlib.Path(out_dir)
+    check_out_dir(out_dir)
+    runtime = litert_js_files(litertjs)
+    report = out_dir.with_name(f"{out_dir.name}.parity.json")
+    with whole_file(report) as report_beside, whole_folder(out_dir) as beside:
+        model = beside / FILE_NAMES[quantize]
+        exported = export_litert(trained, model, images, image_size=image_size, quantize=quantize)
+        os.replace(exported.report, report_beside)
+        write_page(beside, model, runtime)
+        size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
+    return Export(out_dir, report, size, exported.parity)
+
+
+def check_out_dir(out_dir: pathlib.Path) -> None:
+    """Raises `DeeplabError` if a page written to `out_dir` would replace something else."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise DeeplabError(f"--out={out_dir} is a file; a page needs a directory")
+    ours = (out_dir / MODEL_JSON).is_file() and (out_dir / RUNTIME_DIR).is_dir()
+    if out_dir.is_dir() and not ours and any(out_dir.iterdir()):
+        raise DeeplabError(
+            f"--out={out_dir} is not empty and not a page of ours to replace; give another "
+            "directory"
+        )
+
+
+def write_page(folder: pathlib.Path, model: pathlib.Path, runtime: dict[str, bytes]) -> None:
+    """Puts the page, `model.json` and the files of LiteRT.js beside the LiteRT file `model`."""
+    facts = page_facts(model)
+    shutil.copytree(PAGE, folder, dirs_exist_ok=True)
+    for name, content in runtime.items():
+        (folder / RUNTIME_DIR / name).write_bytes(content)
+    (folder / MODEL_JSON).write_text(json.dumps(facts) + "\n")
+    (folder / CACHE_LIST).write_text(cache_list(folder))
+
+
+def page_facts(model: pathlib.Path) -> dict:
+    """What `model.json` says, all of it read from the LiteRT file `model`.
+
+    Raises:
+        DeeplabError: LiteRT.js could not run the file.
+    """
+    content = model.read_bytes()
+    refuse_custom_operations(content, f"LiteRT file {model.name}")
+    with zipfile.ZipFile(model) as archive:
+        description = archive.read(DESCRIPTION).decode()
+    experiment, labels = parse_description(description)
+    name, height, width = _input_of(model)
+    pad = np.round(pixel_statistics(experiment.model).mean).astype(int).tolist()
+    classes = zip(labels.names, labels.palette, strict=True)
+    return {
+        "file": model.name,
+        "bytes": len(content),
+        "dataset": labels.dataset,
+        "classes": [{"name": name, "color": color} for name, color in classes],
+        # Class 0 keeps the plain photo where it is the background, as deeplab-predict draws it.
+        "background": 0 if labels.names[0] == "background" else None,
+        "input": {"name": name, "height": height, "width": width, "pad": pad},
+        "normalization": json.loads(description)["normalization"],
+        "runtime": f"@litertjs/core {VERSION}",
+        "check": expected_logits(model, (height, width)),
+    }
+
+
+def _input_of(model: pathlib.Path) -> tuple[str, int, int]:
+    """Name, height and width of the input, where the page can feed it and read the answers."""
+    serve = open_interpreter(model).get_signature_runner("serving_default")
+    inputs, outputs = serve.get_input_details(), serve.get_output_details()
+    types = {key: np.dtype(details["dtype"]).name for key, details in (inputs | outputs).items()}
+    (name, details), *others = inputs.items()
+    if (
+        others
+        or types[name] != "uint8"
+        or types.get("logits") != "float32"
+        or types.get("labels") not in _BROWSER_TYPES
+    ):
+        raise DeeplabError(
+            "the page runs a LiteRT file from uint8 pixels to labels (int32 or uint8) and float32 "
+            f"logits. Received: {types}; export with --quantize=none or float16"
+        )
+    _, height, width, _ = (int(side) for side in details["shape"])
+    return name, height, width
+
+
+def cache_list(folder: pathlib.Path) -> str:
+    """The script that tells the service worker which files there are, and which at once.
+
+    Its version is made of all files, so that browsers see a new export as one.
+    """
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    names = [file.relative_to(folder).as_posix() for file in files if file.name != CACHE_LIST]
+    version = hashlib.sha256()
+    for name in names:
+        version.update(name.encode() + hashlib.sha256((folder / name).read_bytes()).digest())
+    # A browser uses one of the three WebAssembly files, of 9 MB each: kept when it is asked for.
+    later = ("_internal.js", ".wasm", ".tflite", "service_worker.js")
+    first = [name for name in names if not name.endswith(later)]
+    return (
+        f"self.VERSION = {json.dumps(version.hexdigest()[:16])};\n"
+        f"self.FILES = {json.dumps(names, indent=2)};\n"
+        f"self.FIRST_FILES = {json.dumps(first, indent=2)};\n"
+    )

@@ -1,0 +1,65 @@
+"""The page's own arithmetic, run by node: a photo into the model's frame and back, as Pillow."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deeplab_tf.export.self_check import drawn_picture
+from deeplab_tf.export.web_page import PAGE
+from deeplab_tf.prediction.predictor import predict_in_frame
+
+SCRIPT = Path(__file__).parent / "web" / "frame_parity.mjs"
+FRAME = {"height": 65, "width": 81, "pad": [124, 117, 104]}
+SIZES = [(65, 81), (40, 50), (66, 81), (65, 82), (130, 162), (131, 163), (300, 200), (97, 701)]
+THIN_OR_TINY = [(1, 1), (1, 900), (900, 1), (2, 3)]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Of each size: the photo, what node framed, its labels at the photo's size, its picture."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    folder = tmp_path_factory.mktemp("frame")
+    rng = np.random.default_rng(0)
+    cases, photos = [], {}
+    for height, width in SIZES + THIN_OR_TINY:
+        photo = rng.integers(0, 256, (height, width, 4), np.uint8)
+        name = f"{height}x{width}"
+        (folder / f"{name}.rgba").write_bytes(photo.tobytes())
+        cases.append({"name": name, "height": height, "width": width, "input": FRAME})
+        photos[height, width] = photo[..., :3]
+    (folder / "cases.json").write_text(json.dumps(cases))
+    subprocess.run([node, SCRIPT, PAGE, folder / "cases.json"], check=True)
+
+    def read(size, kind):
+        return np.fromfile(folder / f"{size[0]}x{size[1]}.{kind}", np.uint8)
+
+    return photos, read
+
+
+@pytest.mark.parametrize("size", SIZES + THIN_OR_TINY)
+def test_the_frame_and_the_way_back_are_pillows_bit_for_bit(answers, size):
+    """Noise, in which every weight shows, through the function that deeplab-predict uses."""
+    photos, read = answers
+    framed = []
+
+    def run(pixels):
+        framed.append(pixels)
+        return pixels[..., 0]
+
+    fill = np.array(FRAME["pad"], np.uint8)
+    labels = predict_in_frame(photos[size], (FRAME["height"], FRAME["width"]), fill, run)
+    np.testing.assert_array_equal(read(size, "framed"), framed[0].ravel())
+    np.testing.assert_array_equal(read(size, "labels"), labels.ravel())
+
+
+def test_both_draw_the_same_picture(answers):
+    _, read = answers
+    picture = drawn_picture(FRAME["height"], FRAME["width"])
+    np.testing.assert_array_equal(read(SIZES[0], "drawn"), picture.ravel())
+    assert len(np.unique(picture)) > 200
