@@ -30,7 +30,6 @@ FILE_NAMES = {
     "dynamic": "model_dynamic_range.tflite",
     "int8": "model_int8.tflite",
 }
-OUTPUTS = ("both", "labels", "logits")
 NORMALIZE = "normalize"
 """The network's first layer."""
 NOISE_IMAGES = 4

@@ -6,7 +6,7 @@
     deeplab-export --model=voc.keras --out=edge --format=litert --data_dir=data --quantize=int8 \\
         --outputs=labels --parity_images=467
     deeplab-export --model=model.keras --out=served --images='photos/*.jpg'
-    deeplab-export --model=voc.keras --out=edge --benchmark --images='photos/*.jpg'
+    deeplab-export --model=voc.keras --out=edge --benchmark
 
 The artefact is run on images, of a split of the data set or of your own, beside the Keras
 model, and published only if the labels agree: on 99.9 % of the pixels, 99.5 % with float16 weights.
@@ -101,6 +101,11 @@ _PARITY_IMAGES = flags.DEFINE_integer(
     "How many images to compare on; default: 8, with dynamic and int8 100.",
     lower_bound=1,
 )
+_BENCHMARK = flags.DEFINE_boolean(
+    "benchmark",
+    False,
+    "Write nothing; print latency, peak memory and size of the artefacts in --out.",
+)
 
 flags.register_multi_flags_validator(
     ["workdir", "model"],
@@ -108,15 +113,18 @@ flags.register_multi_flags_validator(
     "give one of --workdir=DIR and --model=FILE.keras",
 )
 flags.register_multi_flags_validator(
-    ["data_dir", "images"],
-    lambda values: (values["data_dir"] is None) != (values["images"] is None),
+    ["data_dir", "images", "benchmark"],
+    lambda values: (
+        values["benchmark"] or (values["data_dir"] is None) != (values["images"] is None)
+    ),
     "the export is compared with the model on images: give one of --data_dir=DIR, where "
     "deeplab-prepare wrote the data set, and --images=FILES",
 )
 flags.register_multi_flags_validator(
-    ["format", "quantize", "image_size", "outputs"],
+    ["format", "quantize", "image_size", "outputs", "benchmark"],
     lambda values: (
         values["format"] == "litert"
+        or values["benchmark"]
         or (
             values["quantize"] == "none"
             and values["image_size"] is None
@@ -169,6 +177,9 @@ def main() -> None:
 
     out = pathlib.Path(_OUT.value)
     trained = _trained_model()
+    if _BENCHMARK.value:
+        _benchmark(trained, out)
+        return
     # Of files all at once, so that a broken one is found before the model is converted.
     images = _pictures(trained, _SPLIT.value or trained.experiment.evaluate.split, _parity_count())
     if _FORMAT.value == "saved_model":
@@ -185,6 +196,17 @@ def main() -> None:
             calibration=_calibration(trained),
         )
     _print(exported)
+
+
+def _benchmark(trained: "TrainedModel", out: pathlib.Path) -> None:
+    from deeplab_tf.export.benchmark import (  # pyright: ignore[reportMissingImports]
+        format_measured,
+        measure_artefacts,
+    )
+
+    size = _image_size(trained) or (trained.experiment.data.crop_size,) * 2
+    model = pathlib.Path(str(_WORKDIR.value or _MODEL.value))
+    print(format_measured(measure_artefacts(model, out, size)))
 
 
 def _print(exported: "Export") -> None:
