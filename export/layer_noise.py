@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from .tensors import CONVOLUTIONS, TensorReader, layer_of
+from .tensors import CONVOLUTIONS, Operation, TensorReader, layer_of
 
 WORST = 5
 """How many layers are named."""
@@ -31,7 +31,7 @@ class LayerNoise:
 def noisiest_layers(
     float_file: bytes, int8_file: bytes, layers: Sequence[str], images: Iterable[np.ndarray]
 ) -> list[LayerNoise]:
-    """The `WORST` convolutions by noise added, the noisiest first.
+    """The `WORST` integer convolutions by noise added, the noisiest first.
 
     Args:
         float_file, int8_file: the same network; tensors of one name are compared.
@@ -39,12 +39,11 @@ def noisiest_layers(
         images: uint8 [H, W, 3]; each goes through both files.
     """
     exact, rounded = TensorReader(float_file), TensorReader(int8_file)
+    integer = {o.output for o in rounded.operations if _is_integer_convolution(o, rounded)}
     convolutions = {
         layer: operation
         for operation in exact.operations
-        if operation.kind in CONVOLUTIONS
-        and operation.output in rounded.dtypes
-        and (layer := layer_of(operation.output, layers)) is not None
+        if operation.output in integer and (layer := layer_of(operation.output, layers)) is not None
     }
     names = {n for o in convolutions.values() for n in (o.inputs[0], o.output)}
     energy = {name: np.zeros(2) for name in names & rounded.dtypes.keys()}
@@ -61,6 +60,10 @@ def noisiest_layers(
         for layer, operation in convolutions.items()
     ]
     return sorted(found, key=lambda noise: -noise.added)[:WORST]
+
+
+def _is_integer_convolution(operation: Operation, reader: TensorReader) -> bool:
+    return operation.kind in CONVOLUTIONS and reader.dtypes[operation.inputs[1]] == np.int8
 
 
 def _add_energies(

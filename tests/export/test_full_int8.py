@@ -214,9 +214,7 @@ def test_all_layers_kept_are_the_network_and_published_with_the_report(spoilt, l
     assert 0.999 < report["mean_iou"]["artefact"] <= 1.0
     assert report["mean_iou_loss"] == 1.0 - report["mean_iou"]["artefact"]
     assert (report["threshold"], report["largest_mean_iou_loss"]) == (None, 0.01)
-    assert [noise["layer"] for noise in report["layers_that_lose_most"]] == [
-        noise.layer for noise in exported.noisiest
-    ]
+    assert report["layers_that_lose_most"] == [] == list(exported.noisiest)
     picture = labelled[0]
     labels = load_predictor(exported.artefact).predict(picture.image[None])[0]
     assert np.mean(labels == picture.truth) > 0.999
