@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) files of others: a segmentation model as a function of pixels."""
+"""LiteRT (TensorFlow Lite) files, anyone's: a segmentation model as a function of pixels."""
 
 import dataclasses
 import os
@@ -74,16 +74,16 @@ def as_input(image: np.ndarray, dtype: type) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTSegmenter:
-    """A LiteRT file from an image of one size to labels or logits of that size, as it is.
+    """A LiteRT file from an image to labels or logits of its size, as it is.
 
     Attributes:
         path: of the file.
-        size: (height, width).
+        size: (height, width) of the images that it takes; None is any.
         num_classes: channels of its logits, also where it ends in their argmax; None if unknown.
     """
 
     path: pathlib.Path
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     num_classes: int | None
     _interpreter: Any
     _input: dict
@@ -93,6 +93,9 @@ class LiteRTSegmenter:
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """uint8 [1, H, W, 3] -> labels, integers [1, H, W], and logits float32 [1, H, W, C] if the
         file gives them. The pixels go in by `as_input`."""
+        if self.size is None:
+            self._interpreter.resize_tensor_input(self._input["index"], image.shape)
+            self._interpreter.allocate_tensors()
         self._interpreter.set_tensor(self._input["index"], as_input(image, self._input["dtype"]))
         self._interpreter.invoke()
         logits = None
@@ -111,14 +114,15 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
     """Opens a LiteRT segmentation file, anyone's.
 
     Raises:
-        DeeplabError: it is damaged, or does not map one image [1, H, W, 3] to logits [1, H, W, C]
-            or labels [1, H, W] of its size.
+        DeeplabError: it is damaged, or does not map one image [1, H, W, 3], of one size or of any,
+            to logits [1, H, W, C] or labels [1, H, W] of its size.
     """
     path = pathlib.Path(path)
     interpreter = open_interpreter(path)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    image = tuple(int(n) for n in inputs[0]["shape"])
-    shapes = [tuple(int(n) for n in output["shape"]) for output in outputs]
+    # An open side is -1 in the signature alone.
+    image = tuple(int(n) for n in inputs[0]["shape_signature"])
+    shapes = [tuple(int(n) for n in output["shape_signature"]) for output in outputs]
     labels = [output for output, shape in zip(outputs, shapes, strict=True) if shape == image[:3]]
     logits = [
         output
@@ -135,6 +139,7 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
         or len(logits) > 1
         or not labels + logits
         or any(not 2 <= int(output["shape"][-1]) <= 255 for output in logits)
+        or min(image[1:3]) < 0 < max(image[1:3])
     ):
         raise DeeplabError(
             f"LiteRT file {path} must map one image [1, H, W, 3] (float32, uint8 or int8) to "
@@ -144,7 +149,7 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
     classes = int(logits[0]["shape"][-1]) if logits else _classes_before_argmax(path)
     return LiteRTSegmenter(
         path,
-        image[1:3],
+        None if image[1] < 0 else (image[1], image[2]),
         classes,
         interpreter,
         inputs[0],

@@ -3,46 +3,72 @@
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from deeplab_tf.data.image_format import RGB, ImageFormat
+from deeplab_tf.data.labels import VOID, LabelSet
 from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.records import open_records
-from deeplab_tf.evaluation.evaluate import labelled_images
+from deeplab_tf.evaluation.evaluate import check_same_classes, labelled_images
 from deeplab_tf.prediction.inputs import find_images
 
 
+class Picture(NamedTuple):
+    """One image: [H, W, bands], and where it is labelled its mask, uint8 [H, W]."""
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray | None = None
+
+
 def data_set_images(
-    data_dir: pathlib.Path, dataset: str, split: str, count: int
-) -> Iterator[tuple[str, np.ndarray]]:
-    """The first `count` (id, [H, W, bands]) of a split that `deeplab-prepare` wrote.
+    data_dir: pathlib.Path, dataset: str, split: str, count: int, labels: LabelSet | None = None
+) -> Iterator[Picture]:
+    """The first `count` examples of a split that `deeplab-prepare` wrote, by their ids.
+
+    Args:
+        data_dir, dataset, split: where, and which.
+        count: how many at most.
+        labels: the model's classes; with them the masks are given too, where the split has any.
 
     Raises:
-        DeeplabError: there is no such data set or split; while reading, a corrupt file.
+        DeeplabError: there is no such data set or split, or it has other classes than `labels`;
+            while reading, a corrupt file.
     """
-    first = itertools.islice(labelled_images(open_records(data_dir, dataset).split(split)), count)
-    return ((name, image) for name, image, _ in first)
+    records = open_records(data_dir, dataset)
+    examples = itertools.islice(labelled_images(records.split(split)), count)
+    if labels is None or not sum(records.pixels[split][:-1]):
+        return (Picture(name, image) for name, image, _ in examples)
+    check_same_classes(labels, records.labels)
+    return itertools.starmap(Picture, examples)
 
 
-def file_images(
-    images: str, count: int, image: ImageFormat = RGB
-) -> Iterator[tuple[str, np.ndarray]]:
-    """The first `count` (path, [H, W, bands]) of a file, a folder or a glob pattern, by name.
+def file_images(images: str, count: int, image: ImageFormat = RGB) -> Iterator[Picture]:
+    """The first `count` of a file, a folder or a glob pattern, by name.
 
     Raises:
         DeeplabError: there is none; while reading, a file that is no picture.
     """
     files = find_images(images)[:count]
-    return ((str(file), read_image_of(file, image)) for file in files)
+    return (Picture(str(file), read_image_of(file, image)) for file in files)
 
 
-def fit(image: np.ndarray, size: tuple[int, int], fill: Sequence[float]) -> np.ndarray:
-    """uint8 [H, W, 3] -> [*size, 3]: the middle, or the whole with `fill` right and below it."""
+def fit_picture(picture: Picture, size: tuple[int, int] | None, fill: Sequence[float]) -> Picture:
+    """`picture` at `size`, its mask filled with void; as it is where `size` is None, any."""
+    if size is None:
+        return picture
+    truth = None if picture.truth is None else fit(picture.truth, size, VOID)
+    return Picture(picture.name, fit(picture.image, size, fill), truth)
+
+
+def fit(image: np.ndarray, size: tuple[int, int], fill: Sequence[float] | int) -> np.ndarray:
+    """uint8 [H, W, ...] -> [*size, ...]: the middle, or the whole with `fill` right and below."""
     height, width = size
     top, left = (max(0, (have - want) // 2) for have, want in zip(image.shape, size, strict=False))
     middle = image[top : top + height, left : left + width]
-    fitted = np.empty((height, width, 3), np.uint8)
+    fitted = np.empty((height, width, *image.shape[2:]), np.uint8)
     fitted[:] = np.round(fill)
     fitted[: middle.shape[0], : middle.shape[1]] = middle
     return fitted

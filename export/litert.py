@@ -1,9 +1,11 @@
-"""LiteRT (TensorFlow Lite): one flatbuffer of builtin operations, static size, for edge devices."""
+"""LiteRT (TensorFlow Lite): one flatbuffer of builtin operations, for edge devices."""
 
+import dataclasses
 import os
 import pathlib
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -12,14 +14,47 @@ from tensorflow.lite.python.convert import ConverterError
 from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr, whole_file
+from deeplab_tf.litert_file import open_segmenter
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
-from .images import fit
+from .full_int8 import quantize_full
+from .images import fit_picture
+from .layer_noise import LayerNoise, noisiest_layers
 from .operations import litert_operations, refuse_space_to_batch
 from .parity import Export, Images, check, compare, keras_logits, write_report
 
 LABELS_FILE = "labels.txt"
-FILE_NAMES = {"none": "model.tflite", "float16": "model_float16.tflite"}
+FILE_NAMES = {
+    "none": "model.tflite",
+    "float16": "model_float16.tflite",
+    "dynamic": "model_dynamic_range.tflite",
+    "int8": "model_int8.tflite",
+}
+NORMALIZE = "normalize"
+"""The network's first layer."""
+NOISE_IMAGES = 4
+"""How many of the calibration's images tell the layers that lose most."""
+
+Size = tuple[int, int] | None
+"""Height and width of the only input size; None leaves it open."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What kind of LiteRT file.
+
+    Attributes:
+        image_size: see `Size`.
+        quantize: `none`; `float16`, weights of half the size; `dynamic`, int8 weights and what is
+            computed with them rounded as it comes; `int8`, integers from the pixels on.
+        outputs: `labels`, `logits` or `both`.
+        keep_float: regular expressions of layers that `int8` leaves in float32.
+    """
+
+    image_size: Size
+    quantize: str = "none"
+    outputs: str = "both"
+    keep_float: tuple[str, ...] = ()
 
 
 def export_litert(
@@ -27,8 +62,11 @@ def export_litert(
     out_file: str | os.PathLike,
     images: Images,
     *,
-    image_size: tuple[int, int],
+    image_size: Size,
     quantize: str = "none",
+    outputs: str = "both",
+    keep_float: Sequence[str] = (),
+    calibration: Images = (),
 ) -> Export:
     """Writes the LiteRT file and its parity report beside it; a failure leaves neither.
 
@@ -39,33 +77,64 @@ def export_litert(
         out_file: path of the `.tflite` file.
         images: the images that the file and `trained.model` must agree on; padded with the mean
             pixel or cropped to `image_size`.
-        image_size: height and width of the only input size.
-        quantize: `none`, or `float16` for weights of half the size.
+        image_size, quantize, outputs, keep_float: see `Options`.
+        calibration: for `int8`, the images on which the range of each tensor is measured, fitted as
+            `images`.
 
     Raises:
         DeeplabError: the model is not for RGB images, the two disagree, the converter refuses the
-            model, or the directory is a SavedModel, whose `parity.json` is its own.
+            model, a pattern of `keep_float` fits no layer, there is no image to calibrate on, or
+            the directory is a SavedModel, whose `parity.json` is its own.
     """
     if not trained.image.is_rgb:
         raise DeeplabError(
             f"a LiteRT file takes RGB images, and this model {trained.image.bands} bands of "
             f"{trained.image.bits} bits; export it as a SavedModel"
         )
+    options = Options(image_size, quantize, outputs, tuple(keep_float))
     out_file = pathlib.Path(out_file)
     check_out_dir(out_file.parent)
     report = report_path(out_file)
     mean = pixel_statistics(trained.experiment.model).mean
-    fitted = ((name, fit(image, image_size, mean)) for name, image in images)
+    fitted = (fit_picture(picture, image_size, mean) for picture in images)
+    calibrate = [fit_picture(picture, image_size, mean).image for picture in calibration]
     with whole_file(out_file) as beside, whole_file(report) as report_beside:
-        write_litert(trained, beside, image_size=image_size, quantize=quantize)
-        parity = compare(keras_logits(trained.model), litert_runner(beside), fitted)
-        check(parity, quantize, f"LiteRT file {out_file}")
-        export = Export(out_file, report, beside.stat().st_size, parity)
-        stride = trained.experiment.model.output_stride
+        float_file = write_litert(
+            trained, beside, **dataclasses.asdict(options), calibration=calibrate
+        )
+        parity = compare(keras_logits(trained.model), open_segmenter(beside).run, fitted)
+        noisiest = _noisiest(trained, float_file, beside, calibrate[:NOISE_IMAGES])
+        check(parity, quantize, f"LiteRT file {out_file}", noisiest)
+        export = Export(out_file, report, beside.stat().st_size, parity, noisiest)
         write_report(
-            report_beside, export, format="litert", quantize=quantize, output_stride=stride
+            report_beside,
+            export,
+            format="litert",
+            quantize=quantize,
+            output_stride=trained.experiment.model.output_stride,
+            facts=_facts(options, len(calibrate)),
         )
     return export
+
+
+def _noisiest(
+    trained: TrainedModel,
+    float_file: bytes | None,
+    file: pathlib.Path,
+    images: Sequence[np.ndarray],
+) -> list[LayerNoise]:
+    """The layers that lose most, of a full int8 file made of `float_file`."""
+    if float_file is None:
+        return []
+    return noisiest_layers(float_file, file.read_bytes(), layer_names(trained), images)
+
+
+def _facts(options: Options, calibration_images: int) -> dict:
+    """What the report says of how the file was made."""
+    facts: dict = {"image_size": options.image_size, "outputs": options.outputs}
+    if options.quantize == "int8":
+        facts |= {"calibration_images": calibration_images, "keep_float": options.keep_float}
+    return facts
 
 
 def check_out_dir(out_dir: pathlib.Path) -> None:
@@ -88,15 +157,28 @@ def write_litert(
     trained: TrainedModel,
     path: str | os.PathLike,
     *,
-    image_size: tuple[int, int],
+    image_size: Size,
     quantize: str = "none",
-) -> None:
+    outputs: str = "both",
+    keep_float: Sequence[str] = (),
+    calibration: Iterable[np.ndarray] = (),
+) -> bytes | None:
     """Writes a LiteRT file with the description and `labels.txt` inside, as zip members.
 
     Its signature `serving_default` maps `images` uint8 [1, H, W, 3] to `labels` int32 [1, H, W] and
-    `logits` float32 [1, H, W, C]. Normalisation and upsampling are inside.
+    `logits` float32 [1, H, W, C], or one of them. Normalisation and upsampling are inside. The
+    logits of full int8 are uint8 with a scale and a zero point.
+
+    Args:
+        trained, path: what, and where to.
+        image_size, quantize, outputs, keep_float: see `Options`.
+        calibration: for `int8`, uint8 [H, W, 3] of `image_size`.
+
+    Returns:
+        Of `int8` the float file that it was made of, to compare tensors with.
     """
-    content = convert(trained, image_size=image_size, quantize=quantize)
+    options = Options(image_size, quantize, outputs, tuple(keep_float))
+    content, float_file = _convert(trained, options, calibration)
     refuse_space_to_batch(litert_operations(content), "the LiteRT file")
     pathlib.Path(path).write_bytes(content)
     # A flatbuffer is read from its head and a zip archive from its tail: one file can be both, as
@@ -105,20 +187,55 @@ def write_litert(
         description = describe(trained.experiment, trained.labels)
         archive.writestr(zipfile.ZipInfo(DESCRIPTION), description)
         archive.writestr(zipfile.ZipInfo(LABELS_FILE), "\n".join(trained.labels.names) + "\n")
+    return float_file
 
 
 def convert(
-    trained: TrainedModel, *, image_size: tuple[int | None, int | None], quantize: str
+    trained: TrainedModel,
+    *,
+    image_size: Size,
+    quantize: str,
+    outputs: str = "both",
+    keep_float: Sequence[str] = (),
+    calibration: Iterable[np.ndarray] = (),
 ) -> bytes:
-    """The flatbuffer alone. Builtin operations only; a size of None stays open."""
-    pixels = tf.TensorSpec((1, *image_size, 3), tf.uint8, name="images")
+    """The flatbuffer alone, of builtin operations only; arguments as of `write_litert`."""
+    options = Options(image_size, quantize, outputs, tuple(keep_float))
+    return _convert(trained, options, calibration)[0]
+
+
+def _convert(
+    trained: TrainedModel, options: Options, calibration: Iterable[np.ndarray]
+) -> tuple[bytes, bytes | None]:
+    """The flatbuffer, and of `int8` the float one that it was made of."""
+    if options.quantize != "int8":
+        return convert_traced(trained, options, tf.uint8), None
+    # Where the first layer stays float, its input is cast; else it is quantised as it comes.
+    cast = any(re.fullmatch(pattern, NORMALIZE) for pattern in options.keep_float)
+    float_options = dataclasses.replace(options, quantize="none")
+    float_file = convert_traced(trained, float_options, tf.uint8 if cast else tf.float32)
+    layers = layer_names(trained)
+    return quantize_full(float_file, layers, calibration, options.keep_float), float_file
+
+
+def layer_names(trained: TrainedModel) -> list[str]:
+    """Of the layers of its network."""
+    return [layer.name for layer in trained.model.layers]
+
+
+def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType) -> bytes:
+    """The network as the converter makes it, of an input [1, H, W, 3] of the type `pixels`."""
+    size = options.image_size or (None, None)
+    spec = tf.TensorSpec((1, *size, 3), pixels, name="images")
 
     # The batch is 1 already here: an open batch leaves batch norms unfolded and is refused by
     # LiteRT.js.
-    @tf.function(input_signature=[pixels])
+    @tf.function(input_signature=[spec])
     def serving_default(images):
         logits = trained.model(images, training=False)
-        return {"labels": tf.argmax(logits, -1, output_type=tf.int32), "logits": logits}
+        labels = tf.argmax(logits, -1, output_type=tf.int32)
+        given = {"labels": labels, "logits": logits}
+        return given if options.outputs == "both" else {options.outputs: given[options.outputs]}
 
     # The converter finds the weights to freeze through the module; through the Keras model it
     # leaves them as variables.
@@ -127,8 +244,9 @@ def convert(
     concrete = serving_default.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize == "float16":
+    if options.quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if options.quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     try:
         with quiet_stderr():
@@ -137,21 +255,3 @@ def convert(
         raise DeeplabError(
             f"the LiteRT converter refused the model: {one_line(str(error))[:300]}"
         ) from error
-
-
-def litert_runner(
-    path: str | os.PathLike,
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """uint8 [1, H, W, 3] -> labels int32 [1, H, W] and logits float32, as LiteRT computes."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet_stderr():
-        interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
-        interpreter.allocate_tensors()  # here the delegate prints that it was created
-        serve = interpreter.get_signature_runner("serving_default")
-
-    def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        outputs = serve(images=image)
-        return outputs["labels"], outputs["logits"]
-
-    return run

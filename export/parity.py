@@ -4,19 +4,26 @@ import dataclasses
 import json
 import pathlib
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 
 import keras
 import numpy as np
 
+from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 
-THRESHOLDS = {"none": 0.999, "float16": 0.995}
+from .images import Picture
+from .layer_noise import LayerNoise
+
+THRESHOLDS = {"none": 0.999, "float16": 0.995, "dynamic": 0.98, "int8": 0.97}
 """The least share of equal labels, by `--quantize`."""
+LARGEST_MEAN_IOU_LOSS = 0.01
+"""What int8 may lose on labelled images; it decides there instead of the share of equal labels."""
+INT8 = ("dynamic", "int8")
 
-Images = Iterable[tuple[str, np.ndarray]]
-"""(name, uint8 [H, W, 3]) pairs."""
+Images = Iterable[Picture]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,24 +43,35 @@ class Parity:
     Attributes:
         images: how many were compared.
         label_agreement: share of equal labels over all pixels, 0..1.
-        largest_logit_difference: over all pixels and classes, in logits.
+        largest_logit_difference: over all pixels and classes, in logits; None where the artefact
+            gives no logits.
         where: the place of that difference.
+        mean_iou: 0..1, of the Keras model and of the artefact on those images that are labelled;
+            None where none is.
     """
 
     images: int
     label_agreement: float
-    largest_logit_difference: float
-    where: Place
+    largest_logit_difference: float | None
+    where: Place | None
+    mean_iou: tuple[float, float] | None = None
+
+    @property
+    def mean_iou_loss(self) -> float | None:
+        """What the artefact has less than the Keras model; None without labelled images."""
+        return self.mean_iou and self.mean_iou[0] - self.mean_iou[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """A published artefact: its path, `parity.json`'s path, its size and its parity."""
+    """A published artefact: its path, `parity.json`'s path, its size and its parity; of a full int8
+    file the layers that lose most."""
 
     artefact: pathlib.Path
     report: pathlib.Path
     size_bytes: int
     parity: Parity
+    noisiest: Sequence[LayerNoise] = ()
 
 
 def keras_logits(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -63,68 +81,135 @@ def keras_logits(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
 def compare(
     reference: Callable[[np.ndarray], np.ndarray],
-    artefact: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    artefact: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]],
     images: Images,
 ) -> Parity:
     """Runs both on every image, one at a time.
 
     Args:
         reference: uint8 [1, H, W, 3] -> logits float32 [1, H, W, C].
-        artefact: the same -> labels [1, H, W] and logits, as its user gets them.
+        artefact: the same -> labels [1, H, W] and logits, as its user gets them; None where it has
+            labels alone.
         images: both sides see the same pixels.
 
     Raises:
-        DeeplabError: there is no image, or a logit is not finite.
+        DeeplabError: there is no image, a logit is not finite, or a mask has other classes.
     """
     count = equal = pixels = 0
-    largest, where = -1.0, None
-    for name, image in images:
+    largest, where = None, None
+    matrices = None
+    for name, image, truth in images:
         expected = reference(image[None])
         labels, logits = artefact(image[None])
-        if not (np.isfinite(expected).all() and np.isfinite(logits).all()):
+        if not np.isfinite(expected).all() or not (logits is None or np.isfinite(logits).all()):
             raise DeeplabError(f"the model's logits for image {name} are not finite; train it anew")
-        equal += int(np.sum(labels == np.argmax(expected, axis=-1)))
+        expected_labels = np.argmax(expected, axis=-1)
+        equal += int(np.sum(labels == expected_labels))
         pixels += labels.size
-        difference = np.abs(expected - logits)
-        _, row, column, channel = np.unravel_index(np.argmax(difference), difference.shape)
-        if difference.max() > largest:
-            largest = float(difference.max())
-            where = Place(name, int(row), int(column), int(channel))
+        if logits is not None:
+            difference = np.abs(expected - logits)
+            if largest is None or difference.max() > largest:
+                place = np.unravel_index(np.argmax(difference), difference.shape)
+                largest, where = float(difference.max()), Place(name, *map(int, place[1:]))
+        if truth is not None and (truth != VOID).any():
+            classes = expected.shape[-1]
+            two = [
+                confusion_matrix(truth, found[0], classes) for found in (expected_labels, labels)
+            ]
+            matrices = np.add(two, 0 if matrices is None else matrices)
         count += 1
-    if where is None:
+    if not count:
         raise DeeplabError(
             "there is no image to compare the export on; give --data_dir or --images"
         )
-    return Parity(count, equal / pixels, largest, where)
+    return Parity(count, equal / pixels, largest, where, _mean_ious(matrices))
 
 
-def check(parity: Parity, quantize: str, artefact: str) -> None:
-    """Raises `DeeplabError` with the numbers if the labels agree less than `THRESHOLDS` asks."""
-    if parity.label_agreement < THRESHOLDS[quantize]:
-        raise DeeplabError(
-            f"{artefact} is not published: its labels agree with the Keras model's on "
-            f"{parity.label_agreement:.4%} of the pixels of {parity.images} images, under "
-            f"{THRESHOLDS[quantize]:.1%}; largest logit difference "
-            f"{parity.largest_logit_difference:.3g} in {parity.where.image}"
+def _mean_ious(matrices: np.ndarray | None) -> tuple[float, float] | None:
+    """Of the confusion matrices [2, C, C] of the Keras model and of the artefact."""
+    if matrices is None:
+        return None
+    keras_model, artefact = (Scores.from_matrix(matrix).mean_iou for matrix in matrices)
+    assert keras_model is not None and artefact is not None  # a labelled pixel is in some class
+    return keras_model, artefact
+
+
+def check(
+    parity: Parity, quantize: str, artefact: str, noisiest: Sequence[LayerNoise] = ()
+) -> None:
+    """Raises `DeeplabError` with the numbers if int8 loses more than `LARGEST_MEAN_IOU_LOSS` on
+    labelled images, or, otherwise, the labels agree less than `THRESHOLDS` asks.
+
+    Args:
+        parity: what was measured.
+        quantize: the kind of artefact.
+        artefact: what it is called.
+        noisiest: the layers of a full int8 file that lose most, which the message names.
+    """
+    shortfall = _shortfall(parity, quantize)
+    if shortfall is None:
+        return
+    message = f"{artefact} is not published: {shortfall}"
+    if noisiest:
+        names = ", ".join(noise.layer for noise in noisiest)
+        message += f"; the layers that lose most: {names}; keep some with --keep_float=LAYER"
+    raise DeeplabError(message)
+
+
+def _shortfall(parity: Parity, quantize: str) -> str | None:
+    """In words, what is missing; None where nothing is."""
+    if quantize in INT8 and parity.mean_iou is not None:
+        keras_model, found = parity.mean_iou
+        if keras_model - found <= LARGEST_MEAN_IOU_LOSS:
+            return None
+        return (
+            f"its mean IoU on {parity.images} images is {found:.4f}, the Keras model's "
+            f"{keras_model:.4f}; it may lose {LARGEST_MEAN_IOU_LOSS}"
         )
+    if parity.label_agreement >= THRESHOLDS[quantize]:
+        return None
+    shortfall = (
+        f"its labels agree with the Keras model's on {parity.label_agreement:.4%} of the pixels of "
+        f"{parity.images} images, under {THRESHOLDS[quantize]:.1%}"
+    )
+    if parity.where is None:
+        return shortfall
+    difference = f"{parity.largest_logit_difference:.3g} in {parity.where.image}"
+    return f"{shortfall}; largest logit difference {difference}"
 
 
 def write_report(
-    path: pathlib.Path, export: Export, *, format: str, quantize: str, output_stride: int
+    path: pathlib.Path,
+    export: Export,
+    *,
+    format: str,
+    quantize: str,
+    output_stride: int,
+    facts: dict | None = None,
 ) -> None:
-    """Writes `parity.json`: the comparison, what was compared and by which software."""
+    """Writes `parity.json`: the comparison, what was compared and by which software.
+
+    `facts` are what else it says of the artefact.
+    """
     parity, where = export.parity, export.parity.where
+    by_iou = quantize in INT8 and parity.mean_iou is not None
     report = {
         "artefact": export.artefact.name,
         "format": format,
         "quantize": quantize,
         "output_stride": output_stride,
+        **(facts or {}),
         "size_bytes": export.size_bytes,
         "images": parity.images,
         "label_agreement": parity.label_agreement,
-        "threshold": THRESHOLDS[quantize],
+        "threshold": None if by_iou else THRESHOLDS[quantize],
         "largest_logit_difference": parity.largest_logit_difference,
-        "largest_logit_difference_at": dataclasses.asdict(where),
+        "largest_logit_difference_at": where and dataclasses.asdict(where),
+        "mean_iou": parity.mean_iou
+        and dict(zip(("keras", "artefact"), parity.mean_iou, strict=True)),
+        "mean_iou_loss": parity.mean_iou_loss,
+        "largest_mean_iou_loss": LARGEST_MEAN_IOU_LOSS if by_iou else None,
+        "layers_that_lose_most": [dataclasses.asdict(noise) for noise in export.noisiest],
         "versions": software_versions(),
     }
     path.write_text(json.dumps(report, indent=2) + "\n")

@@ -143,13 +143,17 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
         experiment, labels = description
         fill = np.round(pixel_statistics(experiment.model).mean).astype(np.uint8)
 
+    def run(image: np.ndarray) -> np.ndarray:
+        return segmenter.run(image)[0]
+
+    def predict_one(image: np.ndarray) -> np.ndarray:
+        if segmenter.size is None:
+            return run(image[None])[0].astype(np.uint8)
+        return predict_in_frame(image, segmenter.size, fill, run)
+
     def predict(images: np.ndarray) -> np.ndarray:
         # The file takes one image a time.
-        labels = [
-            predict_in_frame(image, segmenter.size, fill, lambda framed: segmenter.run(framed)[0])
-            for image in images
-        ]
-        return np.stack(labels)
+        return np.stack([predict_one(image) for image in images])
 
     return Predictor(labels, predict, RGB, experiment)
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,8 +12,16 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from random_model import random_picture, random_trained_model
 
+from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.masks import IndexMask, plain_values
+from deeplab_tf.data.pictures import write_labels
+from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.data.write_records import write_records
+from deeplab_tf.litert_file import open_interpreter
 from deeplab_tf.models import with_output_stride
 from deeplab_tf.trained_model import save_model
+
+INT8 = {"--format": "litert", "--quantize": "int8"}
 
 
 def call(*arguments):
@@ -65,22 +74,72 @@ def test_litert_float16_of_the_training_crop(folder):
     assert interpreter.get_input_details()[0]["shape"].tolist() == [1, 65, 65, 3]
 
 
+def write_shapes(folder):
+    """A data set with two light pictures to train on and two dark ones to evaluate on."""
+    pictures, splits = {}, {}
+    for split, level in (("train", 1.0), ("val", 0.3)):
+        pictures[split] = [(random_picture(65, 65, i) * level).astype(np.uint8) for i in range(2)]
+        splits[split] = []
+        for index, picture in enumerate(pictures[split]):
+            image, mask = (folder / f"{split}{index}{end}.png" for end in ("", "_mask"))
+            Image.fromarray(picture).save(image)
+            write_labels(np.zeros((65, 65), np.uint8), SHAPES, mask)
+            values = plain_values(SHAPES.num_classes, VOID)
+            splits[split].append(Pair(image.stem, image, IndexMask(mask, values)))
+    write_records(Source(SHAPES, splits), folder / "data")
+    return pictures
+
+
+def test_int8_is_calibrated_on_training_images(folder, tmp_path):
+    pictures, out = write_shapes(tmp_path), tmp_path / "edge"
+    done = call(
+        f"--model={folder}/model.keras",
+        f"--out={out}",
+        f"--data_dir={tmp_path}/data",
+        "--format=litert",
+        "--quantize=int8",
+        "--outputs=labels",
+        "--keep_float=block.*,aspp.*",
+        "--keep_float=logits|upsample|pool1.*",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mean IoU           " in done.stdout and "lose most          conv1 (" in done.stdout
+    report = json.loads((out / "parity.json").read_text())
+    assert report["keep_float"] == ["block.*", "aspp.*", "logits|upsample|pool1.*"]
+    assert (report["images"], report["calibration_images"]) == (2, 2)
+    # conv1's scale is its largest number on the training images, 255 steps above its ReLU's 0.
+    model = random_trained_model().model
+    conv1 = keras.Model(model.input, model.get_layer("conv1_relu").output)
+    largest = {split: np.max(conv1(np.stack(pictures[split]))) for split in pictures}
+    interpreter = open_interpreter(out / "model_int8.tflite", delegates=False)
+    scales = {t["index"]: t["quantization"][0] for t in interpreter.get_tensor_details()}
+    first = next(o for o in interpreter._get_ops_details() if o["op_name"] == "CONV_2D")
+    scale = scales[first["outputs"][0]]
+    assert scale == pytest.approx(largest["train"] / 255, rel=1e-3)
+    assert scale > 1.2 * largest["val"] / 255
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         ({"--images": None}, 2, "give one of --data_dir=DIR"),
         ({"--model": None}, 2, "give one of --workdir=DIR and --model=FILE.keras"),
         ({"--out": None}, 2, "missing --out"),
-        ({"--image_size": "65,65"}, 2, "--quantize and --image_size are for --format=litert"),
+        ({"--image_size": "65,65"}, 2, "--image_size and --outputs are for --format=litert"),
+        ({"--outputs": "labels"}, 2, "--image_size and --outputs are for --format=litert"),
+        ({"--format": "litert", "--keep_float": "a"}, 2, "--keep_float is for --quantize=int8"),
+        ({**INT8, "--keep_float": "a,(b"}, 2, "must be regular expressions of layer names"),
         ({"--format": "litert", "--image_size": "65"}, 2, "must be H,W in pixels"),
         ({"--format": "litert", "--image_size": "0,65"}, 2, "must be H,W in pixels"),
+        ({"--quantize": "int4"}, 2, "--quantize=int4: value should be one of <none|float16|dyn"),
         ({"--litertjs": "."}, 2, "--litertjs is for --format=web"),
         ({"--format": "web", "--litertjs": "."}, 1, "core-2.5.3.tgz does not exist; --litertjs"),
-        ({"--quantize": "int8"}, 2, "--quantize=int8: value should be one of <none|float16>"),
+        ({"--format": "web", "--quantize": "int8"}, 2, "the page shows logits of one image"),
         ({"--output_stride": "7"}, 2, "--output_stride=7: must be one of 4, 8, 16, 32, 64"),
         ({"--output_stride": "64"}, 1, "one of (4, 8, 16, 32), since the last block is block4"),
         ({"--model": "missing.keras"}, 1, "model missing.keras does not exist"),
         ({"--images": None, "--data_dir": "missing"}, 1, "missing"),
+        ({"--images": None, "--benchmark": "true"}, 1, "has no artefact to measure"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, code, message, folder, tmp_path):

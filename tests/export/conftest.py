@@ -3,6 +3,8 @@
 import pytest
 from random_model import random_picture, random_trained_model
 
+from deeplab_tf.export.images import Picture
+
 
 @pytest.fixture(scope="session")
 def trained():
@@ -11,6 +13,6 @@ def trained():
 
 @pytest.fixture(scope="session")
 def pictures():
-    """(name, uint8 [H, W, 3]) at sizes on and off the output_stride's grid."""
+    """At sizes on and off the output_stride's grid."""
     sizes = {"fits": (65, 65), "odd": (50, 71), "line": (1, 70)}
-    return [(name, random_picture(*size)) for name, size in sizes.items()]
+    return [Picture(name, random_picture(*size)) for name, size in sizes.items()]

@@ -76,9 +76,7 @@ def test_batch_norm_is_folded_and_atrous_convolutions_are_native(float32):
 
 @pytest.mark.parametrize("upsampling", ["align_corners", "half_pixel"])
 def test_an_open_size_has_no_space_to_batch_either(upsampling):
-    content = convert(
-        random_trained_model(upsampling=upsampling), image_size=(None, None), quantize="none"
-    )
+    content = convert(random_trained_model(upsampling=upsampling), image_size=None, quantize="none")
     operations = litert_operations(content)
     assert operations["CONV_2D"] == 33
     assert "MUL" not in operations or operations["MUL"] <= 2  # the size, not batch norms

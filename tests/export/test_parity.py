@@ -5,16 +5,20 @@ import pytest
 from PIL import Image
 from random_model import random_picture
 
-from deeplab_tf.data.labels import SHAPES, VOID
+from deeplab_tf.data.labels import SHAPES, VOC, VOID
 from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.images import data_set_images, file_images, fit
+from deeplab_tf.export.images import Picture, data_set_images, file_images, fit, fit_picture
+from deeplab_tf.export.layer_noise import LayerNoise
 from deeplab_tf.export.parity import Parity, Place, check, compare
 
-IMAGES = [("a", np.zeros((4, 5, 3), np.uint8)), ("b", np.ones((2, 5, 3), np.uint8))]
+IMAGES = [
+    Picture("a", np.zeros((4, 5, 3), np.uint8)),
+    Picture("b", np.ones((2, 5, 3), np.uint8)),
+]
 
 
 def scores(images):
@@ -58,6 +62,38 @@ def test_thresholds(agreement, quantize, passes):
             check(parity, quantize, "it")
 
 
+def test_mean_iou_is_of_the_labelled_pixels_of_both():
+    truth = np.array([[1, 1, 1, 1, VOID], [1, 1, 1, 0, 0]], np.uint8)
+
+    def artefact(images):
+        labels = np.ones(images.shape[:3], np.int32)
+        labels[0, 0, :2] = 0  # two wrong, and the void pixel does not count
+        return labels, None
+
+    pictures = [IMAGES[0], IMAGES[1]._replace(truth=truth)]
+    parity = compare(scores, artefact, pictures)
+    assert parity.images == 2
+    assert parity.largest_logit_difference is None and parity.where is None
+    # The reference says 1 everywhere: 7 of 9 right, class 0 not found.
+    assert parity.mean_iou == pytest.approx(((7 / 9 + 0) / 2, (5 / 9 + 0) / 2))
+    assert parity.mean_iou_loss == pytest.approx(1 / 9)
+    void = IMAGES[1]._replace(truth=np.full((2, 5), VOID, np.uint8))
+    assert compare(scores, artefact, [void]).mean_iou is None
+
+
+@pytest.mark.parametrize("quantize", ["dynamic", "int8"])
+def test_int8_may_lose_a_hundredth_of_mean_iou_and_names_its_layers(quantize):
+    parity = Parity(50, 0.5, None, None, mean_iou=(0.75, 0.741))
+    check(parity, quantize, "it")
+    parity = Parity(50, 0.999, None, None, mean_iou=(0.75, 0.739))
+    noisiest = [LayerNoise("block1_conv", 0.5, 3.0), LayerNoise("logits", 0.1, 9.0)]
+    with pytest.raises(DeeplabError, match="on 50 images is 0.7390, the Keras model's 0.7500") as e:
+        check(parity, quantize, "it", noisiest)
+    assert "the layers that lose most: block1_conv, logits; keep some with --keep_float" in str(e)
+    with pytest.raises(DeeplabError, match="agree with the Keras model's on 96.0000%"):
+        check(Parity(50, 0.96, None, None), quantize, "it")
+
+
 def test_no_image_and_broken_logits_are_refused():
     with pytest.raises(DeeplabError, match="no image"):
         compare(scores, lambda images: (scores(images), scores(images)), [])
@@ -71,6 +107,11 @@ def test_fit_takes_the_middle_or_pads():
     np.testing.assert_array_equal(fitted[:, :4], image[2:5])
     np.testing.assert_array_equal(fitted[:, 4:], np.tile(np.uint8([123, 116, 103]), (3, 2, 1)))
     np.testing.assert_array_equal(fit(image, (7, 4), (0, 0, 0)), image)
+    labelled = fit_picture(Picture("a", image, image[..., 0]), (3, 6), (123.15, 115.9, 103.06))
+    np.testing.assert_array_equal(labelled.image, fitted)
+    assert labelled.truth is not None and (labelled.truth[:, 4:] == VOID).all()
+    np.testing.assert_array_equal(labelled.truth[:, :4], image[2:5, :, 0])
+    assert fit_picture(Picture("a", image), None, (0, 0, 0)) == Picture("a", image)
 
 
 def test_images_of_a_data_set_are_its_own_pixels(tmp_path):
@@ -82,10 +123,15 @@ def test_images_of_a_data_set_are_its_own_pixels(tmp_path):
         mask = IndexMask(tmp_path / f"{name}_mask.png", plain_values(SHAPES.num_classes, VOID))
         pairs.append(Pair(name, tmp_path / f"{name}.png", mask))
     write_records(Source(SHAPES, {"val": pairs}), tmp_path / "data")
-    images = dict(data_set_images(tmp_path / "data", "shapes", "val", 2))
+    images = list(data_set_images(tmp_path / "data", "shapes", "val", 2))
     assert len(images) == 2
-    for name, image in images.items():
+    for name, image, truth in images:
         np.testing.assert_array_equal(image, random_picture(9, 14, seed=ord(name)))
+        assert truth is None
+    labelled = data_set_images(tmp_path / "data", "shapes", "val", 2, SHAPES)
+    assert all((truth == 0).all() and truth.shape == (9, 14) for _, _, truth in labelled)
+    with pytest.raises(DeeplabError, match="trained on other classes"):
+        data_set_images(tmp_path / "data", "shapes", "val", 2, VOC)
     with pytest.raises(DeeplabError, match="has no split 'test'; splits are val"):
         data_set_images(tmp_path / "data", "shapes", "test", 2)
     (file,) = (tmp_path / "data").rglob("*tfrecord*")
@@ -100,7 +146,7 @@ def test_files_are_taken_by_name_up_to_the_count(tmp_path):
     for index, name in enumerate(["c.png", "a.png", "b.png"]):
         Image.new("RGB", (3, 2), (index, 0, 0)).save(tmp_path / name)
     pairs = list(file_images(str(tmp_path / "*.png"), 2))
-    assert [name for name, _ in pairs] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
-    assert [image[0, 0, 0] for _, image in pairs] == [1, 2]
+    assert [name for name, _, _ in pairs] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert [image[0, 0, 0] for _, image, _ in pairs] == [1, 2]
     with pytest.raises(DeeplabError, match="matches no image"):
         file_images(str(tmp_path / "*.jpg"), 2)

@@ -1,0 +1,131 @@
+"""Latency, peak memory and size of every artefact of a folder, beside the Keras model's."""
+
+import dataclasses
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.litert_file import open_segmenter
+from deeplab_tf.prediction.predictor import SAVED_MODEL_FILE, is_exported, load_predictor
+from deeplab_tf.text_table import align
+from deeplab_tf.workdir import checkpoint_prefix, checkpoint_steps
+
+from .peak_memory import peak_memory
+
+WARM_UP, ROUNDS = 3, 20
+"""Runs of each artefact before the clock counts, and those that count."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One artefact.
+
+    Attributes:
+        path: where it is.
+        size: (height, width) of the image.
+        seconds: from one image's pixels to its labels, a number a round.
+        peak_bytes: of a process of its own that labels one image, its libraries included; None
+            where the system does not tell.
+        size_bytes: of its files.
+    """
+
+    path: pathlib.Path
+    size: tuple[int, int]
+    seconds: tuple[float, ...]
+    peak_bytes: int | None
+    size_bytes: int
+
+
+def measure_artefacts(
+    model: pathlib.Path, folder: pathlib.Path, size: tuple[int, int]
+) -> list[Measured]:
+    """The Keras model and the artefacts of `folder`, on one image each.
+
+    Each round runs every artefact once, so that what else the machine does meets all alike.
+
+    Args:
+        model: a `.keras` file or a workdir.
+        folder: has `.tflite` files, or is a SavedModel or has some.
+        size: height and width of the image; that of a LiteRT file where it takes one alone.
+
+    Raises:
+        DeeplabError: `folder` has no artefact, or one does not run.
+    """
+    paths = [model, *find_artefacts(folder)]
+    sizes = [_size(path) or size for path in paths]
+    seconds = _in_turns([_labeller(path, at) for path, at in zip(paths, sizes, strict=True)])
+    return [
+        Measured(path, at, tuple(times), peak_memory(path, at), _bytes(path))
+        for path, at, times in zip(paths, sizes, seconds, strict=True)
+    ]
+
+
+def find_artefacts(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The LiteRT files and SavedModels of `folder`, itself or inside, by name."""
+    saved = [file.parent for file in folder.glob(f"**/{SAVED_MODEL_FILE}")]
+    found = sorted([*saved, *folder.glob("*.tflite")])
+    if not found:
+        raise DeeplabError(
+            f"--out={folder} has no artefact to measure; write one with deeplab-export"
+        )
+    return found
+
+
+def format_measured(measured: Sequence[Measured]) -> str:
+    """A table: the first row is what the others are compared with."""
+    first = statistics.median(measured[0].seconds)
+    rows = [["", "image", "median ms", "least", "most", "speed", "peak MB", "file MB"]]
+    for one in measured:
+        median = statistics.median(one.seconds)
+        rows.append(
+            [
+                one.path.name,
+                "x".join(map(str, one.size)),
+                *(f"{1e3 * s:.1f}" for s in (median, min(one.seconds), max(one.seconds))),
+                f"{first / median:.2f}",
+                "-" if one.peak_bytes is None else f"{one.peak_bytes / 1e6:.0f}",
+                f"{one.size_bytes / 1e6:.1f}",
+            ]
+        )
+    return align(rows)
+
+
+def _in_turns(runs: Sequence[Callable[[], object]]) -> list[list[float]]:
+    """Seconds of `ROUNDS` runs of each, warm."""
+    for run in runs:
+        for _ in range(WARM_UP):
+            run()
+    seconds: list[list[float]] = [[] for _ in runs]
+    for _ in range(ROUNDS):
+        for run, times in zip(runs, seconds, strict=True):
+            begin = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - begin)
+    return seconds
+
+
+def _labeller(path: pathlib.Path, size: tuple[int, int]) -> Callable[[], np.ndarray]:
+    """Labels one image of noise, as `deeplab-predict` does."""
+    predict = load_predictor(path).predict
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
+    return lambda: predict(image)
+
+
+def _size(path: pathlib.Path) -> tuple[int, int] | None:
+    """The only size that a LiteRT file takes; None where an artefact takes any."""
+    return open_segmenter(path).size if path.suffix == ".tflite" else None
+
+
+def _bytes(path: pathlib.Path) -> int:
+    """Of a file, of a SavedModel, or of a workdir's latest checkpoint (with its momentum)."""
+    if path.is_file():
+        return path.stat().st_size
+    files = path.rglob("*")
+    if not is_exported(path):
+        prefix = pathlib.Path(checkpoint_prefix(path, checkpoint_steps(path)[-1]))
+        files = prefix.parent.glob(f"{prefix.name}.*")
+    return sum(file.stat().st_size for file in files if file.is_file())

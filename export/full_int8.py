@@ -1,0 +1,118 @@
+"""Full int8: a float LiteRT file made one that computes in integers from the pixels on.
+
+The converter's own calibration is not used. It reads a tensor after the next operation may have
+been computed in its place, so that the range of what goes into an addition becomes that of the sum;
+and the input's range would be that of the images, not 0 to 255.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+from tensorflow.lite.python.util import modify_model_io_type
+from tensorflow.lite.tools import flatbuffer_utils
+from tensorflow.python.framework.dtypes import float32, uint8
+
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import quiet_stderr
+
+from .tensors import TensorReader, layer_of
+
+Ranges = dict[str, tuple[float, float]]
+"""The least and the largest number of each tensor, by its name."""
+
+PIXELS = (0.0, 255.0)
+
+
+def quantize_full(
+    float_file: bytes,
+    layers: Sequence[str],
+    images: Iterable[np.ndarray],
+    keep_float: Sequence[str] = (),
+) -> bytes:
+    """The float file in integers: int8 inside (weights by channel), uint8 pixels and logits.
+
+    Args:
+        float_file: takes pixels 0..255 as [1, H, W, 3], float32, or uint8 where the first layer is
+            kept float.
+        layers: names of all layers of the network.
+        images: uint8 [H, W, 3], of the file's size where that is fixed, on which the range of every
+            tensor is measured.
+        keep_float: regular expressions; layers whose whole name one fits compute in float32.
+
+    Raises:
+        DeeplabError: there is no image, a pattern fits no layer, a tensor is not finite, or the
+            quantiser refuses the file.
+    """
+    reader = TensorReader(float_file)
+    kept = tensors_to_keep(reader, layers, keep_float)
+    calibrated = with_ranges(float_file, measure_ranges(reader, images))
+    try:
+        with quiet_stderr():
+            quantized = mlir_quantize(calibrated, denylisted_nodes=kept or None)
+            pixels = uint8 if reader.dtypes[reader.input] == np.float32 else float32
+            return modify_model_io_type(quantized, pixels, uint8)
+    except (ConverterError, ValueError, RuntimeError) as error:
+        raise DeeplabError(
+            f"the LiteRT quantiser refused the model: {one_line(str(error))[:300]}"
+        ) from error
+
+
+def measure_ranges(reader: TensorReader, images: Iterable[np.ndarray]) -> Ranges:
+    """The range of every float tensor that an operation of the file writes, over all images.
+
+    The input's is `PIXELS`, so that a byte is the pixel itself.
+    """
+    written = [o.output for o in reader.operations if reader.dtypes[o.output] == np.float32]
+    low, high = dict.fromkeys(written, np.inf), dict.fromkeys(written, -np.inf)
+    count = 0
+    for image in images:
+        read = reader.run(image)
+        count += 1
+        for name in written:
+            values = read(name)
+            low[name] = min(low[name], float(values.min()))
+            high[name] = max(high[name], float(values.max()))
+    if not count:
+        raise DeeplabError(
+            "there is no image to calibrate int8 on; the split to train on must have some"
+        )
+    broken = [name for name in written if not np.isfinite([low[name], high[name]]).all()]
+    if broken:
+        raise DeeplabError(f"{broken[0]} of the model is not finite; train it anew")
+    return {reader.input: PIXELS} | {name: (low[name], high[name]) for name in written}
+
+
+def with_ranges(content: bytes, ranges: Ranges) -> bytes:
+    """The file with each tensor's range noted in it, as the quantiser reads it."""
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
+    for tensor in model.subgraphs[0].tensors:  # pyright: ignore[reportOptionalIterable]
+        name = tensor.name.decode()
+        if name in ranges:
+            tensor.quantization = tensor.quantization or schema.QuantizationParametersT()
+            low, high = ranges[name]
+            tensor.quantization.min, tensor.quantization.max = [low], [high]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def tensors_to_keep(
+    reader: TensorReader, layers: Sequence[str], patterns: Sequence[str]
+) -> list[str]:
+    """Names of the tensors that the layers fitting `patterns` write; the quantiser knows them so.
+
+    Raises:
+        DeeplabError: a pattern fits the whole name of no layer that computes.
+    """
+    # The file's outputs have the signature's names; they are the last layer's, and its argmax.
+    written = {o.output: layer_of(o.output, layers) or layers[-1] for o in reader.operations}
+    known = list(dict.fromkeys(written.values()))
+    for pattern in patterns:
+        if not any(re.fullmatch(pattern, layer) for layer in known):
+            raise DeeplabError(
+                f"--keep_float={pattern} must fit the whole name of a layer; there are "
+                f"{', '.join(known)}"
+            )
+    kept = {layer for layer in known for pattern in patterns if re.fullmatch(pattern, layer)}
+    return [tensor for tensor, layer in written.items() if layer in kept]

@@ -1,0 +1,54 @@
+"""The peak memory of one artefact that labels one image, in a process of its own.
+
+    python -m deeplab_tf.export.peak_memory ARTEFACT HEIGHT WIDTH
+
+prints bytes: all that the process ever held, its libraries included.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+from deeplab_tf.errors import DeeplabError, one_line
+
+STATUS = pathlib.Path("/proc/self/status")
+
+
+def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
+    """Bytes; None where the system does not tell a process its peak.
+
+    Raises:
+        DeeplabError: the artefact does not run.
+    """
+    if not STATUS.is_file():
+        return None
+    command = [sys.executable, "-m", __name__, str(artefact), *map(str, size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DeeplabError(f"{artefact} does not run: {one_line(done.stderr)[-200:]}")
+    return int(done.stdout)
+
+
+def _label(artefact: pathlib.Path, image: np.ndarray) -> None:
+    """Labels [H, W, 3] once. TensorFlow is imported only for what needs it, as on a device."""
+    if artefact.suffix == ".tflite":
+        from deeplab_tf.litert_file import open_segmenter
+
+        open_segmenter(artefact).run(image[None])
+        return
+    from deeplab_tf.prediction.predictor import load_predictor
+
+    load_predictor(artefact).predict(image[None])
+
+
+def _peak() -> int:
+    # Not getrusage: its peak begins with that of the process which started this one.
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    _label(pathlib.Path(sys.argv[1]), np.zeros((int(sys.argv[2]), int(sys.argv[3]), 3), np.uint8))
+    print(_peak())

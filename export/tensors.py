@@ -1,0 +1,97 @@
+"""The operations of a LiteRT file, and every tensor of a run of it."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from deeplab_tf.files import quiet_stderr
+from deeplab_tf.litert_file import dequantized
+
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One operation: its builtin's name, and the names of the tensors that it reads and writes."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+class TensorReader:
+    """A LiteRT file of one image input, run without delegates, whose tensors can all be read.
+
+    Attributes:
+        operations: those of the main graph, in order.
+        input: name of the image's tensor.
+        dtypes: of every tensor, by name.
+    """
+
+    def __init__(self, content: bytes):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        with quiet_stderr():
+            self._interpreter = Interpreter(
+                model_content=content,
+                num_threads=os.cpu_count(),
+                # A delegate shows its own nodes instead, and keeps what lies between them.
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_preserve_all_tensors=True,
+            )
+            self._interpreter.allocate_tensors()
+        self._details = {d["name"]: d for d in self._interpreter.get_tensor_details()}
+        names = {d["index"]: name for name, d in self._details.items()}
+        self.dtypes = {name: np.dtype(d["dtype"]) for name, d in self._details.items()}
+        self.input = str(self._interpreter.get_input_details()[0]["name"])
+        self.operations = [
+            Operation(
+                node["op_name"],
+                # An index of -1 is an optional input that is not there.
+                tuple(names[i] for i in node["inputs"] if i in names),
+                names[node["outputs"][0]],
+            )
+            for node in self._interpreter._get_ops_details()
+        ]
+
+    def run(self, image: np.ndarray) -> Callable[[str], np.ndarray]:
+        """uint8 [H, W, 3] -> a function from a tensor's name to its numbers of this run, float32.
+
+        Pixels go in as they are, in the dtype of the input.
+        """
+        details = self._interpreter.get_input_details()[0]
+        batch = image[None].astype(details["dtype"])
+        if tuple(details["shape"]) != batch.shape:
+            self._interpreter.resize_tensor_input(details["index"], batch.shape)
+            self._interpreter.allocate_tensors()
+        self._interpreter.set_tensor(details["index"], batch)
+        self._interpreter.invoke()
+
+        def read(name: str) -> np.ndarray:
+            details = self._details[name]
+            return dequantized(self._interpreter.get_tensor(details["index"]), details)
+
+        return read
+
+
+def layer_of(tensor: str, layers: Sequence[str]) -> str | None:
+    """The layer of our network that wrote a tensor of a converted file; None if no name tells.
+
+    A convolution with its batch norm and ReLU is one operation there, called
+    `deeplabv3_1/conv1_relu_1/Relu;deeplabv3_1/conv1_bn_1/...`; its layer is the convolution's.
+    Keras numbers the scope of a layer by its calls.
+
+    Args:
+        tensor: its name in the file.
+        layers: names of all layers of the network.
+    """
+    for scope in tensor.split(";")[0].split("/"):
+        fitting = [name for name in layers if re.fullmatch(rf"{re.escape(name)}(_\d+)?", scope)]
+        if fitting:
+            layer = max(fitting, key=len)
+            convolution = re.sub("(_bn|_relu)+$", "", layer)
+            return convolution if convolution in layers else layer
+    return None

@@ -1,0 +1,280 @@
+"""Full int8: everything in integers, calibrated; what loses too much is told, and mended."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from random_model import random_picture, random_trained_model
+from shared_data import SHARED
+
+from deeplab_tf.config import Backbone, Experiment
+from deeplab_tf.data.labels import VOC
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.export.full_int8 import measure_ranges, quantize_full
+from deeplab_tf.export.images import Picture
+from deeplab_tf.export.layer_noise import noisiest_layers
+from deeplab_tf.export.litert import convert, export_litert, layer_names, write_litert
+from deeplab_tf.export.operations import litert_operations
+from deeplab_tf.export.tensors import CONVOLUTIONS, TensorReader, layer_of
+from deeplab_tf.litert_file import into_frame, open_interpreter, open_segmenter
+from deeplab_tf.prediction.predictor import load_predictor
+from deeplab_tf.trained_model import TrainedModel
+from deeplab_tf.weights.imported import build_network
+from deeplab_tf.weights.tflite import read_tflite
+
+SIZE = (33, 49)
+CALIBRATION = [random_picture(*SIZE, seed) for seed in range(4)]
+SPOILT = "block3_unit1_conv1"
+
+
+@pytest.fixture(scope="module")
+def mobile():
+    return random_trained_model(
+        backbone=Backbone.MOBILENET_V2,
+        width_multiplier=0.25,
+        channel_divisor=1,
+        multi_grid=(1, 1, 1),
+        aspp_rates=(),
+        normalization="symmetric",
+    )
+
+
+@pytest.fixture(scope="module")
+def mobile_int8(mobile):
+    return convert(
+        mobile, image_size=SIZE, quantize="int8", outputs="labels", calibration=CALIBRATION
+    )
+
+
+@pytest.fixture(scope="module")
+def spoilt():
+    """The random network, one channel of which is a thousand times as loud in between: the same
+    function, and int8 has one scale for all channels of a tensor."""
+    trained = random_trained_model()
+    norm, after = (trained.model.get_layer(n) for n in (f"{SPOILT}_bn", "block3_unit1_conv2"))
+    loud = np.ones(norm.gamma.shape, np.float32)
+    loud[0] = 1000
+    norm.gamma.assign(norm.gamma * loud)
+    norm.beta.assign(norm.beta * loud)
+    after.kernel.assign(after.kernel / loud[:, None])
+    return trained
+
+
+@pytest.fixture(scope="module")
+def labelled(spoilt):
+    """Pictures whose truth is what the network itself says: its mean IoU is 1."""
+    pictures = [random_picture(*SIZE, seed) for seed in range(10, 13)]
+    return [
+        Picture(str(i), p, np.asarray(spoilt.model(p[None]))[0].argmax(-1).astype(np.uint8))
+        for i, p in enumerate(pictures)
+    ]
+
+
+@pytest.fixture(scope="module")
+def spoilt_files(spoilt, tmp_path_factory):
+    """The float file and the full int8 one that is made of it."""
+    path = tmp_path_factory.mktemp("spoilt") / "a.tflite"
+    float_file = write_litert(
+        spoilt, path, image_size=SIZE, quantize="int8", calibration=CALIBRATION
+    )
+    return float_file, path.read_bytes()
+
+
+def float_tensors(content):
+    """Names of the float tensors that operations of the file read or write."""
+    reader = TensorReader(content)
+    used = {name for o in reader.operations for name in (*o.inputs, o.output)}
+    return [name for name in used if reader.dtypes[name].kind == "f"]
+
+
+def test_pixels_go_in_as_bytes_and_no_tensor_is_float(mobile_int8, spoilt_files, tmp_path):
+    both = (spoilt_files[1], ["labels", "logits"])
+    for content, outputs in ((mobile_int8, ["labels"]), both):
+        assert float_tensors(content) == []
+        (tmp_path / "a.tflite").write_bytes(content)
+        interpreter = open_interpreter(tmp_path / "a.tflite")
+        signature = {"inputs": ["images"], "outputs": outputs}
+        assert interpreter.get_signature_list() == {"serving_default": signature}
+        (image,) = interpreter.get_input_details()
+        assert (image["dtype"], image["quantization"]) == (np.uint8, (1.0, 0))
+        types = {len(d["shape"]): d["dtype"] for d in interpreter.get_output_details()}
+        assert types == {3: np.int32} | ({4: np.uint8} if "logits" in outputs else {})
+
+
+def test_operations_are_builtin_and_native(mobile_int8):
+    operations = litert_operations(mobile_int8)
+    assert operations == {
+        "QUANTIZE": 1,  # uint8 to int8
+        "MUL": 1,
+        "CONV_2D": 1 + 16 + 17 + 4,
+        "DEPTHWISE_CONV_2D": 17,
+        "ADD": 1 + 10,
+        "MEAN": 1,
+        "BROADCAST_TO": 1,
+        "CONCATENATION": 1,
+        "RESIZE_BILINEAR": 1,
+        "ARG_MAX": 1,
+    }
+
+
+def test_weights_have_a_scale_a_channel(mobile_int8, tmp_path):
+    (tmp_path / "a.tflite").write_bytes(mobile_int8)
+    interpreter = open_interpreter(tmp_path / "a.tflite", delegates=False)
+    tensors = {t["index"]: t for t in interpreter.get_tensor_details()}
+    for operation in interpreter._get_ops_details():
+        if operation["op_name"] in CONVOLUTIONS:
+            kernel = tensors[operation["inputs"][1]]
+            channels = tensors[operation["outputs"][0]]["shape"][-1]
+            assert kernel["dtype"] == np.int8
+            assert kernel["quantization_parameters"]["scales"].size == channels
+
+
+def test_ranges_are_those_of_the_images_and_each_tensors_own(spoilt, spoilt_files):
+    """In an addition the range of what goes in is not that of the sum."""
+    reader = TensorReader(spoilt_files[0])
+    ranges = measure_ranges(reader, CALIBRATION)
+    assert ranges[reader.input] == (0.0, 255.0)
+    layers = layer_names(spoilt)
+    by_layer = {layer_of(o.output, layers): o.output for o in reader.operations}
+    # Keras' own tensors, of the same pictures.
+    for name, inside in (("block3_unit2_conv3", "_bn"), ("block3_unit2", "_relu")):
+        layer = f"{name}{inside}"
+        tensor = by_layer.get(layer) or by_layer[name]
+        part = type(spoilt.model)(spoilt.model.input, spoilt.model.get_layer(layer).output)
+        values = np.asarray(part(np.stack(CALIBRATION), training=False))
+        assert ranges[tensor] == pytest.approx((values.min(), values.max()), rel=1e-3, abs=1e-3)
+
+
+def test_the_spoilt_layer_is_named_first(spoilt, spoilt_files):
+    noisiest = noisiest_layers(*spoilt_files, layer_names(spoilt), CALIBRATION[:2])
+    assert len(noisiest) == 5
+    added = [noise.added for noise in noisiest]
+    assert added == sorted(added, reverse=True)
+    assert noisiest[0].layer == "block3_unit1_conv2"
+    assert noisiest[0].signal_to_noise < 10
+
+
+def test_too_much_loss_fails_names_layers_and_leaves_no_file(spoilt, labelled, tmp_path):
+    with pytest.raises(DeeplabError, match="is not published: its mean IoU on 3 images is") as e:
+        export_litert(
+            spoilt,
+            tmp_path / "a.tflite",
+            labelled,
+            image_size=SIZE,
+            quantize="int8",
+            calibration=labelled,
+        )
+    assert re.search("the layers that lose most: block3_unit1_conv2, .*--keep_float", str(e.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kept_layers_are_float_and_mend_it(spoilt, spoilt_files, labelled, tmp_path):
+    kept = convert(
+        spoilt,
+        image_size=SIZE,
+        quantize="int8",
+        calibration=CALIBRATION,
+        keep_float=["block3_unit1_conv[12]"],
+    )
+    reader, layers = TensorReader(kept), layer_names(spoilt)
+    floats = {
+        layer_of(o.output, layers)
+        for o in reader.operations
+        if o.kind in CONVOLUTIONS and reader.dtypes[o.output] == np.float32
+    }
+    assert floats == {"block3_unit1_conv1", "block3_unit1_conv2"}
+    agreement = []
+    for name, content in (("int8", spoilt_files[1]), ("kept", kept)):
+        (tmp_path / name).write_bytes(content)
+        run = open_segmenter(tmp_path / name).run
+        equal = [np.mean(run(p.image[None])[0][0] == p.truth) for p in labelled]
+        agreement.append(np.mean(equal))
+    assert agreement[1] > agreement[0] + 0.1
+
+
+def test_all_layers_kept_are_the_network_and_published_with_the_report(spoilt, labelled, tmp_path):
+    exported = export_litert(
+        spoilt,
+        tmp_path / "model_int8.tflite",
+        labelled,
+        image_size=SIZE,
+        quantize="int8",
+        outputs="labels",
+        keep_float=[".*"],
+        calibration=labelled[:2],
+    )
+    report = json.loads(exported.report.read_text())
+    assert report["quantize"] == "int8" and report["outputs"] == "labels"
+    assert report["image_size"] == list(SIZE)
+    assert report["calibration_images"] == 2 and report["keep_float"] == [".*"]
+    assert report["mean_iou"]["keras"] == 1.0
+    assert 0.999 < report["mean_iou"]["artefact"] <= 1.0
+    assert report["mean_iou_loss"] == 1.0 - report["mean_iou"]["artefact"]
+    assert (report["threshold"], report["largest_mean_iou_loss"]) == (None, 0.01)
+    assert report["layers_that_lose_most"] == [] == list(exported.noisiest)
+    picture = labelled[0]
+    labels = load_predictor(exported.artefact).predict(picture.image[None])[0]
+    assert np.mean(labels == picture.truth) > 0.999
+
+
+def test_a_pattern_that_fits_nothing_and_no_images_are_refused(spoilt, spoilt_files):
+    layers = layer_names(spoilt)
+    with pytest.raises(DeeplabError, match=r"--keep_float=conv must fit the whole name .* conv1, "):
+        quantize_full(spoilt_files[0], layers, CALIBRATION, ["conv"])
+    with pytest.raises(DeeplabError, match="no image to calibrate int8 on"):
+        quantize_full(spoilt_files[0], layers, [])
+
+
+def test_numbers_that_are_none_are_not_calibrated_on():
+    @tf.function(input_signature=[tf.TensorSpec((1, 4, 5, 3), tf.float32)])
+    def of_negative(image):
+        return tf.math.log(image - 1)
+
+    concrete = of_negative.get_concrete_function()
+    content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+    with pytest.raises(DeeplabError, match="is not finite; train it anew"):
+        measure_ranges(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("tensor", "layer"),
+    [
+        ("deeplabv3_1/conv1_1_relu_1/Relu;deeplabv3_1/conv1_1_bn_1/Fused", "conv1_1"),
+        ("deeplabv3_1/conv1_1/convolution", "conv1_1"),
+        ("deeplabv3/block1_unit1_relu/Relu;deeplabv3/block1_unit1_add/Add", "block1_unit1_relu"),
+        ("deeplabv3_2/logits_12/BiasAdd", "logits"),
+        ("StatefulPartitionedCall:0", None),
+    ],
+)
+def test_layers_of_tensors(tensor, layer):
+    layers = ["conv1_1", "conv1_1_bn", "conv1_1_relu", "block1_unit1_relu", "logits"]
+    assert layer_of(tensor, layers) == layer
+
+
+MODELS = SHARED.parent / "models"
+
+
+@pytest.mark.skipif(not MODELS.is_dir(), reason=f"no released models in {MODELS}")
+def test_a_trained_network_keeps_its_labels(tmp_path):
+    imported = read_tflite(MODELS / "deeplabv3_257_mv_gpu.tflite")
+    model, _ = build_network(imported, "file")
+    experiment = Experiment(model=imported.config)
+    grey = np.full(3, 128, np.uint8)
+    photos = [
+        into_frame(np.asarray(Image.open(file).convert("RGB")), (257, 257), grey)[0][0]
+        for file in sorted((MODELS / "photos").glob("*_segmentation.bmp"))
+    ]
+    assert photos
+    exported = export_litert(
+        TrainedModel(model, experiment, VOC),
+        tmp_path / "a.tflite",
+        [Picture(str(i), photo) for i, photo in enumerate(photos)],
+        image_size=(257, 257),
+        quantize="int8",
+        outputs="labels",
+        calibration=[Picture("", photo) for photo in photos],
+    )
+    assert exported.parity.label_agreement > 0.97
