@@ -131,7 +131,7 @@ async function save() {
   link.href = URL.createObjectURL(await stage.toPng());
   link.download = "what_is_where.png";
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it later
 }
 
 // Camera -----------------------------------------------------------------------------------------

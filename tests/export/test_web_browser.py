@@ -19,6 +19,8 @@ from PIL import Image
 from random_model import random_picture, random_trained_model
 
 from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.data.pictures import blend
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert_js import cache_folder, litert_js_files
 from deeplab_tf.export.web_page import cache_list
@@ -148,6 +150,15 @@ def test_the_legend_has_the_classes_present_with_their_shares(seen, folder):
     assert seen["summary"] == seen["description"]
     assert seen["summary"].startswith(f"What is there: {seen['found'][0]} {seen['shares'][0]}, ")
     assert float(seen["latency"].removesuffix(" ms")) > 0
+
+
+def test_the_picture_that_is_saved_is_deeplab_predicts(seen, folder):
+    name = sorted(PHOTOS)[-1]
+    labels = np.fromfile(folder / f"{name}.labels", np.uint8).reshape(PHOTOS[name])
+    expected = np.asarray(blend(read_pixels(folder / name), labels, SHAPES), np.int16)
+    saved = np.asarray(Image.open(folder / "saved.png").convert("RGB"), np.int16)
+    assert np.abs(saved - expected).max() <= 2  # of 255: each rounds in its own way
+    assert seen["savedName"] == "what_is_where.png"
 
 
 def test_all_of_it_by_keyboard(seen):

@@ -24,6 +24,7 @@ try {
   seen.offlineTold = await page.textContent("#offline");
   seen.known = await page.locator("#legend li").allTextContents();
   await photos("labels");
+  await saved();
   await keyboard();
   await wrongFile();
   await drop();
@@ -48,6 +49,15 @@ async function photos(suffix) {
   seen.description = await page.getAttribute("#overlay", "aria-label");
   seen.found = await page.locator("#legend li span:first-of-type").allTextContents();
   seen.shares = await page.locator("#legend .share").allTextContents();
+}
+
+/** The picture that the page offers to keep, as FOLDER/saved.png. */
+async function saved() {
+  const download = page.waitForEvent("download");
+  // Not by the mouse, after which Tab would go on from there.
+  await page.evaluate(() => document.querySelector("[data-action=save]").click());
+  seen.savedName = (await download).suggestedFilename();
+  await (await download).saveAs(path.join(folder, "saved.png"));
 }
 
 /** From the top of the page by Tab and arrows alone: every control in turn. */
