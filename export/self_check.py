@@ -10,7 +10,6 @@ import numpy as np
 
 from deeplab_tf.litert_file import open_segmenter
 
-
 _PLACES = 4
 """Rows and columns of the grid of places."""
 
