@@ -116,7 +116,7 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
     first = next(o for o in interpreter._get_ops_details() if o["op_name"] == "CONV_2D")
     scale = scales[first["outputs"][0]]
     assert scale == pytest.approx(largest["train"] / 255, rel=1e-3)
-    assert scale > 1.2 * largest["val"] / 255
+    assert largest["val"] != pytest.approx(largest["train"], rel=0.1)
 
 
 @pytest.mark.parametrize(
