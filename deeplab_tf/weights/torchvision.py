@@ -109,6 +109,8 @@ def read_torchvision(path: pathlib.Path) -> ImportedWeights:
     Raises:
         DeeplabError: torch is not installed, or the file is none of these.
     """
+    if not path.is_file():
+        raise DeeplabError(f"weights file {path} does not exist")
     try:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:

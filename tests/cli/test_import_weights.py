@@ -34,6 +34,7 @@ def run_import(*arguments):
         ),
         (["--source=tflite", "--out=a.keras"], 2, "missing --weights"),
         (["--source=tflite", "--weights=a.tflite", "--out=a.keras"], 1, "a.tflite does not exist"),
+        (["--source=torchvision", "--weights=a.pth", "--out=a.keras"], 1, "a.pth does not exist"),
         (["--source=slim", "--weights=a.ckpt", "--out=a.keras"], 1, "a.ckpt"),
         (["--source=keras_applications", "--weights=a.h5", "--out=a.keras"], 1, "a.h5 does not"),
         (
