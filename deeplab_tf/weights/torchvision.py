@@ -115,8 +115,6 @@ def read_torchvision(path: pathlib.Path) -> ImportedWeights:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise DeeplabError(f"to read {path}: pip install torch") from error
-    if not path.is_file():
-        raise DeeplabError(f"weights file {path} does not exist")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
