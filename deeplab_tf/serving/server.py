@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
 import socket
 import warnings
@@ -107,9 +108,9 @@ def _listening(address: Address) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=2048)
     except OSError as error:
-        where = _host_port(address.host, address.port)
+        where, why = _host_port(address.host, address.port), os.strerror(error.errno or 0)
         raise DeeplabError(
-            f"{where} cannot be listened at: {error.strerror}; give another --port or --host"
+            f"{where} cannot be listened at: {why}; give another --port or --host"
         ) from error
 
 

@@ -76,11 +76,26 @@ def predict(service, *requests):
     return call(service, stub, "Predict", *requests)
 
 
+@pytest.fixture(scope="module")
+def ask(service):
+    """`predict` through one channel for all, since a server takes seconds to start and stop."""
+    with asyncio.Runner() as runner:
+        stack = contextlib.AsyncExitStack()
+        channel = runner.run(stack.enter_async_context(channel_to(service)))
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+        async def all_of_them(requests):
+            return await asyncio.gather(*map(stub.Predict, requests), return_exceptions=True)
+
+        yield lambda *requests: runner.run(all_of_them(requests))
+        runner.run(stack.aclose())
+
+
 @pytest.mark.parametrize("signature", ["", "serving_default", "image_bytes"])
-def test_answers_are_the_saved_models_to_the_bit(signature, service, reference):
+def test_answers_are_the_saved_models_to_the_bit(signature, service, ask, reference):
     value = ENCODED if signature == "image_bytes" else PICTURES
     before = metric(service, "deeplab_requests_total", protocol="grpc", code="OK")
-    (answer,) = predict(service, question(signature, value, version=3))
+    (answer,) = ask(question(signature, value, version=3))
     expected = reference(signature or "serving_default", value)
     assert set(answer.outputs) == set(expected)
     for name, array in expected.items():
@@ -92,10 +107,10 @@ def test_answers_are_the_saved_models_to_the_bit(signature, service, reference):
     assert metric(service, "deeplab_requests_total", protocol="grpc", code="OK") == before + 1
 
 
-def test_only_the_outputs_that_are_asked_for_are_sent(service):
+def test_only_the_outputs_that_are_asked_for_are_sent(ask):
     request = question("image_bytes", ENCODED)
     request.output_filter.append("labels")
-    (answer,) = predict(service, request)
+    (answer,) = ask(request)
     assert list(answer.outputs) == ["labels"]
 
 
@@ -186,16 +201,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_requests_are_told_what_is_wrong(name, service, reference):
+def test_wrong_requests_are_told_what_is_wrong(name, ask, reference):
     request, code, reason = WRONG[name]
-    wrong, good = predict(service, request, question("image_bytes", ENCODED))
+    wrong, good = ask(request, question("image_bytes", ENCODED))
     assert wrong.code() == code, wrong
     assert reason in wrong.details() and "\n" not in wrong.details()
     labels = tf.make_ndarray(good.outputs["labels"])
     np.testing.assert_array_equal(labels, reference("image_bytes", ENCODED)["labels"])
 
 
-def test_other_methods_are_told_to_be_unimplemented(service):
+def test_other_methods_are_told_to_be_unimplemented(service, ask):
     stub = prediction_service_pb2_grpc.PredictionServiceStub
     (error,) = call(service, stub, "Classify", classification_pb2.ClassificationRequest())
     assert (error.code(), error.details()) == (
@@ -204,7 +219,7 @@ def test_other_methods_are_told_to_be_unimplemented(service):
     )
     request = question("image_bytes", ENCODED)
     request.output_filter.append("logits")
-    (error,) = predict(service, request)
+    (error,) = ask(request)
     assert error.code() == CODE.INVALID_ARGUMENT and "no output 'logits'" in error.details()
 
 
