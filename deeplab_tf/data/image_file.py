@@ -36,11 +36,11 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int], int]:
     """
     data = path.read_bytes()
     picture = decoded(path, data)
-    orientation = _orientation(picture)
-    if orientation == 1 and _is_plain(picture, data):
-        return data, picture.size, orientation
+    turned = orientation(picture)
+    if turned == 1 and _is_plain(picture, data):
+        return data, picture.size, turned
     upright = _upright(picture)
-    return encode_png(_to_rgb(path, upright)), upright.size, orientation
+    return encode_png(_to_rgb(path, upright)), upright.size, turned
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -94,18 +94,18 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _orientation(picture: Image.Image) -> int:
+def orientation(picture: Image.Image) -> int:
     """EXIF's orientation, 1..8; 1, as it is, where there is none or the header cannot be read."""
     try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        told = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except BROKEN:
         return 1
-    return orientation if orientation in range(1, 9) else 1
+    return told if told in range(1, 9) else 1
 
 
 def _upright(picture: Image.Image) -> Image.Image:
     """The picture turned by its orientation."""
-    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+    return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
 def _is_plain(picture: Image.Image, data: bytes) -> bool:

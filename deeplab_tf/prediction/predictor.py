@@ -6,6 +6,7 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -109,7 +110,13 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
     return _litert_predictor(path) if path.is_file() else _saved_model_predictor(path)
 
 
-def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
+def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, LabelSet]:
+    """A SavedModel of ours as TensorFlow's object, which must be kept as long as its signatures are
+    used, with what it was trained by and its classes.
+
+    Raises:
+        DeeplabError: it is another's, or damaged.
+    """
     description = folder / EXTRA_DIR / DESCRIPTION
     if not description.is_file():
         raise DeeplabError(
@@ -119,11 +126,17 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
     experiment, labels = parse_description(description.read_text())
     try:
         loaded = tf.saved_model.load(str(folder))
-        serve = loaded.signatures[SIGNATURE]
+        _ = loaded.signatures[SIGNATURE]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise DeeplabError(
             f"SavedModel {folder} is damaged: {one_line(str(error))[:200]}"
         ) from error
+    return loaded, experiment, labels
+
+
+def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
+    loaded, experiment, labels = open_saved_model(folder)
+    serve = loaded.signatures[SIGNATURE]
 
     def predict(images: np.ndarray) -> np.ndarray:
         # `loaded` holds the variables that the signature reads.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from deeplab_tf.cli import flags
 
-BINARIES = ["prepare", "train", "eval", "score", "predict", "export"]
+BINARIES = ["prepare", "train", "eval", "score", "predict", "export", "serve"]
 
 
 def call(binary, *arguments):

@@ -1,0 +1,108 @@
+"""deeplab-serve: a SavedModel behind TensorFlow Serving's REST and gRPC forms.
+
+    deeplab-serve --model=served --port=8501 --grpc_port=8500     (pip install 'deeplab_tf[serve]')
+
+    POST /v1/models/NAME:predict               labels of images, see README.md
+    GET  /v1/models/NAME                       its version and state
+    GET  /v1/models/NAME/metadata              its signatures
+    GET  /healthz, /readyz                     alive; wants requests
+    GET  /metrics                              for Prometheus
+
+Clients move to TensorFlow Serving as they are. Each path of a model also has the form
+/v1/models/NAME/versions/N. gRPC has PredictionService.Predict and .GetModelMetadata and
+ModelService.GetModelStatus. Requests that wait go through the network together where they have one
+signature and one size. Every answer but 200 is {"error": "..."}: 400 a wrong request, 404 another
+model, 408 a request that comes too slowly, 413 too large, 503 too many at a time, 504 no answer in
+time.
+
+There is no encryption and no password: listen on other addresses than 127.0.0.1 (--host=0.0.0.0)
+only behind something that has them.
+
+At SIGTERM or Ctrl-C it takes no new requests, delivers the answers of those inside, and ends with
+exit code 0. 1: no model, or a port is taken; 2: wrong flag.
+"""
+
+import pathlib
+
+from absl import flags
+
+from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.errors import DeeplabError
+
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "A SavedModel of deeplab-export, or a folder of numbered ones (served/1), the highest counts.",
+    required=True,
+)
+_MODEL_NAME = flags.DEFINE_string(
+    "model_name", None, "NAME in the paths; default: the folder's, without a number."
+)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at.")
+_PORT = flags.DEFINE_integer(
+    "port", 8501, "REST; 0 takes a free one.", lower_bound=0, upper_bound=65535
+)
+_GRPC_PORT = flags.DEFINE_integer(
+    "grpc_port",
+    None,
+    "gRPC; 0 takes a free one; without it there is no gRPC.",
+    lower_bound=0,
+    upper_bound=65535,
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 8, "Images that go through the network together.", lower_bound=1
+)
+_QUEUE_SIZE = flags.DEFINE_integer(
+    "queue_size", 64, "Requests inside at a time; further ones are answered 503.", lower_bound=1
+)
+_TIME_LIMIT = flags.DEFINE_float(
+    "time_limit",
+    30.0,
+    "Seconds for receiving a request (else 408), and as many for answering it (else 504).",
+    lower_bound=0.01,
+)
+_MAX_REQUEST_MB = flags.DEFINE_integer(
+    "max_request_mb", 32, "Size of a request in MiB (else 413).", lower_bound=1, upper_bound=1024
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    1 << 23,
+    "Pixels of all images of a request, told from their headers before they are decoded (else "
+    "400). The default is a picture of 4096x2048.",
+    lower_bound=1,
+    upper_bound=1 << 26,
+)
+
+
+def main() -> int:
+    """Serves; TensorFlow is imported here, so that a wrong flag answers at once."""
+    import_tensorflow()
+    try:
+        from deeplab_tf.serving.limits import Limits
+        from deeplab_tf.serving.server import Address, serve
+        from deeplab_tf.serving.service import Service
+    except ModuleNotFoundError as error:
+        raise DeeplabError(
+            f"the server needs {error.name}: pip install 'deeplab_tf[serve]'"
+        ) from error
+    from deeplab_tf.serving.served_model import open_served_model
+
+    limits = Limits(
+        max_request_bytes=_MAX_REQUEST_MB.value << 20,
+        max_pixels=_MAX_PIXELS.value,
+        queue_size=_QUEUE_SIZE.value,
+        time_limit=_TIME_LIMIT.value,
+        batch_size=_BATCH_SIZE.value,
+    )
+    model = open_served_model(pathlib.Path(_MODEL.value), _MODEL_NAME.value)
+    serve(Service(model, limits), Address(_HOST.value, _PORT.value, _GRPC_PORT.value))
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    run_binary("deeplab-serve", __name__, main)
+
+
+if __name__ == "__main__":
+    run()

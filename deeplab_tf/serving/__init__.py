@@ -1,0 +1,1 @@
+"""A thin server that speaks TensorFlow Serving's REST and gRPC forms."""

@@ -1,0 +1,117 @@
+"""TensorFlow Serving's REST form as an ASGI application, with health and metrics beside it."""
+
+import asyncio
+
+import prometheus_client
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from deeplab_tf.serving.limits import Body
+from deeplab_tf.serving.metrics import REST
+from deeplab_tf.serving.model_info import metadata_json, status_json
+from deeplab_tf.serving.refusal import Reason, RefusedError
+from deeplab_tf.serving.rest_json import answer_json, parse_question
+from deeplab_tf.serving.service import Service
+
+_RETRY_AFTER = "1"
+"""Seconds after which a client that found the server full may try again."""
+
+
+def make_app(service: Service) -> Starlette:
+    """The application that answers for `service`."""
+    rest = _Rest(service)
+    routes = [
+        Route("/healthz", rest.health),
+        Route("/readyz", rest.readiness),
+        Route("/metrics", rest.metrics),
+    ]
+    for model in ("/v1/models/{name}", "/v1/models/{name}/versions/{version:int}"):
+        routes += [
+            Route(model + ":predict", rest.predict, methods=["POST"]),
+            Route(model + "/metadata", rest.metadata),
+            Route(model, rest.status),
+        ]
+    handlers = {RefusedError: _refused, HTTPException: _no_such_route, Exception: _broken}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+class _Rest:
+    """The endpoints."""
+
+    def __init__(self, service: Service):
+        self._service = service
+
+    async def predict(self, request: Request) -> Response:
+        service = self._service
+        with service.metrics.request(REST):
+            body = Body(request, service.limits)
+            try:
+                with service.gate.entered():
+                    self._check_name(request)
+                    return await self._answer(await body.read())
+            except RefusedError as refusal:
+                if refusal.reason is not Reason.SLOW_CLIENT:
+                    await body.discard()
+                request.state.read_to_its_end = body.ended
+                raise
+
+    async def _answer(self, body: bytes) -> Response:
+        # JSON takes its time, in which the others go on.
+        question = await asyncio.to_thread(parse_question, body, self._service.model.signatures)
+        outputs = await self._service.answer(question.signature, question.images)
+        content = await asyncio.to_thread(answer_json, outputs, question.by_row)
+        return Response(content, media_type="application/json")
+
+    async def status(self, request: Request) -> Response:
+        self._check_name(request)
+        return JSONResponse(status_json(self._service.model))
+
+    async def metadata(self, request: Request) -> Response:
+        self._check_name(request)
+        return JSONResponse(metadata_json(self._service.model))
+
+    async def health(self, request: Request) -> Response:
+        """Whether the process is alive."""
+        return JSONResponse({"status": "alive"})
+
+    async def readiness(self, request: Request) -> Response:
+        """Whether new requests are wanted."""
+        if not self._service.ready:
+            return JSONResponse({"error": "the server is starting or ending"}, Reason.BUSY.http)
+        return JSONResponse({"status": "ready"})
+
+    async def metrics(self, request: Request) -> Response:
+        page = self._service.metrics.page()
+        return Response(page, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
+
+    def _check_name(self, request: Request) -> None:
+        path = request.path_params
+        self._service.model.check_name(path["name"], path.get("version"))
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, RefusedError)
+    headers = {}
+    if refusal.reason is Reason.BUSY:
+        headers["Retry-After"] = _RETRY_AFTER
+    if not getattr(request.state, "read_to_its_end", True):
+        headers["Connection"] = "close"
+    return JSONResponse({"error": str(refusal)}, refusal.reason.http, headers)
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = (
+        f"{request.method} {request.url.path}: {error.detail}; there are POST "
+        "/v1/models/NAME:predict, GET /v1/models/NAME and GET /v1/models/NAME/metadata"
+    )
+    return JSONResponse({"error": message}, error.status_code, error.headers)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of ours; Starlette raises it again, so that uvicorn prints the traceback."""
+    message = "the server failed; its log has the reason"
+    return JSONResponse({"error": message}, Reason.BROKEN.http)

@@ -1,0 +1,118 @@
+"""Requests that wait go through the network together, where their images have one size.
+
+There is no waiting for others to come: a request that finds the network idle runs at once, and
+while it runs the next batch gathers by itself.
+"""
+
+import asyncio
+import collections
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from deeplab_tf.serving.work import Work
+
+Outputs = dict[str, np.ndarray]
+"""Output name -> array whose first axis is that of the images."""
+
+BATCH_PIXELS = 1 << 22
+"""Requests are joined up to so many pixels, so that a batch's memory is bounded; one request alone
+may have more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asker:
+    work: Work
+    answer: asyncio.Future[Outputs]
+
+
+class Batcher:
+    """Runs `run` in one thread, over the requests of all askers.
+
+    Args:
+        run: signature name and images [B, ...] -> outputs.
+        batch_size: images that are joined at most.
+        observe: told the number of images of each batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[str, np.ndarray], Outputs],
+        batch_size: int,
+        observe: Callable[[int], None] = lambda images: None,
+    ):
+        self._run = run
+        self._batch_size = batch_size
+        self._observe = observe
+        self._waiting: collections.deque[_Asker] = collections.deque()
+        # One, since the network uses all cores by itself, and two would need twice the memory.
+        self._thread = ThreadPoolExecutor(1, "network")
+        self._task: asyncio.Task | None = None
+
+    async def answer(self, work: Work) -> Outputs:
+        """The outputs for one request's images; raises what `run` raises for them alone."""
+        asker = _Asker(work, asyncio.get_running_loop().create_future())
+        self._waiting.append(asker)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._answer_waiting())
+        return await asker.answer
+
+    async def _answer_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
+        while batch := self._next_batch():
+            works = [asker.work for asker in batch]
+            self._observe(sum(work.count for work in works))
+            outcomes = await loop.run_in_executor(self._thread, self._outcomes, works)
+            for asker, outcome in zip(batch, outcomes, strict=True):
+                if asker.answer.done():  # given up meanwhile
+                    continue
+                if isinstance(outcome, Exception):
+                    asker.answer.set_exception(outcome)
+                else:
+                    asker.answer.set_result(outcome)
+
+    def _next_batch(self) -> list[_Asker]:
+        """The request that has waited longest, and those that can join it; the rest keep waiting,
+        in order."""
+        batch: list[_Asker] = []
+        rest: collections.deque[_Asker] = collections.deque()
+        images = pixels = 0
+        for asker in self._waiting:
+            work = asker.work
+            if asker.answer.done():  # given up
+                continue
+            if batch and not (
+                work.kind == batch[0].work.kind
+                and images + work.count <= self._batch_size
+                and pixels + work.pixels <= BATCH_PIXELS
+            ):
+                rest.append(asker)
+                continue
+            batch.append(asker)
+            images, pixels = images + work.count, pixels + work.pixels
+        self._waiting = rest
+        return batch
+
+    def _outcomes(self, works: list[Work]) -> list[Outputs | Exception]:
+        """For each request its outputs, or what went wrong with it.
+
+        A batch that fails is run again one by one: the failure is that of one request, and the
+        others are answered.
+        """
+        try:
+            return self._together(works)
+        except Exception as error:
+            if len(works) == 1:
+                return [error]
+        return [self._outcomes([work])[0] for work in works]
+
+    def _together(self, works: list[Work]) -> list[Outputs | Exception]:
+        images = np.concatenate([work.images for work in works])
+        outputs = self._run(works[0].signature.name, images)
+        ends = np.cumsum([work.count for work in works])
+        return [
+            {name: array[end - work.count : end] for name, array in outputs.items()}
+            for work, end in zip(works, ends, strict=True)
+        ]

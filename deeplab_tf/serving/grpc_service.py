@@ -1,0 +1,164 @@
+"""TensorFlow Serving's gRPC services: Predict, GetModelMetadata and GetModelStatus."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.serving.batching import Outputs
+from deeplab_tf.serving.metrics import GRPC
+from deeplab_tf.serving.model_info import SIGNATURES, model_metadata, model_status
+from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
+from deeplab_tf.serving.service import Service
+from deeplab_tf.serving.signature import Signature, find_signature
+from deeplab_tf.serving.work import check_pixels
+
+_OVERLOAD = 2
+"""So many times the queue's size may calls be open, to be told that it is full; further ones are
+refused by gRPC before their message is read."""
+
+
+def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
+    """A server for `service`, not yet started, and the port that it has.
+
+    Raises:
+        DeeplabError: the port is taken.
+    """
+    options = [
+        ("grpc.max_receive_message_length", service.limits.max_request_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),  # else two servers share a port, and clients get either
+    ]
+    calls = _OVERLOAD * service.limits.queue_size
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        _PredictionService(service), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(service), server)
+    try:
+        return server, server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise DeeplabError(f"{address} cannot be listened at; give another --grpc_port") from error
+
+
+class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, service: Service):
+        self._service = service
+
+    async def Predict(self, request, context):  # noqa: N802, the name in the protocol
+        try:
+            with self._service.metrics.request(GRPC), self._service.gate.entered():
+                return await self._answer(request)
+        except RefusedError as refusal:
+            await _abort(context, refusal)
+
+    async def GetModelMetadata(self, request, context):  # noqa: N802
+        try:
+            _check_model(self._service, request.model_spec)
+            for field in request.metadata_field:
+                if field != SIGNATURES:
+                    raise bad_request(f"metadata {field!r} is not supported, only {SIGNATURES!r}")
+        except RefusedError as refusal:
+            await _abort(context, refusal)
+        return model_metadata(self._service.model)
+
+    async def _unsupported(self, request, context):
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "only Predict and GetModelMetadata")
+
+    Classify = Regress = MultiInference = _unsupported
+
+    async def _answer(self, request) -> predict_pb2.PredictResponse:
+        _check_model(self._service, request.model_spec)
+        model = self._service.model
+        signature = find_signature(request.model_spec.signature_name, model.signatures)
+        if list(request.inputs) != [signature.input_name]:
+            raise bad_request(
+                f"signature {signature.name} takes {signature.input_name!r}; received "
+                f"{', '.join(map(repr, request.inputs)) or 'nothing'}"
+            )
+        tensor = request.inputs[signature.input_name]
+        max_pixels = self._service.limits.max_pixels
+        images = await asyncio.to_thread(_images, tensor, signature, max_pixels)
+        outputs = await self._service.answer(signature, images)
+        outputs = _filtered(outputs, request.output_filter)
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = model.name
+        response.model_spec.version.value = model.version
+        response.model_spec.signature_name = signature.name
+        for name, array in outputs.items():
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
+        return response
+
+
+class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, service: Service):
+        self._service = service
+
+    async def GetModelStatus(self, request, context):  # noqa: N802
+        try:
+            _check_model(self._service, request.model_spec)
+        except RefusedError as refusal:
+            await _abort(context, refusal)
+        return model_status(self._service.model)
+
+    async def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the model is fixed")
+
+
+async def _abort(context: Any, refusal: RefusedError) -> NoReturn:
+    await context.abort(grpc.StatusCode[refusal.reason.grpc], str(refusal))
+    raise AssertionError("abort raises")
+
+
+def _check_model(service: Service, spec: Any) -> None:
+    if spec.version_label:
+        raise RefusedError(
+            Reason.NOT_FOUND, f"version label {spec.version_label!r} is not known; give a version"
+        )
+    version = spec.version.value if spec.HasField("version") else None
+    service.model.check_name(spec.name, version)
+
+
+def _images(tensor: Any, signature: Signature, max_pixels: int) -> np.ndarray:
+    """The images in a message.
+
+    A message of few bytes may announce a tensor of any size, whose one value is repeated, so the
+    size is looked at before there is an array.
+    """
+    dtype = tf.string if signature.dtype is None else tf.as_dtype(signature.dtype)
+    if tensor.dtype != dtype.as_datatype_enum:
+        raise bad_request(
+            f"{signature.input_name} must be {dtype.name}; received data type {tensor.dtype}"
+        )
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise bad_request(f"{signature.input_name} must have a known shape; received {shape}")
+    if signature.takes_bytes:
+        if shape != [len(tensor.string_val)]:
+            raise bad_request(
+                f"{signature.input_name} must have the shape [B] and B values; received {shape} "
+                f"and {len(tensor.string_val)} values"
+            )
+    else:
+        check_pixels(int(np.prod(shape, dtype=object)) // signature.bands, max_pixels)
+    try:
+        return tf.make_ndarray(tensor)
+    except (ValueError, TypeError) as error:
+        raise bad_request(f"{signature.input_name} has not as many values as {shape}") from error
+
+
+def _filtered(outputs: Outputs, names: Sequence[str]) -> Outputs:
+    """The outputs of these names; all where none is named."""
+    unknown = [name for name in names if name not in outputs]
+    if unknown:
+        raise bad_request(f"there is no output {unknown[0]!r}; there are {' and '.join(outputs)}")
+    return {name: outputs[name] for name in names or outputs}

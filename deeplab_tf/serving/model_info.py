@@ -1,0 +1,55 @@
+"""State and metadata of the served model, as TensorFlow Serving's messages."""
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from deeplab_tf.serving.served_model import ServedModel
+
+SIGNATURES = "signature_def"
+"""The one kind of metadata that there is."""
+
+
+def model_status(model: ServedModel) -> get_model_status_pb2.GetModelStatusResponse:
+    """The one version, available: a server without a loaded model does not listen."""
+    version = get_model_status_pb2.ModelVersionStatus(
+        version=model.version, state=get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    )
+    # Also fills in the error code OK, which is what an empty status means.
+    version.status.SetInParent()
+    return get_model_status_pb2.GetModelStatusResponse(model_version_status=[version])
+
+
+def model_metadata(model: ServedModel) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """The signatures."""
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = model.name
+    response.model_spec.version.value = model.version
+    response.metadata[SIGNATURES].Pack(_signature_map(model))
+    return response
+
+
+def status_json(model: ServedModel) -> dict:
+    """`model_status` as REST has it."""
+    return _json(model_status(model))
+
+
+def metadata_json(model: ServedModel) -> dict:
+    """`model_metadata` as REST has it, where the signatures are not packed."""
+    return {
+        "model_spec": _json(model_metadata(model).model_spec),
+        "metadata": {SIGNATURES: _json(_signature_map(model))},
+    }
+
+
+def _signature_map(model: ServedModel) -> get_model_metadata_pb2.SignatureDefMap:
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, definition in model.definitions.items():
+        signatures.signature_def[name].CopyFrom(definition)
+    return signatures
+
+
+def _json(message: Message) -> dict:
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

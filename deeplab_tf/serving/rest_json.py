@@ -1,0 +1,131 @@
+"""TensorFlow Serving's JSON forms of a prediction, to and from arrays.
+
+By row, `{"instances": [image, ...]}` is answered by `{"predictions": [{"labels": ...}, ...]}`; by
+column, `{"inputs": images}` by `{"outputs": {"labels": ...}}`. An image is `{"b64": "..."}` or rows
+of pixels, and may stand under its input's name: `{"images": ...}`.
+"""
+
+import base64
+import binascii
+import dataclasses
+from typing import Any
+
+import numpy as np
+import orjson
+
+from deeplab_tf.serving.batching import Outputs
+from deeplab_tf.serving.refusal import bad_request
+from deeplab_tf.serving.signature import Signature, find_signature
+
+_ROWS, _COLUMNS = "instances", "inputs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a client asks.
+
+    Attributes:
+        signature: which.
+        images: object [B] of bytes, or an array of the signature's dtype and any shape.
+        by_row: the form of the question, which is the answer's too.
+    """
+
+    signature: Signature
+    images: np.ndarray
+    by_row: bool
+
+
+def parse_question(body: bytes, signatures: dict[str, Signature]) -> Question:
+    """The question in a request's body; raises `RefusedError` that says what is wrong with it."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the request is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise bad_request(f"the request must be a JSON object; received {_kind(content)}")
+    signature = find_signature(content.get("signature_name"), signatures)
+    forms = [form for form in (_ROWS, _COLUMNS) if form in content]
+    if len(forms) != 1:
+        raise bad_request(
+            f"the request must have either {_ROWS!r} or {_COLUMNS!r}; received "
+            f"{', '.join(map(repr, content)) or 'neither'}"
+        )
+    by_row = forms == [_ROWS]
+    value = content[forms[0]]
+    images = _by_row(value, signature) if by_row else _unnamed(value, signature)
+    to_array = _encoded if signature.takes_bytes else _numbers
+    return Question(signature, to_array(images, signature), by_row)
+
+
+def answer_json(outputs: Outputs, by_row: bool) -> bytes:
+    """The body that answers a question of the same form."""
+    if not by_row:
+        content: dict[str, Any] = {"outputs": outputs}
+    else:
+        rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
+        content = {"predictions": rows}
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _by_row(value: Any, signature: Signature) -> list:
+    if not isinstance(value, list) or not value:
+        raise bad_request(f"{_ROWS!r} must be a list of one or more; received {_kind(value)}")
+    return [_unnamed(instance, signature) for instance in value]
+
+
+def _unnamed(value: Any, signature: Signature) -> Any:
+    """The value without its input's name around it."""
+    if not isinstance(value, dict) or _is_base64(value):
+        return value
+    if list(value) != [signature.input_name]:
+        raise bad_request(
+            f"signature {signature.name} takes {signature.input_name!r}; received "
+            f"{', '.join(map(repr, value)) or 'an empty object'}"
+        )
+    return value[signature.input_name]
+
+
+def _is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and list(value) == ["b64"]
+
+
+def _encoded(images: Any, signature: Signature) -> np.ndarray:
+    if not isinstance(images, list):
+        raise bad_request(
+            f"{signature.input_name} must be a list of images; received {_kind(images)}"
+        )
+    array = np.empty(len(images), object)
+    array[:] = [_decoded(image, f"image {i}") for i, image in enumerate(images)]
+    return array
+
+
+def _decoded(image: Any, name: str) -> bytes:
+    if not _is_base64(image) or not isinstance(image["b64"], str):
+        raise bad_request(f'{name} must be {{"b64": "..."}}; received {_kind(image)}')
+    try:
+        return base64.b64decode(image["b64"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise bad_request(f"{name} is not base64: {error}") from error
+
+
+def _numbers(images: Any, signature: Signature) -> np.ndarray:
+    assert signature.dtype is not None
+    most = np.iinfo(signature.dtype).max
+    wanted = f"{signature.input_name} must be whole numbers from 0 to {most}"
+    try:
+        array = np.array(images)
+    except ValueError as error:
+        raise bad_request(f"{wanted}, in rows of one length") from error
+    if array.dtype.kind not in "iu" and array.size:
+        raise bad_request(f"{wanted}; received something else among them")
+    if array.size and (array.min() < 0 or array.max() > most):
+        raise bad_request(f"{wanted}; received {array.min()} to {array.max()}")
+    return array.astype(signature.dtype)
+
+
+def _kind(value: Any) -> str:
+    """What JSON calls it."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    if isinstance(value, list) and not value:
+        return "an empty list"
+    return "null" if value is None else names.get(type(value), "a number")

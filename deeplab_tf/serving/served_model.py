@@ -1,0 +1,115 @@
+"""The SavedModel that is served: its name, version and signatures, and their answers."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.prediction.predictor import SAVED_MODEL_FILE, open_saved_model
+from deeplab_tf.serving.batching import Outputs
+from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
+from deeplab_tf.serving.signature import Signature
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedModel:
+    """A model of TensorFlow Serving's kind: one name, one version, some signatures.
+
+    Attributes:
+        name, version: as in /v1/models/NAME/versions/VERSION.
+        signatures: by name.
+        definitions: the signatures as the SavedModel's file defines them, by name.
+        loaded: TensorFlow's object, which holds the variables.
+    """
+
+    name: str
+    version: int
+    signatures: dict[str, Signature]
+    definitions: dict[str, Any]
+    loaded: Any
+
+    def run(self, signature: str, images: np.ndarray) -> Outputs:
+        """Outputs of the named signature, [B, H, W] each, for checked images.
+
+        Raises:
+            RefusedError: an image cannot be decoded, or there is not enough memory.
+        """
+        value = tf.constant(images.tolist() if images.dtype == object else images)
+        argument = {self.signatures[signature].input_name: value}
+        try:
+            outputs = self.loaded.signatures[signature](**argument)
+        except tf.errors.InvalidArgumentError as error:
+            raise bad_request(_reason(error)) from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise RefusedError(
+                Reason.BUSY, "out of memory; send smaller or fewer images in one request"
+            ) from error
+        return {name: output.numpy() for name, output in outputs.items()}
+
+    def check_name(self, name: str, version: int | None) -> None:
+        """Raises `RefusedError` where a client asks for another model or version."""
+        if name != self.name or version not in (None, self.version):
+            asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise RefusedError(
+                Reason.NOT_FOUND,
+                f"Servable not found for request: {asked}; here is {self.name}, version "
+                f"{self.version}",
+            )
+
+
+def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedModel:
+    """Loads a SavedModel of ours.
+
+    Args:
+        path: a SavedModel, or, as for TensorFlow Serving, a folder NAME of SavedModels NAME/1,
+            NAME/2, ..., of which the highest number is taken.
+        name: what clients call it; None takes the folder's, without a number.
+
+    Raises:
+        DeeplabError: there is none, it was not written by deeplab-export, or it is damaged.
+    """
+    path = pathlib.Path(path).absolute()
+    folder = _version_folder(path)
+    version, called = 1, folder.name
+    if folder.name.isdecimal():
+        version, called = int(folder.name), folder.parent.name
+    loaded, _, _ = open_saved_model(folder)
+    signatures = {key: _signature(key, function) for key, function in loaded.signatures.items()}
+    return ServedModel(name or called, version, signatures, _definitions(folder), loaded)
+
+
+def _version_folder(path: pathlib.Path) -> pathlib.Path:
+    if (path / SAVED_MODEL_FILE).is_file():
+        return path
+    versions = [file.parent for file in path.glob(f"*/{SAVED_MODEL_FILE}")]
+    versions = [folder for folder in versions if folder.name.isdecimal()]
+    if not versions:
+        raise DeeplabError(
+            f"--model={path} is no SavedModel and has no numbered ones inside; make one by "
+            f"deeplab-export --format=saved_model --out={path / '1'}"
+        )
+    return max(versions, key=lambda folder: int(folder.name))
+
+
+def _signature(name: str, function) -> Signature:
+    (spec,) = function.structured_input_signature[1].values()
+    if spec.dtype == tf.string:
+        return Signature(name, spec.name, None)
+    return Signature(name, spec.name, np.dtype(spec.dtype.as_numpy_dtype), spec.shape[-1])
+
+
+def _definitions(folder: pathlib.Path) -> dict[str, Any]:
+    file = saved_model_pb2.SavedModel.FromString((folder / SAVED_MODEL_FILE).read_bytes())
+    return dict(file.meta_graphs[0].signature_def)
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """What an operation found wrong, without the lines about where in the graph it was."""
+    lines = [line for line in error.message.splitlines() if line.strip()]
+    after = [i + 1 for i, line in enumerate(lines) if line.startswith("<stack traces")]
+    text = lines[after[0]] if after and after[0] < len(lines) else lines[0]
+    return one_line(text.removeprefix("assertion failed: "))

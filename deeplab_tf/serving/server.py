@@ -1,0 +1,118 @@
+"""The server's life: listen, answer, and end at a signal with all answers delivered."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import warnings
+from collections.abc import Iterator
+
+import uvicorn
+from PIL import Image
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.serving.app import make_app
+from deeplab_tf.serving.grpc_service import start_grpc
+from deeplab_tf.serving.service import Service
+
+_SPARE_SECONDS = 5.0
+"""What a request may take beyond its two time limits, for JSON and sending."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where to listen; port 0 takes a free one, and `grpc_port` None means no gRPC."""
+
+    host: str
+    port: int
+    grpc_port: int | None = None
+
+
+def serve(service: Service, address: Address) -> None:
+    """Answers until SIGTERM or SIGINT, and returns when every request inside has its answer.
+
+    Raises:
+        DeeplabError: a port is taken.
+    """
+    # The client is told of images with too many pixels; the log need not be.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    asyncio.run(_serve(service, address))
+
+
+async def _serve(service: Service, address: Address) -> None:
+    stop = _stopped_by_signal()
+    with _listening(address) as listener:
+        grpc_server = None
+        told = f"http://{_host_port(address.host, listener.getsockname()[1])}"
+        if address.grpc_port is not None:
+            at = _host_port(address.host, address.grpc_port)
+            grpc_server, port = start_grpc(service, at)
+            await grpc_server.start()
+            told += f" and gRPC at {_host_port(address.host, port)}"
+        http_server = _HttpServer(_settings(service))
+        http = asyncio.create_task(http_server.serve([listener]))
+        await service.warm_up()
+        model = service.model
+        print(f"serving {model.name}, version {model.version}, at {told}", flush=True)
+        await stop.wait()
+        service.ready = False
+        http_server.should_exit = True
+        if grpc_server is not None:
+            await grpc_server.stop(_grace(service))
+        await http
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn, without its own signal handling: one signal must also end gRPC, and with exit code
+    0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _settings(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(service),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,  # /metrics counts
+        timeout_graceful_shutdown=int(_grace(service)) + 1,
+    )
+
+
+def _grace(service: Service) -> float:
+    return 2 * service.limits.time_limit + _SPARE_SECONDS
+
+
+def _stopped_by_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def first_signal():
+        stop.set()
+        # A second Ctrl-C is for someone who will not wait.
+        loop.remove_signal_handler(signal.SIGINT)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, first_signal)
+    return stop
+
+
+def _listening(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server((address.host, address.port), family=family, backlog=2048)
+    except OSError as error:
+        where, why = _host_port(address.host, address.port), os.strerror(error.errno or 0)
+        raise DeeplabError(
+            f"{where} cannot be listened at: {why}; give another --port or --host"
+        ) from error
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,121 @@
+"""Each limit answers with its status, and the server goes on."""
+
+import asyncio
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_model import random_picture
+from serving_requests import PREDICT, ask, client, encode, held, metric, png_that_claims, rows
+
+from deeplab_tf.serving.limits import Limits
+from deeplab_tf.serving.service import Service
+
+BODY = rows(encode(random_picture(24, 40)))
+
+
+async def in_pieces(body, size=1000, pause=0.0):
+    """A body without an announced length."""
+    for start in range(0, len(body), size):
+        await asyncio.sleep(pause)
+        yield body[start : start + size]
+
+
+def is_right(answer, reference):
+    labels = [row["labels"] for row in answer.json()["predictions"]]
+    images = [encode(random_picture(24, 40))]
+    np.testing.assert_array_equal(labels, reference("image_bytes", images)["labels"])
+
+
+def test_a_request_that_is_too_large_is_413_announced_or_not(model, reference):
+    service = Service(model, Limits(max_request_bytes=len(BODY)))
+    for body in (BODY + b" ", in_pieces(BODY + b" "), in_pieces(BODY * 50)):
+        answer = ask(service, "POST", PREDICT, content=body)
+        assert answer.status_code == 413
+        assert answer.json()["error"].startswith(f"the request is larger than {len(BODY):,} bytes")
+    is_right(ask(service, "POST", PREDICT, content=BODY), reference)
+    is_right(ask(service, "POST", PREDICT, content=in_pieces(BODY)), reference)
+
+
+def test_a_request_that_comes_too_slowly_is_408(model, reference):
+    service = Service(model, Limits(time_limit=0.5))
+    answer = ask(service, "POST", PREDICT, content=in_pieces(BODY, 10, pause=0.2))
+    assert answer.status_code == 408
+    assert answer.json()["error"] == "the request did not arrive within 0.5 s"
+    assert answer.headers["connection"] == "close"
+    assert service.gate.inside == 0
+    service.limits = Limits()
+    is_right(ask(service, "POST", PREDICT, content=BODY), reference)
+
+
+def test_no_answer_in_time_is_504_and_what_waits_behind_is_not_run(model, reference):
+    service = Service(held(model), Limits(time_limit=0.5))
+
+    async def two_then_one():
+        async with client(service) as http:
+            other = rows(encode(random_picture(30, 40)))
+            late = await asyncio.gather(
+                http.post(PREDICT, content=BODY), http.post(PREDICT, content=other)
+            )
+            service.limits = Limits()
+            service.model.release.set()
+            return late, await http.post(PREDICT, content=BODY)
+
+    late, good = asyncio.run(two_then_one())
+    assert [answer.status_code for answer in late] == [504, 504]
+    assert late[0].json()["error"].startswith("there is no answer within 0.5 s")
+    is_right(good, reference)
+    # Of the two that were given up, the one in the network was run, the waiting one was not.
+    assert len(service.model.ran) == 2
+    assert metric(service, "deeplab_requests_total", protocol="rest", code="504") == 2
+    assert service.gate.inside == 0
+
+
+def test_more_requests_than_the_queue_has_are_503_and_those_inside_are_answered(model, reference):
+    service = Service(held(model), Limits(queue_size=3))
+
+    async def five():
+        async with client(service) as http:
+            inside = [asyncio.create_task(http.post(PREDICT, content=BODY)) for _ in range(3)]
+            while service.gate.inside < 3:
+                await asyncio.sleep(0.001)
+            refused = [await http.post(PREDICT, content=BODY) for _ in range(2)]
+            assert (await http.get("/healthz")).status_code == 200
+            service.model.release.set()
+            return refused, await asyncio.gather(*inside), await http.post(PREDICT, content=BODY)
+
+    refused, inside, later = asyncio.run(five())
+    for answer in refused:
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["error"].startswith("3 requests are waiting, the most")
+    for answer in (*inside, later):
+        is_right(answer, reference)
+    assert metric(service, "deeplab_requests_total", protocol="rest", code="503") == 2
+
+
+@pytest.mark.parametrize("size", [(201, 100), (100, 201), (60_000, 60_000), (2**31 - 1, 1)])
+def test_too_many_pixels_are_refused_before_an_image_is_decoded(size, model):
+    service = Service(held(model), Limits(max_pixels=20_000))
+    answer = ask(service, "POST", PREDICT, content=rows(png_that_claims(*size)))
+    assert answer.status_code == 400
+    assert "(--max_pixels)" in answer.json()["error"]
+    assert service.model.ran == []
+
+
+def test_the_pixels_of_a_request_are_counted_together(model):
+    image = encode(random_picture(100, 100))
+    service = Service(model, Limits(max_pixels=20_000))
+    assert ask(service, "POST", PREDICT, content=rows(image, image)).status_code == 200
+    answer = ask(service, "POST", PREDICT, content=rows(image, image, image))
+    assert answer.status_code == 400
+    assert "have 30,000 pixels; at most 20,000" in answer.json()["error"]
+
+
+def test_a_progressive_photograph_has_few_scans(model, reference):
+    photo = encode(random_picture(64, 64), "JPEG", progressive=True)
+    assert Image.open(io.BytesIO(photo)).info["progressive"]
+    answer = ask(Service(model, Limits()), "POST", PREDICT, content=rows(photo))
+    labels = answer.json()["predictions"][0]["labels"]
+    np.testing.assert_array_equal(labels, reference("image_bytes", [photo])["labels"][0])
