@@ -164,7 +164,7 @@ def test_wrong_requests_are_told_what_is_wrong(encoded, message, served):
 
 def test_plain_tensorflow_loads_it(trained, pictures, exported, tmp_path):
     """In another process, where importing this package or Keras' layers by it would fail."""
-    _, picture = pictures[1]
+    picture = pictures[1].image
     np.save(tmp_path / "picture.npy", picture)
     program = (
         "import sys; sys.modules['deeplab_tf'] = None\n"
