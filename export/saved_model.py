@@ -1,5 +1,6 @@
 """SavedModel: labels from pixels or from encoded images, for TF Serving and plain TensorFlow."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import tensorflow as tf
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
 from deeplab_tf.models.conv import portable_operations
+from deeplab_tf.prediction.inference import class_probabilities
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .exif import exif_orientation, upright
@@ -18,24 +20,56 @@ from .parity import Export, Images, check, compare, keras_logits, write_report
 
 EXTRA_DIR = "assets.extra"
 """Files that travel with a SavedModel and that TensorFlow itself does not read."""
+EXTRA_SIGNATURES = ("probabilities", "logits", "uncertainty")
 
 
-def export_saved_model(trained: TrainedModel, out_dir: str | os.PathLike, images: Images) -> Export:
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """What a SavedModel gives, and how it computes it.
+
+    Attributes:
+        signatures: of `EXTRA_SIGNATURES`, those that it has beside the two that it always has.
+        scales, flip: the views whose class probabilities are averaged, as of `EvaluateConfig`.
+    """
+
+    signatures: tuple[str, ...] = ()
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+
+    @property
+    def one_view(self) -> bool:
+        """Whether the image goes through the network once, as it is."""
+        return self.scales == (1.0,) and not self.flip
+
+
+PLAIN = Serving()
+
+
+def export_saved_model(
+    trained: TrainedModel, out_dir: str | os.PathLike, images: Images, serving: Serving = PLAIN
+) -> Export:
     """Writes the SavedModel `out_dir` with `parity.json` inside; all of it or nothing appears.
 
     Args:
         trained: what to export.
         out_dir: must be absent, empty, or a SavedModel of ours, which is replaced.
         images: the images on which the written model and `trained.model` must agree.
+        serving: what it gives.
 
     Raises:
-        DeeplabError: `out_dir` holds something else, or the two disagree.
+        DeeplabError: `out_dir` holds something else, the two disagree, or logits are asked for of
+            several views.
     """
     out_dir = pathlib.Path(out_dir)
     check_out_dir(out_dir)
+    if "logits" in serving.signatures and not serving.one_view:
+        raise DeeplabError(
+            "several scales and flip average probabilities, of which there are no logits; leave "
+            "out --scales and --flip, or ask for --signatures=probabilities"
+        )
     with whole_folder(out_dir) as beside:
-        write_saved_model(trained, beside)
-        parity = compare(keras_logits(trained.model), saved_model_runner(beside), images)
+        write_saved_model(trained, beside, serving)
+        parity = compare(_reference(trained, serving), saved_model_runner(beside), images)
         check(parity, "none", f"SavedModel {out_dir}")
         size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
         export = Export(out_dir, out_dir / "parity.json", size, parity)
@@ -46,19 +80,29 @@ def export_saved_model(trained: TrainedModel, out_dir: str | os.PathLike, images
             format="saved_model",
             quantize="none",
             output_stride=stride,
+            facts=dataclasses.asdict(serving),
         )
     return export
+
+
+def _reference(trained: TrainedModel, serving: Serving) -> Callable[[np.ndarray], np.ndarray]:
+    """The scores of `serving_module` by the Keras model itself."""
+    if serving.one_view:
+        return keras_logits(trained.model)
+    return lambda images: class_probabilities(
+        trained.model, tf.constant(images), serving.scales, serving.flip
+    ).numpy()
 
 
 def saved_model_runner(
     directory: str | os.PathLike,
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """uint8 [1, H, W, 3] -> labels uint8 [1, H, W] and logits float32, by the loaded SavedModel."""
+    """uint8 [1, H, W, 3] -> labels uint8 [1, H, W] and scores float32, by the loaded SavedModel."""
     served = tf.saved_model.load(str(directory))
     serve = served.signatures["serving_default"]
 
     def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return serve(images=tf.constant(image))["labels"].numpy(), served.logits(image).numpy()
+        return serve(images=tf.constant(image))["labels"].numpy(), served.scores(image).numpy()
 
     return run
 
@@ -75,7 +119,9 @@ def check_out_dir(out_dir: pathlib.Path) -> None:
         )
 
 
-def write_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> None:
+def write_saved_model(
+    trained: TrainedModel, directory: str | os.PathLike, serving: Serving = PLAIN
+) -> None:
     """Writes a SavedModel with the description in `assets.extra`, readable by plain TensorFlow.
 
     Signatures:
@@ -84,12 +130,16 @@ def write_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> No
             float32 [B, H, W], the largest class probability, in 0..1.
         image_bytes: `image_bytes` string [B], JPEG or PNG, all of one size -> the same for the
             upright images (EXIF orientation of JPEGs applied), at their own size. For RGB alone.
+        probabilities, logits: on request, of `images` as above -> float32 [B, H, W, C]: answers a
+            hundred times the size.
+        uncertainty: on request, -> `uncertainty` float32 [B, H, W], the entropy of the class
+            probabilities in nats, 0 to ln(C).
 
-    A plain function `logits` besides, uint8 [B, H, W, 3] -> float32 [B, H, W, C], is no signature:
-    answers with logits are a hundred times the size.
+    A plain function `scores` besides, of what the labels are the largest: logits, or, of several
+    views, probabilities.
     """
-    module = serving_module(trained)
-    signatures = {"serving_default": module.serving_default}
+    module = serving_module(trained, serving)
+    signatures = {name: getattr(module, name) for name in ("serving_default", *serving.signatures)}
     if trained.image.is_rgb:
         signatures["image_bytes"] = module.image_bytes
     # A server may have a GPU, which has no native atrous depthwise convolution.
@@ -99,10 +149,14 @@ def write_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> No
     refuse_space_to_batch(operations, "the SavedModel")
     extra = pathlib.Path(directory) / EXTRA_DIR
     extra.mkdir()
-    (extra / DESCRIPTION).write_text(describe(trained.experiment, trained.labels))
+    evaluate = dataclasses.replace(
+        trained.experiment.evaluate, scales=serving.scales, flip=serving.flip
+    )
+    experiment = dataclasses.replace(trained.experiment, evaluate=evaluate)
+    (extra / DESCRIPTION).write_text(describe(experiment, trained.labels))
 
 
-def serving_module(trained: TrainedModel) -> tf.Module:
+def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module:
     """The functions that `write_saved_model` describes and the variables they read.
 
     A module of its own and not the Keras model, which would bring its training functions along.
@@ -111,19 +165,40 @@ def serving_module(trained: TrainedModel) -> tf.Module:
     pixels = tf.TensorSpec((None, None, None, image.bands), image.dtype, name="images")
 
     @tf.function(input_signature=[pixels])
-    def logits(images):
-        return trained.model(images, training=False)
+    def scores(images):
+        if serving.one_view:
+            return trained.model(images, training=False)
+        return class_probabilities(trained.model, images, serving.scales, serving.flip)
+
+    def class_shares(scored):
+        return tf.nn.softmax(scored) if serving.one_view else scored
 
     @tf.function(input_signature=[pixels])
     def serving_default(images):
-        scores = logits(images)
-        labels = tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8)
-        confidence = tf.reduce_max(tf.nn.softmax(scores), axis=-1)
-        return {"labels": labels, "confidence": confidence}
+        scored = scores(images)
+        labels = tf.cast(tf.argmax(scored, axis=-1, output_type=tf.int32), tf.uint8)
+        return {"labels": labels, "confidence": tf.reduce_max(class_shares(scored), axis=-1)}
+
+    @tf.function(input_signature=[pixels])
+    def probabilities(images):
+        return {"probabilities": class_shares(scores(images))}
+
+    @tf.function(input_signature=[pixels])
+    def logits(images):
+        return {"logits": scores(images)}
+
+    @tf.function(input_signature=[pixels])
+    def uncertainty(images):
+        # 0 * log(0) is 0 here.
+        shares = class_shares(scores(images))
+        return {"uncertainty": -tf.reduce_sum(tf.math.xlogy(shares, shares), axis=-1)}
 
     module = tf.Module()
     module.model_variables = [variable.value for variable in trained.model.variables]
-    module.logits, module.serving_default = logits, serving_default
+    module.scores, module.serving_default = scores, serving_default
+    extra = {"probabilities": probabilities, "logits": logits, "uncertainty": uncertainty}
+    for name in serving.signatures:
+        setattr(module, name, extra[name])
     if image.is_rgb:
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])

@@ -5,7 +5,8 @@
         --quantize=float16 --image_size=257,257
     deeplab-export --model=voc.keras --out=edge --format=litert --data_dir=data --quantize=int8 \\
         --outputs=labels --parity_images=467
-    deeplab-export --model=model.keras --out=served --images='photos/*.jpg'
+    deeplab-export --model=model.keras --out=served --images='photos/*.jpg' \\
+        --signatures=probabilities,uncertainty --scales=0.75,1,1.25 --flip
     deeplab-export --workdir=runs/demo --out=page --format=web --data_dir=data
     deeplab-export --model=voc.keras --out=edge --benchmark
 
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.flags import ARE_SCALES, are_scales, import_tensorflow, run_binary
 from deeplab_tf.config import OUTPUT_STRIDES, validate
 
 if TYPE_CHECKING:
@@ -109,6 +110,15 @@ _LITERTJS = flags.DEFINE_string(
     None,
     "A folder with the archives of LiteRT.js, web only; default: fetched by npm once and kept.",
 )
+_SIGNATURES = flags.DEFINE_list(
+    "signatures",
+    [],
+    "More that a SavedModel gives, of probabilities, logits and uncertainty (entropy, in nats).",
+)
+_SCALES = flags.DEFINE_list(
+    "scales", ["1"], "Image scales whose class probabilities are averaged; saved_model only."
+)
+_FLIP = flags.DEFINE_bool("flip", False, "Average with the mirrored image too; saved_model only.")
 _BENCHMARK = flags.DEFINE_boolean(
     "benchmark",
     False,
@@ -155,6 +165,20 @@ flags.register_multi_flags_validator(
     "dynamic, --image_size=H,W and --outputs=both",
 )
 flags.register_multi_flags_validator(
+    ["format", "signatures", "scales", "flip"],
+    lambda values: (
+        values["format"] == "saved_model"
+        or (not values["signatures"] and values["scales"] == ["1"] and not values["flip"])
+    ),
+    "--signatures, --scales and --flip are for --format=saved_model",
+)
+flags.register_validator(
+    "signatures",
+    lambda names: set(names) <= {"probabilities", "logits", "uncertainty"},
+    "must be of probabilities, logits and uncertainty, with commas between",
+)
+flags.register_validator("scales", are_scales, ARE_SCALES)
+flags.register_multi_flags_validator(
     ["format", "litertjs"],
     lambda values: values["format"] == "web" or values["litertjs"] is None,
     "--litertjs is for --format=web",
@@ -198,6 +222,7 @@ def main() -> None:
         export_litert,
     )
     from deeplab_tf.export.saved_model import (  # pyright: ignore[reportMissingImports]
+        Serving,
         export_saved_model,
     )
     from deeplab_tf.export.web_page import export_web  # pyright: ignore[reportMissingImports]
@@ -210,7 +235,9 @@ def main() -> None:
     # Of files all at once, so that a broken one is found before the model is converted.
     images = _pictures(trained, _SPLIT.value or trained.experiment.evaluate.split, _parity_count())
     if _FORMAT.value == "saved_model":
-        exported = export_saved_model(trained, out, images)
+        scales = tuple(float(scale) for scale in _SCALES.value)
+        serving = Serving(tuple(dict.fromkeys(_SIGNATURES.value)), scales, _FLIP.value)
+        exported = export_saved_model(trained, out, images, serving)
     elif _FORMAT.value == "web":
         exported = export_web(
             trained,

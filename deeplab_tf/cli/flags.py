@@ -23,6 +23,9 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 """Exit code of Ctrl-C, as of any program in a shell."""
 
+ARE_SCALES = "must be positive numbers with commas between, as in 0.5,1,1.5"
+"""What `are_scales` asks, for the validator's message."""
+
 _DISK_FULL = "(?:No space left on device|Disk quota exceeded)"
 
 
@@ -133,6 +136,16 @@ def import_tensorflow() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with quiet_stderr():
         importlib.import_module("tensorflow")
+
+
+def are_scales(values: list[str] | None) -> bool:
+    """Whether a list flag, where it is given, has positive numbers alone."""
+    if values is None:
+        return True
+    try:
+        return bool(values) and all(float(value) > 0 for value in values)
+    except ValueError:
+        return False
 
 
 def _fail(name: str, message: str, code: int = 1) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from deeplab_tf.cli.flags import ARE_SCALES, are_scales
 from deeplab_tf.config import OUTPUT_STRIDES
 
 OUTPUT_STRIDE = flags.DEFINE_enum(
@@ -44,14 +45,7 @@ CRF = flags.DEFINE_bool(
 )
 
 
-@flags.validator("scales", message="must be positive numbers with commas between, as in 0.5,1,1.5")
-def _are_scales(values: list[str] | None) -> bool:
-    if values is None:
-        return True
-    try:
-        return bool(values) and all(float(value) > 0 for value in values)
-    except ValueError:
-        return False
+flags.register_validator("scales", are_scales, ARE_SCALES)
 
 
 def overrides() -> dict:

@@ -15,10 +15,12 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from random_model import random_picture, random_trained_model
 
+from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import parity as parity_module
 from deeplab_tf.export.operations import graph_operations, saved_model_operations
-from deeplab_tf.export.saved_model import decode_images, export_saved_model
+from deeplab_tf.export.saved_model import Serving, decode_images, export_saved_model
+from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
 from deeplab_tf.trained_model import parse_description
 
 
@@ -66,7 +68,7 @@ def test_answers_equal_the_keras_model(trained, pictures, served):
         np.testing.assert_array_equal(answer["labels"], logits.argmax(axis=-1))
         confidence = (exponentials / exponentials.sum(axis=-1, keepdims=True)).max(axis=-1)
         np.testing.assert_allclose(answer["confidence"], confidence, atol=1e-5)
-        np.testing.assert_allclose(served.logits(picture[None]), logits, atol=1e-4)
+        np.testing.assert_allclose(served.scores(picture[None]), logits, atol=1e-4)
     assert len(np.unique(labels_of(trained, pictures[0][1]))) == 6
 
 
@@ -271,3 +273,45 @@ def test_half_pixel_and_a_head_convolution_are_served_too(pictures, tmp_path):
     export = export_saved_model(trained, tmp_path / "served", pictures)
     # Dropout in the served graph would show as a difference of whole logits.
     assert export.parity.largest_logit_difference < 1e-4
+
+
+def entropy(shares):
+    return -np.sum(shares * np.log(shares), axis=-1)
+
+
+def test_signatures_on_request(trained, pictures, tmp_path):
+    serving = Serving(("probabilities", "logits", "uncertainty"))
+    export_saved_model(trained, tmp_path / "served", pictures, serving)
+    signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
+    asked = {"probabilities", "logits", "uncertainty", "serving_default", "image_bytes"}
+    assert set(signatures) == asked
+    picture = tf.constant(pictures[0].image[None])
+    logits = trained.model(picture, training=False).numpy().astype(np.float64)
+    shares = np.exp(logits - logits.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    expected = {"logits": logits, "probabilities": shares, "uncertainty": entropy(shares)}
+    for name, value in expected.items():
+        (found,) = signatures[name](images=picture).values()
+        np.testing.assert_allclose(found, value, atol=1e-4)
+    assert 0 < expected["uncertainty"].max() < np.log(6)
+
+
+def test_many_scales_and_flip_inside(trained, pictures, tmp_path):
+    serving = Serving(("probabilities",), (0.75, 1.25), True)
+    export = export_saved_model(trained, tmp_path / "served", pictures, serving)
+    assert export.parity.label_agreement > 0.9999
+    report = json.loads((tmp_path / "served" / "parity.json").read_text())
+    assert (report["scales"], report["flip"]) == ([0.75, 1.25], True)
+    predictor = load_predictor(tmp_path / "served")
+    assert predictor.experiment.evaluate.scales == (0.75, 1.25)
+    by_keras = trained_predictor(trained, EvaluateConfig(scales=(0.75, 1.25), flip=True))
+    once = trained_predictor(trained, EvaluateConfig())
+    images = pictures[0].image[None]
+    assert np.mean(predictor.predict(images) == by_keras.predict(images)) > 0.9999
+    assert np.mean(predictor.predict(images) == once.predict(images)) < 0.9999
+
+
+def test_logits_of_several_views_are_refused(trained, pictures, tmp_path):
+    with pytest.raises(DeeplabError, match="average probabilities, of which there are no logits"):
+        export_saved_model(trained, tmp_path / "served", pictures, Serving(("logits",), flip=True))
+    assert not (tmp_path / "served").exists()
