@@ -143,9 +143,8 @@ def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
         return given if outputs == "both" else {outputs: given[outputs]}
 
     with quiet_stderr():
-        return tf2onnx.convert.from_function(serving_default, input_signature=[spec], opset=OPSET)[
-            0
-        ]
+        model, _ = tf2onnx.convert.from_function(serving_default, [spec], opset=OPSET)
+    return model
 
 
 def _by_runtime(found: dict[str, Parity]) -> dict[str, dict]:

@@ -17,9 +17,9 @@ agree on 98 % and 97 %. parity.json beside it has the numbers. --out holds saved
 --format=saved_model; model.tflite, model_float16.tflite, model_dynamic_range.tflite or
 model_int8.tflite for --format=litert; model.onnx for --format=onnx, which must agree in ONNX
 Runtime and in OpenVINO (pip install tf2onnx onnx onnxruntime openvino); the page for --format=web,
-for which npm fetches LiteRT.js, and beside it OUT.parity.json. --benchmark writes nothing: it prints
-latency, memory and size of the artefacts that are in --out, beside the Keras model's. Exit code 0:
-done; 1: bad input, or the artefact is worse than that; 2: wrong flag.
+for which npm fetches LiteRT.js, and beside it OUT.parity.json. --benchmark writes nothing: it
+prints latency, memory and size of the artefacts that are in --out, beside the Keras model's. Exit
+code 0: done; 1: bad input, or the artefact is worse than that; 2: wrong flag.
 """
 
 import dataclasses

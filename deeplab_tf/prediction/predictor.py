@@ -148,7 +148,7 @@ def _onnx_predictor(path: pathlib.Path) -> Predictor:
             "deeplab-export"
         )
     experiment, labels = parse_description(segmenter.metadata[DESCRIPTION])
-    predict = in_parts(lambda images: segmenter.run(images)[0], 1.0)
+    predict = in_parts(lambda images: segmenter.run(images)[0])
     return Predictor(labels, predict, RGB, experiment)
 
 

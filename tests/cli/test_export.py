@@ -19,6 +19,7 @@ from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.litert_file import open_interpreter
 from deeplab_tf.models import with_output_stride
+from deeplab_tf.onnx_file import open_onnx
 from deeplab_tf.trained_model import save_model
 
 INT8 = {"--format": "litert", "--quantize": "int8"}
@@ -72,6 +73,35 @@ def test_litert_float16_of_the_training_crop(folder):
     assert json.loads((out / "parity.json").read_text())["images"] == 1
     interpreter = Interpreter(model_path=str(out / "model_float16.tflite"))
     assert interpreter.get_input_details()[0]["shape"].tolist() == [1, 65, 65, 3]
+
+
+def test_onnx_of_any_size_with_labels_alone(folder):
+    out = folder / "onnx"
+    arguments = [f"--model={folder}/model.keras", f"--out={out}", f"--images={folder}/*.jpg"]
+    done = call(*arguments, "--format=onnx", "--outputs=labels")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "label agreement    100.0000% of 2 images' pixels" in done.stdout
+    assert f"deeplab-predict --model={out}/model.onnx " in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["model.onnx", "parity.json"]
+    assert json.loads((out / "parity.json").read_text())["outputs"] == "labels"
+    labels, logits = open_onnx(out / "model.onnx").run(random_picture(33, 97)[None])
+    assert (labels.shape, logits) == ((1, 33, 97), None)
+
+
+def test_a_missing_package_of_onnx_is_named(folder, tmp_path):
+    code = (
+        "import sys; sys.modules['openvino'] = None; from deeplab_tf.cli.export import run; run()"
+    )
+    arguments = ["--format=onnx", f"--images={folder}/photo0.jpg", f"--out={tmp_path}/out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"--model={folder}/model.keras", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "--format=onnx needs openvino: pip install tf2onnx" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def write_shapes(folder):

@@ -1,6 +1,7 @@
 """The ONNX file: its operations, its description, and that two runtimes answer as Keras."""
 
 import json
+import sys
 
 import numpy as np
 import onnx
@@ -189,3 +190,9 @@ def test_files_of_others_and_damaged_ones_are_told(exported, tmp_path):
         load_predictor(tmp_path / "cut.onnx")
     with pytest.raises(DeeplabError, match=r"none.onnx does not exist"):
         open_onnx(tmp_path / "none.onnx")
+
+
+def test_without_onnx_runtime_its_name_is_told(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DeeplabError, match="pip install onnxruntime"):
+        load_predictor(exported.artefact)
