@@ -49,7 +49,7 @@ def measure_artefacts(
 
     Args:
         model: a `.keras` file or a workdir.
-        folder: has `.tflite` files, or is a SavedModel or has some.
+        folder: has `.tflite` or `.onnx` files, or is a SavedModel or has some.
         size: height and width of the image; that of a LiteRT file where it takes one alone.
 
     Raises:
@@ -65,9 +65,9 @@ def measure_artefacts(
 
 
 def find_artefacts(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The LiteRT files and SavedModels of `folder`, itself or inside, by name."""
+    """The LiteRT files, ONNX files and SavedModels of `folder`, itself or inside, by name."""
     saved = [file.parent for file in folder.glob(f"**/{SAVED_MODEL_FILE}")]
-    found = sorted([*saved, *folder.glob("*.tflite")])
+    found = sorted([*saved, *folder.glob("*.tflite"), *folder.glob("*.onnx")])
     if not found:
         raise DeeplabError(
             f"--out={folder} has no artefact to measure; write one with deeplab-export"

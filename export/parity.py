@@ -186,10 +186,11 @@ def write_report(
     quantize: str,
     output_stride: int,
     facts: dict | None = None,
+    packages: Sequence[str] = (),
 ) -> None:
     """Writes `parity.json`: the comparison, what was compared and by which software.
 
-    `facts` are what else it says of the artefact.
+    `facts` are what else it says of the artefact, `packages` whose versions it gives besides.
     """
     parity, where = export.parity, export.parity.where
     by_iou = quantize in INT8 and parity.mean_iou is not None
@@ -210,14 +211,14 @@ def write_report(
         "mean_iou_loss": parity.mean_iou_loss,
         "largest_mean_iou_loss": LARGEST_MEAN_IOU_LOSS if by_iou else None,
         "layers_that_lose_most": [dataclasses.asdict(noise) for noise in export.noisiest],
-        "versions": software_versions(),
+        "versions": software_versions(packages),
     }
     path.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def software_versions() -> dict[str, str]:
+def software_versions(besides: Sequence[str] = ()) -> dict[str, str]:
     """Of Python and of the packages that made and ran the artefact."""
-    packages = ("deeplab_tf", "tensorflow", "keras", "ai-edge-litert", "numpy")
+    packages = ("deeplab_tf", "tensorflow", "keras", "ai-edge-litert", "numpy", *besides)
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in packages
     }

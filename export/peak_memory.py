@@ -38,6 +38,11 @@ def _label(artefact: pathlib.Path, image: np.ndarray) -> None:
 
         open_segmenter(artefact).run(image[None])
         return
+    if artefact.suffix == ".onnx":
+        from deeplab_tf.onnx_file import open_onnx
+
+        open_onnx(artefact).run(image[None])
+        return
     from deeplab_tf.prediction.predictor import load_predictor
 
     load_predictor(artefact).predict(image[None])

@@ -26,7 +26,8 @@ _WORKDIR = flags.DEFINE_string(
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "FILE.keras, SAVED_MODEL_DIR, or FILE.tflite (anyone's, as it is), instead of --workdir.",
+    "FILE.keras, SAVED_MODEL_DIR, FILE.onnx, or FILE.tflite (anyone's, as it is), instead of "
+    "--workdir.",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where deeplab-prepare wrote the records.", required=True

@@ -7,6 +7,7 @@
         --outputs=labels --parity_images=467
     deeplab-export --model=model.keras --out=served --images='photos/*.jpg' \\
         --signatures=probabilities,uncertainty --scales=0.75,1,1.25 --flip
+    deeplab-export --workdir=runs/demo --out=onnx --format=onnx --data_dir=data
     deeplab-export --workdir=runs/demo --out=page --format=web --data_dir=data
     deeplab-export --model=voc.keras --out=edge --benchmark
 
@@ -15,10 +16,11 @@ model, and published only if the labels agree: on 99.9 % of the pixels, 99.5 % w
 With int8 (dynamic, int8) the mean IoU may fall by 0.01 where the split is labelled; else the labels
 agree on 98 % and 97 %. parity.json beside it has the numbers. --out holds saved_model.pb for
 --format=saved_model; model.tflite, model_float16.tflite, model_dynamic_range.tflite or
-model_int8.tflite for --format=litert; the page for --format=web, for which npm fetches LiteRT.js,
-and beside it OUT.parity.json. --benchmark writes nothing: it prints latency, memory and
-size of the artefacts that are in --out, beside the Keras model's. Exit code 0: done; 1: bad input,
-or the artefact is worse than that; 2: wrong flag.
+model_int8.tflite for --format=litert; model.onnx for --format=onnx, which must agree in ONNX
+Runtime and in OpenVINO (pip install tf2onnx onnx onnxruntime openvino); the page for --format=web,
+for which npm fetches LiteRT.js, and beside it OUT.parity.json. --benchmark writes nothing: it
+prints latency, memory and size of the artefacts that are in --out, beside the Keras model's. Exit
+code 0: done; 1: bad input, or the artefact is worse than that; 2: wrong flag.
 """
 
 import dataclasses
@@ -30,6 +32,7 @@ from absl import flags
 
 from deeplab_tf.cli.flags import ARE_SCALES, are_scales, import_tensorflow, run_binary
 from deeplab_tf.config import OUTPUT_STRIDES, validate
+from deeplab_tf.errors import DeeplabError
 
 if TYPE_CHECKING:
     from deeplab_tf.export.parity import Export, Images  # pyright: ignore[reportMissingImports]
@@ -55,9 +58,9 @@ _OUT = flags.DEFINE_string("out", None, "Directory to write.", required=True)
 _FORMAT = flags.DEFINE_enum(
     "format",
     "saved_model",
-    ["saved_model", "litert", "web"],
-    "for TF Serving and TensorFlow, any image size; one file for phones, boards and browsers; or a "
-    "page that runs that file, for any static host.",
+    ["saved_model", "litert", "onnx", "web"],
+    "for TF Serving and TensorFlow, any image size; one file for phones, boards and browsers; one "
+    "for ONNX runtimes, any image size; or a page that runs the LiteRT file, for any static host.",
 )
 _QUANTIZE = flags.DEFINE_enum(
     "quantize",
@@ -83,7 +86,7 @@ _IMAGE_SIZE = flags.DEFINE_list(
     "Default: the training crop.",
 )
 _OUTPUTS = flags.DEFINE_enum(
-    "outputs", "both", ["both", "labels", "logits"], "What a LiteRT file gives; litert only."
+    "outputs", "both", ["both", "labels", "logits"], "What the file gives; litert and onnx."
 )
 _OUTPUT_STRIDE = flags.DEFINE_integer(
     "output_stride", None, "Of the exported network, e.g. 8. Default: as trained."
@@ -139,17 +142,20 @@ flags.register_multi_flags_validator(
     "deeplab-prepare wrote the data set, and --images=FILES",
 )
 flags.register_multi_flags_validator(
-    ["format", "quantize", "image_size", "outputs", "benchmark"],
+    ["format", "quantize", "image_size", "benchmark"],
     lambda values: (
         values["format"] in ("litert", "web")
         or values["benchmark"]
-        or (
-            values["quantize"] == "none"
-            and values["image_size"] is None
-            and values["outputs"] == "both"
-        )
+        or (values["quantize"] == "none" and values["image_size"] is None)
     ),
-    "--quantize, --image_size and --outputs are for --format=litert and --format=web",
+    "--quantize and --image_size are for --format=litert and --format=web",
+)
+flags.register_multi_flags_validator(
+    ["format", "outputs", "benchmark"],
+    lambda values: (
+        values["format"] != "saved_model" or values["benchmark"] or values["outputs"] == "both"
+    ),
+    "--outputs is for --format=litert and --format=onnx",
 )
 flags.register_multi_flags_validator(
     ["format", "quantize", "image_size", "outputs"],
@@ -238,6 +244,8 @@ def main() -> None:
         scales = tuple(float(scale) for scale in _SCALES.value)
         serving = Serving(tuple(dict.fromkeys(_SIGNATURES.value)), scales, _FLIP.value)
         exported = export_saved_model(trained, out, images, serving)
+    elif _FORMAT.value == "onnx":
+        exported = _export_onnx(trained, out, images)
     elif _FORMAT.value == "web":
         exported = export_web(
             trained,
@@ -259,6 +267,19 @@ def main() -> None:
             calibration=_calibration(trained),
         )
     _print(exported)
+
+
+def _export_onnx(trained: "TrainedModel", out: pathlib.Path, images: "Images") -> "Export":
+    try:
+        from deeplab_tf.export.onnx_model import (  # pyright: ignore[reportMissingImports]
+            FILE_NAME,
+            export_onnx,
+        )
+    except ModuleNotFoundError as error:
+        raise DeeplabError(
+            f"--format=onnx needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
+        ) from error
+    return export_onnx(trained, out / FILE_NAME, images, outputs=_OUTPUTS.value)
 
 
 def _benchmark(trained: "TrainedModel", out: pathlib.Path) -> None:

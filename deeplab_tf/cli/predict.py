@@ -34,7 +34,7 @@ STREAM = "-"
 """The value of --images that means standard input."""
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "WORKDIR, FILE.keras, SAVED_MODEL_DIR or FILE.tflite.", required=True
+    "model", None, "WORKDIR, FILE.keras, SAVED_MODEL_DIR, FILE.tflite or FILE.onnx.", required=True
 )
 _IMAGES = flags.DEFINE_string(
     "images",

@@ -38,8 +38,8 @@ def run_evaluation(
     """Evaluates the model of `source`, writes the results into `out` and prints the table.
 
     Args:
-        source: a workdir, whose latest checkpoint is taken, a `.keras` file, a SavedModel, or
-            anyone's `.tflite` file, which is evaluated as it is.
+        source: a workdir, whose latest checkpoint is taken, a `.keras` file, a SavedModel, an
+            `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
         data_dir: where `deeplab-prepare` wrote the records.
         out: gets `eval.json`, `eval.txt` (what is printed), `confusion_matrix.csv` and `report/`.
         dataset: the data set; None takes the experiment's.

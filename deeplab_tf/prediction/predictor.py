@@ -1,4 +1,5 @@
-"""One way to predict with every kind of artefact: workdir, `.keras`, SavedModel, LiteRT file."""
+"""One way to predict with every kind of artefact: workdir, `.keras`, SavedModel, LiteRT or ONNX
+file."""
 
 import dataclasses
 import io
@@ -17,6 +18,7 @@ from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import LabelSet, labels_by_number
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.litert_file import LiteRTSegmenter, into_frame, open_segmenter
+from deeplab_tf.onnx_file import open_onnx
 from deeplab_tf.prediction.inference import images_to_labels, in_parts, settings_of
 from deeplab_tf.trained_model import (
     DESCRIPTION,
@@ -27,6 +29,7 @@ from deeplab_tf.trained_model import (
 )
 
 SAVED_MODEL_FILE = "saved_model.pb"
+FILE_SUFFIXES = (".tflite", ".onnx")
 EXTRA_DIR = "assets.extra"
 SIGNATURE = "serving_default"
 FOREIGN_MEAN = np.full(3, 128, np.uint8)
@@ -67,8 +70,8 @@ def check_rgb(predictor: Predictor) -> None:
 
 
 def is_exported(path: pathlib.Path) -> bool:
-    """Whether `path` is a SavedModel or a LiteRT file, whose inference is fixed."""
-    return (path / SAVED_MODEL_FILE).is_file() or (path.suffix == ".tflite" and path.is_file())
+    """Whether `path` is a SavedModel, a LiteRT or an ONNX file, whose inference is fixed."""
+    return (path / SAVED_MODEL_FILE).is_file() or (path.suffix in FILE_SUFFIXES and path.is_file())
 
 
 def with_classes_of(predictor: Predictor, labels: LabelSet) -> Predictor:
@@ -86,13 +89,14 @@ def with_classes_of(predictor: Predictor, labels: LabelSet) -> Predictor:
 
 
 def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
-    """Loads a workdir, a `.keras` file or a SavedModel folder of ours, or anyone's `.tflite` file.
+    """Loads a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, or anyone's
+    `.tflite` file.
 
     Args:
         path: the artefact.
         overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
-            `.keras`); None takes the `evaluate` section of its experiment. A SavedModel and a
-            LiteRT file have their inference fixed.
+            `.keras`); None takes the `evaluate` section of its experiment. A SavedModel, a
+            LiteRT and an ONNX file have their inference fixed.
 
     Raises:
         DeeplabError: `path` is none of these, is damaged, or cannot take the options.
@@ -107,6 +111,8 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
             f"{path} is an exported model, whose inference is fixed: {', '.join(given)} needs a "
             "workdir or a .keras file"
         )
+    if path.suffix == ".onnx":
+        return _onnx_predictor(path)
     return _litert_predictor(path) if path.is_file() else _saved_model_predictor(path)
 
 
@@ -145,6 +151,18 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
 
     scale = max(experiment.evaluate.scales)
     return Predictor(labels, in_parts(predict, scale), image_format(experiment.model), experiment)
+
+
+def _onnx_predictor(path: pathlib.Path) -> Predictor:
+    segmenter = open_onnx(path)
+    if DESCRIPTION not in segmenter.metadata:
+        raise DeeplabError(
+            f"ONNX file {path} has no {DESCRIPTION} in its metadata: it was not written by "
+            "deeplab-export"
+        )
+    experiment, labels = parse_description(segmenter.metadata[DESCRIPTION])
+    predict = in_parts(lambda images: segmenter.run(images)[0])
+    return Predictor(labels, predict, RGB, experiment)
 
 
 def _litert_predictor(path: pathlib.Path) -> Predictor:

@@ -19,6 +19,7 @@ from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.litert_file import open_interpreter
 from deeplab_tf.models import with_output_stride
+from deeplab_tf.onnx_file import open_onnx
 from deeplab_tf.trained_model import save_model
 
 INT8 = {"--format": "litert", "--quantize": "int8"}
@@ -74,6 +75,35 @@ def test_litert_float16_of_the_training_crop(folder):
     assert interpreter.get_input_details()[0]["shape"].tolist() == [1, 65, 65, 3]
 
 
+def test_onnx_of_any_size_with_labels_alone(folder):
+    out = folder / "onnx"
+    arguments = [f"--model={folder}/model.keras", f"--out={out}", f"--images={folder}/*.jpg"]
+    done = call(*arguments, "--format=onnx", "--outputs=labels")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "label agreement    100.0000% of 2 images' pixels" in done.stdout
+    assert f"deeplab-predict --model={out}/model.onnx " in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["model.onnx", "parity.json"]
+    assert json.loads((out / "parity.json").read_text())["outputs"] == "labels"
+    labels, logits = open_onnx(out / "model.onnx").run(random_picture(33, 97)[None])
+    assert (labels.shape, logits) == ((1, 33, 97), None)
+
+
+def test_a_missing_package_of_onnx_is_named(folder, tmp_path):
+    code = (
+        "import sys; sys.modules['openvino'] = None; from deeplab_tf.cli.export import run; run()"
+    )
+    arguments = ["--format=onnx", f"--images={folder}/photo0.jpg", f"--out={tmp_path}/out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"--model={folder}/model.keras", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "--format=onnx needs openvino: pip install tf2onnx" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def write_shapes(folder):
     """A data set with two light pictures to train on and two dark ones to evaluate on."""
     pictures, splits = {}, {}
@@ -125,8 +155,10 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
         ({"--images": None}, 2, "give one of --data_dir=DIR"),
         ({"--model": None}, 2, "give one of --workdir=DIR and --model=FILE.keras"),
         ({"--out": None}, 2, "missing --out"),
-        ({"--image_size": "65,65"}, 2, "--image_size and --outputs are for --format=litert"),
-        ({"--outputs": "labels"}, 2, "--image_size and --outputs are for --format=litert"),
+        ({"--image_size": "65,65"}, 2, "--quantize and --image_size are for --format=litert"),
+        ({"--format": "onnx", "--image_size": "65,65"}, 2, "--quantize and --image_size are for"),
+        ({"--format": "onnx", "--quantize": "int8"}, 2, "--quantize and --image_size are for"),
+        ({"--outputs": "labels"}, 2, "--outputs is for --format=litert and --format=onnx"),
         ({"--format": "litert", "--keep_float": "a"}, 2, "--keep_float is for --quantize=int8"),
         ({**INT8, "--keep_float": "a,(b"}, 2, "must be regular expressions of layer names"),
         ({"--format": "litert", "--image_size": "65"}, 2, "must be H,W in pixels"),

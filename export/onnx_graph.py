@@ -1,0 +1,94 @@
+"""The graph of an ONNX file: its padding in numbers, its sides by name, its atrous convolutions."""
+
+from typing import Any
+
+import keras
+import onnx
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import AtrousConv2D, AtrousDepthwiseConv2D
+
+SIDES = ("batch", "height", "width")
+"""The open dimensions of every input and output."""
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a node as Python values; text is bytes."""
+    return {given.name: onnx.helper.get_attribute_value(given) for given in node.attribute}
+
+
+def atrous_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes that compute a convolution with dilations by themselves."""
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type == "Conv" and max(attributes(node).get("dilations", [1])) > 1
+    ]
+
+
+def refuse_lowered_atrous(model: onnx.ModelProto, network: keras.Model) -> None:
+    """Raises `DeeplabError` unless each atrous layer of `network` is one `Conv` with dilations.
+
+    What SpaceToBatch becomes in ONNX (Pad, Reshape, Transpose) has no name of its own, so the
+    convolutions are counted.
+    """
+    layers = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, AtrousConv2D | AtrousDepthwiseConv2D) and max(layer.dilation_rate) > 1
+    ]
+    found = len(atrous_convolutions(model))
+    if found != len(layers):
+        raise DeeplabError(
+            f"the ONNX file must have one Conv with dilations for each of the {len(layers)} atrous "
+            f"layers, and has {found}; the others would be several times slower: unset "
+            "TF_ENABLE_ONEDNN_OPTS=0 and try again"
+        )
+
+
+def refuse_unknown_operations(model: onnx.ModelProto) -> None:
+    """Raises `DeeplabError` for an operation that is not ONNX's: the converter leaves what it does
+    not know as it was."""
+    unknown = {
+        node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)
+    }
+    if unknown:
+        raise DeeplabError(
+            "the ONNX file must have ONNX's operations alone, and the converter knows none for "
+            f"{', '.join(sorted(unknown))}; export it as a SavedModel"
+        )
+
+
+def pad_in_numbers(model: onnx.ModelProto) -> None:
+    """Writes `auto_pad` of every convolution as the zeros on each side, in place.
+
+    ONNX Runtime computes no convolution that has both `auto_pad` and dilations. With a stride of 1
+    and an odd kernel SAME is as many zeros before as after, whatever the image's size.
+
+    Raises:
+        DeeplabError: the padding of a convolution depends on the image's size.
+    """
+    for node in model.graph.node:
+        given = attributes(node)
+        if given.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID"):
+            continue
+        kernel = given["kernel_shape"]
+        dilations, strides = (given.get(name, [1, 1]) for name in ("dilations", "strides"))
+        around = [rate * (side - 1) // 2 for rate, side in zip(dilations, kernel, strict=True)]
+        if any(side % 2 == 0 for side in kernel) or (max(strides) > 1 and max(kernel) > 1):
+            raise DeeplabError(
+                f"the padding of {node.name} must not depend on the image's size: an odd kernel "
+                f"and stride 1. Received: kernel {list(kernel)}, strides {list(strides)}"
+            )
+        kept = [attribute for attribute in node.attribute if attribute.name != "auto_pad"]
+        del node.attribute[:]
+        node.attribute.extend([*kept, onnx.helper.make_attribute("pads", around * 2)])
+
+
+def name_sides(model: onnx.ModelProto) -> None:
+    """Names the open dimensions of the inputs and outputs, which the converter numbers; in
+    place."""
+    for value in (*model.graph.input, *model.graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, name in zip(dimensions, SIDES, strict=False):
+            dimension.dim_param = name

@@ -1,0 +1,158 @@
+"""ONNX: one file for every runtime that reads the format, images of any number and size."""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import openvino
+import tensorflow as tf
+import tf2onnx
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import quiet_stderr, whole_file
+from deeplab_tf.onnx_file import labels_and_logits, open_onnx
+from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
+
+from .litert import check_out_dir, report_path
+from .onnx_graph import (
+    name_sides,
+    pad_in_numbers,
+    refuse_lowered_atrous,
+    refuse_unknown_operations,
+)
+from .parity import Export, Images, Parity, check, compare, keras_logits, write_report
+
+FILE_NAME = "model.onnx"
+OPSET = 18
+"""Of ONNX 1.13 (2022): the newest that the converter writes."""
+PACKAGES = ("tf2onnx", "onnx", "onnxruntime", "openvino")
+
+Runner = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+"""uint8 [B, H, W, 3] -> labels uint8 [B, H, W] and logits float32 [B, H, W, C] or None."""
+
+
+def export_onnx(
+    trained: TrainedModel, out_file: str | os.PathLike, images: Images, *, outputs: str = "both"
+) -> Export:
+    """Writes the ONNX file and its parity report beside it; a failure leaves neither.
+
+    The report is `parity.json`, or `NAME.parity.json` where that is another file's. It gives each
+    runtime's figures, and as the file's own those of the runtime that agrees least.
+
+    Args:
+        trained: what to export.
+        out_file: path of the `.onnx` file.
+        images: the images that the file, in ONNX Runtime and in OpenVINO, and `trained.model` must
+            agree on.
+        outputs: `labels`, `logits` or `both`.
+
+    Raises:
+        DeeplabError: the model is not for RGB images, it has an operation that ONNX does not, an
+            atrous convolution would not be native, or one of the runtimes disagrees.
+    """
+    if not trained.image.is_rgb:
+        raise DeeplabError(
+            f"an ONNX file takes RGB images, and this model {trained.image.bands} bands of "
+            f"{trained.image.bits} bits; export it as a SavedModel"
+        )
+    out_file = pathlib.Path(out_file)
+    check_out_dir(out_file.parent)
+    report = report_path(out_file)
+    pictures = list(images)
+    with whole_file(out_file) as beside, whole_file(report) as report_beside:
+        write_onnx(trained, beside, outputs=outputs)
+        expected = keras_logits(trained.model)
+        found: dict[str, Parity] = {}
+        for runtime, open_file in RUNTIMES.items():
+            found[runtime] = compare(expected, open_file(beside), pictures)
+            check(found[runtime], "none", f"ONNX file {out_file} in {runtime}")
+        worst = min(found.values(), key=lambda parity: parity.label_agreement)
+        export = Export(out_file, report, beside.stat().st_size, worst)
+        write_report(
+            report_beside,
+            export,
+            format="onnx",
+            quantize="none",
+            output_stride=trained.experiment.model.output_stride,
+            facts={"outputs": outputs, "runtimes": _by_runtime(found)},
+            packages=PACKAGES,
+        )
+    return export
+
+
+def write_onnx(trained: TrainedModel, path: str | os.PathLike, *, outputs: str = "both") -> None:
+    """Writes an ONNX file with the description in its `metadata_props`.
+
+    It maps `images` uint8 [batch, height, width, 3] to `labels` uint8 [batch, height, width] and
+    `logits` float32 [batch, height, width, C], or one of them. Normalisation and upsampling are
+    inside.
+
+    Args:
+        trained, path: what, and where to.
+        outputs: `labels`, `logits` or `both`.
+
+    Raises:
+        DeeplabError: the model has an operation that ONNX does not, or an atrous convolution is
+            not native.
+    """
+    model = _convert(trained, outputs)
+    refuse_unknown_operations(model)
+    refuse_lowered_atrous(model, trained.model)
+    pad_in_numbers(model)
+    name_sides(model)
+    description = describe(trained.experiment, trained.labels)
+    onnx.helper.set_model_props(model, {DESCRIPTION: description})
+    onnx.checker.check_model(model, full_check=True)
+    pathlib.Path(path).write_bytes(model.SerializeToString())
+
+
+def open_in_openvino(path: str | os.PathLike) -> Runner:
+    """The file as OpenVINO runs it on this CPU, in float32."""
+    # Left alone, OpenVINO computes in bfloat16 where the CPU can.
+    precision = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", precision)
+    names = [output.any_name for output in compiled.outputs]
+
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        answer = compiled(images)
+        return labels_and_logits({name: answer[name] for name in names})
+
+    return run
+
+
+def open_in_onnxruntime(path: str | os.PathLike) -> Runner:
+    """The file as ONNX Runtime runs it on this CPU."""
+    return open_onnx(path).run
+
+
+RUNTIMES = {"onnxruntime": open_in_onnxruntime, "openvino": open_in_openvino}
+"""Where a file must answer as the Keras model."""
+
+
+def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
+    """The network as the converter makes it, of images of any number and size."""
+    spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+
+    @tf.function(input_signature=[spec])
+    def serving_default(images):
+        logits = trained.model(images, training=False)
+        labels = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
+        given = {"labels": labels, "logits": logits}
+        return given if outputs == "both" else {outputs: given[outputs]}
+
+    with quiet_stderr():
+        model, _ = tf2onnx.convert.from_function(serving_default, [spec], opset=OPSET)
+    return model
+
+
+def _by_runtime(found: dict[str, Parity]) -> dict[str, dict]:
+    """What the report says of each runtime."""
+    return {
+        runtime: {
+            "label_agreement": parity.label_agreement,
+            "largest_logit_difference": parity.largest_logit_difference,
+        }
+        for runtime, parity in found.items()
+    }
