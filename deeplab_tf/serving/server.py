@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 
 import uvicorn
-from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving.app import make_app
@@ -36,8 +35,8 @@ def serve(service: Service, address: Address) -> None:
     Raises:
         DeeplabError: a port is taken.
     """
-    # The client is told of images with too many pixels; the log need not be.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    # What Pillow finds odd in a header is for the client, and could fill the log.
+    warnings.filterwarnings("ignore", module=r"PIL\b")
     asyncio.run(_serve(service, address))
 
 

@@ -20,8 +20,8 @@ from random_model import random_picture
 from serving_requests import PREDICT, encode, rows
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-# Large, so that there is time to send the signal while it is answered.
-LARGE = encode(random_picture(900, 1200), "JPEG")
+# So large that each is a batch alone, and there is time to send the signal meanwhile.
+LARGE = encode(random_picture(1600, 1600), "JPEG")
 
 
 def start(model_folder, *arguments):
@@ -73,22 +73,22 @@ def get(port, path):
 
 def test_sigterm_delivers_the_answers_of_requests_inside_and_ends_with_0(model_folder, reference):
     with (
-        server(model_folder, "--time_limit=120") as (process, port, grpc_port),
         concurrent.futures.ThreadPoolExecutor() as pool,
+        server(model_folder, "--time_limit=120") as (process, port, grpc_port),
     ):
         body = rows(LARGE)
-        answers = [pool.submit(post, port, body), pool.submit(predict, grpc_port, LARGE)]
-        answers.append(pool.submit(post, port, body))
+        answers = [pool.submit(predict, grpc_port, LARGE)]
+        answers += [pool.submit(post, port, body) for _ in range(2)]
         while "deeplab_requests_inside 3.0" not in get(port, "/metrics"):
             assert not any(answer.done() for answer in answers)
         process.send_signal(signal.SIGTERM)
-        assert not answers[-1].done()
+        assert not all(answer.done() for answer in answers)
         expected = reference("image_bytes", [LARGE])["labels"][0]
-        for answer in (answers[0], answers[2]):
+        for answer in answers[1:]:
             status, content = answer.result(120)
             assert status == 200
             np.testing.assert_array_equal(content["predictions"][0]["labels"], expected)
-        np.testing.assert_array_equal(answers[1].result(120), expected)
+        np.testing.assert_array_equal(answers[0].result(120), expected)
         assert process.wait(60) == 0
         assert process.stderr.read() == ""
         with pytest.raises(ConnectionRefusedError):
