@@ -64,14 +64,20 @@ def _tiff_start(data: tf.Tensor) -> tf.Tensor:
             [_at(data, at + i) == byte for i, byte in enumerate(wanted) if byte is not None]
         )
 
+    def length(at):
+        return 256 * _at(data, at + 2) + _at(data, at + 3)
+
     def more(at):
         marker = _at(data, at + 1)
         application_or_comment = tf.logical_or(marker // 16 == 0xE, marker == 0xFE)
         in_header = tf.logical_and(_at(data, at) == 0xFF, application_or_comment)
-        return tf.logical_and(in_header, tf.logical_not(is_exif(at)))
+        # The length counts its own two bytes; less, or one beyond the end, would not lead onward.
+        onward = tf.logical_and(at + 4 <= size, length(at) >= 2)
+        going_on = tf.logical_and(in_header, onward)
+        return tf.logical_and(going_on, tf.logical_not(is_exif(at)))
 
     def following(at):
-        return (at + 2 + 256 * _at(data, at + 2) + _at(data, at + 3),)
+        return (at + 2 + length(at),)
 
     is_jpeg = tf.logical_and(_at(data, 0) == 0xFF, _at(data, 1) == 0xD8)
     (at,) = tf.while_loop(more, following, (tf.where(is_jpeg, 2, size),))

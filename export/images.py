@@ -16,11 +16,15 @@ from deeplab_tf.prediction.inputs import find_images
 
 
 class Picture(NamedTuple):
-    """One image: [H, W, bands], and where it is labelled its mask, uint8 [H, W]."""
+    """One image: [H, W, bands], and where it is labelled its mask, uint8 [H, W].
+
+    `inner` is the (height, width) of what is not padding, from the upper left; None is all of it.
+    """
 
     name: str
     image: np.ndarray
     truth: np.ndarray | None = None
+    inner: tuple[int, int] | None = None
 
 
 def data_set_images(
@@ -60,7 +64,9 @@ def fit_picture(picture: Picture, size: tuple[int, int] | None, fill: Sequence[f
     if size is None:
         return picture
     truth = None if picture.truth is None else fit(picture.truth, size, VOID)
-    return Picture(picture.name, fit(picture.image, size, fill), truth)
+    height, width = picture.image.shape[:2]
+    inner = (min(height, size[0]), min(width, size[1]))
+    return Picture(picture.name, fit(picture.image, size, fill), truth, inner)
 
 
 def fit(image: np.ndarray, size: tuple[int, int], fill: Sequence[float] | int) -> np.ndarray:

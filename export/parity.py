@@ -98,9 +98,14 @@ def compare(
     count = equal = pixels = 0
     largest, where = None, None
     matrices = None
-    for name, image, truth in images:
+    for name, image, truth, inner in images:
         expected = reference(image[None])
         labels, logits = artefact(image[None])
+        if inner is not None:  # in the padding around it both agree easily
+            part = np.s_[:, : inner[0], : inner[1]]
+            expected, labels = expected[part], labels[part]
+            logits = None if logits is None else logits[part]
+            truth = None if truth is None else truth[part[1:]]
         if not np.isfinite(expected).all() or not (logits is None or np.isfinite(logits).all()):
             raise DeeplabError(f"the model's logits for image {name} are not finite; train it anew")
         expected_labels = np.argmax(expected, axis=-1)

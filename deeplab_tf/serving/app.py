@@ -1,6 +1,7 @@
 """TensorFlow Serving's REST form as an ASGI application, with health and metrics beside it."""
 
 import asyncio
+import re
 
 import prometheus_client
 from starlette.applications import Starlette
@@ -28,7 +29,7 @@ def make_app(service: Service) -> Starlette:
         Route("/readyz", rest.readiness),
         Route("/metrics", rest.metrics),
     ]
-    for model in ("/v1/models/{name}", "/v1/models/{name}/versions/{version:int}"):
+    for model in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
         routes += [
             Route(model + ":predict", rest.predict, methods=["POST"]),
             Route(model + "/metadata", rest.metadata),
@@ -89,7 +90,11 @@ class _Rest:
 
     def _check_name(self, request: Request) -> None:
         path = request.path_params
-        self._service.model.check_name(path["name"], path.get("version"))
+        asked = path.get("version")
+        if asked is not None and not re.fullmatch(r"\d{1,19}", asked):
+            raise RefusedError(Reason.NOT_FOUND, "a version must be a number, as in versions/1")
+        version = None if asked is None else int(asked)
+        self._service.model.check_name(path["name"], version)
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:

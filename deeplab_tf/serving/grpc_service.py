@@ -152,6 +152,10 @@ def _images(tensor: Any, signature: Signature, max_pixels: int) -> np.ndarray:
         check_pixels(int(np.prod(shape, dtype=object)) // signature.bands, max_pixels)
     try:
         return tf.make_ndarray(tensor)
+    except OverflowError as error:
+        raise bad_request(
+            f"{signature.input_name} must be whole numbers that a {signature.dtype} holds: {error}"
+        ) from error
     except (ValueError, TypeError) as error:
         raise bad_request(f"{signature.input_name} has not as many values as {shape}") from error
 

@@ -18,6 +18,8 @@ from deeplab_tf.serving.refusal import bad_request
 from deeplab_tf.serving.signature import Signature, find_signature
 
 _ROWS, _COLUMNS = "instances", "inputs"
+_DEEPEST = 4
+"""Lists in lists that an image has: batch, rows, columns, bands."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +114,8 @@ def _numbers(images: Any, signature: Signature) -> np.ndarray:
     assert signature.dtype is not None
     most = np.iinfo(signature.dtype).max
     wanted = f"{signature.input_name} must be whole numbers from 0 to {most}"
+    if not _only_whole_numbers(images):
+        raise bad_request(f"{wanted}; received something else among them")
     try:
         array = np.array(images)
     except ValueError as error:
@@ -121,6 +125,21 @@ def _numbers(images: Any, signature: Signature) -> np.ndarray:
     if array.size and (array.min() < 0 or array.max() > most):
         raise bad_request(f"{wanted}; received {array.min()} to {array.max()}")
     return array.astype(signature.dtype)
+
+
+def _only_whole_numbers(value: Any, depth: int = 0) -> bool:
+    """Whether lists in lists end in whole numbers alone: an array of one long text among many short
+    ones would have the long one's size for each."""
+    if not isinstance(value, list):
+        return type(value) is int
+    kinds = set(map(type, value))
+    if kinds <= {int}:
+        return True
+    return (
+        kinds == {list}
+        and depth < _DEEPEST
+        and all(_only_whole_numbers(part, depth + 1) for part in value)
+    )
 
 
 def _kind(value: Any) -> str:

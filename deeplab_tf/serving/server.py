@@ -107,10 +107,17 @@ def _listening(address: Address) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=2048)
     except OSError as error:
-        where, why = _host_port(address.host, address.port), os.strerror(error.errno or 0)
+        where, why = _host_port(address.host, address.port), _reason(error)
         raise DeeplabError(
             f"{where} cannot be listened at: {why}; give another --port or --host"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """A name that cannot be resolved has a number of its own."""
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    return os.strerror(error.errno or 0)
 
 
 def _host_port(host: str, port: int) -> str:

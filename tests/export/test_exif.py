@@ -46,6 +46,24 @@ def test_all_orientations_in_both_byte_orders_are_as_pillow_turns_them(orientati
     np.testing.assert_array_equal(upright(stored, tf.constant(orientation)), expected)
 
 
+@pytest.mark.timeout(60)
+def test_segments_that_lead_back_end(read):
+    """A segment whose length is cut off by the end of what is looked at, or that has none, reached
+    by another from before it."""
+    window = 1 << 18
+    content = bytearray(window)
+    content[:4] = b"\xff\xd8\xff\xe2"
+    at, last = 2, window - 2
+    while last - at > 60_000:  # segments up to near the end
+        content[at : at + 4] = b"\xff\xe2" + (50_000).to_bytes(2)
+        at += 50_002
+    content[at : at + 4] = b"\xff\xe2" + (last - at - 2).to_bytes(2)
+    content[last - 255 : last - 251] = b"\xff\xe2" + (253).to_bytes(2)
+    content[last:] = b"\xff\xe2"
+    assert read(bytes(content)) == 1
+    assert read(b"\xff\xd8\xff\xe2\x00\x00" + bytes(20)) == 1
+
+
 def test_the_segment_is_found_behind_others(read):
     encoded = jpeg(6)
     comment = b"\xff\xfe" + (2 + 60_000).to_bytes(2, "big") + b"\xff\xe1\0\0Exif\0\0" * 6000

@@ -125,11 +125,11 @@ def test_images_of_a_data_set_are_its_own_pixels(tmp_path):
     write_records(Source(SHAPES, {"val": pairs}), tmp_path / "data")
     images = list(data_set_images(tmp_path / "data", "shapes", "val", 2))
     assert len(images) == 2
-    for name, image, truth in images:
+    for name, image, truth, _ in images:
         np.testing.assert_array_equal(image, random_picture(9, 14, seed=ord(name)))
         assert truth is None
     labelled = data_set_images(tmp_path / "data", "shapes", "val", 2, SHAPES)
-    assert all((truth == 0).all() and truth.shape == (9, 14) for _, _, truth in labelled)
+    assert all((truth == 0).all() and truth.shape == (9, 14) for _, _, truth, _ in labelled)
     with pytest.raises(DeeplabError, match="trained on other classes"):
         data_set_images(tmp_path / "data", "shapes", "val", 2, VOC)
     with pytest.raises(DeeplabError, match="has no split 'test'; splits are val"):
@@ -146,7 +146,22 @@ def test_files_are_taken_by_name_up_to_the_count(tmp_path):
     for index, name in enumerate(["c.png", "a.png", "b.png"]):
         Image.new("RGB", (3, 2), (index, 0, 0)).save(tmp_path / name)
     pairs = list(file_images(str(tmp_path / "*.png"), 2))
-    assert [name for name, _, _ in pairs] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
-    assert [image[0, 0, 0] for _, image, _ in pairs] == [1, 2]
+    assert [picture.name for picture in pairs] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert [picture.image[0, 0, 0] for picture in pairs] == [1, 2]
     with pytest.raises(DeeplabError, match="matches no image"):
         file_images(str(tmp_path / "*.jpg"), 2)
+
+
+def test_padding_does_not_count():
+    """A file that is wrong everywhere but in the padding is wrong."""
+    picture = fit_picture(Picture("a", np.full((2, 3, 3), 9, np.uint8)), (8, 8), (0, 0, 0))
+    assert picture.inner == (2, 3)
+
+    def logits(images):
+        return np.eye(2, dtype=np.float32)[np.zeros(images.shape[:3], int)]
+
+    def wrong_inside(images):
+        labels = (images[..., 0] == 9).astype(int)
+        return labels, logits(images)
+
+    assert compare(logits, wrong_inside, [picture]).label_agreement == 0

@@ -61,7 +61,7 @@ def test_signatures_have_the_promised_names_types_and_shapes(served):
 
 
 def test_answers_equal_the_keras_model(trained, pictures, served):
-    for _, picture, _ in pictures:
+    for picture in (shown.image for shown in pictures):
         logits = np.asarray(trained.model(picture[None]), np.float64)
         exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
         answer = served.signatures["serving_default"](images=picture[None])
@@ -166,7 +166,7 @@ def test_wrong_requests_are_told_what_is_wrong(encoded, message, served):
 
 def test_plain_tensorflow_loads_it(trained, pictures, exported, tmp_path):
     """In another process, where importing this package or Keras' layers by it would fail."""
-    _, picture, _ = pictures[1]
+    picture = pictures[1].image
     np.save(tmp_path / "picture.npy", picture)
     program = (
         "import sys; sys.modules['deeplab_tf'] = None\n"

@@ -72,6 +72,28 @@ def test_a_turned_photograph_is_labelled_upright(service, reference):
     np.testing.assert_array_equal(labels, reference("image_bytes", [photo])["labels"][0])
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ["x" * 20_000, *[""] * 100_000],  # as an array 8 GB
+        [[[["1", 2, 3]]]],
+        [[[[True, 2, 3]]]],
+        [[[[1.5, 2, 3]]]],
+        [[[[None, 2, 3]]]],
+    ],
+)
+def test_pixels_that_are_no_whole_numbers_make_no_array(inputs, service):
+    answer = ask(service, "POST", PREDICT, json={"inputs": inputs})
+    assert answer.status_code == 400
+    assert "must be whole numbers from 0 to 255" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("version", ["x", "9" * 5000, "-1"])
+def test_versions_that_are_no_numbers_are_not_found(version, service):
+    answer = ask(service, "GET", f"/v1/models/street/versions/{version}")
+    assert answer.status_code == 404 and answer.json()["error"]
+
+
 def test_the_model_tells_its_state_and_signatures(service):
     for path in ("/v1/models/street", "/v1/models/street/versions/3"):
         (version,) = ask(service, "GET", path).json()["model_version_status"]
