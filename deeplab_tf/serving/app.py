@@ -60,7 +60,7 @@ class _Rest:
                 raise
 
     async def _answer(self, body: bytes) -> Response:
-        # JSON takes its time, in which the others go on.
+        # NumPy's part lets the others go on; orjson itself holds the interpreter.
         question = await asyncio.to_thread(parse_question, body, self._service.model.signatures)
         outputs = await self._service.answer(question.signature, question.images)
         content = await asyncio.to_thread(answer_json, outputs, question.by_row)

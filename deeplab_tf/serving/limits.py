@@ -21,8 +21,8 @@ class Limits:
     Attributes:
         max_request_bytes: of one request's body or message.
         max_pixels: of all images of one request together, told from their headers.
-        queue_size: requests inside at a time: being received, waiting, in the network, or being
-            written.
+        queue_size: requests inside at a time: being received, waiting, or in the network; an answer
+            on its way out does not count.
         time_limit: seconds for receiving a request, and as many for answering it.
         batch_size: images that go through the network together.
     """
