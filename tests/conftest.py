@@ -7,16 +7,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+LARGEST_IMAGE = Image.MAX_IMAGE_PIXELS
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Every test begins at the same seed and leaves no Keras names behind."""
+    """Every test begins at the same seed and leaves no Keras names behind, nor Pillow's limit
+    lifted, as a command that cuts huge images does for its process."""
     keras.utils.set_random_seed(0)
     yield
+    Image.MAX_IMAGE_PIXELS = LARGEST_IMAGE
     # Without the garbage collection, which takes longer than most tests.
     keras.backend.clear_session(free_memory=False)
 
