@@ -11,6 +11,9 @@ from PIL import Image
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr
 
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+"""Operations with a kernel, by their builtins' names."""
+
 
 def open_interpreter(
     path: pathlib.Path, *, delegates: bool = True, keep_tensors: bool = False
@@ -25,26 +28,35 @@ def open_interpreter(
     Raises:
         DeeplabError: it does not exist, is damaged, or needs operations that are not built in.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
     if not path.is_file():
         raise DeeplabError(f"LiteRT file {path} does not exist")
-    resolver = (
-        OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    )
     try:
-        with quiet_stderr():
-            interpreter = Interpreter(
-                model_path=str(path),
-                num_threads=os.cpu_count(),
-                experimental_op_resolver_type=resolver,
-                experimental_preserve_all_tensors=keep_tensors,
-            )
-            interpreter.allocate_tensors()
+        return new_interpreter(delegates=delegates, keep_tensors=keep_tensors, model_path=str(path))
     except (ValueError, RuntimeError) as error:
         raise DeeplabError(
             f"LiteRT file {path} is damaged: {one_line(str(error))[:200]}"
         ) from error
+
+
+def new_interpreter(*, delegates: bool = True, keep_tensors: bool = False, **source: Any) -> Any:
+    """As `open_interpreter`, of a `source` that is `model_path` or `model_content`.
+
+    Raises:
+        ValueError, RuntimeError: as the interpreter does for a file that is damaged.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = (
+        OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    with quiet_stderr():
+        interpreter = Interpreter(
+            num_threads=os.cpu_count(),
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=keep_tensors,
+            **source,
+        )
+        interpreter.allocate_tensors()
     return interpreter
 
 

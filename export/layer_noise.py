@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from .tensors import CONVOLUTIONS, Operation, TensorReader, layer_of
+from deeplab_tf.litert_file import CONVOLUTIONS
+
+from .tensors import Operation, TensorReader, layer_of
 
 WORST = 5
 """How many layers are named."""

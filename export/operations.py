@@ -31,7 +31,8 @@ def graph_operations(graph: GraphDef) -> collections.Counter[str]:
 def litert_operations(content: bytes) -> collections.Counter[str]:
     """How often each operation occurs in the main graph of a LiteRT file, by its builtin's name.
 
-    Read from an interpreter without delegates, which would show their own nodes instead.
+    Read from an interpreter without delegates, which would show their own nodes instead, and not
+    made ready to run: a file that could not run is to be told by its operations.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

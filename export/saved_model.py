@@ -20,7 +20,6 @@ from .parity import Export, Images, check, compare, keras_logits, write_report
 
 EXTRA_DIR = "assets.extra"
 """Files that travel with a SavedModel and that TensorFlow itself does not read."""
-EXTRA_SIGNATURES = ("probabilities", "logits", "uncertainty")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +27,8 @@ class Serving:
     """What a SavedModel gives, and how it computes it.
 
     Attributes:
-        signatures: of `EXTRA_SIGNATURES`, those that it has beside the two that it always has.
+        signatures: of `probabilities`, `logits` and `uncertainty`, those that it has beside the two
+            that it always has.
         scales, flip: the views whose class probabilities are averaged, as of `EvaluateConfig`.
     """
 

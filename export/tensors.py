@@ -1,16 +1,12 @@
 """The operations of a LiteRT file, and every tensor of a run of it."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from deeplab_tf.files import quiet_stderr
-from deeplab_tf.litert_file import dequantized
-
-CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+from deeplab_tf.litert_file import dequantized, new_interpreter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,17 +28,10 @@ class TensorReader:
     """
 
     def __init__(self, content: bytes):
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        with quiet_stderr():
-            self._interpreter = Interpreter(
-                model_content=content,
-                num_threads=os.cpu_count(),
-                # A delegate shows its own nodes instead, and keeps what lies between them.
-                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-                experimental_preserve_all_tensors=True,
-            )
-            self._interpreter.allocate_tensors()
+        # A delegate shows its own nodes instead, and keeps what lies between them.
+        self._interpreter = new_interpreter(
+            delegates=False, keep_tensors=True, model_content=content
+        )
         self._details = {d["name"]: d for d in self._interpreter.get_tensor_details()}
         names = {d["index"]: name for name, d in self._details.items()}
         self.dtypes = {name: np.dtype(d["dtype"]) for name, d in self._details.items()}

@@ -13,11 +13,15 @@ import numpy as np
 
 from deeplab_tf.config import Backbone, Head, ModelConfig, Normalization
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.litert_file import as_input, dequantized, open_interpreter, open_segmenter
+from deeplab_tf.litert_file import (
+    CONVOLUTIONS,
+    as_input,
+    dequantized,
+    open_interpreter,
+    open_segmenter,
+)
 from deeplab_tf.models.mobilenet_v2 import BLOCKS, EPSILON, width_of
 from deeplab_tf.weights.imported import ImportedWeights, Reference
-
-CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 @dataclasses.dataclass(frozen=True)

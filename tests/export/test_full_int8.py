@@ -18,8 +18,8 @@ from deeplab_tf.export.images import Picture
 from deeplab_tf.export.layer_noise import noisiest_layers
 from deeplab_tf.export.litert import convert, export_litert, layer_names, write_litert
 from deeplab_tf.export.operations import litert_operations
-from deeplab_tf.export.tensors import CONVOLUTIONS, TensorReader, layer_of
-from deeplab_tf.litert_file import into_frame, open_interpreter, open_segmenter
+from deeplab_tf.export.tensors import TensorReader, layer_of
+from deeplab_tf.litert_file import CONVOLUTIONS, into_frame, open_interpreter, open_segmenter
 from deeplab_tf.prediction.predictor import load_predictor
 from deeplab_tf.trained_model import TrainedModel
 from deeplab_tf.weights.imported import build_network

@@ -8,8 +8,8 @@ from random_model import random_picture
 
 from deeplab_tf.export.litert import convert, export_litert, write_litert
 from deeplab_tf.export.operations import litert_operations
-from deeplab_tf.export.tensors import CONVOLUTIONS, TensorReader
-from deeplab_tf.litert_file import open_segmenter
+from deeplab_tf.export.tensors import TensorReader
+from deeplab_tf.litert_file import CONVOLUTIONS, open_segmenter
 from deeplab_tf.models.conv import decayed_kernels
 from deeplab_tf.prediction.predictor import load_predictor
 
