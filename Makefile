@@ -5,13 +5,15 @@ PARITY := .venv-parity/bin
 DEMO := demo
 PLAYWRIGHT := 1.65.1
 
-.PHONY: help demo test web-test lint parity clean
+.PHONY: help demo test web-test lint parity bench bench-gpu clean
 
 help:
 	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
 	@echo "make test    style, types, import direction and the tests"
 	@echo "make web-test  the browser page in Chromium (apt-get install chromium npm; installs playwright-core)"
-	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 7.9 GB of its own)"
+	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 8 GB of its own)"
+	@echo "make bench   times ours and others', in turns, into docs/benchmark.md (the same 8 GB; 40 minutes)"
+	@echo "make bench-gpu  training and latency on a GPU beside torchvision; a small check without one"
 
 .venv/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' || \
@@ -65,9 +67,21 @@ web-test: .venv/installed-dev
 parity: .venv-parity/installed
 	PYTHONPATH=tests TF_CPP_MIN_LOG_LEVEL=3 $(PARITY)/python -m parity.live
 
+bench: .venv-parity/installed
+	$(PARITY)/python tests/benchmarks/bench.py --out=docs/bench.json --page=docs/benchmark.md
+
+# GPU_PYTHON: one whose torch and whose JAX (or TensorFlow, by KERAS_BACKEND) see the GPU.
+GPU_PYTHON ?= $(PARITY)/python
+KERAS_BACKEND ?= jax
+SMALL := $(if $(shell command -v nvidia-smi),,--device=cpu --backbone=resnet50 --size=65 --batch=2 --rounds=2 --calls=1)
+bench-gpu: $(if $(filter $(PARITY)/python,$(GPU_PYTHON)),.venv-parity/installed)
+	KERAS_BACKEND=$(KERAS_BACKEND) PYTHONPATH=. $(GPU_PYTHON) tests/benchmarks/bench_gpu.py \
+	  --out=bench_gpu.json $(SMALL)
+
 .venv-parity/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv-parity
-	$(PARITY)/pip install --quiet --editable '.[slim]' torch==2.14.1 torchvision==0.29.1
+	$(PARITY)/pip install --quiet --editable '.[slim,onnx]' torch==2.14.1 torchvision==0.29.1 \
+	  keras-hub==0.32.0 jax
 	@touch $@
 
 clean:

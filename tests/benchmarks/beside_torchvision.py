@@ -34,6 +34,7 @@ BATCH = flags.DEFINE_integer("batch_size", 16, "images a batch", lower_bound=1)
 CORES = flags.DEFINE_integer("cores", os.cpu_count(), "how many cores to run on", lower_bound=1)
 WORKERS = flags.DEFINE_integer("workers", None, "DataLoader's processes", lower_bound=0)
 ROUNDS = flags.DEFINE_integer("rounds", 7, "turns of each side", lower_bound=1)
+JSON = flags.DEFINE_string("json", None, "where else the figures go: by side, a number a turn")
 SECONDS = flags.DEFINE_float("seconds", 3, "how long a turn is")
 
 HERE = Path(__file__).parent
@@ -65,6 +66,8 @@ def main(_) -> None:
         f"{ROUNDS.value} turns of {SECONDS.value:g} s: median (least-most)"
     )
     _print_table(measured, len(cores))
+    if JSON.value:
+        Path(JSON.value).write_text(json.dumps(measured))
 
 
 def _in_turns(commands: dict[str, list[str]]) -> dict[str, dict[str, list[float]]]:

@@ -1,0 +1,85 @@
+"""The benchmark suite: `make bench`. Everything in one run, ways in turns, medians and ratios.
+
+    python tests/benchmarks/bench.py --out=docs/bench.json --page=docs/benchmark.md
+    python tests/benchmarks/bench.py --parts=forward --size=257 --rounds=3
+
+The network's forward pass and training step beside Keras' own dilated convolution, torchvision
+(eager, channels_last, compiled) and keras-hub; the exported files beside torchvision and OpenVINO;
+the input pipeline; evaluation at several scales; memory; how cost grows with image size, batch and
+output_stride. Random weights and noise: the time of a network does not depend on them. Beside each
+time stands the share of this machine's matrix-multiply peak, measured in the same turns.
+"""
+
+import gc
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable
+
+import torch
+import torchvision  # noqa: F401  (before TensorFlow: its triton crashes when it loads after)
+from absl import app, flags
+
+PARTS = ("forward", "training", "exported", "pipeline", "multi_scale", "memory", "scaling")
+
+OUT = flags.DEFINE_string("out", "build/bench.json", "where the figures go")
+PAGE = flags.DEFINE_string("page", None, "where the tables go, in Markdown; none without it")
+CHOSEN = flags.DEFINE_list("parts", list(PARTS), f"of {', '.join(PARTS)}")
+SIZE = flags.DEFINE_integer("size", 513, "side of the images in pixels", lower_bound=33)
+ROUNDS = flags.DEFINE_integer("rounds", 7, "turns of each way, after one to warm up", lower_bound=1)
+VOC = flags.DEFINE_string("voc", None, "the folder VOCdevkit, for the pipeline; else drawn images")
+flags.register_validator(
+    "parts", lambda parts: set(parts) <= set(PARTS), f"parts are {', '.join(PARTS)}"
+)
+
+
+def main(_) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from suite.machine import processor, versions
+    from suite.report import format_groups, format_page
+
+    result = {
+        "machine": processor(),
+        "versions": versions(),
+        "flags": {"size": SIZE.value, "rounds": ROUNDS.value},
+        "parts": {},
+    }
+    out = pathlib.Path(OUT.value)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for part in CHOSEN.value:
+        result["parts"][part] = groups = []
+        for group in _parts()[part]():
+            groups.append(group.to_dict())
+            print(format_groups(groups[-1:]), "\n", flush=True)
+            out.write_text(json.dumps(result, indent=1) + "\n")
+            _free()
+    if PAGE.value:
+        pathlib.Path(PAGE.value).write_text(format_page(result))
+
+
+def _parts() -> dict[str, Callable[[], Iterable]]:
+    from suite import artefacts, input_pipeline, memory, multi_scale, networks
+
+    rounds, size = ROUNDS.value, SIZE.value
+    return {
+        "forward": lambda: networks.forward(rounds, size),
+        "training": lambda: networks.training(rounds, size // 2 + 1),
+        "exported": lambda: [artefacts.measure(rounds, size)],
+        "pipeline": lambda: [input_pipeline.measure(rounds, VOC.value)],
+        "multi_scale": lambda: [multi_scale.measure(max(rounds // 2, 1), size)],
+        "memory": memory.measure,
+        "scaling": lambda: networks.scaling(rounds, size),
+    }
+
+
+def _free() -> None:
+    """What one group built is not the next one's memory."""
+    import keras
+
+    torch.compiler.reset()
+    keras.backend.clear_session()
+    gc.collect()
+
+
+if __name__ == "__main__":
+    app.run(main)

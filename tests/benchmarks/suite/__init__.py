@@ -1,0 +1,1 @@
+"""What `bench.py` and `bench_gpu.py` time: ways to do one piece of work, taking turns."""

@@ -1,0 +1,25 @@
+"""What the figures should reach, and whether they do."""
+
+from collections.abc import Iterator
+
+OURS = "deeplab_tf"
+KERAS = "Keras' own dilated convolution"
+SAVED_MODEL = "SavedModel"
+
+
+def check_goals(parts: dict[str, list[dict]]) -> Iterator[str]:
+    """A line a goal and group that was measured."""
+    for group in (*parts.get("forward", ()), *parts.get("training", ())):
+        ways = group["ways"]
+        theirs = {name: way for name, way in ways.items() if name.startswith("torchvision")}
+        fastest = max(theirs, key=lambda name: theirs[name]["ratio"])
+        ratio = 1 / theirs[fastest]["ratio"]
+        yield _line(f"{group['name']}: at least 1.00 of {fastest}", ratio, 1.0)
+        yield _line(f"{group['name']}: at least 1.9 of {KERAS}", 1 / ways[KERAS]["ratio"], 1.9)
+    for group in parts.get("exported", ()):
+        share = group["ways"][SAVED_MODEL]["of_peak"]
+        yield _line(f"{group['name']}: {SAVED_MODEL} at 0.90 of the peak", share, 0.9)
+
+
+def _line(goal: str, value: float, wanted: float) -> str:
+    return f"{'reached' if value >= wanted else 'MISSED'}: {value:.2f}. {OURS}, {goal}"

@@ -1,0 +1,47 @@
+"""The network's forward pass and its training step, ours beside the others'."""
+
+from collections.abc import Iterator
+
+from . import keras_hub_way, ours_tensorflow, torchvision_ways
+from .goals import KERAS, OURS
+from .processor_peak import measure_group
+from .turns import Group, Way
+from .work import Work
+
+
+def forward(rounds: int, size: int) -> Iterator[Group]:
+    """Inference of one image at output_stride 16 and 8."""
+    for output_stride in (16, 8):
+        yield _measure(Work(output_stride=output_stride, size=size), rounds)
+
+
+def training(rounds: int, size: int) -> Iterator[Group]:
+    """A training step of two crops at output_stride 16 and 8."""
+    for output_stride in (16, 8):
+        work = Work(training=True, output_stride=output_stride, size=size, batch=2)
+        yield _measure(work, rounds)
+
+
+def scaling(rounds: int, size: int) -> Iterator[Group]:
+    """Inference by image size, batch and output_stride, beside torchvision's channels_last."""
+    half = size // 2 + 1
+    works = [Work(size=(size - 1) * step // 2 + 1) for step in (1, 2, 3, 4)]
+    works += [Work(size=half, batch=batch) for batch in (2, 4, 8)]
+    works += [Work(size=size, output_stride=stride) for stride in (8, 32)]
+    for work in works:
+        yield _measure(work, rounds, forms=("channels_last",), others=False)
+
+
+def _measure(
+    work: Work, rounds: int, forms: tuple[str, ...] = torchvision_ways.FORMS, others: bool = True
+) -> Group:
+    ours, model = ours_tensorflow.make_way(work)
+    ways: dict[str, Way] = {OURS: ours}
+    if others:
+        ways[KERAS] = ours_tensorflow.make_way(work, native=False)[0]
+    ways |= torchvision_ways.make_ways(work, forms=forms)
+    flops = dict.fromkeys(ways, work.flops(model))
+    if others and work.output_stride == 16:
+        name = "keras-hub's DeepLabv3+ (output_stride 32)"
+        ways[name], flops[name] = keras_hub_way.make_way(work)
+    return measure_group(str(work), ways, rounds, images=work.batch, flops=flops)

@@ -1,0 +1,91 @@
+"""The work of a benchmark, and how many operations it takes."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from deeplab_tf.config import Backbone, ModelConfig
+from deeplab_tf.data.labels import VOID
+from deeplab_tf.weights.torchvision import torchvision_config
+
+CLASSES = 21
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One forward pass, or one training step, of torchvision's DeepLabv3 with a ResNet.
+
+    Ours is built by torchvision's conventions, so that both compute the same function.
+
+    Attributes:
+        training: a step with gradients, or inference.
+        to_labels: whether inference ends at the labels; else at the logits.
+        output_stride: 8, 16 or 32.
+        size: side of the square images in pixels.
+        batch: images.
+        bfloat16: whether convolutions compute in bfloat16; else float32.
+        backbone: ResNet-50 or -101.
+    """
+
+    training: bool = False
+    to_labels: bool = False
+    output_stride: int = 16
+    size: int = 513
+    batch: int = 1
+    bfloat16: bool = False
+    backbone: Backbone = Backbone.RESNET101
+
+    def __str__(self) -> str:
+        return (
+            f"{'training step' if self.training else 'inference'}"
+            f"{' to labels' if self.to_labels else ''} "
+            f"{self.batch}x{self.size}x{self.size}, {self.backbone}, "
+            f"output_stride {self.output_stride}, {'bfloat16' if self.bfloat16 else 'float32'}"
+        )
+
+    @property
+    def config(self) -> ModelConfig:
+        """Of our network; the dropout is left out on both sides."""
+        return dataclasses.replace(
+            torchvision_config(self.backbone, CLASSES),
+            output_stride=self.output_stride,
+            aspp_dropout=0.0,
+        )
+
+    def images(self) -> np.ndarray:
+        """uint8 [batch, size, size, 3] of noise."""
+        shape = (self.batch, self.size, self.size, 3)
+        return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+    def labels(self) -> np.ndarray:
+        """uint8 [batch, size, size], some of them void."""
+        shape = (self.batch, self.size, self.size)
+        labels = np.random.default_rng(1).integers(0, CLASSES + 1, shape, np.uint8)
+        return np.where(labels == CLASSES, VOID, labels).astype(np.uint8)
+
+    def flops(self, model: keras.Model) -> float:
+        """Operations of all convolutions of `model`, padding counted as if it were pixels.
+
+        A training step counts three times: forward, and the gradients of input and kernel.
+        """
+        one = convolution_flops(model, self.size)
+        return one * self.batch * (3 if self.training else 1)
+
+
+def convolution_flops(model: keras.Model, size: int) -> float:
+    """Of one image of `size` pixels a side."""
+    shapes = _output_shapes(model, size)
+    total = 0.0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            _, height, width, _ = shapes[layer.name]
+            total += 2.0 * height * width * float(np.prod(layer.kernel.shape))
+    return total
+
+
+def _output_shapes(model: keras.Model, size: int) -> dict[str, tuple[int, ...]]:
+    names = [layer.name for layer in model.layers]
+    probe = keras.Model(model.input, [layer.output for layer in model.layers])
+    shapes = probe.compute_output_shape((1, size, size, model.input_shape[-1]))
+    return dict(zip(names, shapes, strict=True))
