@@ -58,7 +58,8 @@ _QUEUE_SIZE = flags.DEFINE_integer(
 _TIME_LIMIT = flags.DEFINE_float(
     "time_limit",
     30.0,
-    "Seconds for receiving a request (else 408), and as many for answering it (else 504).",
+    "Seconds for receiving a request (else 408), as many for answering it (else 504), and as many "
+    "for the client to take the answer (else the connection is closed).",
     lower_bound=0.01,
 )
 _MAX_REQUEST_MB = flags.DEFINE_integer(

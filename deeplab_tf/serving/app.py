@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from deeplab_tf.serving.limits import Body
 from deeplab_tf.serving.metrics import REST
@@ -31,7 +32,7 @@ def make_app(service: Service) -> Starlette:
     ]
     for model in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
         routes += [
-            Route(model + ":predict", rest.predict, methods=["POST"]),
+            Route(model + ":predict", _Predict(service), methods=["POST"]),
             Route(model + "/metadata", rest.metadata),
             Route(model, rest.status),
         ]
@@ -39,39 +40,58 @@ def make_app(service: Service) -> Starlette:
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
-class _Rest:
-    """The endpoints."""
+class _Predict:
+    """The endpoint of predictions, by ASGI, since the answer is sent while it is still inside."""
 
     def __init__(self, service: Service):
         self._service = service
 
-    async def predict(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
+        request = Request(scope, receive)
         with service.metrics.request(REST):
             body = Body(request, service.limits)
             try:
                 with service.gate.entered():
-                    self._check_name(request)
-                    return await self._answer(await body.read())
+                    _check_name(service, request)
+                    content = await body.read()
+                    await _send_json(send, await body.unless_gone(self._answer(content)))
             except RefusedError as refusal:
                 if refusal.reason is not Reason.SLOW_CLIENT:
                     await body.discard()
                 request.state.read_to_its_end = body.ended
                 raise
 
-    async def _answer(self, body: bytes) -> Response:
+    async def _answer(self, body: bytes) -> list[bytes]:
         # NumPy's part lets the others go on; orjson itself holds the interpreter.
         question = await asyncio.to_thread(parse_question, body, self._service.model.signatures)
         outputs = await self._service.answer(question.signature, question.images)
-        content = await asyncio.to_thread(answer_json, outputs, question.by_row)
-        return Response(content, media_type="application/json")
+        return await asyncio.to_thread(answer_json, outputs, question.by_row)
+
+
+async def _send_json(send: Send, pieces: list[bytes]) -> None:
+    """Sends status 200 and the pieces; returns when the client has taken them, or is gone."""
+    size = sum(map(len, pieces))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % size)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    # Each waits until what was sent before it is taken.
+    await send({"type": "http.response.body", "body": b""})
+
+
+class _Rest:
+    """The other endpoints."""
+
+    def __init__(self, service: Service):
+        self._service = service
 
     async def status(self, request: Request) -> Response:
-        self._check_name(request)
+        _check_name(self._service, request)
         return JSONResponse(status_json(self._service.model))
 
     async def metadata(self, request: Request) -> Response:
-        self._check_name(request)
+        _check_name(self._service, request)
         return JSONResponse(metadata_json(self._service.model))
 
     async def health(self, request: Request) -> Response:
@@ -88,13 +108,14 @@ class _Rest:
         page = self._service.metrics.page()
         return Response(page, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
 
-    def _check_name(self, request: Request) -> None:
-        path = request.path_params
-        asked = path.get("version")
-        if asked is not None and not re.fullmatch(r"\d{1,19}", asked):
-            raise RefusedError(Reason.NOT_FOUND, "a version must be a number, as in versions/1")
-        version = None if asked is None else int(asked)
-        self._service.model.check_name(path["name"], version)
+
+def _check_name(service: Service, request: Request) -> None:
+    path = request.path_params
+    asked = path.get("version")
+    if asked is not None and not re.fullmatch(r"\d{1,19}", asked):
+        raise RefusedError(Reason.NOT_FOUND, "a version must be a number, as in versions/1")
+    version = None if asked is None else int(asked)
+    service.model.check_name(path["name"], version)
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:

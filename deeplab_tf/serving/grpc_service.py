@@ -1,7 +1,7 @@
 """TensorFlow Serving's gRPC services: Predict, GetModelMetadata and GetModelStatus."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -15,9 +15,11 @@ from tensorflow_serving.apis import (
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving.batching import Outputs
+from deeplab_tf.serving.limits import check_answer_size, within
 from deeplab_tf.serving.metrics import GRPC
 from deeplab_tf.serving.model_info import SIGNATURES, model_metadata, model_status
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
+from deeplab_tf.serving.served_model import ServedModel
 from deeplab_tf.serving.service import Service
 from deeplab_tf.serving.signature import Signature, find_signature
 from deeplab_tf.serving.work import check_pixels
@@ -25,6 +27,9 @@ from deeplab_tf.serving.work import check_pixels
 _OVERLOAD = 2
 """So many times the queue's size may calls be open, to be told that it is full; further ones are
 refused by gRPC before their message is read."""
+_CONNECTION_SECONDS = 300
+"""After so many a connection is told to end, and its client makes another without a word. Where a
+client leaves its answers unread, this is what frees them."""
 
 
 def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
@@ -33,13 +38,20 @@ def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
     Raises:
         DeeplabError: the port is taken.
     """
+    limits = service.limits
     options = [
-        ("grpc.max_receive_message_length", service.limits.max_request_bytes),
+        ("grpc.max_receive_message_length", limits.max_request_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),  # else two servers share a port, and clients get either
+        ("grpc.server_handshake_timeout_ms", int(1000 * limits.time_limit)),
+        ("grpc.max_connection_age_ms", 1000 * _CONNECTION_SECONDS),
+        ("grpc.max_connection_age_grace_ms", int(1000 * limits.longest_stay)),
     ]
-    calls = _OVERLOAD * service.limits.queue_size
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls)
+    server = grpc.aio.server(
+        interceptors=[_TimedRequests(limits.time_limit)],
+        options=options,
+        maximum_concurrent_rpcs=_OVERLOAD * limits.queue_size,
+    )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(service), server
     )
@@ -48,6 +60,43 @@ def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
         return server, server.add_insecure_port(address)
     except RuntimeError as error:
         raise DeeplabError(f"{address} cannot be listened at; give another --grpc_port") from error
+
+
+class _TimedRequests(grpc.aio.ServerInterceptor):
+    """Calls whose message does not come in time are ended.
+
+    gRPC waits for it without an end, and such calls would keep all others out. A call of one
+    message is the same on the wire as a stream of one, which is read here.
+    """
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+
+    async def intercept_service(self, continuation, handler_call_details):
+        """The handler of a method, behind the time limit."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # no such method
+            return None
+        answer_one = handler.unary_unary
+        assert answer_one is not None  # all methods here are
+
+        async def answer(requests, context):
+            try:
+                request = await self._first(requests)
+            except RefusedError as refusal:
+                await _abort(context, refusal)
+            return await answer_one(request, context)
+
+        return grpc.stream_unary_rpc_method_handler(
+            answer, handler.request_deserializer, handler.response_serializer
+        )
+
+    async def _first(self, requests: AsyncIterator[Any]) -> Any:
+        message = f"the request did not arrive within {self._seconds:g} s"
+        async with within(self._seconds, Reason.SLOW_CLIENT, message):
+            async for request in requests:
+                return request
+        raise bad_request("the call ended without a message")
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -90,13 +139,8 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         images = await asyncio.to_thread(_images, tensor, signature, max_pixels)
         outputs = await self._service.answer(signature, images)
         outputs = _filtered(outputs, request.output_filter)
-        response = predict_pb2.PredictResponse()
-        response.model_spec.name = model.name
-        response.model_spec.version.value = model.version
-        response.model_spec.signature_name = signature.name
-        for name, array in outputs.items():
-            response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
-        return response
+        # In a thread: what is copied is hundreds of megabytes where clients ask for probabilities.
+        return await asyncio.to_thread(_response, model, signature, outputs)
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -158,6 +202,22 @@ def _images(tensor: Any, signature: Signature, max_pixels: int) -> np.ndarray:
         ) from error
     except (ValueError, TypeError) as error:
         raise bad_request(f"{signature.input_name} has not as many values as {shape}") from error
+
+
+def _response(
+    model: ServedModel, signature: Signature, outputs: Outputs
+) -> predict_pb2.PredictResponse:
+    check_answer_size(sum(array.nbytes for array in outputs.values()))
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name = model.name
+    response.model_spec.version.value = model.version
+    response.model_spec.signature_name = signature.name
+    for name, array in outputs.items():
+        tensor = response.outputs[name]
+        tensor.dtype = tf.as_dtype(array.dtype).as_datatype_enum
+        tensor.tensor_shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
+        tensor.tensor_content = array.tobytes()
+    return response
 
 
 def _filtered(outputs: Outputs, names: Sequence[str]) -> Outputs:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -12,6 +13,13 @@ from deeplab_tf.serving.refusal import Reason, RefusedError
 _DISCARDED_BYTES = 64 << 20
 """So much of a refused body is still received: a client that is cut off while it sends reports a
 broken connection instead of reading the answer."""
+MAX_ANSWER_BYTES = (1 << 31) - (1 << 20)
+"""Of one answer, by both protocols: a gRPC message has less than 2 GiB, names and shapes
+included."""
+_SPARE_SECONDS = 5.0
+"""What a request may take beyond its time limits, for JSON."""
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +29,10 @@ class Limits:
     Attributes:
         max_request_bytes: of one request's body or message.
         max_pixels: of all images of one request together, told from their headers.
-        queue_size: requests inside at a time: being received, waiting, or in the network; an answer
-            on its way out does not count.
-        time_limit: seconds for receiving a request, and as many for answering it.
+        queue_size: requests inside at a time: being received, waiting, in the network, or, by REST,
+            their answer on its way out.
+        time_limit: seconds for receiving a request, as many for answering it, and as many for the
+            client to take the answer.
         batch_size: images that go through the network together.
     """
 
@@ -32,6 +41,11 @@ class Limits:
     queue_size: int = 64
     time_limit: float = 30.0
     batch_size: int = 8
+
+    @property
+    def longest_stay(self) -> float:
+        """Seconds after which the slowest request is done with."""
+        return 3 * self.time_limit + _SPARE_SECONDS
 
 
 class Gate:
@@ -98,6 +112,27 @@ class Body:
                     if received > _DISCARDED_BYTES:
                         return
 
+    async def unless_gone(self, answering: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """What `answering` returns, after the body's end; a client that goes away ends it.
+
+        Raises:
+            RefusedError: the client is gone; what `answering` still waited for is given up.
+        """
+        answer = asyncio.create_task(answering)
+        gone = asyncio.create_task(self._gone())
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise _client_gone()
+            return answer.result()
+        finally:
+            answer.cancel()
+            gone.cancel()
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     @property
     def ended(self) -> bool:
         """Whether all of it was received; else the connection is of no further use."""
@@ -108,9 +143,23 @@ class Body:
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise RefusedError(Reason.CLIENT_GONE, "the client went away")
+                raise _client_gone()
             self._ended = not message.get("more_body", False)
             yield message.get("body", b"")
+
+
+def check_answer_size(size: int) -> None:
+    """Raises `RefusedError` for an answer of more bytes than there may be."""
+    if size > MAX_ANSWER_BYTES:
+        raise RefusedError(
+            Reason.BAD_REQUEST,
+            f"the answer is larger than {MAX_ANSWER_BYTES:,} bytes; send smaller images, or fewer "
+            "at once, or ask for serving_default, which gives labels",
+        )
+
+
+def _client_gone() -> RefusedError:
+    return RefusedError(Reason.CLIENT_GONE, "the client went away")
 
 
 def _too_large(limit: int) -> RefusedError:

@@ -8,16 +8,20 @@ of pixels, and may stand under its input's name: `{"images": ...}`.
 import base64
 import binascii
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import orjson
 
 from deeplab_tf.serving.batching import Outputs
+from deeplab_tf.serving.limits import check_answer_size
 from deeplab_tf.serving.refusal import bad_request
 from deeplab_tf.serving.signature import Signature, find_signature
 
 _ROWS, _COLUMNS = "instances", "inputs"
+_PIECE_NUMBERS = 1 << 16
+_PIECE_BYTES = 1 << 20
 _DEEPEST = 4
 """Lists in lists that an image has: batch, rows, columns, bands."""
 
@@ -59,14 +63,61 @@ def parse_question(body: bytes, signatures: dict[str, Signature]) -> Question:
     return Question(signature, to_array(images, signature), by_row)
 
 
-def answer_json(outputs: Outputs, by_row: bool) -> bytes:
-    """The body that answers a question of the same form."""
-    if not by_row:
-        content: dict[str, Any] = {"outputs": outputs}
-    else:
-        rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
-        content = {"predictions": rows}
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+def answer_json(outputs: Outputs, by_row: bool) -> list[bytes]:
+    """The body that answers a question of the same form, in pieces of a megabyte or so.
+
+    Raises:
+        RefusedError: it would be too large.
+    """
+    pieces, part, size = [], bytearray(), 0
+    for text in _by_rows(outputs) if by_row else _by_columns(outputs):
+        part += text
+        if len(part) >= _PIECE_BYTES:
+            pieces.append(bytes(part))
+            part, size = bytearray(), size + len(part)
+            check_answer_size(size)
+    return [*pieces, bytes(part)]
+
+
+def _by_rows(outputs: Outputs) -> Iterator[bytes]:
+    yield b'{"predictions":['
+    for index, row in enumerate(zip(*outputs.values(), strict=True)):
+        yield b"," if index else b""
+        yield from _object(dict(zip(outputs, row, strict=True)))
+    yield b"]}"
+
+
+def _by_columns(outputs: Outputs) -> Iterator[bytes]:
+    yield b'{"outputs":'
+    yield from _object(outputs)
+    yield b"}"
+
+
+def _object(arrays: Outputs) -> Iterator[bytes]:
+    for index, (name, array) in enumerate(arrays.items()):
+        yield (b"," if index else b"{") + orjson.dumps(name) + b":["
+        yield from _numbers_of(array)
+        yield b"]"
+    yield b"}"
+
+
+def _numbers_of(array: np.ndarray) -> Iterator[bytes]:
+    """The text of an array, without its outermost brackets.
+
+    orjson holds the interpreter while it writes, so that it gets no more than `_PIECE_NUMBERS`.
+    """
+    each = array[0].size
+    if each > _PIECE_NUMBERS:
+        for index, part in enumerate(array):
+            yield b",[" if index else b"["
+            yield from _numbers_of(part)
+            yield b"]"
+        return
+    step = _PIECE_NUMBERS // each
+    for start in range(0, len(array), step):
+        part = np.ascontiguousarray(array[start : start + step])
+        yield b"," if start else b""
+        yield orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
 
 
 def _by_row(value: Any, signature: Signature) -> list:

@@ -14,10 +14,8 @@ import uvicorn
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving.app import make_app
 from deeplab_tf.serving.grpc_service import start_grpc
+from deeplab_tf.serving.http_protocol import timed_protocol
 from deeplab_tf.serving.service import Service
-
-_SPARE_SECONDS = 5.0
-"""What a request may take beyond its two time limits, for JSON and sending."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +57,7 @@ async def _serve(service: Service, address: Address) -> None:
         service.ready = False
         http_server.should_exit = True
         if grpc_server is not None:
-            await grpc_server.stop(_grace(service))
+            await grpc_server.stop(service.limits.longest_stay)
         await http
 
 
@@ -75,17 +73,13 @@ class _HttpServer(uvicorn.Server):
 def _settings(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(service),
-        http="h11",
+        http=timed_protocol(service.limits.time_limit),
         ws="none",
         lifespan="off",
         log_level="warning",
         access_log=False,  # /metrics counts
-        timeout_graceful_shutdown=int(_grace(service)) + 1,
+        timeout_graceful_shutdown=int(service.limits.longest_stay) + 1,
     )
-
-
-def _grace(service: Service) -> float:
-    return 2 * service.limits.time_limit + _SPARE_SECONDS
 
 
 def _stopped_by_signal() -> asyncio.Event:
