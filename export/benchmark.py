@@ -110,9 +110,12 @@ def _in_turns(runs: Sequence[Callable[[], object]]) -> list[list[float]]:
 
 def _labeller(path: pathlib.Path, size: tuple[int, int]) -> Callable[[], np.ndarray]:
     """Labels one image of noise, as `deeplab-predict` does."""
-    predict = load_predictor(path).predict
-    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
-    return lambda: predict(image)
+    predictor = load_predictor(path)
+    takes = predictor.image
+    image = np.random.default_rng(0).integers(
+        0, 1 << takes.bits, (1, *size, takes.bands), takes.dtype
+    )
+    return lambda: predictor.predict(image)
 
 
 def _size(path: pathlib.Path) -> tuple[int, int] | None:

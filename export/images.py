@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import VOID, LabelSet
 from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import check_same_classes, labelled_images
+from deeplab_tf.litert_file import into_frame
 from deeplab_tf.prediction.inputs import find_images
 
 
@@ -60,21 +62,15 @@ def file_images(images: str, count: int, image: ImageFormat = RGB) -> Iterator[P
 
 
 def fit_picture(picture: Picture, size: tuple[int, int] | None, fill: Sequence[float]) -> Picture:
-    """`picture` at `size`, its mask filled with void; as it is where `size` is None, any."""
+    """`picture` in a frame of `size` as `deeplab-predict` puts it there, its mask alike and filled
+    with void; as it is where `size` is None, any.
+    """
     if size is None:
         return picture
-    truth = None if picture.truth is None else fit(picture.truth, size, VOID)
-    height, width = picture.image.shape[:2]
-    inner = (min(height, size[0]), min(width, size[1]))
-    return Picture(picture.name, fit(picture.image, size, fill), truth, inner)
-
-
-def fit(image: np.ndarray, size: tuple[int, int], fill: Sequence[float] | int) -> np.ndarray:
-    """uint8 [H, W, ...] -> [*size, ...]: the middle, or the whole with `fill` right and below."""
-    height, width = size
-    top, left = (max(0, (have - want) // 2) for have, want in zip(image.shape, size, strict=False))
-    middle = image[top : top + height, left : left + width]
-    fitted = np.empty((height, width, *image.shape[2:]), np.uint8)
-    fitted[:] = np.round(fill)
-    fitted[: middle.shape[0], : middle.shape[1]] = middle
-    return fitted
+    framed, inner = into_frame(picture.image, size, np.round(fill).astype(np.uint8))
+    truth = None
+    if picture.truth is not None:
+        truth = np.full(size, VOID, np.uint8)
+        small = Image.fromarray(picture.truth).resize(inner[::-1], Image.Resampling.NEAREST)
+        truth[: inner[0], : inner[1]] = small
+    return Picture(picture.name, framed[0], truth, inner)

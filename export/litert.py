@@ -75,8 +75,8 @@ def export_litert(
     Args:
         trained: what to export.
         out_file: path of the `.tflite` file.
-        images: the images that the file and `trained.model` must agree on; padded with the mean
-            pixel or cropped to `image_size`.
+        images: the images that the file and `trained.model` must agree on; put into `image_size`
+            as `deeplab-predict` does it: padded with the mean pixel, larger ones shrunk.
         image_size, quantize, outputs, keep_float: see `Options`.
         calibration: for `int8`, the images on which the range of each tensor is measured, fitted as
             `images`.

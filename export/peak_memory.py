@@ -31,21 +31,23 @@ def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
     return int(done.stdout)
 
 
-def _label(artefact: pathlib.Path, image: np.ndarray) -> None:
-    """Labels [H, W, 3] once. TensorFlow is imported only for what needs it, as on a device."""
-    if artefact.suffix == ".tflite":
-        from deeplab_tf.litert_file import open_segmenter
+def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
+    """Labels one image once. TensorFlow is imported only for what needs it, as on a device."""
+    if artefact.suffix in (".tflite", ".onnx"):  # which are of RGB alone
+        image = np.zeros((1, *size, 3), np.uint8)
+        if artefact.suffix == ".tflite":
+            from deeplab_tf.litert_file import open_segmenter
 
-        open_segmenter(artefact).run(image[None])
-        return
-    if artefact.suffix == ".onnx":
-        from deeplab_tf.onnx_file import open_onnx
+            open_segmenter(artefact).run(image)
+        else:
+            from deeplab_tf.onnx_file import open_onnx
 
-        open_onnx(artefact).run(image[None])
+            open_onnx(artefact).run(image)
         return
     from deeplab_tf.prediction.predictor import load_predictor
 
-    load_predictor(artefact).predict(image[None])
+    predictor = load_predictor(artefact)
+    predictor.predict(np.zeros((1, *size, predictor.image.bands), predictor.image.dtype))
 
 
 def _peak() -> int:
@@ -55,5 +57,5 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    _label(pathlib.Path(sys.argv[1]), np.zeros((int(sys.argv[2]), int(sys.argv[3]), 3), np.uint8))
+    _label(pathlib.Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3])))
     print(_peak())

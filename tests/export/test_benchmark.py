@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
+from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import benchmark
 from deeplab_tf.export.benchmark import find_artefacts, format_measured, measure_artefacts
 from deeplab_tf.export.litert import write_litert
 from deeplab_tf.export.peak_memory import peak_memory
+from deeplab_tf.export.saved_model import write_saved_model
+from deeplab_tf.models import build_model
 from deeplab_tf.prediction.predictor import Predictor
-from deeplab_tf.trained_model import save_model
+from deeplab_tf.trained_model import TrainedModel, save_model
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def test_every_artefact_is_run_in_turns_beside_the_keras_model(folder, monkeypat
             ran.append((path.name, images.shape))
             return predictor.predict(images)
 
-        return Predictor(predictor.labels, predict)
+        return Predictor(predictor.labels, predict, predictor.image)
 
     monkeypatch.setattr(benchmark, "load_predictor", watched)
     monkeypatch.setattr(benchmark, "peak_memory", lambda path, size: 5_000_000)
@@ -64,3 +68,21 @@ def test_what_does_not_run_and_an_empty_folder_are_told(tmp_path, folder):
     (tmp_path / "a.tflite").write_bytes((folder / "model.tflite").read_bytes()[:99])
     with pytest.raises(DeeplabError, match="a.tflite does not run: .*damaged"):
         peak_memory(tmp_path / "a.tflite", (33, 49))
+
+
+def test_a_model_of_other_bands_gets_what_it_takes(tmp_path, monkeypatch):
+    model = ModelConfig(
+        backbone=Backbone.RESNET_SLIM,
+        num_classes=6,
+        band_mean=(30_000.0,) * 5,
+        band_std=(9_000.0,) * 5,
+        bits=16,
+    )
+    experiment = validate(Experiment(model=model))
+    trained = TrainedModel(build_model(model), experiment, SHAPES)
+    save_model(trained, tmp_path / "bands.keras")
+    write_saved_model(trained, tmp_path / "served")
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    measured = measure_artefacts(tmp_path / "bands.keras", tmp_path, (33, 49))
+    assert [one.path.name for one in measured] == ["bands.keras", "served"]
+    assert all(one.peak_bytes and one.peak_bytes > 10e6 for one in measured)

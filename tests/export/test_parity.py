@@ -11,9 +11,10 @@ from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.data.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.images import Picture, data_set_images, file_images, fit, fit_picture
+from deeplab_tf.export.images import Picture, data_set_images, file_images, fit_picture
 from deeplab_tf.export.layer_noise import LayerNoise
 from deeplab_tf.export.parity import Parity, Place, check, compare
+from deeplab_tf.prediction.predictor import predict_in_frame
 
 IMAGES = [
     Picture("a", np.zeros((4, 5, 3), np.uint8)),
@@ -101,17 +102,37 @@ def test_no_image_and_broken_logits_are_refused():
         compare(lambda images: scores(images) * np.nan, lambda _: (None, np.zeros(1)), IMAGES)
 
 
-def test_fit_takes_the_middle_or_pads():
+MEAN = (123.15, 115.9, 103.06)
+
+
+def test_a_small_picture_is_padded_with_the_mean_and_void():
     image = np.arange(7 * 4 * 3, dtype=np.uint8).reshape(7, 4, 3)
-    fitted = fit(image, (3, 6), (123.15, 115.9, 103.06))
-    np.testing.assert_array_equal(fitted[:, :4], image[2:5])
-    np.testing.assert_array_equal(fitted[:, 4:], np.tile(np.uint8([123, 116, 103]), (3, 2, 1)))
-    np.testing.assert_array_equal(fit(image, (7, 4), (0, 0, 0)), image)
-    labelled = fit_picture(Picture("a", image, image[..., 0]), (3, 6), (123.15, 115.9, 103.06))
-    np.testing.assert_array_equal(labelled.image, fitted)
-    assert labelled.truth is not None and (labelled.truth[:, 4:] == VOID).all()
-    np.testing.assert_array_equal(labelled.truth[:, :4], image[2:5, :, 0])
-    assert fit_picture(Picture("a", image), None, (0, 0, 0)) == Picture("a", image)
+    fitted = fit_picture(Picture("a", image, image[..., 0]), (8, 6), MEAN)
+    assert fitted.inner == (7, 4)
+    np.testing.assert_array_equal(fitted.image[:7, :4], image)
+    np.testing.assert_array_equal(
+        fitted.image[:, 4:], np.tile(np.uint8([123, 116, 103]), (8, 2, 1))
+    )
+    np.testing.assert_array_equal(fitted.truth[:7, :4], image[..., 0])
+    assert (fitted.truth[7:] == VOID).all() and (fitted.truth[:, 4:] == VOID).all()
+    assert fit_picture(Picture("a", image), None, MEAN) == Picture("a", image)
+
+
+def test_a_large_picture_is_compared_as_deeplab_predict_shows_it_to_the_file():
+    image = random_picture(90, 130)
+    shown = []
+
+    def run(framed):
+        shown.append(framed[0])
+        return framed[..., 0]
+
+    labels = predict_in_frame(image, (33, 65), np.uint8([123, 116, 103]), run)
+    fitted = fit_picture(Picture("a", image, labels), (33, 65), MEAN)
+    np.testing.assert_array_equal(fitted.image, shown[0])
+    assert fitted.inner == (33, 47)
+    # The mask follows: the labels of the whole picture, shrunk again, are those of the frame.
+    np.testing.assert_array_equal(fitted.truth[:33, :47], shown[0][:33, :47, 0])
+    assert (fitted.truth[:, 47:] == VOID).all()
 
 
 def test_images_of_a_data_set_are_its_own_pixels(tmp_path):
