@@ -18,6 +18,9 @@ DATA_FILE = "data.json"
 CLASS_WEIGHTS_FILE = "class_weights.json"
 """The class weights of the loss, `{class name: weight}`, where it has any."""
 
+ENVIRONMENT_FILE = "environment.json"
+"""Versions, processor and settings under which the run computes, and what it began with."""
+
 CHECKPOINT_DIR = "checkpoints"
 CHECKPOINT_NAME = "step"
 METRICS_FILE = "metrics.jsonl"

@@ -6,8 +6,11 @@
 
 Every field of the experiment can be overridden: --config.SECTION.FIELD=VALUE, with the sections
 model, data, train and evaluate. A row with a previous stage (COCO before VOC) trains that first, in
-WORKDIR/previous_stage; overrides are for the last stage. Exit code 0: all steps done; 143: stopped
-by SIGTERM, with a checkpoint; 1: bad input; 2: wrong flag.
+WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/config.json with another
+--workdir repeats a run, on a CPU bit for bit, and says what is not as it was there.
+
+Exit code 0: all steps done; 143: stopped by SIGTERM, with a checkpoint; 1: bad input; 2: wrong
+flag.
 """
 
 import pathlib
@@ -18,6 +21,7 @@ from ml_collections import config_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.config import Experiment, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.workdir import CONFIG_FILE, DATA_FILE
 
 _CONFIG = config_flags.DEFINE_config_dataclass(
     "config",
@@ -48,8 +52,17 @@ def main() -> int:
     from deeplab_tf.training.overfit import overfit_one_batch
     from deeplab_tf.training.stages import train_stages
 
-    do = overfit_one_batch if _OVERFIT.value else train_stages
-    return do(experiment, pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value))
+    data_dir, workdir = pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value)
+    if _OVERFIT.value:
+        return overfit_one_batch(experiment, data_dir, workdir)
+    return train_stages(experiment, data_dir, workdir, _repeated_workdir())
+
+
+def _repeated_workdir() -> pathlib.Path | None:
+    """The workdir whose `config.json` was given."""
+    file = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
+    of_a_run = file.name == CONFIG_FILE and (file.parent / DATA_FILE).is_file()
+    return file.parent if of_a_run else None
 
 
 def run() -> None:

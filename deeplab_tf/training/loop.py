@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from deeplab_tf.trained_model import TrainedModel, save_model
 from deeplab_tf.training.build import Training, build_training
 from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
 from deeplab_tf.training.class_weights import check_recorded, find_class_weights, in_one_line
+from deeplab_tf.training.environment import record_environment, repeat_differences
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.run_log import RunLog
@@ -31,8 +33,15 @@ NOT_FINITE = (
 )
 
 
-def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
+def train(
+    experiment: Experiment,
+    data_dir: pathlib.Path,
+    workdir: pathlib.Path,
+    repeat_of: pathlib.Path | None = None,
+) -> int:
     """Trains `experiment` in `workdir`, going on from the checkpoint there if there is one.
+
+    `repeat_of` is the workdir whose run it repeats: what is not as there is told.
 
     Returns:
         0 when all steps are done and `workdir/model.keras` is written; 128 + the signal's number
@@ -66,7 +75,9 @@ def train(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path)
         print(load_initial_weights(model, initial_weights, experiment.model).table())
 
     # The steps. Nothing is written before everything that was given has been read.
+    experiment = _with_absolute_paths(experiment)
     describe_workdir(workdir, experiment, records, class_weights)
+    _tell_environment(experiment, workdir, start, repeat_of)
     if class_weights:
         print(f"class weights ({config.class_weights}): {in_one_line(class_weights)}")
     print(
@@ -114,6 +125,25 @@ def check_run(
     check_workdir(workdir, experiment, records)
     check_recorded(workdir, class_weights)
     return experiment, records
+
+
+def _tell_environment(
+    experiment: Experiment, workdir: pathlib.Path, start: int, repeat_of: pathlib.Path | None
+) -> None:
+    """Records the environment, and prints what is another than before, or than in `repeat_of`."""
+    # The file of a stage before differs in its dates each time it is written.
+    init_from = None if experiment.previous_stage else experiment.init_from
+    changed = record_environment(workdir, start, init_from)
+    if changed:
+        print(f"note: goes on under other conditions: {'; '.join(changed)}")
+    if repeat_of is None or start:
+        return
+    changed = repeat_differences(repeat_of, workdir)
+    print(
+        f"note: not the run of {repeat_of} bit for bit: {'; '.join(changed)}"
+        if changed
+        else f"repeats the run of {repeat_of}: same config, data, versions and processor"
+    )
 
 
 def _run_steps(
@@ -200,6 +230,17 @@ def _caught_signals() -> Iterator[list[int]]:
     finally:
         for number in numbers:
             signal.signal(number, usual[number])
+
+
+def _with_absolute_paths(experiment: Experiment) -> Experiment:
+    """So that `config.json` means the same files wherever it is used."""
+    init_from, weights = experiment.init_from, experiment.train.class_weights
+    if init_from is not None:
+        init_from = os.path.abspath(init_from)
+    if weights not in ("none", "auto"):
+        weights = os.path.abspath(weights)
+    changed = dataclasses.replace(experiment.train, class_weights=weights)
+    return dataclasses.replace(experiment, init_from=init_from, train=changed)
 
 
 def _with_data(experiment: Experiment, records: Records) -> Experiment:

@@ -8,15 +8,34 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
 from deeplab_tf.trained_model import read_description
 from deeplab_tf.training.loop import check_run, train
-from deeplab_tf.workdir import MODEL_FILE, PREVIOUS_STAGE_DIR, checkpoint_steps
+from deeplab_tf.workdir import (
+    CLASS_WEIGHTS_FILE,
+    CONFIG_FILE,
+    MODEL_FILE,
+    PREVIOUS_STAGE_DIR,
+    checkpoint_steps,
+    read_config,
+)
 
 
-def train_stages(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
+def train_stages(
+    experiment: Experiment,
+    data_dir: pathlib.Path,
+    workdir: pathlib.Path,
+    repeat_of: pathlib.Path | None = None,
+) -> int:
     """Trains what `experiment.previous_stage` names, and what comes before that, then itself.
 
     The stage before the one in a folder is in `previous_stage` inside it, with the same initial
     weights, seed and devices. One whose `model.keras` is there, from this machine or another, is
     not trained again, nor is one whose successor has a checkpoint.
+
+    Args:
+        experiment: the last stage.
+        data_dir: where the records are.
+        workdir: the last stage's.
+        repeat_of: the workdir that `experiment` was read from. Its stages are then trained as they
+            were there, with the class weights that are kept there, whatever became of their files.
 
     Returns:
         As `train`; a stage that a signal stopped ends it all.
@@ -26,27 +45,27 @@ def train_stages(experiment: Experiment, data_dir: pathlib.Path, workdir: pathli
             `workdir`. Every stage is checked before the first begins.
     """
     with held_folder(workdir, f"{workdir} is being trained in by another process"):
-        stages = _stages_to_do(experiment, workdir)
+        stages = _stages_to_do(experiment, workdir, repeat_of)
         # The first one is looked at by its own training, at once.
-        for stage, folder in stages[1:]:
+        for stage, folder, _ in stages[1:]:
             check_run(stage, data_dir, folder)
-        for number, (stage, folder) in enumerate(stages, start=1):
+        for number, (stage, folder, source) in enumerate(stages, start=1):
             if len(stages) > 1:
                 print(f"stage {number} of {len(stages)}: {stage.row or 'this config'} in {folder}")
-            code = train(stage, data_dir, folder)
+            code = train(stage, data_dir, folder, source)
             if code:
                 return code
     return 0
 
 
 def _stages_to_do(
-    experiment: Experiment, workdir: pathlib.Path
-) -> list[tuple[Experiment, pathlib.Path]]:
-    """The stages that are not done, in their order, each with its folder."""
-    stages = [(experiment, workdir)]
+    experiment: Experiment, workdir: pathlib.Path, repeat_of: pathlib.Path | None
+) -> list[tuple[Experiment, pathlib.Path, pathlib.Path | None]]:
+    """The stages that are not done, in their order, each with its folder and the one it repeats."""
+    stages = [(_with_kept_weights(experiment, repeat_of), workdir, repeat_of)]
     rows = {experiment.row}
     while experiment.previous_stage and not checkpoint_steps(workdir):
-        before = load_experiment(experiment.previous_stage)
+        before, repeat_of = _stage_before(experiment.previous_stage, repeat_of)
         if before.row in rows:
             raise DeeplabError(f"config.previous_stage goes in a circle: {before.row} comes twice")
         rows.add(before.row)
@@ -60,8 +79,33 @@ def _stages_to_do(
         if (workdir / MODEL_FILE).is_file():
             _check_stage(experiment, workdir / MODEL_FILE)
             break
-        stages.insert(0, (experiment, workdir))
+        stages.insert(0, (_with_kept_weights(experiment, repeat_of), workdir, repeat_of))
     return stages
+
+
+def _stage_before(
+    row: str, repeat_of: pathlib.Path | None
+) -> tuple[Experiment, pathlib.Path | None]:
+    """The stage `row`; where it was trained in a run that is repeated, as it was, and its folder.
+
+    The file that `row` is in may have changed since.
+    """
+    folder = repeat_of / PREVIOUS_STAGE_DIR if repeat_of else None
+    if folder and (folder / CONFIG_FILE).is_file():
+        return read_config(folder), folder
+    return load_experiment(row), None
+
+
+def _with_kept_weights(experiment: Experiment, repeat_of: pathlib.Path | None) -> Experiment:
+    """With class weights from the copy in `repeat_of`, where they were of a file."""
+    given = experiment.train.class_weights
+    kept = repeat_of / CLASS_WEIGHTS_FILE if repeat_of else None
+    if not repeat_of or not kept or not kept.is_file() or given in ("none", "auto"):
+        return experiment
+    if read_config(repeat_of).train.class_weights != given:  # a flag names another file
+        return experiment
+    changed = dataclasses.replace(experiment.train, class_weights=str(kept))
+    return dataclasses.replace(experiment, train=changed)
 
 
 def _check_stage(stage: Experiment, model: pathlib.Path) -> None:
