@@ -36,6 +36,10 @@ if typing.TYPE_CHECKING:
 
 DESCRIPTION = "deeplab_tf.json"
 
+AVERAGED = "averaged"
+"""What a checkpoint calls the weights to evaluate with, in the order of `model.weights`, where the
+training keeps an average of them."""
+
 
 @dataclasses.dataclass
 class TrainedModel:
@@ -110,6 +114,9 @@ def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None
 
 def load_model(path: str | os.PathLike) -> TrainedModel:
     """Loads a `.keras` file of ours, or the latest checkpoint of a training workdir.
+
+    The network computes in float32, whatever it was trained in, and has the average of the weights
+    where the training keeps one.
 
     Raises:
         DeeplabError: `path` is neither, or does not fit its own description.
@@ -196,7 +203,10 @@ def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
     if not steps:
         raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
     model = build_model(experiment.model)
-    restore(tf.train.Checkpoint(model=model), checkpoint_prefix(workdir, steps[-1]))
+    state: dict = {"model": model}
+    if experiment.train.ema_momentum is not None:
+        state = {AVERAGED: [weight.value for weight in model.weights]}
+    restore(tf.train.Checkpoint(**state), checkpoint_prefix(workdir, steps[-1]))
     return TrainedModel(model, experiment, labels)
 
 

@@ -50,7 +50,8 @@ def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
     predictor.predict(np.zeros((1, *size, predictor.image.bands), predictor.image.dtype))
 
 
-def _peak() -> int:
+def own_peak() -> int:
+    """Bytes, the most that this process ever held."""
     # Not getrusage: its peak begins with that of the process which started this one.
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
@@ -58,4 +59,4 @@ def _peak() -> int:
 
 if __name__ == "__main__":
     _label(pathlib.Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3])))
-    print(_peak())
+    print(own_peak())

@@ -5,7 +5,16 @@ import os
 
 from deeplab_tf.config.schema import Experiment
 
-FREE = frozenset({"strategy", "log_every", "checkpoint_every", "panels_every", "keep_checkpoints"})
+FREE = frozenset(
+    {
+        "strategy",
+        "rematerialize",
+        "log_every",
+        "checkpoint_every",
+        "panels_every",
+        "keep_checkpoints",
+    }
+)
 """Fields of `train` that change no weight: where it runs, and how often it writes. (With batch norm
 `train` the number of devices does count in its statistics.)"""
 

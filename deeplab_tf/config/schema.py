@@ -120,6 +120,20 @@ class Loss(enum.StrEnum):
     LOVASZ = "lovasz"
 
 
+class Precision(enum.StrEnum):
+    """What the network computes in, Keras' names; its weights are float32 in each.
+
+    `mixed_bfloat16` and `mixed_float16` keep activations in 16 bits, and in float32 the
+    normalisation of the pixels, the statistics of batch norms, the logits and the loss.
+    `mixed_float16` has 5 bits of exponent: the loss is scaled, and a step whose gradients overflow
+    is skipped.
+    """
+
+    FLOAT32 = "float32"
+    MIXED_BFLOAT16 = "mixed_bfloat16"
+    MIXED_FLOAT16 = "mixed_float16"
+
+
 class StrategyName(enum.StrEnum):
     """`one` device, `mirrored` over this host's devices, `auto`: mirrored from two GPUs on."""
 
@@ -231,7 +245,7 @@ class TrainConfig:
 
     Attributes:
         steps: optimiser steps; the poly schedule reaches 0 there.
-        batch_size: examples of the global batch, over all devices.
+        batch_size: examples of the global batch that an optimiser step sees, over all devices.
         base_learning_rate, power: rate = base * (1 - step / steps) ** power.
         momentum: of SGD.
         weight_decay: lambda of `lambda / 2 * |w|^2` over convolution kernels.
@@ -250,6 +264,15 @@ class TrainConfig:
             after it (ASPP and the last layer), to fine-tune with.
         freeze_through: the last part of the backbone (`conv1`, `block1`, ...) whose weights and
             batch norm statistics do not change, as those of all parts before it.
+        precision: see `Precision`; what is trained is evaluated and exported in float32.
+        accumulate_steps: in how many parts, one after another, the batch of an optimiser step goes
+            through the network. Steps, `batch_size` and the loss, a mean over the valid pixels of
+            the whole batch, stay what they are; batch norms that train see a part.
+        rematerialize: whether a unit of the backbone keeps its input alone for the backward pass
+            and computes its activations again: less memory, the same gradients.
+        ema_momentum: of the exponential moving average of the weights, in [0, 1); the run is then
+            evaluated and exported with the average, and trained on with the weights. None: no
+            average.
         strategy: see `StrategyName`.
         seed: of initial weights, data order and augmentation.
         log_every, checkpoint_every, panels_every: in steps; panels are the TensorBoard images.
@@ -270,6 +293,10 @@ class TrainConfig:
     backbone_rate: float = 1.0
     head_rate: float = 1.0
     freeze_through: str | None = None
+    precision: Precision = Precision.FLOAT32
+    accumulate_steps: int = 1
+    rematerialize: bool = False
+    ema_momentum: float | None = None
     strategy: StrategyName = StrategyName.AUTO
     seed: int = 0
     log_every: int = 20

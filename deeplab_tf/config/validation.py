@@ -133,12 +133,31 @@ def _train_rules(train: TrainConfig, model: ModelConfig) -> _Rules:
             train.freeze_through in (None, *parts),
             f"one of {', '.join(parts)}, or left out",
         ),
+        "accumulate_steps": _accumulation_rule(train),
+        "ema_momentum": (
+            train.ema_momentum is None or 0 <= train.ema_momentum < 1,
+            "in [0, 1), or left out",
+        ),
         "seed": (0 <= train.seed < 2**32, "0 to 2^32 - 1"),
         "log_every": (train.log_every >= 1, "at least 1"),
         "checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),
         "panels_every": (train.panels_every >= 1, "at least 1"),
         "keep_checkpoints": (train.keep_checkpoints >= 1, "at least 1"),
     }
+
+
+def _accumulation_rule(train: TrainConfig) -> tuple[bool, str]:
+    """Whether the batch can go through the network in so many parts; and the rule."""
+    if train.accumulate_steps != 1 and (train.loss is Loss.DICE or train.ohem_share < 1):
+        # Their value of a batch is no sum over its parts.
+        return (
+            False,
+            "1 with train.loss=dice or train.ohem_share below 1: they need the whole batch",
+        )
+    return (
+        train.accumulate_steps >= 1 and train.batch_size % train.accumulate_steps == 0,
+        f"at least 1, and divide train.batch_size={train.batch_size}",
+    )
 
 
 def _evaluate_rules(evaluate: EvaluateConfig, model: ModelConfig) -> _Rules:

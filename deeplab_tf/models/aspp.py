@@ -61,4 +61,4 @@ def aspp_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
         class_scores(x, config, name=f"aspp_atrous{index}", kernel_size=3, rate=rate)
         for index, rate in enumerate(effective_rates(config), start=1)
     ]
-    return keras.layers.Add(name="logits")(branches)
+    return keras.layers.Add(dtype="float32", name="logits")(branches)

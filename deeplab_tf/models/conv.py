@@ -37,7 +37,8 @@ class AtrousConv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs, kernel):
         """[B, H, W, C] and [k, k, C / groups, filters] -> [B, H', W', filters]."""
         atrous = max(self.dilation_rate) > 1
-        if atrous and self.data_format == "channels_last" and _native_atrous_gradient():
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        if atrous and self.data_format == "channels_last" and _native_atrous_gradient(dtype):
             return tf.nn.conv2d(
                 inputs,
                 kernel,
@@ -49,28 +50,29 @@ class AtrousConv2D(keras.layers.Conv2D):
 
 
 @functools.cache
-def _native_atrous_gradient() -> bool:
-    """Whether this TensorFlow can differentiate a dilated convolution natively.
+def _native_atrous_gradient(dtype: str) -> bool:
+    """Whether this TensorFlow can differentiate a dilated convolution of `dtype` natively.
 
-    The CPU kernel is oneDNN's: with TF_ENABLE_ONEDNN_OPTS=0 the gradient raises.
+    The CPU kernel is oneDNN's: with TF_ENABLE_ONEDNN_OPTS=0, or in a type that the CPU does not
+    compute in, the gradient raises.
     """
     if tf is None:
         return False
     with tf.init_scope():
         try:
             tf.raw_ops.Conv2DBackpropFilter(
-                input=tf.ones((1, 5, 5, 1)),
+                input=tf.ones((1, 5, 5, 1), dtype),
                 filter_sizes=(3, 3, 1, 1),
-                out_backprop=tf.ones((1, 5, 5, 1)),
+                out_backprop=tf.ones((1, 5, 5, 1), dtype),
                 strides=(1, 1, 1, 1),
                 padding="SAME",
                 dilations=(1, 2, 2, 1),
             )
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             warnings.warn(
-                "atrous convolutions run several times slower here, by SpaceToBatch: TensorFlow "
-                f"has no native gradient for them ({error.message}). On a CPU, unset "
-                "TF_ENABLE_ONEDNN_OPTS=0.",
+                f"atrous convolutions of {dtype} run several times slower here, by SpaceToBatch: "
+                f"TensorFlow has no native gradient for them ({error.message}). On a CPU, unset "
+                "TF_ENABLE_ONEDNN_OPTS=0; most CPUs have none in float16.",
                 stacklevel=2,
             )
             return False
@@ -90,7 +92,8 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     def call(self, inputs):
         """[B, H, W, C] -> [B, H', W', C * depth_multiplier]."""
         atrous = max(self.dilation_rate) > 1 and self.data_format == "channels_last"
-        if not atrous or self.use_bias or not _native_atrous_depthwise():
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        if not atrous or self.use_bias or not _native_atrous_depthwise(dtype):
             return super().call(inputs)
         padding, (rows, columns) = self.padding.upper(), self.dilation_rate
 
@@ -130,18 +133,18 @@ def portable_operations() -> Iterator[None]:
         _PORTABLE.reset(token)
 
 
-def _native_atrous_depthwise() -> bool:
-    return tf is not None and not _PORTABLE.get() and _has_native_atrous_depthwise()
+def _native_atrous_depthwise(dtype: str) -> bool:
+    return tf is not None and not _PORTABLE.get() and _has_native_atrous_depthwise(dtype)
 
 
 @functools.cache
-def _has_native_atrous_depthwise() -> bool:
+def _has_native_atrous_depthwise(dtype: str) -> bool:
     """Whether this TensorFlow runs it where it would put it: only oneDNN's CPU kernel does."""
     with tf.init_scope():
         try:
             tf.raw_ops.DepthwiseConv2dNative(
-                input=tf.ones((1, 5, 5, 1)),
-                filter=tf.ones((3, 3, 1, 1)),
+                input=tf.ones((1, 5, 5, 1), dtype),
+                filter=tf.ones((3, 3, 1, 1), dtype),
                 strides=(1, 1, 1, 1),
                 padding="SAME",
                 dilations=(1, 2, 2, 1),
@@ -280,6 +283,8 @@ def class_scores(
         kernel_initializer=keras.initializers.TruncatedNormal(  # pyright: ignore[reportArgumentType]
             stddev=0.01
         ),
+        # 8 bits of a bfloat16 are too few to interpolate and to tell close classes apart.
+        dtype="float32",
         name=name,
     )(x)
 

@@ -7,13 +7,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.config import Experiment, pixel_statistics
+from deeplab_tf.config import Experiment, Precision, pixel_statistics
 from deeplab_tf.data.duplicates import with_duplicates
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.models.parts import freeze_through
+from deeplab_tf.models.precision import computing_in
+from deeplab_tf.training.accumulate import check_parts
+from deeplab_tf.training.average import averages, evaluated_weights
 from deeplab_tf.training.class_weights import find_class_weights
 from deeplab_tf.training.loss import DataLoss, make_data_loss
 from deeplab_tf.training.step import make_optimizer, make_train_step
@@ -68,7 +71,19 @@ class Training:
             config.weight_decay,
             self.data_loss,
             (config.backbone_rate, config.head_rate),
+            accumulate_steps=config.accumulate_steps,
+            rematerialize=config.rematerialize,
         )
+
+    def evaluated_model(self) -> keras.Model:
+        """What is evaluated and exported: in float32, with the averaged weights if there are."""
+        in_float32 = self.experiment.train.precision is Precision.FLOAT32
+        if in_float32 and not averages(self.optimizer):
+            return self.model
+        model = build_model(self.experiment.model)
+        weights = evaluated_weights(self.model, self.optimizer)
+        model.set_weights([weight.numpy() for weight in weights])
+        return model
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
         """Images [B, H, W, bands] and labels [B, H, W] of a batch, of this process' replicas."""
@@ -91,9 +106,11 @@ def build_training(experiment: Experiment, records: Records) -> Training:
         split = with_duplicates(split, records.labels, experiment.data.duplicate_classes)
     class_weights = find_class_weights(experiment, records)
     strategy = make_strategy(config.strategy, config.batch_size)
+    check_parts(config, strategy)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        model = build_model(experiment.model)
+        with computing_in(config.precision):
+            model = build_model(experiment.model)
         set_batch_norm_mode(model, config.batch_norm, strategy.num_replicas_in_sync)
         if config.freeze_through is not None:
             freeze_through(model, config.freeze_through)

@@ -13,7 +13,8 @@ from deeplab_tf.config import Experiment, training_differences
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
-from deeplab_tf.trained_model import restore
+from deeplab_tf.trained_model import AVERAGED, restore
+from deeplab_tf.training.average import averages, evaluated_weights
 from deeplab_tf.training.class_weights import record_class_weights
 from deeplab_tf.workdir import (
     CHECKPOINT_DIR,
@@ -45,8 +46,12 @@ class Checkpoints:
         self._workdir = workdir
         self._remove_unfinished()
         _mend_state(workdir)
+        state: dict = {"model": model, "optimizer": optimizer}
+        if averages(optimizer):
+            # Those of the optimiser, found without it: nothing is stored twice.
+            state[AVERAGED] = [w.value for w in evaluated_weights(model, optimizer)]
         self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=model, optimizer=optimizer),
+            tf.train.Checkpoint(**state),
             str(workdir / CHECKPOINT_DIR),
             max_to_keep=keep,
             checkpoint_name=CHECKPOINT_NAME,

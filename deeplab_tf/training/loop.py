@@ -15,12 +15,15 @@ from deeplab_tf.data.duplicates import class_ids
 from deeplab_tf.data.records import Records, naming_corrupt_file, open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.trained_model import TrainedModel, save_model
+from deeplab_tf.training.accumulate import check_parts
+from deeplab_tf.training.average import begin_average
 from deeplab_tf.training.build import Training, build_training
 from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
 from deeplab_tf.training.class_weights import check_recorded, find_class_weights, in_one_line
 from deeplab_tf.training.environment import record_environment, repeat_differences
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
+from deeplab_tf.training.loss_scale import SMALLEST_SCALE
 from deeplab_tf.training.run_log import RunLog
 from deeplab_tf.training.step import make_schedule
 from deeplab_tf.training.strategy import make_strategy
@@ -73,6 +76,8 @@ def train(
     elif initial_weights:
         print(f"initial weights from {initial_weights}")
         print(load_initial_weights(model, initial_weights, experiment.model).table())
+    if not start:
+        begin_average(model, training.optimizer)
 
     # The steps. Nothing is written before everything that was given has been read.
     experiment = _with_absolute_paths(experiment)
@@ -100,7 +105,8 @@ def train(
         return 128 + received[0]
 
     # The file to keep.
-    save_model(TrainedModel(model, experiment, records.labels), workdir / MODEL_FILE)
+    final = TrainedModel(training.evaluated_model(), experiment, records.labels)
+    save_model(final, workdir / MODEL_FILE)
     print(f"done: {workdir / MODEL_FILE}")
     return 0
 
@@ -120,7 +126,8 @@ def check_run(
     records.labelled_split(experiment.data.split)
     class_ids(records.labels, experiment.data.duplicate_classes)
     experiment = _with_data(experiment, records)
-    make_strategy(experiment.train.strategy, experiment.train.batch_size)
+    strategy = make_strategy(experiment.train.strategy, experiment.train.batch_size)
+    check_parts(experiment.train, strategy)
     class_weights = find_class_weights(experiment, records)
     check_workdir(workdir, experiment, records)
     check_recorded(workdir, class_weights)
@@ -200,16 +207,32 @@ def _run_steps(
 def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:
     """The means over the steps since the last log; the last of them is `step`.
 
+    With a loss scale: its last value, and how many steps were `skipped`. The loss of such a step
+    may be no number, and is left out then.
+
     Raises:
-        DeeplabError: a loss is not finite; names the first such step.
+        DeeplabError: a loss is not finite, and its step was not skipped; names the first such step.
+            Or the loss scale is too small to go on.
     """
     series = {name: np.array([float(losses[name]) for losses in pending]) for name in pending[0]}
-    for index, loss in enumerate(series["loss"]):
-        if not np.isfinite(loss):
-            raise DeeplabError(
-                f"loss is {loss} at step {step - len(pending) + 1 + index}; {NOT_FINITE}"
-            )
-    return {name: float(values.mean()) for name, values in series.items()}
+    finite = np.isfinite(series["loss"])
+    skipped = series.pop("skipped", np.zeros(len(pending)))
+    for index in np.flatnonzero(~finite & (skipped == 0))[:1]:
+        raise DeeplabError(
+            f"loss is {series['loss'][index]} at step {step - len(pending) + 1 + index}; "
+            f"{NOT_FINITE}"
+        )
+    scales = series.pop("loss_scale", None)
+    kept = finite if finite.any() else slice(None)
+    means = {name: float(values[kept].mean()) for name, values in series.items()}
+    if scales is None:
+        return means
+    if scales[-1] < SMALLEST_SCALE:
+        raise DeeplabError(
+            f"the loss scale fell to {scales[-1]} by step {step}: gradients overflow in float16 "
+            f"without it; {NOT_FINITE}, or train.precision=mixed_bfloat16"
+        )
+    return {**means, "loss_scale": float(scales[-1]), "skipped": float(skipped.sum())}
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What a training minimises: the loss over valid pixels that its config names, and weight decay."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import keras
 import tensorflow as tf
@@ -11,10 +12,20 @@ from deeplab_tf.training.pixel_losses import pixel_loss
 from deeplab_tf.training.region_losses import dice_loss, lovasz_softmax_loss
 from deeplab_tf.training.strategy import sum_over_replicas
 
-DataLoss = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
-"""Of labels [B, H, W] and logits [B, H, W, C], one replica's part of the global batch: its shares,
-which add up over the replicas, of `cross_entropy`, the mean over valid pixels, and, where another
-loss than that is minimised, of this one as `data_loss`."""
+
+class DataLoss(Protocol):
+    """What is minimised beside the weight decay, with the cross entropy.
+
+    Called with labels [B, H, W] and logits [B, H, W, C] of one replica's part of the global batch,
+    it gives its shares, which add up over the replicas, of `cross_entropy`, the mean over valid
+    pixels, and, where another loss than that is minimised, of this one as `data_loss`. Where the
+    replica's part goes through the network in parts in turn, `batch_labels` has all its labels:
+    the means are over these, and the shares add up over the parts too.
+    """
+
+    def __call__(
+        self, labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None, /
+    ) -> dict[str, tf.Tensor]: ...
 
 
 def cross_entropy_sum(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -37,9 +48,13 @@ def cross_entropy_sum(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, 
     return tf.reduce_sum(losses * valid), tf.reduce_sum(valid)
 
 
-def mean_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+def mean_cross_entropy(
+    labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
+) -> dict[str, tf.Tensor]:
     """The paper's `DataLoss`: cross entropy, in nats, and nothing else."""
     local_sum, local_count = cross_entropy_sum(labels, logits)
+    if batch_labels is not None:
+        local_count = tf.reduce_sum(tf.cast(tf.cast(batch_labels, tf.int32) != VOID, tf.float32))
     # Over the valid pixels of all replicas, so that n devices compute what one would.
     count = tf.maximum(sum_over_replicas(local_count), 1.0)
     return {"cross_entropy": local_sum / count}
@@ -57,17 +72,20 @@ def make_data_loss(config: TrainConfig, class_weights: Sequence[float] | None = 
     if class_weights is None and gamma == 0 and config.ohem_share == 1 and of_regions is None:
         return mean_cross_entropy
 
-    def data_loss(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    def data_loss(
+        labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         minimised = pixel_loss(
             labels,
             logits,
+            batch_labels,
             class_weights=class_weights,
             focal_gamma=gamma,
             ohem_share=config.ohem_share,
         )
         if of_regions is not None:
-            minimised += of_regions(labels, logits)
-        return {"data_loss": minimised, **mean_cross_entropy(labels, logits)}
+            minimised += of_regions(labels, logits, batch_labels)
+        return {"data_loss": minimised, **mean_cross_entropy(labels, logits, batch_labels)}
 
     return data_loss
 

@@ -14,6 +14,7 @@ TINY = 1e-30
 def pixel_loss(
     labels: tf.Tensor,
     logits: tf.Tensor,
+    batch_labels: tf.Tensor | None = None,
     *,
     class_weights: Sequence[float] | None = None,
     focal_gamma: float = 0.0,
@@ -24,6 +25,8 @@ def pixel_loss(
     Args:
         labels: [B, H, W] integer, class ids or `VOID`.
         logits: [B, H, W, C] float32.
+        batch_labels: [N, H, W], those whose weights the mean is over, where `labels` are a part of
+            them; not with `ohem_share` below 1. None: `labels`.
         class_weights: [C], the weight of a pixel by its true class, None for 1 each. The mean is
             over the sum of weights, as that of torch's `CrossEntropyLoss(weight)`.
         focal_gamma: see `focal`; 0 is cross entropy.
@@ -46,7 +49,11 @@ def pixel_loss(
     if ohem_share < 1:
         hard = hardest(tf.stop_gradient(weights * losses), weights > 0, ohem_share)
         weights = tf.where(hard, weights, 0.0)
-    total = sum_over_replicas(tf.reduce_sum(weights))
+    if batch_labels is None:
+        total = tf.reduce_sum(weights)
+    else:
+        total = tf.reduce_sum(tf.gather(table, tf.cast(batch_labels, tf.int32)))
+    total = sum_over_replicas(total)
     return tf.reduce_sum(weights * losses) / tf.maximum(total, TINY)
 
 

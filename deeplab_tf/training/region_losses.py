@@ -6,7 +6,9 @@ from deeplab_tf.data.labels import VOID
 from deeplab_tf.training.strategy import sum_over_replicas
 
 
-def dice_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def dice_loss(
+    labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
+) -> tf.Tensor:
     """1 - soft Dice, averaged over the classes that the global batch has; 0 where all is void.
 
     The Dice of a class is `2 sum(p t) / (sum(p) + sum(t))` over the valid pixels of the batch, with
@@ -16,10 +18,13 @@ def dice_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     Args:
         labels: [B, H, W] integer, class ids or `VOID`.
         logits: [B, H, W, C] float32.
+        batch_labels: must be None: the Dice of a batch is no sum over its parts.
 
     Returns:
         float32 scalar, this replica's share: the shares of all replicas add up to the loss.
     """
+    if batch_labels is not None:
+        raise ValueError("dice_loss needs the whole batch; batch_labels must be None")
     probabilities, truth = _valid_regions(labels, logits)
     # [3, C]; over all replicas before the division, so that n devices compute what one would.
     regions = (probabilities * truth, probabilities, truth)
@@ -30,14 +35,16 @@ def dice_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return _mean(1 - dice, true > 0) / replicas
 
 
-def lovasz_softmax_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def lovasz_softmax_loss(
+    labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
+) -> tf.Tensor:
     """Lovász-Softmax, the convex extension of 1 - Jaccard to probabilities, which are its errors
     (Berman et al., arXiv 1705.08790); 0 where all is void.
 
     Of each image by itself: the mean over the classes that it has, then over the images with a
     valid pixel in the global batch.
 
-    Args, returns: as `dice_loss`.
+    Args, returns: as `dice_loss`; the images are those of `batch_labels`, where it is given.
     """
     probabilities, truth = _valid_regions(labels, logits)
     present = tf.reduce_sum(truth, axis=1)  # [B, C], pixels
@@ -49,7 +56,8 @@ def lovasz_softmax_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     slopes = tf.stop_gradient(_jaccard_steps(truth, present))
     losses = tf.reduce_sum(tf.nn.relu(errors) * slopes, axis=-1)  # [B, C]
     of_images = _mean(losses, present > 0)
-    images = tf.reduce_sum(tf.cast(tf.reduce_any(present > 0, axis=-1), tf.float32))
+    taught = tf.cast(labels if batch_labels is None else batch_labels, tf.int32) != VOID
+    images = tf.reduce_sum(tf.cast(tf.reduce_any(taught, axis=(1, 2)), tf.float32))
     return tf.reduce_sum(of_images) / tf.maximum(sum_over_replicas(images), 1.0)
 
 

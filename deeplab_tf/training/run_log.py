@@ -61,6 +61,7 @@ class RunLog:
         print(
             f"step {step:>{len(str(self._total))}}/{self._total}"
             f"  loss {values['loss']:.4f}  rate {values['learning_rate']:.6f}"
+            f"{_loss_scale(values)}"
             f"  {values['images_per_second']:.1f} images/s  {format_duration(left)} left",
             flush=True,
         )
@@ -85,6 +86,14 @@ class RunLog:
     def close(self) -> None:
         """Flushes the events."""
         self._writer.close()
+
+
+def _loss_scale(values: dict[str, float]) -> str:
+    """`  loss scale 16384 (1 skipped)`, where the training has one."""
+    if "loss_scale" not in values:
+        return ""
+    skipped = f" ({values['skipped']:.0f} skipped)" if values["skipped"] else ""
+    return f"  loss scale {values['loss_scale']:g}{skipped}"
 
 
 def format_duration(seconds: float) -> str:

@@ -164,7 +164,7 @@ def test_without_a_native_gradient_it_warns_once_and_is_right():
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("1 atrous convolutions run several times slower here")
+    assert done.stdout.startswith("1 atrous convolutions of float32 run several times slower here")
     assert "TF_ENABLE_ONEDNN_OPTS" in done.stdout
 
 

@@ -57,6 +57,6 @@ def _do(side: str, work) -> None:
 
 if __name__ == "__main__":
     _do(*_pieces()[sys.argv[1]])
-    from deeplab_tf.export.peak_memory import _peak
+    from deeplab_tf.export.peak_memory import own_peak
 
-    print(_peak())
+    print(own_peak())

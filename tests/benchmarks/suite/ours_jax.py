@@ -4,9 +4,6 @@
 step, to see what they cost on an accelerator that has JAX alone.
 """
 
-import contextlib
-from collections.abc import Iterator
-
 import jax
 import jax.numpy as jnp
 import keras
@@ -16,6 +13,7 @@ from deeplab_tf.config import TrainConfig
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import FusedBatchNormalization, decayed_kernels
+from deeplab_tf.models.precision import computing_in
 
 from .turns import Way
 from .work import Work
@@ -23,20 +21,12 @@ from .work import Work
 
 def make_way(work: Work, calls: int = 1) -> tuple[Way, keras.Model]:
     """`calls` forward passes or training steps, and the network; the first call compiles."""
-    with _policy(work):
+    with computing_in(work.precision):
         model = build_model(work.config)
     images = jax.device_put(work.images())
     if not work.training:
         return _forward(model, images, calls), model
     return _training(model, images, jax.device_put(work.labels()), calls), model
-
-
-@contextlib.contextmanager
-def _policy(work: Work) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if work.bfloat16 else "float32")
-    yield
-    keras.config.set_dtype_policy(before)
 
 
 def _forward(model: keras.Model, images: jax.Array, calls: int) -> Way:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import TrainConfig
 from deeplab_tf.models import build_model, conv
+from deeplab_tf.models.precision import computing_in
 from deeplab_tf.training.step import make_optimizer, make_train_step
 
 from .turns import Way
@@ -36,23 +37,15 @@ def make_way(work: Work, calls: int = 1, native: bool = True) -> tuple[Way, kera
 
 def build(work: Work) -> keras.Model:
     """Our network, with random weights."""
-    with _policy(work):
+    with computing_in(work.precision):
         return build_model(work.config)
 
 
 @contextlib.contextmanager
 def keras_convolutions(native: bool) -> Iterator[None]:
     """Keras' way is what the layer falls back to where TensorFlow has no native gradient."""
-    with mock.patch.object(conv, "_native_atrous_gradient", lambda: native):
+    with mock.patch.object(conv, "_native_atrous_gradient", lambda dtype: native):
         yield
-
-
-@contextlib.contextmanager
-def _policy(work: Work) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if work.bfloat16 else "float32")
-    yield
-    keras.config.set_dtype_policy(before)
 
 
 def _forward(model: keras.Model, work: Work):

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from deeplab_tf.config import Backbone, ModelConfig
+from deeplab_tf.config import Backbone, ModelConfig, Precision
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.weights.torchvision import torchvision_config
 
@@ -43,6 +43,11 @@ class Work:
             f"{self.batch}x{self.size}x{self.size}, {self.backbone}, "
             f"output_stride {self.output_stride}, {'bfloat16' if self.bfloat16 else 'float32'}"
         )
+
+    @property
+    def precision(self) -> Precision:
+        """Of our training."""
+        return Precision.MIXED_BFLOAT16 if self.bfloat16 else Precision.FLOAT32
 
     @property
     def config(self) -> ModelConfig:

@@ -1,0 +1,96 @@
+"""One optimiser step on a batch that goes through the network in parts, one after another."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from deeplab_tf.config import TrainConfig
+from deeplab_tf.errors import DeeplabError
+
+
+def check_parts(config: TrainConfig, strategy: tf.distribute.Strategy) -> None:
+    """Raises `DeeplabError` if the devices cannot have equal parts of the batch."""
+    devices, steps = strategy.num_replicas_in_sync, config.accumulate_steps
+    if config.batch_size % (devices * steps):
+        raise DeeplabError(
+            f"train.batch_size must be a multiple of {devices * steps}: {devices} device(s) times "
+            f"train.accumulate_steps={steps}. Received: {config.batch_size}"
+        )
+
+
+def accumulated_step(
+    strategy: tf.distribute.Strategy,
+    variables: Sequence[keras.Variable],
+    gradients_of: Callable,
+    apply: Callable[[list[tf.Tensor]], None],
+    steps: int,
+) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """A step of one global batch in `steps` equal parts, whose gradients are summed.
+
+    Not Keras' `gradient_accumulation_steps`: it counts parts as steps of the schedule and of the
+    moving average, and does not run on several replicas.
+
+    Args:
+        strategy: the devices; each splits its own share of the batch.
+        variables: what `gradients_of` differentiates by.
+        gradients_of: of (image, labels, batch_labels) in a replica: (gradients, losses), each a
+            share that adds up over parts and replicas.
+        apply: of the gradients of a replica's whole share, in it.
+        steps: how many parts.
+
+    Returns:
+        A function of (image, labels) that returns the losses of the batch. Between its calls the
+        sums are zero: a checkpoint needs none of them.
+    """
+    with strategy.scope():
+        # A replica adds up its own; the optimiser sums over replicas, once a step.
+        sums = [
+            tf.Variable(
+                tf.zeros(variable.shape, variable.dtype),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+            for variable in variables
+        ]
+
+    def replica_part(image, labels, index):
+        size = tf.shape(image)[0] // steps
+        part = slice(index * size, (index + 1) * size)
+        gradients, losses = gradients_of(image[part], labels[part], labels)
+        for total, gradient in zip(sums, gradients, strict=True):
+            total.assign_add(gradient)
+        return losses
+
+    def replica_end():
+        apply([tf.convert_to_tensor(total) for total in sums])
+        for total in sums:
+            total.assign(tf.zeros_like(total))
+
+    @tf.function
+    def run_part(image, labels, index):
+        losses = strategy.run(replica_part, args=(image, labels, index))
+        return sum_losses(strategy, losses)
+
+    @tf.function
+    def run_end():
+        strategy.run(replica_end)
+
+    def train_step(image, labels):
+        # Calls in turn, not a loop in one graph, where parts might overlap in memory.
+        parts = [run_part(image, labels, tf.constant(index)) for index in range(steps)]
+        run_end()
+        return {name: tf.add_n([losses[name] for losses in parts]) for name in parts[0]}
+
+    return train_step
+
+
+def sum_losses(
+    strategy: tf.distribute.Strategy, losses: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """The replicas' shares of each loss, added up."""
+    return {
+        name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+        for name, value in losses.items()
+    }

@@ -1,0 +1,117 @@
+"""A few steps of a small network on noise, by the options of a training."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.config import (
+    Backbone,
+    BatchNormMode,
+    Experiment,
+    ModelConfig,
+    StrategyName,
+    TrainConfig,
+    validate,
+)
+from deeplab_tf.models import build_model
+from deeplab_tf.models.conv import set_batch_norm_mode
+from deeplab_tf.models.precision import computing_in
+from deeplab_tf.training.average import begin_average
+from deeplab_tf.training.loss import make_data_loss
+from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.strategy import make_strategy
+
+MODEL = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=3, batch_norm_momentum=0.9)
+BATCH = 4
+FROZEN = BatchNormMode.FROZEN
+
+
+@dataclasses.dataclass
+class NoiseRun:
+    """After its steps; `before` has `model.weights` before them, `history` those after each."""
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    losses: list[dict[str, float]]
+    before: list[np.ndarray]
+    history: list[list[np.ndarray]]
+
+
+def noise(steps, size=BATCH, side=33):
+    """Images [steps * size, side, side, 3], labels with a share of void that rises in a batch."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (steps * size, side, side, 3)).astype(np.float32)
+    labels = rng.integers(0, 3, image.shape[:3]).astype(np.uint8)
+    void = np.tile(np.linspace(0, 0.9, size), steps)[:, None, None]
+    labels[rng.random(labels.shape) < void] = 255
+    return image, labels
+
+
+def noise_run(
+    steps,
+    *,
+    strategy=StrategyName.ONE,
+    model=MODEL,
+    weights=None,
+    optimizer=None,
+    order=(0, 1, 2, 3),
+    **train,
+) -> NoiseRun:
+    """Trains as `TrainConfig(**train)` says.
+
+    `weights` are those of the classes in the loss, `optimizer` makes another one, `order` is that
+    of a batch's images.
+    """
+    defaults = {"steps": 20, "base_learning_rate": 0.05, "batch_size": BATCH}
+    experiment = validate(Experiment(model=model, train=TrainConfig(**{**defaults, **train})))
+    config = experiment.train
+    devices = make_strategy(strategy, BATCH)
+    keras.utils.set_random_seed(0)
+    with devices.scope():
+        with computing_in(config.precision):
+            network = build_model(experiment.model)
+        if config.batch_norm is FROZEN:
+            _measure_statistics(network)
+        set_batch_norm_mode(network, config.batch_norm, devices.num_replicas_in_sync)
+        optimizer = optimizer() if optimizer else make_optimizer(config)
+        optimizer.build(network.trainable_variables)
+    begin_average(network, optimizer)
+    step = make_train_step(
+        network,
+        optimizer,
+        devices,
+        config.weight_decay,
+        make_data_loss(config, weights),
+        accumulate_steps=config.accumulate_steps,
+        rematerialize=config.rematerialize,
+    )
+    data = tf.data.Dataset.from_tensor_slices(noise(steps)).batch(BATCH)
+    data = data.map(lambda *batch: tuple(tf.gather(values, order) for values in batch))
+    off = tf.data.Options()
+    off.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    before, losses, history = network.get_weights(), [], []
+    for batch in devices.experimental_distribute_dataset(data.with_options(off)):
+        losses.append({name: float(value) for name, value in step(*batch).items()})
+        history.append(network.get_weights())
+    return NoiseRun(network, optimizer, losses, before, history)
+
+
+def _measure_statistics(network: keras.Model) -> None:
+    """Sets the moving statistics to those of the noise: frozen at 0 and 1 the steps diverge."""
+    norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+    network(noise(1)[0], training=True)
+    for layer in norms:
+        layer.momentum = MODEL.batch_norm_momentum
+
+
+def furthest(run: NoiseRun, other: NoiseRun) -> float:
+    """The largest difference of two runs' weights, of each relative to its largest entry."""
+    assert all(np.isfinite(weights).all() for weights in run.history[-1])
+    return max(
+        float(np.abs(a - b).max() / max(1.0, np.abs(a).max()))
+        for a, b in zip(run.history[-1], other.history[-1], strict=True)
+    )

@@ -1,0 +1,67 @@
+"""Gradient accumulation: a batch in parts is the batch."""
+
+import dataclasses
+
+import pytest
+import tensorflow as tf
+from noise_run import FROZEN, furthest, noise_run
+
+from deeplab_tf.config import Experiment, Loss, StrategyName, TrainConfig, validate
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.training.accumulate import check_parts
+from deeplab_tf.training.strategy import make_strategy
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"loss": Loss.FOCAL, "weights": [0.5, 2.0, 7.5]},
+        {"loss": Loss.LOVASZ},
+    ],
+    ids=str,
+)
+def test_parts_with_unequal_void_are_the_whole_batch(options):
+    whole = noise_run(3, batch_norm=FROZEN, **options)
+    parts = noise_run(3, batch_norm=FROZEN, accumulate_steps=4, **options)
+    for a, b in zip(whole.losses, parts.losses, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+    moved = max(abs(a - b).max() for a, b in zip(whole.before, whole.history[-1], strict=True))
+    assert moved > 1e-2 and furthest(whole, parts) < 1e-5
+
+
+def test_parts_on_two_devices_are_the_whole_batch_on_one():
+    whole = noise_run(3, batch_norm=FROZEN)
+    parts = noise_run(3, batch_norm=FROZEN, accumulate_steps=2, strategy=StrategyName.MIRRORED)
+    for a, b in zip(whole.losses, parts.losses, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+    assert furthest(whole, parts) < 1e-5
+
+
+def test_steps_are_the_optimisers():
+    run = noise_run(3, batch_norm=FROZEN, accumulate_steps=2, ema_momentum=0.5)
+    assert int(run.optimizer.iterations) == 3
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"accumulate_steps": 3}, "at least 1, and divide train.batch_size=16. Received: 3"),
+        ({"accumulate_steps": 0}, "at least 1, and divide train.batch_size=16. Received: 0"),
+        ({"accumulate_steps": 2, "loss": Loss.DICE}, "they need the whole batch. Received: 2"),
+        ({"accumulate_steps": 2, "ohem_share": 0.5}, "they need the whole batch. Received: 2"),
+    ],
+)
+def test_what_has_no_equal_parts_is_refused(train, message):
+    with pytest.raises(DeeplabError, match=message):
+        validate(Experiment(train=TrainConfig(**train)))
+
+
+def test_devices_that_cannot_share_the_parts_are_refused():
+    config = TrainConfig(batch_size=6, accumulate_steps=3)
+    check_parts(config, tf.distribute.get_strategy())
+    check_parts(dataclasses.replace(config, batch_size=12), make_strategy(StrategyName.MIRRORED, 6))
+    with pytest.raises(DeeplabError, match="a multiple of 6: 2 device.* Received: 9"):
+        check_parts(
+            dataclasses.replace(config, batch_size=9), make_strategy(StrategyName.MIRRORED, 6)
+        )

@@ -1,0 +1,42 @@
+"""The moving average of the weights, in numpy."""
+
+import numpy as np
+import pytest
+from noise_run import FROZEN, noise_run
+
+from deeplab_tf.config import Experiment, StrategyName, TrainConfig, validate
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.training.average import evaluated_weights
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"strategy": StrategyName.MIRRORED, "batch_norm": FROZEN},
+        {"accumulate_steps": 2, "batch_norm": FROZEN},
+    ],
+    ids=str,
+)
+def test_the_average_in_numpy(options):
+    run = noise_run(4, ema_momentum=0.7, **options)
+    plain = noise_run(4, **options)
+    found = evaluated_weights(run.model, run.optimizer)
+    trained = {weight.path for weight in run.model.trainable_variables}
+    for index, (weight, value) in enumerate(zip(run.model.weights, found, strict=True)):
+        series = [weights[index] for weights in run.history]
+        expected = series[-1]
+        if weight.path in trained:
+            expected = series[0]  # Keras begins with the weights after the first step
+            for later in series[1:]:
+                expected = 0.7 * expected + 0.3 * later
+            assert np.abs(expected - series[-1]).max() > 0, weight.path
+        np.testing.assert_allclose(value.numpy(), expected, rtol=1e-5, atol=1e-6)
+    # Keeping it changes nothing of the training.
+    for a, b in zip(run.history[-1], plain.history[-1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_momentum_outside_its_range_is_refused():
+    with pytest.raises(DeeplabError, match=r"ema_momentum must be in \[0, 1\), or left out"):
+        validate(Experiment(train=TrainConfig(ema_momentum=1.0)))
