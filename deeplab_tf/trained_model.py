@@ -205,7 +205,7 @@ def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
     model = build_model(experiment.model)
     state: dict = {"model": model}
     if experiment.train.ema_momentum is not None:
-        state = {AVERAGED: [weight.value for weight in model.weights]}
+        state = {AVERAGED: model.weights}
     restore(tf.train.Checkpoint(**state), checkpoint_prefix(workdir, steps[-1]))
     return TrainedModel(model, experiment, labels)
 

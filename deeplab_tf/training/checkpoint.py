@@ -48,8 +48,8 @@ class Checkpoints:
         _mend_state(workdir)
         state: dict = {"model": model, "optimizer": optimizer}
         if averages(optimizer):
-            # Those of the optimiser, found without it: nothing is stored twice.
-            state[AVERAGED] = [w.value for w in evaluated_weights(model, optimizer)]
+            # The optimiser's variables, found without it. (Their values would be stored again.)
+            state[AVERAGED] = evaluated_weights(model, optimizer)
         self._manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(**state),
             str(workdir / CHECKPOINT_DIR),

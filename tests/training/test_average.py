@@ -7,6 +7,7 @@ from noise_run import FROZEN, noise_run
 from deeplab_tf.config import Experiment, StrategyName, TrainConfig, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.training.average import evaluated_weights
+from deeplab_tf.training.checkpoint import Checkpoints
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,17 @@ def test_the_average_in_numpy(options):
     # Keeping it changes nothing of the training.
     for a, b in zip(run.history[-1], plain.history[-1], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_has_the_average_once(tmp_path):
+    run = noise_run(1, ema_momentum=0.7)
+    (tmp_path / "checkpoints").mkdir()
+    Checkpoints(tmp_path, run.model, run.optimizer, keep=1).save()
+    (data,) = (tmp_path / "checkpoints").glob("*.data-*")
+    trained = sum(w.numpy().nbytes for w in run.model.trainable_variables)
+    others = sum(w.numpy().nbytes for w in run.model.non_trainable_variables)
+    # Weights, momenta and averages; a fourth copy would be a third more.
+    assert data.stat().st_size == pytest.approx(3 * trained + others, rel=0.02)
 
 
 def test_a_momentum_outside_its_range_is_refused():

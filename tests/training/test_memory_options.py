@@ -3,15 +3,20 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from random_model import random_picture
 from test_loop import metrics, small
 
 from deeplab_tf.config import Precision
+from deeplab_tf.export.images import Picture
+from deeplab_tf.export.saved_model import export_saved_model
+from deeplab_tf.models import build_model
 from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import load_model
+from deeplab_tf.trained_model import load_model, restore
 from deeplab_tf.training import step as step_module
 from deeplab_tf.training.loop import train
 from deeplab_tf.training.run_log import RunLog
-from deeplab_tf.workdir import checkpoint_steps
+from deeplab_tf.workdir import checkpoint_prefix, checkpoint_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:atrous convolutions of float16")
 
@@ -52,7 +57,7 @@ def runs(request, shapes_data, tmp_path_factory):
             train(experiment, shapes_data, root / "resumed")
         assert checkpoint_steps(root / "resumed") == [4, 8]
         assert train(experiment, shapes_data, root / "resumed") == 0
-    return experiment, root / "whole", root / "resumed"
+    return load_model(root / "whole").experiment, root / "whole", root / "resumed"
 
 
 def test_a_broken_run_goes_on_bit_for_bit(runs):
@@ -77,12 +82,36 @@ def test_the_log_has_the_loss_scale_and_the_rate_of_the_step(runs):
         assert "loss_scale" not in metrics(whole)[0]
 
 
-def test_what_is_kept_is_in_float32_and_one_network(runs):
+def test_what_is_kept_is_one_float32_network_from_checkpoint_to_export(runs, tmp_path):
     _, whole, _ = runs
     from_workdir, from_file = load_model(whole), load_model(whole / "model.keras")
-    assert {layer.compute_dtype for layer in from_file.model.layers} == {"float32"}
     for a, b in zip(from_workdir.model.weights, from_file.model.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
-    images = np.random.default_rng(0).integers(0, 256, (2, 65, 65, 3), dtype=np.uint8)
-    a, b = (load_predictor(path).predict(images) for path in (whole, whole / "model.keras"))
-    np.testing.assert_array_equal(a, b)
+    images = np.stack([random_picture(65, 65, seed) for seed in (0, 1)])
+    exported = export_saved_model(
+        from_workdir, tmp_path / "served", [Picture("blobs", images[0])]
+    ).artefact
+    labels = [
+        load_predictor(path).predict(images) for path in (whole, whole / "model.keras", exported)
+    ]
+    np.testing.assert_array_equal(labels[1], labels[0])
+    np.testing.assert_array_equal(labels[2], labels[0])
+    for network in (from_workdir, from_file):
+        assert {layer.compute_dtype for layer in network.model.layers} == {"float32"}
+    graph = tf.saved_model.load(str(exported)).signatures["serving_default"].graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    types = {value.type for node in nodes for value in node.attr.values() if value.type}
+    assert tf.float32.as_datatype_enum in types
+    assert not types & {tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum}
+
+
+def test_a_workdir_has_the_average_and_goes_on_with_the_weights(runs):
+    experiment, whole, _ = runs
+    if experiment.train.ema_momentum is None:
+        pytest.skip("this run keeps no average")
+    averaged = load_model(whole).model
+    raw = build_model(experiment.model)
+    restore(tf.train.Checkpoint(model=raw), checkpoint_prefix(whole, 12))
+    for a, b in zip(averaged.weights, raw.weights, strict=True):
+        moving = "moving" in a.path
+        assert np.array_equal(a.numpy(), b.numpy()) == moving, a.path
