@@ -15,8 +15,8 @@ FREE = frozenset(
         "keep_checkpoints",
     }
 )
-"""Fields of `train` that change no weight: where it runs, and how often it writes. (With batch norm
-`train` the number of devices does count in its statistics.)"""
+"""Fields of `train` that change no weight: where it runs, in how much memory, and how often it
+writes. (With batch norm `train` the number of devices does count in its statistics.)"""
 
 FROM_DATA = tuple(f"model.{name}" for name in ("num_classes", "band_mean", "band_std", "bits"))
 """Fields that the data set fills in; until then they are empty."""

@@ -51,7 +51,8 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
     wanted = LEARNT * math.log(num_classes)
     loss = math.inf
     for step in range(1, MAX_STEPS + 1):
-        loss = float(train_step(*batch)["cross_entropy"])
+        losses = train_step(*batch)
+        loss = float(losses["cross_entropy"])
         if step == 1:
             print(describe_first_loss(loss, num_classes, fresh=not experiment.init_from))
         if step % LOG_EVERY == 0:
@@ -59,7 +60,7 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
         if loss <= wanted:
             print(f"learnt: cross entropy {loss:.4f} after {step} steps on one batch")
             return 0
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) and not losses.get("skipped"):
             break
     raise DeeplabError(
         f"one batch was not learnt: cross entropy {loss:.2f} instead of {wanted:.2f} after "

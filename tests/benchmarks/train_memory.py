@@ -28,11 +28,13 @@ OPTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Peaks in bytes before the first step and after the last; the median step in seconds."""
+    """Peaks in bytes before the first step and after the last; the median step in seconds, by the
+    clock and of all cores, which other work on the machine disturbs less."""
 
     at_rest: int
     peak: int
     seconds: float
+    cpu_seconds: float
 
 
 def main() -> None:
@@ -40,14 +42,17 @@ def main() -> None:
     arguments = parse()
     if arguments.one is not None:
         found = measure(arguments)
-        print(found.at_rest, found.peak, found.seconds)
+        print(*dataclasses.astuple(found))
         return
     options = arguments.options.split(";") if arguments.options else list(OPTIONS)
     print(
         f"{arguments.backbone}, {arguments.side}x{arguments.side}, batch {arguments.batch}, "
         f"batch norm {arguments.batch_norm}, {arguments.steps} steps"
     )
-    print(f"{'option':<28} {'peak MB':>8} {'step MB':>8} {'of float32':>10} {'s a step':>9}")
+    print(
+        f"{'option':<28} {'peak MB':>8} {'step MB':>8} {'of float32':>10} {'s a step':>9} "
+        f"{'CPU s':>7} {'of float32':>10}"
+    )
     first = None
     for option in options:
         found = in_own_process(option)
@@ -55,7 +60,8 @@ def main() -> None:
         step, of_first = found.peak - found.at_rest, first.peak - first.at_rest
         print(
             f"{option:<28} {found.peak / 1e6:>8.0f} {step / 1e6:>8.0f} {step / of_first:>10.2f} "
-            f"{found.seconds:>9.2f}",
+            f"{found.seconds:>9.2f} {found.cpu_seconds:>7.2f} "
+            f"{found.cpu_seconds / first.cpu_seconds:>10.2f}",
             flush=True,
         )
 
@@ -77,8 +83,8 @@ def in_own_process(option: str) -> Measured:
     """`measure` of `option`, in a new process."""
     command = [sys.executable, __file__, *sys.argv[1:], f"--one={option}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    at_rest, peak, seconds = done.stdout.split()[-3:]
-    return Measured(int(at_rest), int(peak), float(seconds))
+    at_rest, peak, seconds, cpu_seconds = done.stdout.split()[-4:]
+    return Measured(int(at_rest), int(peak), float(seconds), float(cpu_seconds))
 
 
 def measure(arguments: argparse.Namespace) -> Measured:
@@ -122,12 +128,16 @@ def measure(arguments: argparse.Namespace) -> Measured:
     image = tf.constant(rng.integers(0, 256, (*shape, 3)).astype(np.float32))
     labels = tf.constant(rng.integers(0, 21, shape).astype(np.uint8))
     at_rest = own_peak()
-    seconds = []
+    seconds, cpu_seconds = [], []
     for _ in range(arguments.steps + 1):
-        begun = time.perf_counter()
+        begun, cpu_begun = time.perf_counter(), time.process_time()
         float(step(image, labels)["loss"])
         seconds.append(time.perf_counter() - begun)
-    return Measured(at_rest, own_peak(), statistics.median(seconds[1:]))
+        cpu_seconds.append(time.process_time() - cpu_begun)
+    # The first step traces and compiles.
+    return Measured(
+        at_rest, own_peak(), statistics.median(seconds[1:]), statistics.median(cpu_seconds[1:])
+    )
 
 
 if __name__ == "__main__":
