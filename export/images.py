@@ -71,6 +71,7 @@ def fit_picture(picture: Picture, size: tuple[int, int] | None, fill: Sequence[f
     truth = None
     if picture.truth is not None:
         truth = np.full(size, VOID, np.uint8)
-        small = Image.fromarray(picture.truth).resize(inner[::-1], Image.Resampling.NEAREST)
-        truth[: inner[0], : inner[1]] = small
+        height, width = inner
+        small = Image.fromarray(picture.truth).resize((width, height), Image.Resampling.NEAREST)
+        truth[:height, :width] = np.asarray(small)
     return Picture(picture.name, framed[0], truth, inner)
