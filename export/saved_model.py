@@ -15,6 +15,7 @@ from deeplab_tf.prediction.inference import class_probabilities
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .exif import exif_orientation, upright
+from .folding import folded
 from .operations import refuse_space_to_batch, saved_model_operations, without_depthwise
 from .parity import Export, Images, check, compare, keras_logits, write_report
 
@@ -161,14 +162,14 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
 
     A module of its own and not the Keras model, which would bring its training functions along.
     """
-    image = trained.image
+    image, network = trained.image, folded(trained.model)
     pixels = tf.TensorSpec((None, None, None, image.bands), image.dtype, name="images")
 
     @tf.function(input_signature=[pixels])
     def scores(images):
         if serving.one_view:
-            return trained.model(images, training=False)
-        return class_probabilities(trained.model, images, serving.scales, serving.flip)
+            return network(images, training=False)
+        return class_probabilities(network, images, serving.scales, serving.flip)
 
     def class_shares(scored):
         return tf.nn.softmax(scored) if serving.one_view else scored
@@ -194,7 +195,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         return {"uncertainty": -tf.reduce_sum(tf.math.xlogy(shares, shares), axis=-1)}
 
     module = tf.Module()
-    module.model_variables = [variable.value for variable in trained.model.variables]
+    module.model_variables = [variable.value for variable in network.variables]
     module.scores, module.serving_default = scores, serving_default
     extra = {"probabilities": probabilities, "logits": logits, "uncertainty": uncertainty}
     for name in serving.signatures:

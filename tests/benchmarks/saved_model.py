@@ -1,0 +1,159 @@
+"""How fast the exported SavedModel is, beside other forms of it and the machine's matrix multiply.
+
+    python tests/benchmarks/saved_model.py
+    python tests/benchmarks/saved_model.py --backbone=mobilenet_v2 --rounds=60
+
+The forms take turns on one image, so that what else the machine does meets all alike:
+
+    unfolded              with batch norms, as the Keras model
+    exported              as deeplab-export writes it: batch norms folded into the convolutions
+    unfolded, frozen      variables made constants
+    exported, frozen
+    no image pooling      exported without that branch of the ASPP: more cannot be won at it
+    logits alone          exported without labels and confidence: more cannot be won at them
+
+For each: median and least milliseconds; the median over the turns of its speed as a multiple of
+the first form's; and the share of the machine's peak: the convolutions' multiplications and
+additions in the least time, of what one large matrix multiply reached at its best in the same turns.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from unittest import mock
+
+from absl import app, flags, logging
+
+from deeplab_tf.cli.flags import import_tensorflow
+
+_BACKBONE = flags.DEFINE_string("backbone", "resnet101", "The network's; at output_stride 16.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 513, "Side of the image in pixels.")
+_ROUNDS = flags.DEFINE_integer("rounds", 20, "Turns, after two to warm up.")
+_CLASSES = 21
+_MATRIX = 4096
+"""Its side: large enough for the multiply's best."""
+
+
+def main(_) -> None:
+    logging.set_verbosity(logging.WARNING)  # what is saved is not of interest here
+    import_tensorflow()
+    import tensorflow as tf
+
+    side = _IMAGE_SIZE.value
+    image = tf.cast(
+        tf.random.stateless_uniform((1, side, side, 3), (0, 0), 0, 256, tf.int32), "uint8"
+    )
+    forms, operations = _forms()
+    matrix = tf.random.stateless_normal((_MATRIX, _MATRIX), (0, 1))
+    runs = {name: lambda run=run: run(image) for name, run in forms.items()}
+    seconds = _in_turns({**runs, "multiply": lambda: tf.matmul(matrix, matrix)})
+    peak = 2 * _MATRIX**3 / min(seconds.pop("multiply"))
+    first, *_ = seconds.values()
+    print(f"{_BACKBONE.value}, {side}x{side}, {operations / 1e9:.0f} GFLOP")
+    print(f"multiply of {_MATRIX}x{_MATRIX}: {peak / 1e9:.0f} GFLOP/s")
+    print(f"{'':<20}{'median ms':>10}{'least':>8}{'speed':>8}{'of peak':>9}")
+    for name, times in seconds.items():
+        speed = statistics.median(a / b for a, b in zip(first, times, strict=True))
+        print(
+            f"{name:<20}{1e3 * statistics.median(times):>10.1f}{1e3 * min(times):>8.1f}"
+            f"{speed:>8.3f}{operations / min(times) / peak:>9.0%}"
+        )
+
+
+def _forms() -> tuple[dict[str, Callable], float]:
+    """Each form as a function of an image, and the operations of the convolutions."""
+    from tensorflow.python.framework import convert_to_constants
+
+    from deeplab_tf.export import saved_model
+
+    trained = _network(image_pooling=True)
+    with mock.patch.object(saved_model, "folded", lambda model: model):
+        unfolded = _reloaded(trained)
+    exported = _reloaded(trained)
+
+    def frozen(loaded) -> Callable:
+        signature = loaded.signatures["serving_default"]
+        function = convert_to_constants.convert_variables_to_constants_v2(signature)
+        return lambda image: function(image)
+
+    def signature(loaded) -> Callable:
+        return lambda image: loaded.signatures["serving_default"](images=image)
+
+    forms = {
+        "unfolded": signature(unfolded),
+        "exported": signature(exported),
+        "unfolded, frozen": frozen(unfolded),
+        "exported, frozen": frozen(exported),
+        "no image pooling": signature(_reloaded(_network(image_pooling=False))),
+        "logits alone": exported.scores,
+    }
+    return forms, _convolutions(trained.model)
+
+
+def _network(image_pooling: bool):
+    """Random weights, batch norm statistics as of a trained network."""
+    import numpy as np
+
+    from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+    from deeplab_tf.data.labels import VOC
+    from deeplab_tf.models import FusedBatchNormalization, build_model
+    from deeplab_tf.trained_model import TrainedModel
+
+    backbone = Backbone(_BACKBONE.value)
+    model = ModelConfig(backbone=backbone, num_classes=_CLASSES, image_pooling=image_pooling)
+    if backbone is Backbone.MOBILENET_V2:
+        model.multi_grid, model.aspp_rates = (1, 1, 1), ()
+    experiment = validate(Experiment(model=model))
+    network = build_model(experiment.model)
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            gamma, variance = rng.uniform(0.5, 1.5, (2, *layer.gamma.shape))
+            beta, mean = rng.normal(0, 0.3, (2, *layer.gamma.shape))
+            layer.set_weights([gamma, beta, mean, variance])
+    return TrainedModel(network, experiment, VOC)
+
+
+def _reloaded(trained):
+    import tensorflow as tf
+
+    from deeplab_tf.export.saved_model import write_saved_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_model(trained, f"{folder}/model")
+        return tf.saved_model.load(f"{folder}/model")
+
+
+def _convolutions(model) -> float:
+    """Multiplications and additions of all convolutions for one image."""
+    import numpy as np
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((1, _IMAGE_SIZE.value, _IMAGE_SIZE.value, 3), tf.uint8)
+    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec).graph
+    total = 0
+    for operation in graph.get_operations():
+        if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
+            kernel = operation.inputs[1].shape
+            multiplied = kernel[:3] if operation.type == "Conv2D" else kernel[:2]
+            total += 2 * int(np.prod(multiplied) * np.prod(operation.outputs[0].shape))
+    return total
+
+
+def _in_turns(runs: dict[str, Callable]) -> dict[str, list[float]]:
+    """Seconds of each run in each round; what it returns is read."""
+    import tensorflow as tf
+
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(_ROUNDS.value + 2):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            tf.nest.map_structure(lambda tensor: tensor.numpy(), run())
+            if number > 1:  # the first trace and prepare kernels
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+if __name__ == "__main__":
+    app.run(main)
