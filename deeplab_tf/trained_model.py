@@ -17,12 +17,12 @@ from collections.abc import Iterator
 import keras
 
 from deeplab_tf import config as config_lib
-from deeplab_tf.config import Experiment, ModelConfig
+from deeplab_tf.config import Experiment, ModelConfig, validate
 from deeplab_tf.data.image_format import RGB, ImageFormat
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
-from deeplab_tf.models import build_model
+from deeplab_tf.models import build_model, with_output_stride
 from deeplab_tf.workdir import (
     CONFIG_FILE,
     checkpoint_prefix,
@@ -53,6 +53,19 @@ class TrainedModel:
     def image(self) -> ImageFormat:
         """What images the model takes."""
         return image_format(self.experiment.model)
+
+
+def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
+    """The same weights in a network of another `output_stride`, and the experiment with it.
+
+    Raises:
+        DeeplabError: the experiment does not allow it.
+    """
+    config = trained.experiment.model
+    model = dataclasses.replace(config, output_stride=output_stride)
+    experiment = validate(dataclasses.replace(trained.experiment, model=model))
+    network = with_output_stride(trained.model, config, output_stride)
+    return TrainedModel(network, experiment, trained.labels)
 
 
 def image_format(model: ModelConfig) -> ImageFormat:

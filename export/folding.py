@@ -45,7 +45,7 @@ class _Bias(keras.layers.Layer):
 
 def _clone(layer: keras.Layer) -> keras.Layer:
     if isinstance(layer, FusedBatchNormalization):
-        return _Bias(name=layer.name)
+        return _Bias(name=layer.name, dtype=layer.dtype_policy)
     return layer.__class__.from_config(layer.get_config())
 
 

@@ -14,7 +14,7 @@ The forms take turns on one image, so that what else the machine does meets all 
 
 For each: median and least milliseconds; the median over the turns of its speed as a multiple of
 the first form's; and the share of the machine's peak: the convolutions' multiplications and
-additions in the least time, of what one large matrix multiply reached at its best in the same turns.
+additions in the least time, of what one large matrix multiply reached at best in the same turns.
 """
 
 import statistics

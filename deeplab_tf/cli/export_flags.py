@@ -1,0 +1,188 @@
+"""The flags of deeplab-export, and which of them go together."""
+
+import re
+
+from absl import flags
+
+from deeplab_tf.cli.flags import ARE_SCALES, are_scales
+from deeplab_tf.config import OUTPUT_STRIDES
+
+
+def split_patterns(patterns: list[str]) -> list[str]:
+    """The values of `--keep_float`, of which each may have several with commas between them."""
+    return [part for pattern in patterns for part in pattern.split(",")]
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return bool(text)
+
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of deeplab-train: its latest checkpoint.")
+MODEL = flags.DEFINE_string("model", None, "A .keras file, instead of --workdir.")
+OUT = flags.DEFINE_string("out", None, "Directory to write.", required=True)
+FORMAT = flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "litert", "onnx", "web"],
+    "for TF Serving and TensorFlow, any image size; one file for phones, boards and browsers; one "
+    "for ONNX runtimes, any image size; or a page that runs the LiteRT file, for any static host.",
+)
+QUANTIZE = flags.DEFINE_enum(
+    "quantize",
+    "none",
+    ["none", "float16", "dynamic", "int8"],
+    "litert and web. float16 weights take half the size; dynamic: int8 weights, a quarter; int8: "
+    "integers from the pixels to the labels, calibrated on the images that the model was trained "
+    "on, or on --images.",
+)
+CALIBRATION_IMAGES = flags.DEFINE_integer(
+    "calibration_images", 100, "How many images --quantize=int8 measures ranges on.", lower_bound=1
+)
+KEEP_FLOAT = flags.DEFINE_multi_string(
+    "keep_float",
+    [],
+    "Regular expression of whole layer names, e.g. block1_.*, that --quantize=int8 leaves in "
+    "float32; several with commas between them, or by giving the flag again.",
+)
+IMAGE_SIZE = flags.DEFINE_list(
+    "image_size",
+    None,
+    "H,W of the input, litert and web; k * output_stride + 1 fits best; dynamic takes any, slower. "
+    "Default: the training crop.",
+)
+OUTPUTS = flags.DEFINE_enum(
+    "outputs", "both", ["both", "labels", "logits"], "What the file gives; litert and onnx."
+)
+OUTPUT_STRIDE = flags.DEFINE_integer(
+    "output_stride", None, "Of the exported network, e.g. 8. Default: as trained."
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where deeplab-prepare wrote the model's data set, to compare on."
+)
+SPLIT = flags.DEFINE_string(
+    "split", None, "The split to compare on; default: as the experiment's evaluate section."
+)
+IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Compare on these instead of --data_dir: an image, a folder, or a quoted pattern.",
+)
+PARITY_IMAGES = flags.DEFINE_integer(
+    "parity_images",
+    None,
+    "How many images to compare on; default: 8, with dynamic and int8 100.",
+    lower_bound=1,
+)
+LITERTJS = flags.DEFINE_string(
+    "litertjs",
+    None,
+    "A folder with the archives of LiteRT.js, web only; default: fetched by npm once and kept.",
+)
+SIGNATURES = flags.DEFINE_list(
+    "signatures",
+    [],
+    "More that a SavedModel gives, of probabilities, logits and uncertainty (entropy, in nats).",
+)
+SCALES = flags.DEFINE_list(
+    "scales", ["1"], "Image scales whose class probabilities are averaged; saved_model only."
+)
+FLIP = flags.DEFINE_bool("flip", False, "Average with the mirrored image too; saved_model only.")
+BENCHMARK = flags.DEFINE_boolean(
+    "benchmark",
+    False,
+    "Write nothing; print latency, peak memory and size of the artefacts in --out.",
+)
+
+flags.register_multi_flags_validator(
+    ["workdir", "model"],
+    lambda values: (values["workdir"] is None) != (values["model"] is None),
+    "give one of --workdir=DIR and --model=FILE.keras",
+)
+flags.register_multi_flags_validator(
+    ["data_dir", "images", "benchmark"],
+    lambda values: (
+        values["benchmark"] or (values["data_dir"] is None) != (values["images"] is None)
+    ),
+    "the export is compared with the model on images: give one of --data_dir=DIR, where "
+    "deeplab-prepare wrote the data set, and --images=FILES",
+)
+flags.register_multi_flags_validator(
+    ["format", "quantize", "image_size", "benchmark"],
+    lambda values: (
+        values["format"] in ("litert", "web")
+        or values["benchmark"]
+        or (values["quantize"] == "none" and values["image_size"] is None)
+    ),
+    "--quantize and --image_size are for --format=litert and --format=web",
+)
+flags.register_multi_flags_validator(
+    ["format", "outputs", "benchmark"],
+    lambda values: (
+        values["format"] != "saved_model" or values["benchmark"] or values["outputs"] == "both"
+    ),
+    "--outputs is for --format=litert and --format=onnx",
+)
+flags.register_multi_flags_validator(
+    ["format", "quantize", "image_size", "outputs"],
+    lambda values: (
+        values["format"] != "web"
+        or (
+            values["quantize"] != "int8"
+            and values["image_size"] != ["dynamic"]
+            and values["outputs"] == "both"
+        )
+    ),
+    "the page shows logits of one image size: --format=web takes --quantize=none, float16 or "
+    "dynamic, --image_size=H,W and --outputs=both",
+)
+flags.register_multi_flags_validator(
+    ["format", "signatures", "scales", "flip"],
+    lambda values: (
+        values["format"] == "saved_model"
+        or (not values["signatures"] and values["scales"] == ["1"] and not values["flip"])
+    ),
+    "--signatures, --scales and --flip are for --format=saved_model",
+)
+flags.register_validator(
+    "signatures",
+    lambda names: set(names) <= {"probabilities", "logits", "uncertainty"},
+    "must be of probabilities, logits and uncertainty, with commas between",
+)
+flags.register_validator("scales", are_scales, ARE_SCALES)
+flags.register_multi_flags_validator(
+    ["format", "litertjs"],
+    lambda values: values["format"] == "web" or values["litertjs"] is None,
+    "--litertjs is for --format=web",
+)
+flags.register_multi_flags_validator(
+    ["quantize", "keep_float"],
+    lambda values: values["quantize"] == "int8" or not values["keep_float"],
+    "--keep_float is for --quantize=int8",
+)
+flags.register_multi_flags_validator(
+    ["images", "split"],
+    lambda values: values["images"] is None or values["split"] is None,
+    "--split is of --data_dir; --images has none",
+)
+flags.register_validator(
+    "image_size",
+    lambda sides: (
+        sides in (None, ["dynamic"])
+        or (len(sides) == 2 and all(side.strip().isdecimal() and int(side) > 0 for side in sides))
+    ),
+    "must be H,W in pixels, e.g. --image_size=513,513, or dynamic",
+)
+flags.register_validator(
+    "keep_float",
+    lambda patterns: all(map(_is_pattern, split_patterns(patterns))),
+    "must be regular expressions of layer names, e.g. --keep_float=block1_.*,logits",
+)
+flags.register_validator(
+    "output_stride",
+    lambda stride: stride in (None, *OUTPUT_STRIDES),
+    f"must be one of {', '.join(map(str, OUTPUT_STRIDES))}",
+)
