@@ -19,6 +19,17 @@ mean pixel, a larger one shrunk to fit and its labels enlarged again. --submissi
 of the images of --list as VOC's test server takes them, and checks the archive against the list and
 the images' sizes.
 
+With --runner Apache Beam predicts (pip install apache-beam), on this machine or a cluster, for more
+images than one process should do: files, or the records of a data set with --data_dir, --dataset
+and --split. It writes labels alone, those of root/a/NAME.jpg as a/NAME.png, and OUT/failed.jsonl.
+The same command goes on where a job was stopped.
+
+    deeplab-predict --model=exported/saved_model --images='photos/**/*.jpg' --out=labels \\
+        --runner=DirectRunner \\
+        --beam_options=direct_num_workers=2,direct_running_mode=multi_processing
+    deeplab-predict --model=exported/saved_model --data_dir=data --dataset=voc --split=val \\
+        --out=labels --runner=DirectRunner
+
 What cannot be read is left out, the rest is done, and the end names it. Exit code 0: all done;
 1: bad input, or something was left out; 2: wrong flag.
 """
@@ -27,7 +38,8 @@ import pathlib
 
 from absl import flags
 
-from deeplab_tf.cli import inference_flags
+from deeplab_tf.beam_runner import Beam
+from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
 
 STREAM = "-"
@@ -41,8 +53,12 @@ _IMAGES = flags.DEFINE_string(
     None,
     "An image or a video, a folder of them, a quoted pattern ('photos/**/*.jpg'), or - for a "
     "stream of images on standard input.",
-    required=True,
 )
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "With --runner, instead of --images: where deeplab-prepare wrote records."
+)
+_DATASET = flags.DEFINE_string("dataset", None, "The data set under --data_dir.")
+_SPLIT = flags.DEFINE_string("split", None, "Its split.")
 _OUT = flags.DEFINE_string("out", None, "The folder for the predictions.", required=True)
 _LIST = flags.DEFINE_string(
     "list", None, "File of names without suffix, one a line: only these images are predicted."
@@ -58,6 +74,28 @@ _BATCH_SIZE = flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.adopt_module_key_flags(inference_flags)
+flags.adopt_module_key_flags(beam_flags)
+flags.register_multi_flags_validator(
+    ["images", "data_dir"],
+    lambda values: (values["images"] is None) != (values["data_dir"] is None),
+    "give one of --images=FILES and --data_dir=DIR",
+)
+flags.register_multi_flags_validator(
+    ["data_dir", "dataset", "split", "runner"],
+    lambda values: (
+        len({values[name] is None for name in ("data_dir", "dataset", "split")}) == 1
+        and (values["data_dir"] is None or values["runner"] is not None)
+    ),
+    "--data_dir, --dataset and --split go together, and with --runner",
+)
+flags.register_multi_flags_validator(
+    ["runner", "images", "list", "submission"],
+    lambda values: (
+        values["runner"] is None
+        or (values["images"] != STREAM and values["list"] is None and values["submission"] is None)
+    ),
+    f"--runner does not go with --images={STREAM}, --list or --submission",
+)
 flags.register_multi_flags_validator(
     ["submission", "list"],
     lambda values: values["submission"] is None or values["list"] is not None,
@@ -82,12 +120,16 @@ def main() -> int:
     from deeplab_tf.prediction.inputs import find_images, listed_images
 
     out = pathlib.Path(_OUT.value)
-    if _IMAGES.value == STREAM:
+    if runner := beam_flags.beam():
+        runner.check()
+        return _predict_by_beam(runner, out)
+    images = str(_IMAGES.value)
+    if images == STREAM:
         files = []
     elif _LIST.value is not None:
-        files = listed_images(find_images(_IMAGES.value), pathlib.Path(_LIST.value))
+        files = listed_images(find_images(images), pathlib.Path(_LIST.value))
     else:
-        files = find_images(_IMAGES.value, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+        files = find_images(images, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
     import_tensorflow()
     from deeplab_tf.prediction.predictor import load_predictor
     from deeplab_tf.prediction.run import check_files, run_files, run_stream
@@ -104,6 +146,23 @@ def main() -> int:
     if _SUBMISSION.value:
         write_submission(files, out, pathlib.Path(_SUBMISSION.value))
         print(f"submission of {len(files)} images, checked: {_SUBMISSION.value}")
+    return 0
+
+
+def _predict_by_beam(runner: Beam, out: pathlib.Path) -> int:
+    import_tensorflow()
+    from deeplab_tf.data.records import open_records
+    from deeplab_tf.prediction.beam_predict import Images, RecordImages, predict_by_beam
+    from deeplab_tf.prediction.model_handler import Model
+
+    if _IMAGES.value is not None:
+        inputs = Images(_IMAGES.value)
+    else:
+        dataset, name = str(_DATASET.value), str(_SPLIT.value)
+        records = open_records(str(_DATA_DIR.value), dataset)
+        inputs = RecordImages(f"{dataset}/{name}", records.split(name), records.fingerprint)
+    model = Model(pathlib.Path(_MODEL.value), inference_flags.overrides())
+    print(predict_by_beam(runner, model, inputs, out, _BATCH_SIZE.value))
     return 0
 
 

@@ -28,6 +28,7 @@ import sys
 
 from absl import flags
 
+from deeplab_tf.cli import beam_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.data.labels import DATA_SETS
 from deeplab_tf.errors import DeeplabError
@@ -76,15 +77,7 @@ _TILE_OVERLAP = flags.DEFINE_integer(
 _WORKERS = flags.DEFINE_integer(
     "workers", None, "Processes that read and check. Default: one a core.", lower_bound=1
 )
-_BEAM_RUNNER = flags.DEFINE_string(
-    "beam_runner",
-    None,
-    "Write the records by this runner of Apache Beam, as DirectRunner or DataflowRunner. Its "
-    "workers must see --source and --data_dir under the same paths.",
-)
-_BEAM_OPTIONS = flags.DEFINE_list(
-    "beam_options", [], "Options of the runner, as region=europe-west1,job_name=voc."
-)
+flags.adopt_module_key_flags(beam_flags)
 SHOWN = 5
 """Errors and warnings that the terminal gets; report.txt has all."""
 EXAMPLES = {
@@ -135,7 +128,7 @@ def main() -> int:
     import_tensorflow()
     from deeplab_tf.data.pixel_table import pixel_table
     from deeplab_tf.data.tiles import Tiling
-    from deeplab_tf.data.write_records import Beam, write_records, written_before
+    from deeplab_tf.data.write_records import write_records, written_before
 
     data_dir = pathlib.Path(_DATA_DIR.value or "")
     source = _read_source(data_dir)
@@ -150,10 +143,7 @@ def main() -> int:
         source = _checked(source, data_dir)
         if _CHECK.value:
             return 0
-        beam = None
-        if _BEAM_RUNNER.value:
-            beam = Beam(_BEAM_RUNNER.value, tuple(f"--{o}" for o in _BEAM_OPTIONS.value))
-        records, written = write_records(source, data_dir, _WORKERS.value, beam)
+        records, written = write_records(source, data_dir, _WORKERS.value, beam_flags.beam())
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
     dataset = records.labels.dataset
     example = EXAMPLES.get(dataset, f"--config=configs/own.py:slim --config.data.dataset={dataset}")

@@ -181,13 +181,17 @@ def parse_encoded(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 def decode(encoded: dict[str, tf.Tensor], image: ImageFormat = RGB) -> dict[str, tf.Tensor]:
     """What `parse_encoded` gave, as `id`, `image` [H, W, bands] and `mask` uint8 [H, W]."""
+    pixels = decode_image(encoded, image)
+    return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
+
+
+def decode_image(encoded: dict[str, tf.Tensor], image: ImageFormat = RGB) -> tf.Tensor:
+    """The image of what `parse_encoded` gave, [H, W, bands]."""
     if image.is_rgb:
         # The accurate DCT gives Pillow's pixels to the last digit; this operation reads PNG too.
-        pixels = tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE")
-    else:
-        flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image.dtype)
-        pixels = tf.reshape(flat, [tf.shape(flat)[0], -1, image.bands])
-    return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
+        return tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE")
+    flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image.dtype)
+    return tf.reshape(flat, [tf.shape(flat)[0], -1, image.bands])
 
 
 def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -1,7 +1,6 @@
 """Writes a raw data set as records, by a tfds builder: in processes of this machine, or by Beam."""
 
 import contextlib
-import dataclasses
 import functools
 import io
 import shutil
@@ -13,12 +12,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from deeplab_tf.beam_runner import Beam
 from deeplab_tf.data.image_file import as_png
 from deeplab_tf.data.parallel import CHUNK, ordered_map
 from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, open_records
 from deeplab_tf.data.source import Pair, Source, fingerprint
-from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
 
 RECORD_FORMAT = 1
@@ -27,29 +27,6 @@ RECORD_FORMAT = 1
 
 Encode = Callable[[Pair], list[tuple[str, bytes, bytes]]]
 """A pair to its examples: id, encoded image, encoded mask."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Beam:
-    """How Apache Beam runs: its runner, as `DirectRunner`, and its options, as `--region=...`."""
-
-    runner: str
-    options: tuple[str, ...] = ()
-
-    def config(self) -> tfds.download.DownloadConfig:
-        """For tfds; raises `DeeplabError` where Beam is not installed or has no such runner."""
-        try:
-            from apache_beam.options.pipeline_options import PipelineOptions
-            from apache_beam.runners.runner import create_runner
-        except ImportError as error:
-            raise DeeplabError("--beam_runner needs Beam: pip install apache-beam") from error
-        try:
-            create_runner(self.runner)
-        except (ValueError, ImportError, AttributeError) as error:
-            raise DeeplabError(f"no Beam runner {self.runner!r}: {one_line(str(error))}") from error
-        # Without flags of its own it would take this process' for its own.
-        options = PipelineOptions(list(self.options))
-        return tfds.download.DownloadConfig(beam_runner=self.runner, beam_options=options)
 
 
 def written_before(source: Source, data_dir: str | Path) -> Records | None:
@@ -126,7 +103,7 @@ def _build(
     # tfds prints lines about downloads and has bars that fill a log file; ours are below.
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(download_config=beam.config() if beam else None)
+        builder.download_and_prepare(download_config=_download_config(beam))
     folder = Path(builder.data_dir)
     # Counted in the records themselves: what is told is what is there.
     builder.pixels.update(
@@ -137,6 +114,13 @@ def _build(
     )
     builder.info.write_to_directory(folder)
     return folder
+
+
+def _download_config(beam: Beam | None) -> tfds.download.DownloadConfig | None:
+    if beam is None:
+        return None
+    options = beam.pipeline_options()
+    return tfds.download.DownloadConfig(beam_runner=beam.runner, beam_options=options)
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -62,9 +62,7 @@ def evaluate(predictor: Predictor, records: Records, split_name: str) -> Evaluat
     Raises:
         DeeplabError: the data set has other classes or no such split, or a file is corrupt.
     """
-    check_same_classes(predictor.labels, records.labels)
-    check_same_format(predictor.image, records.image)
-    split = records.labelled_split(split_name)
+    split = check_data(predictor, records, split_name)
     classes = predictor.labels.num_classes
     matrix = np.zeros((classes, classes), np.int64)
     keep = set(np.linspace(0, split.num_examples - 1, SAMPLES).round().astype(int).tolist())
@@ -86,6 +84,13 @@ def evaluate(predictor: Predictor, records: Records, split_name: str) -> Evaluat
             samples.append(Sample(name, view_rgb(image, records.image), truth, prediction))
         images += 1
     return Evaluation(matrix, images, tuple(samples))
+
+
+def check_data(predictor: Predictor, records: Records, split_name: str) -> SplitFiles:
+    """The split; raises `DeeplabError` where it is not there or does not fit the model."""
+    check_same_classes(predictor.labels, records.labels)
+    check_same_format(predictor.image, records.image)
+    return records.labelled_split(split_name)
 
 
 def check_same_classes(model: LabelSet, data: LabelSet) -> None:

@@ -5,11 +5,12 @@ import json
 import pathlib
 
 from deeplab_tf import config as config_lib
+from deeplab_tf.beam_runner import Beam
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.data.records import open_records
+from deeplab_tf.data.records import Records, open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import format_table
-from deeplab_tf.evaluation.evaluate import Evaluation, evaluate, write_results
+from deeplab_tf.evaluation.evaluate import Evaluation, check_data, evaluate, write_results
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.files import write_text
 from deeplab_tf.prediction.inference import settings_of
@@ -34,6 +35,7 @@ def run_evaluation(
     dataset: str | None = None,
     settings: EvaluateConfig | None = None,
     overrides: dict | None = None,
+    beam: Beam | None = None,
 ) -> Evaluation:
     """Evaluates the model of `source`, writes the results into `out` and prints the table.
 
@@ -45,6 +47,7 @@ def run_evaluation(
         dataset: the data set; None takes the experiment's.
         settings: how to evaluate; None takes the experiment's.
         overrides: fields of `settings` to replace, where they are not None.
+        beam: evaluate by Apache Beam instead of in this process.
 
     Raises:
         DeeplabError: `out` is a file, or model, data and settings do not fit.
@@ -58,7 +61,10 @@ def run_evaluation(
     records = open_records(data_dir, dataset)
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.labels)
-    evaluation = evaluate(predictor, records, settings.split)
+    if beam:
+        evaluation = _evaluate_by_beam(beam, source, predictor, settings, records, out)
+    else:
+        evaluation = evaluate(predictor, records, settings.split)
     facts = {
         "dataset": records.labels.dataset,
         "fingerprint": records.fingerprint,
@@ -115,6 +121,24 @@ def _open(
     if predictor.experiment is not None:
         facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
     return predictor, settings, facts
+
+
+def _evaluate_by_beam(
+    beam: Beam,
+    source: pathlib.Path,
+    predictor: Predictor,
+    settings: EvaluateConfig,
+    records: Records,
+    out: pathlib.Path,
+) -> Evaluation:
+    beam.check()
+    # Not before: apache_beam is an extra.
+    from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
+    from deeplab_tf.prediction.model_handler import Model
+
+    split = check_data(predictor, records, settings.split)
+    model = Model(source, settings=None if is_exported(source) else settings)
+    return evaluate_by_beam(beam, model, records, split, out)
 
 
 def _in_words(

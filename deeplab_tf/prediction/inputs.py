@@ -3,6 +3,7 @@
 import collections
 import glob
 import pathlib
+from collections.abc import Iterator
 
 from deeplab_tf.data.image_file import IMAGE_SUFFIXES
 from deeplab_tf.data.source import read_list
@@ -19,20 +20,38 @@ def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list
     Raises:
         DeeplabError: there are none.
     """
-    path = pathlib.Path(images)
-    if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix.lower() in suffixes]
-        found = [file for file in found if file.is_file() and not file.name.startswith(".")]
-    elif path.is_file():
-        found = [path]
-    else:
-        found = [pathlib.Path(match) for match in glob.glob(images, recursive=True)]
-        found = [match for match in found if match.is_file()]
+    found = sorted(walk_images(images, suffixes))
     if not found:
         raise DeeplabError(
             f"--images={images} matches no image; give a file, a folder or a quoted pattern"
         )
-    return sorted(found)
+    return found
+
+
+def walk_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[pathlib.Path]:
+    """The files of `find_images` one by one, unsorted, for more than memory should hold."""
+    path = pathlib.Path(images)
+    if path.is_dir():
+        for file in path.iterdir():
+            wanted = file.suffix.lower() in suffixes and not file.name.startswith(".")
+            if wanted and file.is_file():
+                yield file
+    elif path.is_file():
+        yield path
+    else:
+        matches = map(pathlib.Path, glob.iglob(images, recursive=True))
+        yield from (match for match in matches if match.is_file())
+
+
+def root_of(images: str) -> pathlib.Path:
+    """The folder that all of `walk_images` lies in: of a pattern, what is before its wildcards."""
+    path = pathlib.Path(images)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        return path.parent
+    parents = [path, *path.parents]
+    return next((parent for parent in parents[1:] if not glob.has_magic(str(parent))), path.parent)
 
 
 def read_names(listed: pathlib.Path) -> list[str]:

@@ -182,6 +182,8 @@ def test_bad_input_of_eval_is_one_line(place):
         (2, "--model needs --out=DIR", (data, "--model=model.keras")),
         (2, "must be positive numbers with commas", (data, "--workdir=a", "--scales=1,x")),
         (2, "--workdir is empty", (data, "--workdir=")),
+        (2, "--beam_options needs --runner", (data, "--workdir=a", "--beam_options=a=b")),
+        (1, "no Beam runner 'Nobody'", (data, "--workdir=a", "--runner=Nobody")),
         (1, "rows are resnet50", (data, "--workdir=a", "--config=configs/voc.py:")),
         (1, "at least 65 pixels", (data, f"--workdir={place}/run", "--window=32")),
         (1, "model nowhere does not exist", (data, "--workdir=nowhere")),

@@ -86,7 +86,8 @@ def test_good_images_are_predicted_beside_bad_ones(trained, images, tmp_path):
 def test_bad_input_is_one_line(images, tmp_path):
     out = f"--out={tmp_path}/out"
     for code, message, arguments in (
-        (2, "missing --model, --images, --out", ()),
+        (2, "missing --model, --out", ()),
+        (2, "give one of --images=FILES and --data_dir=DIR", ("--model=a", out)),
         (2, "--output_stride", ("--output_stride=7", "--model=a", f"--images={images}", out)),
         (1, "matches no image", ("--model=a", f"--images={images}/*.webp", out)),
     ):
@@ -223,6 +224,11 @@ def test_submission_of_the_listed_images(tmp_path):
         (["--submission=a.tar.gz"], 2, "--submission needs --list="),
         (["--submission=a.zip", "--list=b"], 2, "must end in .tar.gz"),
         (["--images=-", "--list=b"], 2, "--list needs files, and --images=- is a stream"),
+        (["--runner=DirectRunner", "--images=-"], 2, "--runner does not go with --images=-"),
+        (["--runner=DirectRunner", "--list=b"], 2, "--runner does not go with --images=-, --list"),
+        (["--runner=Nobody"], 1, "no Beam runner 'Nobody'"),
+        (["--beam_options=region=x"], 2, "--beam_options needs --runner"),
+        (["--dataset=voc", "--split=val"], 2, "--data_dir, --dataset and --split go together"),
         (["--batch_size=0"], 2, "0 is not a positive integer"),
         (["--list=absent.txt"], 1, "--list=absent.txt cannot be read"),
     ],

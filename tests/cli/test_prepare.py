@@ -119,6 +119,7 @@ def test_wrong_flags_are_one_line_and_exit_code_2(tmp_path):
         (["--dataset=voc", "--source=x"], "missing --data_dir"),
         (["--dataset=voc", "--source=x", "--init"], "--init goes with --dataset=folder"),
         (["--dataset=folder", "--init"], "missing --source"),
+        (["--dataset=shapes", "--beam_options=a=b"], "--beam_options needs --runner"),
     ):
         done = prepare(*flags)
         assert done.returncode == 2 and words in done.stderr

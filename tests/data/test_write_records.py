@@ -11,10 +11,11 @@ import pytest
 import tensorflow as tf
 from tiny_voc import write_voc
 
+from deeplab_tf.beam_runner import Beam
 from deeplab_tf.data import parallel
 from deeplab_tf.data.records import open_records, parse_encoded
 from deeplab_tf.data.voc import voc_source
-from deeplab_tf.data.write_records import Beam, write_records, written_before
+from deeplab_tf.data.write_records import write_records, written_before
 from deeplab_tf.errors import DeeplabError
 
 IDS = [f"{number:03d}" for number in range(2 * parallel.FEW)]

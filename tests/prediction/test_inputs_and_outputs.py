@@ -1,10 +1,12 @@
+import pathlib
+
 import pytest
 from PIL import Image
 
 from deeplab_tf.data.image_file import IMAGE_SUFFIXES
 from deeplab_tf.data.video import VIDEO_SUFFIXES
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.prediction.inputs import find_images
+from deeplab_tf.prediction.inputs import find_images, root_of, walk_images
 from deeplab_tf.prediction.outputs import MARK, check_outputs, image_outputs, video_outputs
 
 
@@ -21,6 +23,23 @@ def test_find_images(tmp_path):
     assert [path.name for path in find_images(str(tmp_path))] == ["a.png", "b.JPG"]
     with pytest.raises(DeeplabError, match="matches no image"):
         find_images(f"{tmp_path}/*.webp")
+
+
+def test_the_root_of_a_pattern_is_what_is_before_its_wildcards(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "photos" / "a" / "1.jpg").touch()
+    for images, root in (
+        ("photos/a", "photos/a"),
+        ("photos/a/1.jpg", "photos/a"),
+        ("photos/*.jpg", "photos"),
+        ("photos/**/*.jpg", "photos"),
+        ("photos/[ab]/1.jpg", "photos"),
+        ("*.jpg", "."),
+        (f"{tmp_path}/*/a/?.jpg", str(tmp_path)),
+    ):
+        assert root_of(images) == pathlib.Path(root)
+        assert all(file.is_relative_to(root) for file in walk_images(images))
 
 
 def test_names_of_outputs(tmp_path):

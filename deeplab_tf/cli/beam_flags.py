@@ -1,0 +1,27 @@
+"""The flags of Apache Beam, shared by deeplab-prepare, deeplab-predict and deeplab-eval."""
+
+from absl import flags
+
+from deeplab_tf.beam_runner import Beam
+
+RUNNER = flags.DEFINE_string(
+    "runner",
+    None,
+    "Do the work by this runner of Apache Beam (pip install apache-beam), as DirectRunner on this "
+    "machine or DataflowRunner. Its workers must see all files under the same paths.",
+)
+OPTIONS = flags.DEFINE_list(
+    "beam_options", [], "Options of the runner, as region=europe-west1,job_name=voc."
+)
+flags.register_multi_flags_validator(
+    ["runner", "beam_options"],
+    lambda values: bool(values["runner"] or not values["beam_options"]),
+    "--beam_options needs --runner, as --runner=DirectRunner",
+)
+
+
+def beam() -> Beam | None:
+    """What the flags ask for as a `Beam`; None without `--runner`."""
+    if RUNNER.value is None:
+        return None
+    return Beam(RUNNER.value, tuple(f"--{option.lstrip('-')}" for option in OPTIONS.value))

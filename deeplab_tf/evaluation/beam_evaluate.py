@@ -1,0 +1,201 @@
+"""An evaluation as an Apache Beam pipeline: confusion matrices of record files, added up."""
+
+import contextlib
+import dataclasses
+import hashlib
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.ml.inference.base import RunInference
+
+from deeplab_tf.beam_runner import Beam
+from deeplab_tf.data.image_format import view_rgb
+from deeplab_tf.data.records import Records, SplitFiles, decode_mask
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.confusion import confusion_matrix
+from deeplab_tf.evaluation.evaluate import SAMPLES, Evaluation, Sample
+from deeplab_tf.files import whole_file
+from deeplab_tf.prediction.batches import Picture, Predicted
+from deeplab_tf.prediction.beam_steps import (
+    FAILED,
+    Collection,
+    ReadRecords,
+    failed,
+    in_words,
+    record_files,
+    write_failures,
+)
+from deeplab_tf.prediction.model_handler import Model, PredictorHandler
+
+FAILED_FILE = "failed.jsonl"
+MATRIX_FILE = "matrix.npz"
+SAMPLES_FILE = "samples.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Truth:
+    """What a picture is compared with: uint8 [H, W], of the example `name`."""
+
+    name: str
+    mask: np.ndarray
+
+
+def evaluate_by_beam(
+    runner: Beam, model: Model, records: Records, split: SplitFiles, out: pathlib.Path
+) -> Evaluation:
+    """As `evaluate`, the record files dealt out to the runner's workers.
+
+    The matrix is the same to the last pixel: the counts are integers. The samples are others, those
+    with the least hashes of their names.
+
+    Args:
+        runner: of Beam; its workers see all paths as this process does.
+        model: what they load; it fits `records`.
+        records: the data set.
+        split: of it.
+        out: a folder; the workers' results are gathered in a folder inside it, removed again.
+
+    Raises:
+        DeeplabError: records are broken or have labels that are no class; names the first. There is
+            no result then, since it would be of another set.
+    """
+    with _gathering_folder(out) as results:
+        with runner.pipeline() as pipeline:
+            _build(pipeline, model, records, split, results)
+        wrong = in_words(results / FAILED_FILE)
+        if wrong:
+            raise DeeplabError(f"{records.folder} cannot be evaluated on: {wrong}")
+        with np.load(results / MATRIX_FILE) as counts:
+            matrix, images = counts["matrix"], int(counts["images"])
+        if images != split.num_examples:
+            raise DeeplabError(
+                f"{records.folder} must have {split.num_examples} examples. Evaluated: {images}"
+            )
+        return Evaluation(matrix, images, _read_samples(results / SAMPLES_FILE))
+
+
+@contextlib.contextmanager
+def _gathering_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
+    """An empty folder in `out`, removed at the end; one that a kill left is removed first."""
+    folder = out / ".evaluating"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(
+    pipeline: Any, model: Model, records: Records, split: SplitFiles, results: pathlib.Path
+) -> None:
+    read = record_files(pipeline, split) | beam.ParDo(_ReadLabelled(records.image)).with_outputs(
+        FAILED, main="read"
+    )
+    # One image at a time, as `evaluate`: in a batch the network may round otherwise.
+    predicted = read["read"] | RunInference(PredictorHandler(model, 1))
+    counted = predicted | beam.ParDo(_Count(records.labels.num_classes)).with_outputs(
+        FAILED, main="counted"
+    )
+    _ = (
+        counted["counted"]
+        | beam.CombineGlobally(_Sum(records.labels.num_classes))
+        | beam.Map(_write_matrix, results / MATRIX_FILE)
+    )
+    _ = (
+        predicted
+        | "spread" >> beam.combiners.Top.Of(SAMPLES, key=_spread, reverse=True)
+        | "write samples" >> beam.Map(_write_samples, results / SAMPLES_FILE, records.image)
+    )
+    wrong: Collection = (read[FAILED], counted[FAILED]) | beam.Flatten()
+    write_failures(wrong, results / FAILED_FILE)
+
+
+class _ReadLabelled(ReadRecords):
+    """A record file to pictures with their masks."""
+
+    def example(self, name: str, encoded: dict[str, Any]) -> Picture[_Truth]:
+        return Picture(_Truth(name, decode_mask(encoded).numpy()), self.image_of(encoded))
+
+
+class _Count(beam.DoFn):
+    """Predictions to confusion matrices."""
+
+    def __init__(self, num_classes: int):
+        self._num_classes = num_classes
+
+    def process(self, done: Predicted[_Truth]) -> Iterator[Any]:
+        truth = done.picture.source
+        try:
+            yield confusion_matrix(truth.mask, done.labels, self._num_classes)
+        except DeeplabError as error:
+            yield failed(f"example {truth.name}", str(error))
+
+
+class _Sum(beam.CombineFn):
+    """The sum of int64 matrices and their number; a worker adds up before anything is sent."""
+
+    def __init__(self, num_classes: int):
+        self._num_classes = num_classes
+
+    def create_accumulator(self) -> tuple[np.ndarray, int]:
+        return np.zeros((self._num_classes, self._num_classes), np.int64), 0
+
+    def add_input(
+        self, accumulator: tuple[np.ndarray, int], element: np.ndarray
+    ) -> tuple[np.ndarray, int]:
+        return accumulator[0] + element, accumulator[1] + 1
+
+    def merge_accumulators(
+        self, accumulators: Iterable[tuple[np.ndarray, int]]
+    ) -> tuple[np.ndarray, int]:
+        matrix, images = self.create_accumulator()
+        for other, count in accumulators:
+            matrix, images = matrix + other, images + count
+        return matrix, images
+
+    def extract_output(self, accumulator: tuple[np.ndarray, int]) -> tuple[np.ndarray, int]:
+        return accumulator
+
+
+def _spread(done: Predicted[_Truth]) -> bytes:
+    """By which samples are chosen: as good as chance, and the same each time."""
+    return hashlib.sha256(done.picture.source.name.encode()).digest()
+
+
+def _write_matrix(total: tuple[np.ndarray, int], path: pathlib.Path) -> None:
+    with whole_file(path) as beside:
+        np.savez(beside, matrix=total[0], images=total[1])
+
+
+def _write_samples(chosen: list[Predicted[_Truth]], path: pathlib.Path, image: Any) -> None:
+    arrays = {}
+    for number, done in enumerate(sorted(chosen, key=lambda done: done.picture.source.name)):
+        truth = done.picture.source
+        parts = {
+            "name": truth.name,
+            "image": view_rgb(done.picture.pixels, image),
+            "truth": truth.mask,
+            "prediction": done.labels,
+        }
+        arrays |= {f"{part}{number}": value for part, value in parts.items()}
+    with whole_file(path) as beside:
+        np.savez(beside, **arrays)
+
+
+def _read_samples(path: pathlib.Path) -> tuple[Sample, ...]:
+    with np.load(path) as arrays:
+        count = sum(name.startswith("name") for name in arrays)
+        return tuple(
+            Sample(
+                str(arrays[f"name{number}"]),
+                arrays[f"image{number}"],
+                arrays[f"truth{number}"],
+                arrays[f"prediction{number}"],
+            )
+            for number in range(count)
+        )

@@ -1,0 +1,253 @@
+"""Labels of millions of images as an Apache Beam pipeline: files or records to PNGs.
+
+Files are listed, read, predicted and written by the runner's workers. Each output has one name,
+made of its image's alone, and is there whole or not at all; what is there is not done again. So a
+job that was stopped goes on, and a part that a runner does twice leaves the same files.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import RunInference
+
+from deeplab_tf.beam_runner import Beam
+from deeplab_tf.data.image_file import IMAGE_SUFFIXES
+from deeplab_tf.data.image_format import ImageFormat
+from deeplab_tf.data.labels import LabelSet
+from deeplab_tf.data.pictures import labels_image
+from deeplab_tf.data.read_bands import read_image_of
+from deeplab_tf.data.records import SplitFiles
+from deeplab_tf.data.video import VIDEO_SUFFIXES
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import write_text
+from deeplab_tf.prediction.batches import BATCH_SIZE, Picture, Predicted
+from deeplab_tf.prediction.beam_steps import (
+    FAILED,
+    Collection,
+    ReadRecords,
+    failed,
+    in_words,
+    record_files,
+    write_failures,
+    write_lines,
+)
+from deeplab_tf.prediction.inputs import root_of, walk_images
+from deeplab_tf.prediction.job import (
+    FAILED_FILE,
+    JOB_FILE,
+    WRITING_DIR,
+    job_folder,
+    model_digest,
+)
+from deeplab_tf.prediction.model_handler import Model, PredictorHandler
+
+THERE = "there"
+"""The tag of the names whose labels were there before."""
+COUNTS_FILE = "counts"
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Image files: one, a folder's, or a glob pattern's. `root/a/NAME.jpg` becomes `a/NAME.png`."""
+
+    pattern: str
+
+    def identity(self) -> dict[str, object]:
+        return {"images below": str(root_of(self.pattern).resolve())}
+
+    def check(self) -> None:
+        if next(walk_images(self.pattern), None) is None:
+            raise DeeplabError(
+                f"--images={self.pattern} matches no image; give a file, a folder or a quoted "
+                "pattern"
+            )
+
+    def pictures(
+        self, pipeline: beam.Pipeline, out: pathlib.Path, image: ImageFormat
+    ) -> Collection:
+        named = (
+            pipeline
+            | beam.Create([self.pattern])
+            | beam.FlatMap(functools.partial(_named_files, out=out))
+            # Two images of one output come together, and all are dealt out to the workers.
+            | beam.GroupByKey()
+        )
+        return named | beam.ParDo(_ReadImage(out, image)).with_outputs(THERE, FAILED, main="read")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordImages:
+    """The images of a prepared split, `dataset/split`: ID becomes `ID.png`."""
+
+    name: str
+    split: SplitFiles
+    fingerprint: str
+
+    def identity(self) -> dict[str, object]:
+        return {"records": self.name, "fingerprint": self.fingerprint}
+
+    def check(self) -> None:
+        """They are open already."""
+
+    def pictures(
+        self, pipeline: beam.Pipeline, out: pathlib.Path, image: ImageFormat
+    ) -> Collection:
+        files = record_files(pipeline, self.split)
+        return files | beam.ParDo(_ReadSplit(out, image)).with_outputs(THERE, FAILED, main="read")
+
+
+def predict_by_beam(
+    runner: Beam,
+    model: Model,
+    inputs: Images | RecordImages,
+    out: pathlib.Path,
+    batch_size: int = BATCH_SIZE,
+) -> str:
+    """Predicts all `inputs` into `out`; goes on after a bad one, and where a job was stopped.
+
+    `out` gets the labels as palette PNGs, `failed.jsonl` with what could not be read, and
+    `job.json`, which holds the folder to this model and these inputs and has the counts at the end.
+
+    Args:
+        runner: of Beam; its workers see all paths as this process does.
+        model: what they load.
+        inputs: image files or records.
+        out: a folder that is new, empty or of the same job.
+        batch_size: images of one size that go through the network together.
+
+    Returns:
+        What was done, one line.
+
+    Raises:
+        DeeplabError: at the end, where images could not be read; names the first. Before: nothing
+            is there to predict, or `out` or the runner does not fit.
+    """
+    runner.check()
+    inputs.check()
+    predictor = model.load()
+    digest = model_digest(model.path)
+    job = {
+        "model": digest,
+        "inference": _given(model.overrides),
+        **inputs.identity(),
+    }
+    with job_folder(out, job) as writing:
+        with runner.pipeline() as pipeline:
+            read = inputs.pictures(pipeline, out, predictor.image)
+            written = (
+                read["read"]
+                | RunInference(PredictorHandler(model, batch_size))
+                | beam.Map(functools.partial(_write, out=out, labels=predictor.labels))
+            )
+            write_failures(read[FAILED], out / FAILED_FILE)
+            _write_counts(written, read[THERE], read[FAILED], writing / COUNTS_FILE)
+        counts = _read_counts(writing / COUNTS_FILE)
+        if model_digest(model.path) != digest:
+            raise DeeplabError(f"{model.path} was changed while it predicted; give another --out")
+        write_text(out / JOB_FILE, json.dumps({**job, **counts}, indent=2) + "\n")
+    return _summary(out, counts)
+
+
+def _given(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Those that are not None, as JSON gives them back."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return json.loads(json.dumps(given))
+
+
+def _named_files(pattern: str, out: pathlib.Path) -> Iterator[tuple[str, str]]:
+    """(output below `out`, image) of each file of `pattern` that is not itself below `out`."""
+    root = root_of(pattern)
+    below = out.resolve()
+    for path in walk_images(pattern, IMAGE_SUFFIXES + VIDEO_SUFFIXES):
+        if not path.resolve().is_relative_to(below):
+            yield str(path.relative_to(root).with_suffix(".png")), str(path)
+
+
+class _ReadImage(beam.DoFn):
+    """(output, images of that name) to a picture; more than one are failures."""
+
+    def __init__(self, out: pathlib.Path, image: ImageFormat):
+        self._out = out
+        self._image = image
+
+    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[Any]:
+        name, paths = element[0], sorted(element[1])
+        if len(paths) > 1:
+            for path in paths:
+                others = ", ".join(other for other in paths if other != path)
+                yield failed(path, f"its labels and those of {others} would both be {name}")
+            return
+        path = pathlib.Path(paths[0])
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            yield failed(str(path), "it is a video; predict it without --runner")
+        elif (self._out / name).is_file():
+            yield beam.pvalue.TaggedOutput(THERE, name)
+        else:
+            try:
+                yield Picture(name, read_image_of(path, self._image))
+            except DeeplabError as error:
+                yield failed(str(path), str(error))
+
+
+class _ReadSplit(ReadRecords):
+    """A record file to pictures, and the names of those whose labels are there."""
+
+    def __init__(self, out: pathlib.Path, image: ImageFormat):
+        super().__init__(image)
+        self._out = out
+
+    def example(self, name: str, encoded: dict[str, Any]) -> Any:
+        output = f"{name}.png"
+        if output.startswith("/") or ".." in pathlib.PurePath(output).parts:
+            return failed(f"record {name!r}", "its id is no name of a file")
+        if (self._out / output).is_file():
+            return beam.pvalue.TaggedOutput(THERE, output)
+        return Picture(output, self.image_of(encoded))
+
+
+def _write(done: Predicted[str], out: pathlib.Path, labels: LabelSet) -> str:
+    """Writes the labels and returns their name. Another worker may be writing the same ones."""
+    path = out / done.picture.source
+    beside = out / WRITING_DIR / f"{uuid.uuid4().hex}.png"
+    labels_image(done.labels, labels).save(beside)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(beside, path)
+    return done.picture.source
+
+
+def _write_counts(
+    written: Collection, there: Collection, bad: Collection, path: pathlib.Path
+) -> None:
+    """`{"predicted": N, "there_before": N, "failed": N}`, of what is in the collections once."""
+    kinds = {"predicted": written, "there_before": there, "failed": bad}
+    named = [
+        collection | f"{name} is one" >> beam.Map(lambda _, name=name: name)
+        for name, collection in kinds.items()
+    ]
+    counted = named | beam.Flatten() | beam.combiners.Count.PerElement() | beam.Map(json.dumps)
+    write_lines(counted, path, "write counts")
+
+
+def _read_counts(path: pathlib.Path) -> dict[str, int]:
+    found = dict(json.loads(line) for line in path.read_text().splitlines())
+    return {name: found.get(name, 0) for name in ("predicted", "there_before", "failed")}
+
+
+def _summary(out: pathlib.Path, counts: dict[str, int]) -> str:
+    total, done = sum(counts.values()), counts["predicted"] + counts["there_before"]
+    before = f", {counts['there_before']} of them before" if counts["there_before"] else ""
+    summary = f"{done} of {total} images predicted into {out}{before}"
+    if counts["failed"]:
+        print(summary)
+        raise DeeplabError(
+            f"{counts['failed']} of {total} images could not be predicted: "
+            f"{in_words(out / FAILED_FILE)}"
+        )
+    return summary

@@ -1,0 +1,82 @@
+"""The folder of one large prediction: what it is a prediction of, so that it can go on."""
+
+import contextlib
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import held_folder, write_text
+from deeplab_tf.workdir import CONFIG_FILE, checkpoint_prefix, checkpoint_steps
+
+JOB_FILE = "job.json"
+FAILED_FILE = "failed.jsonl"
+WRITING_DIR = ".writing"
+"""Where workers write; renamed from there. What a killed one left is removed with it."""
+
+
+@contextlib.contextmanager
+def job_folder(out: pathlib.Path, job: dict[str, object]) -> Iterator[pathlib.Path]:
+    """Holds the folder `out` for `job`, which begins there or goes on.
+
+    Gives a folder inside it for files that are not whole yet.
+
+    Raises:
+        DeeplabError: `out` has another job or other files, or another process has it.
+    """
+    if out.exists() and not out.is_dir():
+        raise DeeplabError(f"{out} is a file; give a folder for the predictions")
+    with held_folder(out, f"{out} is being predicted into by another process"):
+        _check_job(out, job)
+        writing = out / WRITING_DIR
+        shutil.rmtree(writing, ignore_errors=True)
+        (out / FAILED_FILE).unlink(missing_ok=True)
+        write_text(out / JOB_FILE, json.dumps(job, indent=2) + "\n")
+        writing.mkdir()
+        try:
+            yield writing
+        finally:
+            shutil.rmtree(writing, ignore_errors=True)
+
+
+def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
+    file = out / JOB_FILE
+    if not file.is_file():
+        if any(out.iterdir()):
+            raise DeeplabError(
+                f"{out} has files and no {JOB_FILE}: it is not a folder of this; give another --out"
+            )
+        return
+    try:
+        before = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise DeeplabError(
+            f"{file} is damaged: {one_line(str(error))}; give another --out"
+        ) from error
+    changed = [
+        f"{name} {before.get(name)} (now {value})"
+        for name, value in job.items()
+        if before.get(name) != value
+    ]
+    if changed:
+        raise DeeplabError(
+            f"{out} has the predictions of another job: {'; '.join(changed)}; give another --out"
+        )
+
+
+def model_digest(path: pathlib.Path) -> str:
+    """A sha256 in hex over the files of an artefact, of a workdir over its last checkpoint's."""
+    steps = checkpoint_steps(path) if path.is_dir() else []
+    if steps:
+        prefix = pathlib.Path(checkpoint_prefix(path, steps[-1]))
+        files = [path / CONFIG_FILE, *sorted(prefix.parent.glob(f"{prefix.name}.*"))]
+    else:
+        files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

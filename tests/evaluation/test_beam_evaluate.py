@@ -1,0 +1,112 @@
+"""Evaluation by Beam's local runner: one process' figures, and no figure of broken records."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from random_model import random_trained_model
+
+pytest.importorskip("apache_beam")
+
+from deeplab_tf.beam_runner import Beam
+from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.data.image_file import encode_png
+from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.data.records import Records, SplitFiles, open_records
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
+from deeplab_tf.evaluation.run import run_evaluation
+from deeplab_tf.export.saved_model import write_saved_model
+from deeplab_tf.prediction.model_handler import Model
+from deeplab_tf.prediction.predictor import load_predictor
+from deeplab_tf.trained_model import save_model
+
+LOCAL = Beam("DirectRunner")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    root = tmp_path_factory.mktemp("model")
+    trained = random_trained_model()
+    write_saved_model(trained, root / "saved")
+    save_model(trained, root / "model.keras")
+    return root
+
+
+def results(out):
+    return {name: (out / name).read_bytes() for name in ("eval.json", "confusion_matrix.csv")}
+
+
+@pytest.mark.parametrize("kind", ["saved", "model.keras"])
+def test_the_results_are_those_of_one_process(model, data_dir, tmp_path, kind, capsys):
+    settings = None if kind == "saved" else EvaluateConfig(scales=(0.5, 1.0), flip=True)
+    for beam in (None, LOCAL):
+        out = tmp_path / ("beam" if beam else "one")
+        run_evaluation(model / kind, data_dir, out, settings=settings, beam=beam)
+    assert results(tmp_path / "beam") == results(tmp_path / "one")
+    assert json.loads((tmp_path / "beam" / "eval.json").read_text())["images"] == 5
+    said = capsys.readouterr().out.split("5 images of shapes/val")
+    assert said[0] == said[1].partition("index.html\n")[2]  # the table
+    # Five of five examples are in both reports.
+    pages = [(tmp_path / name / "report" / "index.html").read_text() for name in ("one", "beam")]
+    assert pages[0].count("<figcaption>") == pages[1].count("<figcaption>") == 5
+    assert not list((tmp_path / "beam").glob(".*"))
+
+
+def test_samples_are_what_was_compared(model, data_dir, tmp_path):
+    records = open_records(data_dir, "shapes")
+    evaluation = evaluate_by_beam(
+        LOCAL, Model(model / "saved"), records, records.split("val"), tmp_path
+    )
+    predictor = load_predictor(model / "saved")
+    assert [sample.name for sample in evaluation.samples] == [f"example{k}" for k in range(5)]
+    for sample in evaluation.samples:
+        expected = predictor.predict(sample.image[None])[0]
+        np.testing.assert_array_equal(sample.prediction, expected)
+        assert sample.truth.shape == sample.image.shape[:2]
+
+
+def write_records(path, examples) -> SplitFiles:
+    """A record file of (id, encoded image, mask)."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, image, mask in examples:
+            values = {"id": name.encode(), "image": image, "mask": encode_png(mask)}
+            features = {
+                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                for key, value in values.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+    return SplitFiles([str(path)], len(examples))
+
+
+def test_broken_records_are_named_and_there_is_no_result(model, tmp_path):
+    image = encode_png(np.zeros((20, 30, 3), np.uint8))
+    mask = np.zeros((20, 30), np.uint8)
+    examples = [
+        ("good", image, mask),
+        ("cut", image[:60], mask),
+        ("label", image, mask + 9),
+        ("size", image, mask[:10]),
+    ]
+    split = write_records(tmp_path / "records", examples)
+    records = Records(tmp_path, SHAPES, {"val": split}, {}, "f")
+    out = tmp_path / "out"
+    with pytest.raises(DeeplabError, match="cannot be evaluated on: ") as error:
+        evaluate_by_beam(LOCAL, Model(model / "saved"), records, split, out)
+    said = str(error.value)
+    assert f"cut in {tmp_path}/records: " in said and "good" not in said
+    assert "example label: the truth has label 9 at row 0, column 0" in said
+    assert "example size: truth and prediction must have one size. Received: 30x10" in said
+    assert list(out.iterdir()) == []
+
+
+def test_an_example_that_is_lost_is_no_result(model, tmp_path):
+    image = encode_png(np.zeros((20, 30, 3), np.uint8))
+    split = write_records(tmp_path / "records", [("a", image, np.zeros((20, 30), np.uint8))])
+    records = Records(tmp_path, SHAPES, {}, {}, "f")
+    with pytest.raises(DeeplabError, match="must have 2 examples. Evaluated: 1"):
+        evaluate_by_beam(
+            LOCAL, Model(model / "saved"), records, SplitFiles(split.files, 2), tmp_path / "out"
+        )

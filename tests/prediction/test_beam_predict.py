@@ -1,0 +1,282 @@
+"""Prediction by Beam's local runner: the same labels, broken images, and a job that is killed."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from random_model import random_picture, random_trained_model
+
+pytest.importorskip("apache_beam")
+
+from deeplab_tf.beam_runner import Beam
+from deeplab_tf.data.image_file import encode_png
+from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.data.records import SplitFiles, open_records, parse_record
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.export.saved_model import write_saved_model
+from deeplab_tf.prediction.batches import Picture, Predicted
+from deeplab_tf.prediction.beam_predict import Images, RecordImages, _write, predict_by_beam
+from deeplab_tf.prediction.job import model_digest
+from deeplab_tf.prediction.model_handler import Model
+from deeplab_tf.prediction.predict_images import predict_images
+from deeplab_tf.prediction.predictor import load_predictor
+from deeplab_tf.trained_model import save_model
+
+LOCAL = Beam("DirectRunner")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    root = tmp_path_factory.mktemp("model")
+    trained = random_trained_model()
+    write_saved_model(trained, root / "saved")
+    save_model(trained, root / "model.keras")
+    return root
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Images of several kinds and sizes; `rgb.png` and `below/rgb.png` have one name."""
+    folder = tmp_path / "images"
+    (folder / "below").mkdir(parents=True)
+    picture = Image.fromarray(random_picture(40, 53))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(folder / "rgb.png")
+    picture.save(folder / "turned.jpg", exif=exif)
+    picture.convert("L").save(folder / "grey.jpg")
+    picture.convert("RGBA").save(folder / "alpha.png")
+    Image.new("RGB", (1, 2000)).save(folder / "thin.png")
+    for number in range(4):
+        Image.fromarray(random_picture(33, 41, number)).save(folder / "below" / f"{number}.jpg")
+    Image.fromarray(random_picture(20, 30, 9)).save(folder / "below" / "rgb.png")
+    return folder
+
+
+def labels_in(out: pathlib.Path) -> dict[str, bytes]:
+    """What lies in `out`, without the job's own two files."""
+    own = ("job.json", "failed.jsonl")
+    files = [path for path in out.rglob("*") if path.is_file() and path.name not in own]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def one_process(model, images: list[pathlib.Path], out, **overrides) -> dict[str, bytes]:
+    """The labels of `deeplab-predict`."""
+    assert predict_images(load_predictor(model, **overrides), images, out) == []
+    return {path.name: path.read_bytes() for path in out.glob("*.png")}
+
+
+def predict(model, images, out, **overrides):
+    return predict_by_beam(LOCAL, Model(model, overrides), Images(str(images)), out, 2)
+
+
+def test_labels_are_those_of_one_process_in_the_images_own_folders(model, images, tmp_path):
+    out = tmp_path / "out"
+    said = predict(model / "saved", images / "**" / "*", out)
+    assert said == f"10 of 10 images predicted into {out}"
+    expected = one_process(model / "saved", list(images.glob("*.*")), tmp_path / "top")
+    below = one_process(model / "saved", list(images.glob("below/*")), tmp_path / "below")
+    expected |= {f"below/{name}": content for name, content in below.items()}
+    assert labels_in(out) == expected and len(expected) == 10
+    assert (out / "failed.jsonl").read_text() == ""
+    with Image.open(out / "turned.png") as labels:
+        assert labels.mode == "P" and labels.size == (40, 53)  # upright
+
+
+def test_a_keras_file_with_another_inference(model, images, tmp_path):
+    predict(model / "model.keras", images / "below", tmp_path / "out", flip=True)
+    files = list((images / "below").iterdir())
+    expected = one_process(model / "model.keras", files, tmp_path / "one", flip=True)
+    assert labels_in(tmp_path / "out") == expected
+    other = one_process(model / "model.keras", files, tmp_path / "unmirrored")
+    assert other != expected
+
+
+def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(model, images, tmp_path, capsys):
+    (images / "cut.jpg").write_bytes((images / "turned.jpg").read_bytes()[:400])
+    (images / "text.png").write_text("no picture")
+    (images / "clip.mp4").write_bytes(b"video")
+    (images / "rgb.jpg").write_bytes((images / "grey.jpg").read_bytes())
+    out = tmp_path / "out"
+    with pytest.raises(DeeplabError, match="5 of 9 images could not be predicted: ") as error:
+        predict(model / "saved", images, out)
+    assert capsys.readouterr().out == f"4 of 9 images predicted into {out}\n"
+    assert str(error.value).count("cut.jpg") == 1  # a name is not said twice
+    rows = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
+    reasons = {pathlib.Path(row["source"]).name: row["reason"] for row in rows}
+    assert len(rows) == len(reasons) == 5
+    assert "cut.jpg cannot be read" in reasons["cut.jpg"]
+    assert "text.png cannot be read: it is no image" in reasons["text.png"]
+    assert reasons["clip.mp4"] == "it is a video; predict it without --runner"
+    assert "rgb.jpg would both be rgb.png" in reasons["rgb.png"]
+    assert "rgb.png would both be rgb.png" in reasons["rgb.jpg"]
+    assert sorted(labels_in(out)) == ["alpha.png", "grey.png", "thin.png", "turned.png"]
+    counts = json.loads((out / "job.json").read_text())
+    assert [counts[name] for name in ("predicted", "there_before", "failed")] == [4, 0, 5]
+
+    # Mended and run again: only what was missing is done, and what a killed worker left is gone.
+    for name in ("cut.jpg", "text.png", "clip.mp4", "rgb.jpg"):
+        (images / name).unlink()
+    (out / ".writing").mkdir()
+    (out / ".writing" / "half.png").write_bytes(b"half")
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    said = predict(model / "saved", images, out)
+    assert said == f"5 of 5 images predicted into {out}, 4 of them before"
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    assert after.keys() - before.keys() == {"rgb.png"} and after.items() >= before.items()
+    assert sorted(path.name for path in out.iterdir() if path.suffix != ".png") == [
+        "failed.jsonl",
+        "job.json",
+    ]
+
+
+def test_a_folder_of_another_job_is_refused(model, images, tmp_path):
+    out = tmp_path / "out"
+    predict(model / "saved", images / "below", out)
+    with pytest.raises(DeeplabError, match="predictions of another job: images below "):
+        predict(model / "saved", images, out)
+    with pytest.raises(DeeplabError, match=r"another job: model \w+ \(now \w+\)"):
+        predict(model / "model.keras", images / "below", out)
+    with pytest.raises(DeeplabError, match="has files and no job.json"):
+        predict(model / "saved", images, images)
+    with pytest.raises(DeeplabError, match="matches no image"):
+        predict(model / "saved", tmp_path / "*.webp", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_labels_among_the_images_are_not_taken_for_images(model, images, tmp_path):
+    out = images / "labels"
+    predict(model / "saved", images / "**" / "*.png", out)
+    said = predict(model / "saved", images / "**" / "*.png", out)
+    assert said == f"4 of 4 images predicted into {out}, 4 of them before"
+
+
+def test_records_of_a_split(model, shapes_data, tmp_path):
+    records = open_records(shapes_data, "shapes")
+    inputs = RecordImages("shapes/train", records.split("train"), records.fingerprint)
+    out = tmp_path / "out"
+    for before in ("", ", 12 of them before"):
+        said = predict_by_beam(LOCAL, Model(model / "saved"), inputs, out)
+        assert said == f"12 of 12 images predicted into {out}{before}"
+    predictor = load_predictor(model / "saved")
+    for record in tf.data.TFRecordDataset(inputs.split.files):
+        parsed = parse_record(record)
+        name, image = parsed["id"].numpy().decode(), parsed["image"].numpy()
+        with Image.open(out / f"{name}.png") as labels:
+            np.testing.assert_array_equal(np.asarray(labels), predictor.predict(image[None])[0])
+    assert len(labels_in(out)) == 12
+
+
+def record(name: str, image: bytes) -> bytes:
+    mask = encode_png(np.zeros((20, 30), np.uint8))
+    values = {"id": name.encode(), "image": image, "mask": mask}
+    features = {
+        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        for key, value in values.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def write_shard(path: pathlib.Path, *records: bytes) -> str:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for content in records:
+            writer.write(content)
+    return str(path)
+
+
+def test_broken_records_are_named_and_the_rest_is_done(model, tmp_path, capsys):
+    image = encode_png(random_picture(20, 30))
+    shards = [
+        write_shard(tmp_path / "a", record("a1", image), record("a2", image[:90]), b"nothing"),
+        write_shard(tmp_path / "b", record("b1", image), record("b2", image), record("b3", image)),
+        write_shard(tmp_path / "c", record("../c", image), record("deep/c", image)),
+    ]
+    content = bytearray(pathlib.Path(shards[1]).read_bytes())
+    content[len(content) // 2] ^= 1  # in the second record
+    pathlib.Path(shards[1]).write_bytes(content)
+    out = tmp_path / "out"
+    inputs = RecordImages("own/all", SplitFiles(shards, 8), "f")
+    with pytest.raises(DeeplabError, match="4 of 7 images could not be predicted"):
+        predict_by_beam(LOCAL, Model(model / "saved"), inputs, out)
+    rows = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
+    assert {(row["source"], row["reason"][:26]) for row in rows} == {
+        (f"a2 in {shards[0]}", "Invalid PNG data, size 90 "),
+        (f"record 2 in {shards[0]}", "Could not parse example in"),
+        (f"{shards[1]} after record 1", "the record file is corrupt"),
+        ("record '../c'", "its id is no name of a fil"),
+    }
+    assert sorted(labels_in(out)) == ["a1.png", "b1.png", "deep/c.png"]
+
+
+def test_two_workers_may_write_the_same_image(tmp_path):
+    """As where a runner does a part again while its first try is still writing."""
+    (tmp_path / ".writing").mkdir()
+    pixels = random_picture(300, 400)
+    done = Predicted(Picture("a/b.png", pixels), pixels[..., 0] % 6)
+    _write(done, tmp_path, SHAPES)
+    whole = (tmp_path / "a" / "b.png").read_bytes()
+
+    def write_often():
+        for _ in range(20):
+            _write(done, tmp_path, SHAPES)
+
+    writers = [threading.Thread(target=write_often) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        assert (tmp_path / "a" / "b.png").read_bytes() == whole
+    assert os.listdir(tmp_path / ".writing") == [] and os.listdir(tmp_path / "a") == ["b.png"]
+
+
+def test_the_digest_is_of_what_is_in_the_model(model, tmp_path):
+    first = model_digest(model / "saved")
+    copy = tmp_path / "copy"
+    trained = random_trained_model()
+    write_saved_model(trained, copy)
+    for file in copy.rglob("variables.data*"):
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    assert first == model_digest(model / "saved") != model_digest(copy)
+    assert model_digest(model / "model.keras") != first
+
+
+def test_a_killed_job_goes_on_to_each_image_once(model, tmp_path):
+    """In two processes of the runner, all killed in the middle."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(24):
+        sides = (257, 301 + 8 * (number % 3))
+        Image.fromarray(random_picture(*sides, number)).save(folder / f"{number}.jpg")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "deeplab_tf.cli.predict", f"--model={model}/saved"]
+    command += [f"--images={folder}", f"--out={out}", "--runner=DirectRunner", "--batch_size=1"]
+    options = "--beam_options=direct_num_workers=2,direct_running_mode=multi_processing"
+    with subprocess.Popen(
+        [*command, options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as job:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("*.png")):
+            assert job.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(job.pid, signal.SIGKILL)  # a worker left alone ends within seconds by itself
+    expected = one_process(model / "saved", list(folder.iterdir()), tmp_path / "one")
+    there = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    assert 0 < len(there) < 24 and there.items() <= expected.items()  # whole ones
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"24 of 24 images predicted into {out}, {len(there)} of them before\n"
+    assert labels_in(out) == expected
