@@ -131,7 +131,7 @@ def predict_by_beam(
     """
     runner.check()
     inputs.check()
-    predictor = model.load()
+    labels, image = _what_it_takes(model)
     digest = model_digest(model.path)
     job = {
         "model": digest,
@@ -140,11 +140,11 @@ def predict_by_beam(
     }
     with job_folder(out, job) as writing:
         with runner.pipeline() as pipeline:
-            read = inputs.pictures(pipeline, out, predictor.image)
+            read = inputs.pictures(pipeline, out, image)
             written = (
                 read["read"]
                 | RunInference(PredictorHandler(model, batch_size))
-                | beam.Map(functools.partial(_write, out=out, labels=predictor.labels))
+                | beam.Map(functools.partial(_write, out=out, labels=labels))
             )
             write_failures(read[FAILED], out / FAILED_FILE)
             _write_counts(written, read[THERE], read[FAILED], writing / COUNTS_FILE)
@@ -153,6 +153,12 @@ def predict_by_beam(
             raise DeeplabError(f"{model.path} was changed while it predicted; give another --out")
         write_text(out / JOB_FILE, json.dumps({**job, **counts}, indent=2) + "\n")
     return _summary(out, counts)
+
+
+def _what_it_takes(model: Model) -> tuple[LabelSet, ImageFormat]:
+    """Its classes and its images; it is loaded for that, and let go."""
+    predictor = model.load()
+    return predictor.labels, predictor.image
 
 
 def _given(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
     python tests/benchmarks/beam_predict.py --model=saved_model --images='photos/*.jpg'
 
-Each way is a process of its own, start, imports and all, in turns: medians over the rounds, and the
-median of each round's ratio to `deeplab-predict`. The labels of all ways are compared.
+Each way is a process of its own, once over all images and once over the first alone, which tells
+the start (imports, models, workers); in turns. Medians over the rounds, and the median of each
+round's ratio to `deeplab-predict` of what the other images take. The labels of all ways are
+compared.
 """
 
 import pathlib
@@ -16,6 +18,8 @@ import time
 import numpy as np
 from absl import app, flags
 from PIL import Image
+
+from deeplab_tf.prediction.inputs import find_images
 
 _MODEL = flags.DEFINE_string("model", None, "As of deeplab-predict.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "As of deeplab-predict.", required=True)
@@ -30,30 +34,35 @@ WAYS = {
 }
 
 
-def predict(flags_of_way: list[str], out: pathlib.Path) -> float:
+def predict(flags_of_way: list[str], images: str, out: pathlib.Path) -> float:
     """The seconds that one run takes."""
     command = [sys.executable, "-m", "deeplab_tf.cli.predict", f"--model={_MODEL.value}"]
-    command += [f"--images={_IMAGES.value}", f"--out={out}", *flags_of_way]
+    command += [f"--images={images}", f"--out={out}", *flags_of_way]
     begin = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
 
 def main(_) -> None:
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    files = find_images(_IMAGES.value)
+    starts: dict[str, list[float]] = {way: [] for way in WAYS}
+    others: dict[str, list[float]] = {way: [] for way in WAYS}
     equal = {}
     with tempfile.TemporaryDirectory() as root:
         for number in range(_ROUNDS.value):
             outs = {way: pathlib.Path(root) / f"{number} {way}" for way in WAYS}
             for way, out in outs.items():
-                seconds[way].append(predict(WAYS[way], out))
+                starts[way].append(predict(WAYS[way], str(files[0]), out.with_suffix(".one")))
+                seconds = predict(WAYS[way], _IMAGES.value, out)
+                others[way].append((seconds - starts[way][-1]) / (len(files) - 1))
             equal = {way: share_equal(outs["deeplab-predict"], out) for way, out in outs.items()}
-            count = len(list(outs["deeplab-predict"].glob("*.png")))
-    print(f"{count} images, {_ROUNDS.value} rounds\n{'':26}  seconds  ratio  equal labels")
-    for way, taken in seconds.items():
-        pairs = zip(taken, seconds["deeplab-predict"], strict=True)
+    print(f"{len(files)} images, {_ROUNDS.value} rounds")
+    print(f"{'':26}  start, s  ms an image  ratio  equal labels")
+    for way, taken in others.items():
+        pairs = zip(taken, others["deeplab-predict"], strict=True)
         ratio = statistics.median(here / plain for here, plain in pairs)
-        print(f"{way:26}  {statistics.median(taken):7.1f}  {ratio:5.2f}  {100 * equal[way]:11.5f}%")
+        start, image = statistics.median(starts[way]), 1e3 * statistics.median(taken)
+        print(f"{way:26}  {start:8.1f}  {image:11.0f}  {ratio:5.2f}  {100 * equal[way]:11.5f}%")
 
 
 def share_equal(expected: pathlib.Path, found: pathlib.Path) -> float:

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from random_model import random_trained_model
+from tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
 
@@ -67,30 +67,16 @@ def test_samples_are_what_was_compared(model, data_dir, tmp_path):
         assert sample.truth.shape == sample.image.shape[:2]
 
 
-def write_records(path, examples) -> SplitFiles:
-    """A record file of (id, encoded image, mask)."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for name, image, mask in examples:
-            values = {"id": name.encode(), "image": image, "mask": encode_png(mask)}
-            features = {
-                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-                for key, value in values.items()
-            }
-            example = tf.train.Example(features=tf.train.Features(feature=features))
-            writer.write(example.SerializeToString())
-    return SplitFiles([str(path)], len(examples))
-
-
 def test_broken_records_are_named_and_there_is_no_result(model, tmp_path):
     image = encode_png(np.zeros((20, 30, 3), np.uint8))
     mask = np.zeros((20, 30), np.uint8)
     examples = [
-        ("good", image, mask),
-        ("cut", image[:60], mask),
-        ("label", image, mask + 9),
-        ("size", image, mask[:10]),
+        record("good", image),
+        record("cut", image[:60]),
+        record("label", image, mask + 9),
+        record("size", image, mask[:10]),
     ]
-    split = write_records(tmp_path / "records", examples)
+    split = SplitFiles([write_shard(tmp_path / "records", *examples)], 4)
     records = Records(tmp_path, SHAPES, {"val": split}, {}, "f")
     out = tmp_path / "out"
     with pytest.raises(DeeplabError, match="cannot be evaluated on: ") as error:
@@ -104,9 +90,7 @@ def test_broken_records_are_named_and_there_is_no_result(model, tmp_path):
 
 def test_an_example_that_is_lost_is_no_result(model, tmp_path):
     image = encode_png(np.zeros((20, 30, 3), np.uint8))
-    split = write_records(tmp_path / "records", [("a", image, np.zeros((20, 30), np.uint8))])
-    records = Records(tmp_path, SHAPES, {}, {}, "f")
+    split = SplitFiles([write_shard(tmp_path / "records", record("a", image))], 2)
+    records = Records(tmp_path, SHAPES, {"val": split}, {}, "f")
     with pytest.raises(DeeplabError, match="must have 2 examples. Evaluated: 1"):
-        evaluate_by_beam(
-            LOCAL, Model(model / "saved"), records, SplitFiles(split.files, 2), tmp_path / "out"
-        )
+        evaluate_by_beam(LOCAL, Model(model / "saved"), records, split, tmp_path / "out")

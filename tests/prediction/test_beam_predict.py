@@ -14,8 +14,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from random_model import random_picture, random_trained_model
+from tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
+
+import apache_beam
 
 from deeplab_tf.beam_runner import Beam
 from deeplab_tf.data.image_file import encode_png
@@ -25,8 +28,9 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.prediction.batches import Picture, Predicted
 from deeplab_tf.prediction.beam_predict import Images, RecordImages, _write, predict_by_beam
+from deeplab_tf.prediction.beam_steps import write_lines
 from deeplab_tf.prediction.job import model_digest
-from deeplab_tf.prediction.model_handler import Model
+from deeplab_tf.prediction.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.prediction.predictor import load_predictor
 from deeplab_tf.trained_model import save_model
@@ -168,29 +172,12 @@ def test_records_of_a_split(model, shapes_data, tmp_path):
         said = predict_by_beam(LOCAL, Model(model / "saved"), inputs, out)
         assert said == f"12 of 12 images predicted into {out}{before}"
     predictor = load_predictor(model / "saved")
-    for record in tf.data.TFRecordDataset(inputs.split.files):
-        parsed = parse_record(record)
+    for serialized in tf.data.TFRecordDataset(inputs.split.files):
+        parsed = parse_record(serialized)
         name, image = parsed["id"].numpy().decode(), parsed["image"].numpy()
         with Image.open(out / f"{name}.png") as labels:
             np.testing.assert_array_equal(np.asarray(labels), predictor.predict(image[None])[0])
     assert len(labels_in(out)) == 12
-
-
-def record(name: str, image: bytes) -> bytes:
-    mask = encode_png(np.zeros((20, 30), np.uint8))
-    values = {"id": name.encode(), "image": image, "mask": mask}
-    features = {
-        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        for key, value in values.items()
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def write_shard(path: pathlib.Path, *records: bytes) -> str:
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for content in records:
-            writer.write(content)
-    return str(path)
 
 
 def test_broken_records_are_named_and_the_rest_is_done(model, tmp_path, capsys):
@@ -280,3 +267,29 @@ def test_a_killed_job_goes_on_to_each_image_once(model, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"24 of 24 images predicted into {out}, {len(there)} of them before\n"
     assert labels_in(out) == expected
+
+
+class KeepSizes(apache_beam.DoFn):
+    """What `RunInference` would get, as (names, pictures) a batch."""
+
+    def process(self, batch):
+        yield "".join(sorted({picture.source for picture in batch})), len(batch)
+
+
+def test_a_batch_of_beams_is_bounded_and_never_empty(tmp_path):
+    """Of small pictures, of some as large as a batch or larger, and of some of half that."""
+    small = [Picture("s", np.zeros((3, 5, 3), np.uint8))] * 40
+    large = [Picture("l", np.zeros((4100, 4100, 1), np.uint8))] * 2
+    half = [Picture("h", np.zeros((2048, 4096, 1), np.uint8))] * 3
+    handler = PredictorHandler(Model(pathlib.Path("m")), batch_size=4)
+    with LOCAL.pipeline() as pipeline:
+        sizes = (
+            pipeline
+            | apache_beam.Create([[*small, *large, *half]])
+            | apache_beam.FlatMap(list)
+            | apache_beam.BatchElements(**handler.batch_elements_kwargs())
+            | apache_beam.ParDo(KeepSizes())
+        )
+        write_lines(sizes | apache_beam.Map(json.dumps), tmp_path / "sizes", "write")
+    found = [tuple(json.loads(line)) for line in (tmp_path / "sizes").read_text().splitlines()]
+    assert sorted(found) == [("h", 1), ("h", 2), ("l", 1), ("l", 1), ("s", 8), ("s", 16), ("s", 16)]
