@@ -49,6 +49,7 @@ class Beam:
         options = self.pipeline_options()
         import apache_beam
 
-        logging.getLogger("apache_beam").setLevel(logging.ERROR)
+        # What ends the pipeline is raised as well.
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         with apache_beam.Pipeline(self.runner, options=options) as pipeline:
             yield pipeline
