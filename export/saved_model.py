@@ -11,11 +11,11 @@ import tensorflow as tf
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
 from deeplab_tf.models.conv import portable_operations
+from deeplab_tf.models.folding import folded
 from deeplab_tf.prediction.inference import class_probabilities
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .exif import exif_orientation, upright
-from .folding import folded
 from .operations import refuse_space_to_batch, saved_model_operations, without_depthwise
 from .parity import Export, Images, check, compare, keras_logits, write_report
 

@@ -7,12 +7,12 @@ step, to see what they cost on an accelerator that has JAX alone.
 import jax
 import jax.numpy as jnp
 import keras
-import numpy as np
 
 from deeplab_tf.config import TrainConfig
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.models import build_model
-from deeplab_tf.models.conv import FusedBatchNormalization, decayed_kernels
+from deeplab_tf.models.conv import decayed_kernels
+from deeplab_tf.models.folding import folded
 from deeplab_tf.models.precision import computing_in
 
 from .turns import Way
@@ -32,13 +32,12 @@ def make_way(work: Work, calls: int = 1) -> tuple[Way, keras.Model]:
 def _forward(model: keras.Model, images: jax.Array, calls: int) -> Way:
     """With the weights as constants of the program and batch norms folded, as where a model serves:
     as arguments, 650 arrays, they cost a call more than the network takes on a fast GPU."""
-    fold_batch_norms(model)
-    weights = [v.value for v in model.trainable_variables]
-    statistics = [v.value for v in model.non_trainable_variables]
+    network = folded(model)
+    weights = [v.value for v in network.trainable_variables]
 
     @jax.jit
     def logits(images):
-        return model.stateless_call(weights, statistics, images, training=False)[0]
+        return network.stateless_call(weights, [], images, training=False)[0]
 
     def run() -> None:
         for _ in range(calls):
@@ -46,20 +45,6 @@ def _forward(model: keras.Model, images: jax.Array, calls: int) -> Way:
         jax.block_until_ready(result)
 
     return run
-
-
-def fold_batch_norms(model: keras.Model) -> None:
-    """Moves each batch norm's scale into the kernel before it; what is left is `x * 1 + beta`, of
-    which XLA leaves the sum, in the convolution. The network computes the same."""
-    for layer in model.layers:
-        if not isinstance(layer, FusedBatchNormalization):
-            continue
-        convolution = model.get_layer(layer.name.removesuffix("_bn"))
-        gamma, beta, mean, variance = layer.get_weights()
-        scale = gamma / np.sqrt(variance + layer.epsilon)
-        convolution.set_weights([convolution.get_weights()[0] * scale])
-        one = np.ones_like(variance)
-        layer.set_weights([one, beta - mean * scale, 0 * mean, one - np.float32(layer.epsilon)])
 
 
 def _training(model: keras.Model, images: jax.Array, labels: jax.Array, calls: int) -> Way:

@@ -2,9 +2,13 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from deeplab_tf.models import AtrousDepthwiseConv2D, FusedBatchNormalization
+from deeplab_tf.models.conv import AtrousDepthwiseConv2D, FusedBatchNormalization
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    tf = None
 
 
 def folded(model: keras.Model) -> keras.Model:
@@ -39,8 +43,9 @@ class _Bias(keras.layers.Layer):
 
     def call(self, inputs, training=None, mask=None):
         """[B, H, W, C] -> the same shape."""
-        # Keras' addition would not be fused with the convolution.
-        return tf.nn.bias_add(inputs, tf.convert_to_tensor(self.bias))
+        bias = keras.ops.cast(self.bias, inputs.dtype)
+        # TensorFlow does not fuse a plain addition with the convolution.
+        return inputs + bias if tf is None else tf.nn.bias_add(inputs, bias)
 
 
 def _clone(layer: keras.Layer) -> keras.Layer:

@@ -5,8 +5,8 @@ import pytest
 from random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import Backbone, Head, ModelConfig
-from deeplab_tf.export.folding import folded
 from deeplab_tf.models import FusedBatchNormalization, build_model
+from deeplab_tf.models.folding import folded
 
 NETWORKS = {
     "resnet": {},
