@@ -38,7 +38,9 @@ def test_on_two_devices_in_parts_with_synchronised_statistics():
     two = noise_run(2, accumulate_steps=2, rematerialize=True, strategy=StrategyName.MIRRORED)
     for a, b in zip(one.losses, two.losses, strict=True):
         assert a == pytest.approx(b, rel=1e-5)
-    assert furthest(one, two) < 1e-5
+    # 1e-4 apart: the synchronised operation rounds otherwise than the fused one, on two images a
+    # part. Statistics that moved twice would be off by a tenth.
+    assert furthest(one, two) < 1e-3
 
 
 def test_the_model_stays_one_that_can_be_saved(tmp_path):
