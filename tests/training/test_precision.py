@@ -96,8 +96,7 @@ def test_losses_and_the_heads_gradient_are_those_of_float32(precision):
     mixed = noise_run(2, base_learning_rate=0.01, precision=precision)
     for a, b in zip(plain.losses, mixed.losses, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-3)
-    # Deeper down random labels leave rounding and the ReLUs that it flips: what whole networks
-    # learn is in test_memory_options.py.
+    # Deeper down random labels leave rounding and the ReLUs that it flips.
     index = [weight.path for weight in plain.model.weights].index("logits/kernel")
     first, second = ((run.history[-1][index] - run.before[index]).ravel() for run in (plain, mixed))
     cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)

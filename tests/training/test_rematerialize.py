@@ -33,14 +33,15 @@ def test_weights_and_moving_statistics_are_those_of_the_plain_step(options):
 
 
 def test_on_two_devices_in_parts_with_synchronised_statistics():
+    options = {"accumulate_steps": 2, "strategy": StrategyName.MIRRORED}
+    plain = noise_run(2, **options)
+    again = noise_run(2, rematerialize=True, **options)
+    assert furthest(plain, again) < 1e-6
+    assert again.losses == plain.losses
     # Devices with images 0, 1 and 2, 3 have 0 and 2 for their first parts.
     one = noise_run(2, accumulate_steps=2, order=(0, 2, 1, 3))
-    two = noise_run(2, accumulate_steps=2, rematerialize=True, strategy=StrategyName.MIRRORED)
-    for a, b in zip(one.losses, two.losses, strict=True):
+    for a, b in zip(one.losses, plain.losses, strict=True):
         assert a == pytest.approx(b, rel=1e-5)
-    # 1e-4 apart: the synchronised operation rounds otherwise than the fused one, on two images a
-    # part. Statistics that moved twice would be off by a tenth.
-    assert furthest(one, two) < 1e-3
 
 
 def test_the_model_stays_one_that_can_be_saved(tmp_path):
