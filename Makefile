@@ -5,11 +5,12 @@ PARITY := .venv-parity/bin
 DEMO := demo
 PLAYWRIGHT := 1.65.1
 
-.PHONY: help demo test web-test lint parity bench bench-gpu clean
+.PHONY: help demo test chaos web-test lint parity bench bench-gpu clean
 
 help:
 	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
 	@echo "make test    style, types, import direction and the tests"
+	@echo "make chaos   a training killed 20 times at random ends as the undisturbed one"
 	@echo "make web-test  the browser page in Chromium (apt-get install chromium npm; installs playwright-core)"
 	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 8 GB of its own)"
 	@echo "make bench   times ours and others', in turns, into docs/benchmark.md (the same 8 GB; 40 minutes)"
@@ -55,6 +56,10 @@ lint: .venv/installed-dev
 
 test: lint
 	$(BIN)/pytest -n 2
+
+# `make test` does three kills.
+chaos: .venv/installed-dev
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python tests/training/chaos.py --kills=20
 
 # `make test` skips what needs a browser where these are missing.
 web-test: .venv/installed-dev

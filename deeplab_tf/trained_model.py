@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import sys
 import typing
 import zipfile
 import zlib
@@ -25,6 +26,7 @@ from deeplab_tf.files import whole_file
 from deeplab_tf.models import build_model, with_output_stride
 from deeplab_tf.workdir import (
     CONFIG_FILE,
+    broken_checkpoints,
     checkpoint_prefix,
     checkpoint_steps,
     read_config,
@@ -43,11 +45,13 @@ training keeps an average of them."""
 
 @dataclasses.dataclass
 class TrainedModel:
-    """`model` maps pixels to logits as `build_model` says; `labels` names the logits' channels."""
+    """`model` maps pixels to logits as `build_model` says; `labels` names the logits' channels;
+    `step` is that of the checkpoint it was read from, if it was."""
 
     model: keras.Model
     experiment: Experiment
     labels: LabelSet
+    step: int | None = None
 
     @property
     def image(self) -> ImageFormat:
@@ -212,15 +216,47 @@ def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
 
     experiment = read_config(workdir)
     labels, _ = read_data(workdir)
-    steps = checkpoint_steps(workdir)
-    if not steps:
+    if not checkpoint_steps(workdir):
         raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
     model = build_model(experiment.model)
     state: dict = {"model": model}
     if experiment.train.ema_momentum is not None:
         state = {AVERAGED: model.weights}
-    restore(tf.train.Checkpoint(**state), checkpoint_prefix(workdir, steps[-1]))
-    return TrainedModel(model, experiment, labels)
+    step, broken = restore_last(tf.train.Checkpoint(**state), workdir)
+    for line in describe_broken(workdir, broken):
+        print(f"{line}; the one of step {step} is used", file=sys.stderr)
+    return TrainedModel(model, experiment, labels, step)
+
+
+def restore_last(checkpoint: "tf.train.Checkpoint", workdir: pathlib.Path) -> tuple[int, dict]:
+    """Restores every object of `checkpoint` from the last whole one in `workdir`.
+
+    Returns:
+        Its step, 0 where there is none, and what is wrong with each broken one by its step.
+
+    Raises:
+        DeeplabError: it is of another architecture, or several are there and none is whole.
+    """
+    import tensorflow as tf
+
+    steps, broken = checkpoint_steps(workdir), broken_checkpoints(workdir)
+    for step in reversed(steps):
+        try:
+            restore(checkpoint, checkpoint_prefix(workdir, step))
+            return step, broken
+        except DeeplabError as error:
+            if step == steps[0] or not isinstance(error.__cause__, tf.errors.DataLossError):
+                raise
+            broken[step] = "its data fails the checksum"
+    return 0, broken
+
+
+def describe_broken(workdir: pathlib.Path, broken: dict[int, str]) -> list[str]:
+    """A line for each broken checkpoint, by its step, and what is wrong with it."""
+    return [
+        f"note: checkpoint {checkpoint_prefix(workdir, step)} is not whole: {damage}"
+        for step, damage in sorted(broken.items())
+    ]
 
 
 def restore(checkpoint: "tf.train.Checkpoint", prefix: str) -> None:

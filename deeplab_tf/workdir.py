@@ -1,6 +1,7 @@
 """The folder of one training run: the names of what is in it, and its readers."""
 
 import json
+import math
 import pathlib
 import re
 
@@ -69,40 +70,67 @@ def read_data(workdir: pathlib.Path) -> tuple[LabelSet, str]:
 
 
 def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
-    """The steps of the checkpoints on disk that were written to their end, rising.
+    """The steps of the checkpoints on disk that are whole, rising.
 
     Read from the files themselves and not from TensorFlow's state file beside them, so that a
-    deleted checkpoint is gone and a damaged state file costs nothing. TensorFlow writes a
-    checkpoint's index last and in place: where a kill cut it off, it does not open.
+    deleted checkpoint is gone and a damaged state file costs nothing.
 
     Raises:
         DeeplabError: a checkpoint cannot be read, or several are there and none is whole.
     """
-    indices = (workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*.index")
-    found = [re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)", path.stem) for path in indices]
-    steps = sorted(int(match[1]) for match in found if match)
-    whole = [step for step in steps if _opens(checkpoint_prefix(workdir, step))]
-    if len(steps) > 1 and not whole:  # a kill cuts one
+    found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
+    whole = [step for step, damage in found.items() if damage is None]
+    if len(found) > 1 and not whole:  # a kill cuts one
         raise DeeplabError(
-            f"all {len(steps)} checkpoints in {workdir / CHECKPOINT_DIR} are damaged; use another "
+            f"all {len(found)} checkpoints in {workdir / CHECKPOINT_DIR} are damaged; use another "
             "workdir, or delete them to begin again"
         )
     return whole
 
 
-def _opens(prefix: str) -> bool:
+def broken_checkpoints(workdir: pathlib.Path) -> dict[int, str]:
+    """The steps of the others, and what is wrong with each."""
+    found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
+    return {step: damage for step, damage in found.items() if damage is not None}
+
+
+def _steps_on_disk(workdir: pathlib.Path) -> list[int]:
+    indices = (workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*.index")
+    found = [re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)", path.stem) for path in indices]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def checkpoint_damage(workdir: pathlib.Path, step: int) -> str | None:
+    """What is wrong with a checkpoint, as far as its index and the sizes of its files tell.
+
+    TensorFlow writes the index last and in place: where a kill cut it off, it does not open. The
+    numbers themselves have checksums, which are looked at when they are read.
+    """
     import tensorflow as tf
 
+    prefix = checkpoint_prefix(workdir, step)
     try:
-        tf.train.load_checkpoint(prefix)
+        reader = tf.train.load_checkpoint(prefix)
     except tf.errors.OpError as error:
-        if "sstable" in str(error):  # too short, or without its end
-            return False
+        if re.search("sstable|checksum", str(error)):
+            return "its index is cut off or damaged"
         raise DeeplabError(
             f"checkpoint {prefix}.index cannot be read: {one_line(str(error))[:200]}; mend that, "
             f"or delete {prefix}.* to go on from the one before"
         ) from error
-    return True
+    shards = list((workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-{step}.data-*"))
+    wanted = int(shards[0].name.rpartition("-")[2]) if shards else 1
+    if len(shards) < wanted:
+        return f"{wanted - len(shards)} of its {wanted} data files is missing"
+    found = sum(path.stat().st_size for path in shards)
+    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    numbers = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
+    try:
+        # The only text, which has no size in advance and lies at the end.
+        expected = numbers + len(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    except (tf.errors.OpError, IndexError):  # the latter where it reads past the end
+        expected = max(numbers, found + 1)
+    return None if found >= expected else f"its data is cut off at {found:,} bytes"
 
 
 def checkpoint_prefix(workdir: pathlib.Path, step: int) -> str:

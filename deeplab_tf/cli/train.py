@@ -9,8 +9,11 @@ model, data, train and evaluate. A row with a previous stage (COCO before VOC) t
 WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/config.json with another
 --workdir repeats a run, on a CPU bit for bit, and says what is not as it was there.
 
-Exit code 0: all steps done; 143: stopped by SIGTERM, with a checkpoint; 1: bad input; 2: wrong
-flag.
+--config.train.strategy is auto, one, mirrored, tpu, or multi_worker: this command for each process
+of TF_CONFIG, on one --workdir.
+
+Exit code 0: all steps done; 143: stopped by SIGTERM, with a checkpoint; 1: bad input, or another
+worker is gone; 2: wrong flag.
 """
 
 import pathlib

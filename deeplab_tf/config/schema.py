@@ -135,11 +135,15 @@ class Precision(enum.StrEnum):
 
 
 class StrategyName(enum.StrEnum):
-    """`one` device, `mirrored` over this host's devices, `auto`: mirrored from two GPUs on."""
+    """`one` device, `mirrored` over this host's devices, `multi_worker` over the processes that
+    TF_CONFIG names, `tpu`. `auto`: multi_worker where TF_CONFIG names several, else mirrored from
+    two GPUs on, else one."""
 
     AUTO = "auto"
     ONE = "one"
     MIRRORED = "mirrored"
+    MULTI_WORKER = "multi_worker"
+    TPU = "tpu"
 
 
 @dataclasses.dataclass

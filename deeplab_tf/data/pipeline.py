@@ -34,6 +34,7 @@ def training_batches(
     mean_pixel: tuple[float, ...],
     shard_index: int = 0,
     num_shards: int = 1,
+    parts: int = 1,
 ) -> tf.data.Dataset:
     """The training batches from step `start_step` (counted from 0) on, without end.
 
@@ -45,18 +46,20 @@ def training_batches(
         start_step: the first step; the batches are those that come after `start_step` others.
         mean_pixel: a number a band, fills what an image does not cover.
         shard_index, num_shards: which slice of every global batch to yield; all of it by default.
+            Records of other slices are skipped while still encoded.
+        parts: into how many batches, one after the other, that slice is cut: one a device.
 
     Returns:
         A data set of (image float32 [B, crop, crop, bands], mask uint8 [B, crop, crop] of
-        class ids and `VOID`), B = batch_size / num_shards.
+        class ids and `VOID`), B = batch_size / num_shards / parts; no size is open.
 
     Raises:
         DeeplabError: the split has no example, or the batch does not divide over the shards.
     """
     _check_not_empty(split)
-    if batch_size % num_shards:
+    if batch_size % (num_shards * parts):
         raise DeeplabError(
-            f"train.batch_size must be a multiple of the {num_shards} input shards. "
+            f"train.batch_size must be a multiple of the {num_shards * parts} input shards. "
             f"Received: {batch_size}"
         )
     share = batch_size // num_shards
@@ -77,14 +80,20 @@ def training_batches(
 
     return (
         records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(share, drop_remainder=True)
-        .prefetch(PREFETCHED_BATCHES)
+        .batch(share // parts, drop_remainder=True)
+        # Else several workers ask each other before every step whether all have a batch.
+        .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        .prefetch(PREFETCHED_BATCHES * parts)
         .with_options(_options())
     )
 
 
-def evaluation_images(split: SplitFiles) -> tf.data.Dataset:
+def evaluation_images(
+    split: SplitFiles, shard_index: int = 0, num_shards: int = 1
+) -> tf.data.Dataset:
     """The split once, in the files' order, each image at its own size.
+
+    Of several shards this one has the images `shard_index`, `shard_index + num_shards`, ...
 
     Returns:
         A data set of (id string, image uint8 or uint16 [H, W, bands], mask uint8 [H, W]).
@@ -100,6 +109,7 @@ def evaluation_images(split: SplitFiles) -> tf.data.Dataset:
 
     return (
         tf.data.TFRecordDataset(split.files)
+        .shard(num_shards, shard_index)
         .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(PREFETCHED_IMAGES)
         .with_options(_options())

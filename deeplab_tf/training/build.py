@@ -21,6 +21,7 @@ from deeplab_tf.training.class_weights import find_class_weights
 from deeplab_tf.training.loss import DataLoss, make_data_loss
 from deeplab_tf.training.step import make_optimizer, make_train_step
 from deeplab_tf.training.strategy import make_strategy
+from deeplab_tf.workers import Workers, workers_of
 
 
 @dataclasses.dataclass
@@ -33,6 +34,7 @@ class Training:
         split: the files of the split it trains on, with the examples of an epoch.
         class_weights: by class name, None where the loss has none.
         strategy: the devices.
+        workers: the processes.
         model, optimizer: made on all of them.
         data_loss: the loss that the experiment names.
     """
@@ -42,6 +44,7 @@ class Training:
     split: SplitFiles
     class_weights: dict[str, float] | None
     strategy: tf.distribute.Strategy
+    workers: Workers
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     data_loss: DataLoss
@@ -49,17 +52,21 @@ class Training:
     def batches(self, start: int):
         """The global batches from step `start` on, each dealt out over the replicas in order."""
         config = self.experiment
-        batches = training_batches(
-            self.split,
-            config.data,
-            batch_size=config.train.batch_size,
-            seed=config.train.seed,
-            start_step=start,
-            mean_pixel=pixel_statistics(config.model).mean,
-        )
-        off = tf.data.Options()
-        off.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return self.strategy.experimental_distribute_dataset(batches.with_options(off))
+
+        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return training_batches(
+                self.split,
+                config.data,
+                batch_size=config.train.batch_size,
+                seed=config.train.seed,
+                start_step=start,
+                mean_pixel=pixel_statistics(config.model).mean,
+                shard_index=context.input_pipeline_id,
+                num_shards=context.num_input_pipelines,
+                parts=context.num_replicas_in_sync // context.num_input_pipelines,
+            )
+
+        return self.strategy.distribute_datasets_from_function(of_worker)
 
     def make_step(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
         """The compiled step of one global batch; see `make_train_step`."""
@@ -118,5 +125,13 @@ def build_training(experiment: Experiment, records: Records) -> Training:
         optimizer.build(model.trainable_variables)
     data_loss = make_data_loss(config, list(class_weights.values()) if class_weights else None)
     return Training(
-        experiment, records, split, class_weights, strategy, model, optimizer, data_loss
+        experiment,
+        records,
+        split,
+        class_weights,
+        strategy,
+        workers_of(config.strategy),
+        model,
+        optimizer,
+        data_loss,
     )

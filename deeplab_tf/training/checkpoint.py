@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
@@ -13,7 +14,7 @@ from deeplab_tf.config import Experiment, training_differences
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
-from deeplab_tf.trained_model import AVERAGED, restore
+from deeplab_tf.trained_model import AVERAGED, describe_broken, restore, restore_last
 from deeplab_tf.training.average import averages, evaluated_weights
 from deeplab_tf.training.class_weights import record_class_weights
 from deeplab_tf.workdir import (
@@ -21,6 +22,7 @@ from deeplab_tf.workdir import (
     CHECKPOINT_NAME,
     CONFIG_FILE,
     DATA_FILE,
+    broken_checkpoints,
     checkpoint_prefix,
     checkpoint_steps,
     data_to_json,
@@ -33,7 +35,8 @@ class Checkpoints:
     """Rotated checkpoints of a model and its optimiser in `workdir/checkpoints`.
 
     TensorFlow writes a checkpoint's data beside and renames it, then its index: a killed run finds
-    its last whole one, and what was begun after it is removed.
+    its last whole one, and what was begun after it is removed. Of several workers one `writes`, and
+    the others only restore.
     """
 
     def __init__(
@@ -42,44 +45,65 @@ class Checkpoints:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         keep: int,
+        writes: bool = True,
     ):
         self._workdir = workdir
-        self._remove_unfinished()
-        _mend_state(workdir)
         state: dict = {"model": model, "optimizer": optimizer}
         if averages(optimizer):
             # The optimiser's variables, found without it. (Their values would be stored again.)
             state[AVERAGED] = evaluated_weights(model, optimizer)
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**state),
-            str(workdir / CHECKPOINT_DIR),
-            max_to_keep=keep,
-            checkpoint_name=CHECKPOINT_NAME,
-        )
+        self._checkpoint = tf.train.Checkpoint(**state)
         self._optimizer = optimizer
+        self._keep = keep
+        self._manager = None
+        if writes:
+            self._remove_broken(broken_checkpoints(workdir))
 
     def _step(self) -> int:
         return int(self._optimizer.iterations.numpy())  # pyright: ignore[reportArgumentType]
 
     def save(self) -> None:
-        """Writes a checkpoint of the current step."""
+        """Writes a checkpoint of the current step, where this process is the one that writes."""
+        if self._manager is None:
+            return
         try:
             self._manager.save(checkpoint_number=self._step())
         except (tf.errors.OpError, OSError):
             self._remove_unfinished()
             raise
 
-    def restore(self) -> int:
-        """Goes back to the last checkpoint, if there is one; returns the step to go on from."""
-        steps = checkpoint_steps(self._workdir)
-        if not steps:
-            return 0
-        restore(self._manager.checkpoint, checkpoint_prefix(self._workdir, steps[-1]))
-        return self._step()
+    def restore(self, step: int | None = None) -> int:
+        """Goes back to the checkpoint of `step`, or to the last whole one, if there is one.
 
-    def _remove_unfinished(self) -> None:
-        """What TensorFlow was writing when it was killed, or when the disk was full."""
-        whole = checkpoint_steps(self._workdir)
+        Returns:
+            The step to go on from, 0 without a checkpoint.
+        """
+        if step is not None:
+            restore(self._checkpoint, checkpoint_prefix(self._workdir, step))
+            return step
+        step, broken = restore_last(self._checkpoint, self._workdir)
+        if broken:
+            self._remove_broken(broken)
+        return step
+
+    def _remove_broken(self, broken: dict[int, str]) -> None:
+        """Names and removes what is not whole: its step will be done again."""
+        for line in describe_broken(self._workdir, broken):
+            print(f"{line}; removed")
+        self._remove_unfinished(broken)
+        _mend_state(self._workdir)
+        # It counts what the state file has when it is made.
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint,
+            str(self._workdir / CHECKPOINT_DIR),
+            max_to_keep=self._keep,
+            checkpoint_name=CHECKPOINT_NAME,
+        )
+
+    def _remove_unfinished(self, broken: Iterable[int] = ()) -> None:
+        """What TensorFlow was writing when it was killed, or when the disk was full, and the
+        checkpoints of the steps in `broken`."""
+        whole = set(checkpoint_steps(self._workdir)) - set(broken)
         for path in (self._workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*"):
             match = re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)[._].*", path.name)
             if match and (int(match[1]) not in whole or ".tempstate" in path.name):

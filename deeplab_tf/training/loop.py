@@ -1,11 +1,9 @@
 """The training of one experiment, from data to the final `.keras` file, top to bottom."""
 
-import contextlib
 import dataclasses
 import os
 import pathlib
 import signal
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -25,9 +23,12 @@ from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
 from deeplab_tf.training.run_log import RunLog
+from deeplab_tf.training.same_run import check_same_run
+from deeplab_tf.training.signals import caught_signals
 from deeplab_tf.training.step import make_schedule
 from deeplab_tf.training.strategy import make_strategy
 from deeplab_tf.workdir import MODEL_FILE, initial_weights_file
+from deeplab_tf.workers import Workers, workers_of
 
 PANEL_IMAGES = 2
 NOT_FINITE = (
@@ -44,20 +45,23 @@ def train(
 ) -> int:
     """Trains `experiment` in `workdir`, going on from the checkpoint there if there is one.
 
-    `repeat_of` is the workdir whose run it repeats: what is not as there is told.
+    `repeat_of` is the workdir whose run it repeats: what is not as there is told. Of several
+    workers each calls this, on one shared `workdir`; worker 0 alone writes there.
 
     Returns:
         0 when all steps are done and `workdir/model.keras` is written; 128 + the signal's number
-        when SIGTERM or SIGINT stopped it, after a checkpoint.
+        when SIGTERM or SIGINT, of any worker, stopped it, after a checkpoint.
 
     Raises:
         DeeplabError: data, workdir, initial weights or devices do not fit the experiment, or the
             loss is not finite.
+        tf.errors.OpError: another worker is gone; see `naming_lost_worker`.
     """
     # Data: the classes come from it.
     experiment, records = check_run(experiment, data_dir, workdir)
     config = experiment.train
     training = build_training(experiment, records)
+    workers = training.workers
     initial_weights = initial_weights_file(experiment, workdir)
     if config.batch_norm is BatchNormMode.FROZEN and not initial_weights:
         print("note: batch norm is frozen at its random initial state; give config.init_from")
@@ -69,8 +73,10 @@ def train(
 
     # Where to begin: the workdir's own checkpoint goes before initial weights.
     model, class_weights = training.model, training.class_weights
-    checkpoints = Checkpoints(workdir, model, training.optimizer, config.keep_checkpoints)
-    start = checkpoints.restore()
+    checkpoints = Checkpoints(
+        workdir, model, training.optimizer, config.keep_checkpoints, writes=workers.is_chief
+    )
+    start = _restore(checkpoints, workers)
     if start:
         print(f"going on from step {start} of {workdir}")
     elif initial_weights:
@@ -81,8 +87,9 @@ def train(
 
     # The steps. Nothing is written before everything that was given has been read.
     experiment = _with_absolute_paths(experiment)
-    describe_workdir(workdir, experiment, records, class_weights)
-    _tell_environment(experiment, workdir, start, repeat_of)
+    if workers.is_chief:
+        describe_workdir(workdir, experiment, records, class_weights)
+        _tell_environment(experiment, workdir, start, repeat_of)
     if class_weights:
         print(f"class weights ({config.class_weights}): {in_one_line(class_weights)}")
     print(
@@ -90,25 +97,41 @@ def train(
         f"{model.count_params():,} weights) on {training.split.num_examples} images of "
         f"{experiment.data.dataset}/{experiment.data.split}, "
         f"{training.strategy.num_replicas_in_sync} device(s)"
+        + (f" of {workers.count} workers" if workers.count > 1 else "")
         + (f", frozen to {config.freeze_through}" if config.freeze_through else ""),
         flush=True,
     )
-    log = RunLog(workdir, start, config.steps, records.labels, records.image)
+    log = None
+    if workers.is_chief:
+        log = RunLog(workdir, start, config.steps, records.labels, records.image)
     try:
-        with naming_corrupt_file(training.split), _caught_signals() as received:
-            _run_steps(training, start, checkpoints, log, received, fresh=not initial_weights)
+        with naming_corrupt_file(training.split), caught_signals() as received:
+            stop = _run_steps(training, start, checkpoints, log, received, not initial_weights)
     finally:
-        log.close()
-    if received:
-        name = signal.Signals(received[0]).name
+        if log:
+            log.close()
+    if stop:
+        workers.meet()  # the checkpoint is written
+        name = signal.Signals(stop).name
         print(f"stopped by {name}; checkpoint saved; run the same command to go on")
-        return 128 + received[0]
+        return 128 + stop
 
     # The file to keep.
-    final = TrainedModel(training.evaluated_model(), experiment, records.labels)
-    save_model(final, workdir / MODEL_FILE)
+    if workers.is_chief:
+        final = TrainedModel(training.evaluated_model(), experiment, records.labels)
+        save_model(final, workdir / MODEL_FILE)
+    workers.meet()
     print(f"done: {workdir / MODEL_FILE}")
     return 0
+
+
+def _restore(checkpoints: Checkpoints, workers: Workers) -> int:
+    """Brings every worker to the checkpoint that worker 0 finds to be the last whole one."""
+    found = checkpoints.restore() if workers.is_chief else 0
+    start = workers.gather_flag(found)[0]
+    if start and not workers.is_chief:
+        checkpoints.restore(start)
+    return start
 
 
 def check_run(
@@ -129,6 +152,7 @@ def check_run(
     strategy = make_strategy(experiment.train.strategy, experiment.train.batch_size)
     check_parts(experiment.train, strategy)
     class_weights = find_class_weights(experiment, records)
+    check_same_run(workers_of(experiment.train.strategy), experiment, records, class_weights)
     check_workdir(workdir, experiment, records)
     check_recorded(workdir, class_weights)
     return experiment, records
@@ -157,13 +181,14 @@ def _run_steps(
     run: Training,
     start: int,
     checkpoints: Checkpoints,
-    log: RunLog,
+    log: RunLog | None,
     received: list[int],
     fresh: bool,
-) -> None:
-    """The loop itself, from step `start` to the last, or until `received` has a signal.
+) -> int:
+    """The loop itself, from step `start` to the last, or until a worker's `received` has a signal.
 
-    `fresh` is whether the first of all steps is taken with random weights.
+    `fresh` is whether the first of all steps is taken with random weights. Returns the signal, or
+    0 when all steps are done.
     """
     config = run.experiment.train
     labels = run.records.labels
@@ -178,14 +203,17 @@ def _run_steps(
         if step == 1:
             loss = float(pending[0]["cross_entropy"])
             print(describe_first_loss(loss, labels.num_classes, fresh), flush=True)
-        last = step == config.steps or bool(received)
+        # At the same step on all workers, or some would wait for the others in the next one.
+        stop = max(run.workers.gather_flag(max(received, default=0)))
+        last = step == config.steps or stop > 0
         checkpoint_due = last or step % config.checkpoint_every == 0
         if checkpoint_due or step % config.log_every == 0:
             # Losses are read here and not every step, so that an accelerator is never waited for.
             values = _mean_losses(pending, step)
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
-            log.write(step, config.batch_size, values)
+            if log:
+                log.write(step, config.batch_size, values)
         if checkpoint_due or step % config.panels_every == 0:
             shown, truth = (
                 run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES] for part in batch
@@ -195,13 +223,15 @@ def _run_steps(
             # looked at, since a ReLU hides NaN, and finite weights may be too large to use.
             if not all(np.isfinite(values).all() for values in (logits, *run.model.weights)):
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
-        if step % config.panels_every == 0:
+        if log and step % config.panels_every == 0:
             log.write_panels(step, shown, truth, tf.argmax(logits, -1))
         if checkpoint_due:
             checkpoints.save()
-            log.restart_clock(step)
+            if log:
+                log.restart_clock(step)
         if last:
-            return
+            return stop
+    return 0  # there was no step left
 
 
 def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:
@@ -233,26 +263,6 @@ def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, fl
             f"without it; {NOT_FINITE}, or train.precision=mixed_bfloat16"
         )
     return {**means, "loss_scale": float(scales[-1]), "skipped": float(skipped.sum())}
-
-
-@contextlib.contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """A list that gets the number of the first SIGTERM or SIGINT; a second one acts as usual."""
-    received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    usual = {number: signal.getsignal(number) for number in numbers}
-
-    def note(number, _frame):
-        received.append(number)
-        signal.signal(number, usual[number])
-
-    try:
-        for number in numbers:
-            signal.signal(number, note)
-        yield received
-    finally:
-        for number in numbers:
-            signal.signal(number, usual[number])
 
 
 def _with_absolute_paths(experiment: Experiment) -> Experiment:

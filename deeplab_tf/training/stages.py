@@ -1,7 +1,10 @@
 """A training and the stages before it, such as COCO, then VOC, then VOC with frozen batch norm."""
 
+import contextlib
 import dataclasses
+import os
 import pathlib
+from collections.abc import Iterator
 
 from deeplab_tf.config import FREE, Experiment, load_experiment, training_differences
 from deeplab_tf.errors import DeeplabError
@@ -16,6 +19,7 @@ from deeplab_tf.workdir import (
     checkpoint_steps,
     read_config,
 )
+from deeplab_tf.workers import Workers, naming_lost_worker, workers_of
 
 
 def train_stages(
@@ -41,10 +45,16 @@ def train_stages(
         As `train`; a stage that a signal stopped ends it all.
 
     Raises:
-        DeeplabError: as `train`; a `model.keras` is not of its stage; another process trains in
-            `workdir`. Every stage is checked before the first begins.
+        DeeplabError: as `train`; another worker is gone; a `model.keras` is not of its stage;
+            another process trains in `workdir`. Every stage is checked before the first begins.
     """
-    with held_folder(workdir, f"{workdir} is being trained in by another process"):
+    workers = workers_of(experiment.train.strategy)
+    place = _as_chief(workdir) if workers.is_chief else _beside_chief(workers)
+
+    def go_on() -> str:
+        return f" to go on from step {max(checkpoint_steps(workdir), default=0)}"
+
+    with place, naming_lost_worker(workers, go_on):
         stages = _stages_to_do(experiment, workdir, repeat_of)
         # The first one is looked at by its own training, at once.
         for stage, folder, _ in stages[1:]:
@@ -56,6 +66,18 @@ def train_stages(
             if code:
                 return code
     return 0
+
+
+def _as_chief(workdir: pathlib.Path) -> contextlib.AbstractContextManager:
+    return held_folder(workdir, f"{workdir} is being trained in by another process")
+
+
+@contextlib.contextmanager
+def _beside_chief(workers: Workers) -> Iterator[None]:
+    """Worker 0 tells how it goes."""
+    print(f"worker {workers.index} of {workers.count}; worker 0 has the output", flush=True)
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+        yield
 
 
 def _stages_to_do(

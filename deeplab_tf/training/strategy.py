@@ -1,36 +1,52 @@
 """Over which devices the training runs."""
 
 import functools
+import os
 
 import tensorflow as tf
 
 from deeplab_tf.config import StrategyName
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.workers import connect, read_workers, workers_of
 
 
 def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy:
-    """The distribution strategy that `name` asks for.
+    """The distribution strategy that `name` asks for, one for the whole process.
 
     Args:
-        name: `auto` is `mirrored` where there are two GPUs or more, else `one`. `mirrored` takes
-            all GPUs, or, without one, all logical CPU devices.
+        name: `auto` is `multi_worker` where TF_CONFIG names several workers, else `mirrored` where
+            there are two GPUs or more, else `one`. `mirrored` takes all GPUs, or, without one, all
+            logical CPU devices. `tpu` takes the TPU of the environment variable TPU_NAME, or this
+            machine's.
         batch_size: of the global batch.
 
     Raises:
-        DeeplabError: the batch cannot be dealt out evenly, or there is one device to mirror over.
+        DeeplabError: the batch cannot be dealt out evenly, there is one device to mirror over, no
+            TPU, or TF_CONFIG is missing, wrong or not wanted.
     """
+    strategy = _strategy(name)
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise DeeplabError(
+            f"train.batch_size must be a multiple of the {replicas} devices. Received: {batch_size}"
+        )
+    return strategy
+
+
+def _strategy(name: StrategyName) -> tf.distribute.Strategy:
+    workers = workers_of(name)
+    if workers.count > 1:
+        return _multi_worker()
+    if name is StrategyName.TPU:
+        return _tpu()
+    # From here on TensorFlow has begun, and no workers can be connected any more.
     gpus = tf.config.list_logical_devices("GPU")
-    if name is StrategyName.ONE or (name is StrategyName.AUTO and len(gpus) < 2):
+    if name is StrategyName.ONE or (name is not StrategyName.MIRRORED and len(gpus) < 2):
         return tf.distribute.get_strategy()
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if len(devices) < 2:
         raise DeeplabError(
             f"train.strategy=mirrored needs two devices or more. Found: {devices}. Use one or auto"
-        )
-    if batch_size % len(devices):
-        raise DeeplabError(
-            f"train.batch_size must be a multiple of the {len(devices)} devices. "
-            f"Received: {batch_size}"
         )
     return _mirrored(tuple(devices))
 
@@ -45,3 +61,20 @@ def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     """One for the whole process: the collective operations of a second one clash with it."""
     return tf.distribute.MirroredStrategy(devices)
+
+
+@functools.cache
+def _multi_worker() -> tf.distribute.Strategy:
+    return connect(read_workers())
+
+
+@functools.cache
+def _tpu() -> tf.distribute.Strategy:
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
+    except (tf.errors.OpError, ValueError, RuntimeError, OSError) as error:
+        raise DeeplabError(
+            f"train.strategy=tpu found no TPU (TPU_NAME={name}): {one_line(str(error))[:200]}"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)

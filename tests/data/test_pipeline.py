@@ -159,17 +159,35 @@ def test_shards_are_the_slices_of_the_global_batch(split, num_shards):
 
 def test_mirrored_replicas_get_the_slices_in_order(split):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    dataset = training_batches(
-        split, AUGMENTED, batch_size=4, seed=0, start_step=0, mean_pixel=MEAN
+    distributed = iter(
+        strategy.distribute_datasets_from_function(
+            lambda context: training_batches(
+                split,
+                AUGMENTED,
+                batch_size=4,
+                seed=0,
+                start_step=0,
+                mean_pixel=MEAN,
+                parts=context.num_replicas_in_sync,
+            )
+        )
     )
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    distributed = iter(strategy.experimental_distribute_dataset(dataset.with_options(options)))
     for images, masks in _batches(split, 5, config=AUGMENTED):
         got = next(distributed)
         for part, want in zip(got, (images, masks), strict=True):
             local = strategy.experimental_local_results(part)
             np.testing.assert_array_equal(np.concatenate(local), want)
+
+
+def test_no_size_of_a_training_batch_is_open(split):
+    """As a TPU wants it."""
+    dataset = training_batches(
+        split, AUGMENTED, batch_size=8, seed=0, start_step=0, mean_pixel=MEAN, num_shards=2, parts=2
+    )
+    side = AUGMENTED.crop_size
+    image, mask = dataset.element_spec
+    assert image.shape.as_list() == [2, side, side, 3] and image.dtype == tf.float32
+    assert mask.shape.as_list() == [2, side, side] and mask.dtype == tf.uint8
 
 
 def test_a_wrong_count_of_examples_is_noticed(split):

@@ -61,17 +61,6 @@ def test_another_architecture_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_truncated_checkpoint_is_refused_by_name(tmp_path):
-    _, _, checkpoints = make(tmp_path)
-    data = next((tmp_path / "checkpoints").glob("*.data-*"), None)
-    assert data is None
-    checkpoints.save()
-    data = next((tmp_path / "checkpoints").glob("*.data-*"))
-    data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(DeeplabError, match="step-0 does not fit .* or is damaged"):
-        make(tmp_path)[2].restore()
-
-
 def begin(workdir, steps=(10, 20)):
     """A described workdir with checkpoints of an optimiser that counts `steps`."""
     describe_workdir(workdir, EXPERIMENT, RECORDS)
@@ -102,14 +91,68 @@ def test_a_damaged_state_file_costs_nothing(tmp_path, content):
     assert load_model(tmp_path).labels == SHAPES
 
 
-@pytest.mark.parametrize("size", [0, 1000, -1])
-def test_a_checkpoint_whose_writing_was_killed_is_none(tmp_path, size):
+def cut(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def flip(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda index, data: cut(index, 0), "its index is cut off or damaged"),
+        (lambda index, data: cut(index, 1000), "its index is cut off or damaged"),
+        (lambda index, data: cut(index, -1), "its index is cut off or damaged"),
+        (lambda index, data: flip(index, 500), "its index is cut off or damaged"),
+        (lambda index, data: cut(data, 0), "its data is cut off at 0 bytes"),
+        (lambda index, data: cut(data, 1000), "its data is cut off at 1,000 bytes"),
+        (lambda index, data: cut(data, -1), "its data is cut off at "),
+        (lambda index, data: data.unlink(), "1 of its 1 data files is missing"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_named_and_the_one_before_used(
+    tmp_path, capsys, damage, said
+):
     begin(tmp_path)
-    index = tmp_path / "checkpoints" / "step-20.index"
-    index.write_bytes(index.read_bytes()[:size])
-    assert load_model(tmp_path).labels == SHAPES
-    assert make(tmp_path)[2].restore() == 10
-    assert not list((tmp_path / "checkpoints").glob("step-20*"))
+    folder = tmp_path / "checkpoints"
+    damage(folder / "step-20.index", folder / "step-20.data-00000-of-00001")
+    note = f"note: checkpoint {folder}/step-20 is not whole: {said}"
+    assert load_model(tmp_path).step == 10
+    err = capsys.readouterr().err
+    assert note in err and "the one of step 10 is used" in err
+    assert len(list(folder.glob("step-20.index"))) == 1  # who only reads removes nothing
+    _, optimizer, checkpoints = make(tmp_path)
+    assert checkpoints.restore() == 10
+    assert int(optimizer.iterations) == 10
+    out = capsys.readouterr().out
+    assert out.count(note) == 1 and "; removed" in out
+    assert not list(folder.glob("step-20*"))
+    for step in (20, 30):  # the rotation counts what is there
+        optimizer.iterations.assign(step)
+        checkpoints.save()
+    assert checkpoint_steps(tmp_path) == [20, 30]
+
+
+def test_a_checkpoint_whose_numbers_fail_their_checksums_is_named_and_removed(tmp_path, capsys):
+    begin(tmp_path)
+    flip(tmp_path / "checkpoints" / "step-20.data-00000-of-00001", 100_000)
+    _, optimizer, checkpoints = make(tmp_path)
+    assert checkpoints.restore() == 10
+    assert int(optimizer.iterations) == 10
+    assert "step-20 is not whole: its data fails the checksum; removed" in capsys.readouterr().out
+    assert checkpoint_steps(tmp_path) == [10]
+
+
+def test_numbers_that_all_fail_their_checksums_are_refused(tmp_path):
+    begin(tmp_path)
+    for data in (tmp_path / "checkpoints").glob("*.data-*"):
+        flip(data, 100_000)
+    with pytest.raises(DeeplabError, match="step-10 does not fit .* or is damaged"):
+        make(tmp_path)[2].restore()
 
 
 def test_several_damaged_checkpoints_are_not_begun_anew_in_silence(tmp_path):

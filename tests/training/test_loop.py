@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from training.train_processes import SMALL, metrics, start, wait_for_step
 
 from deeplab_tf.config import Experiment, load_experiment, validate
 from deeplab_tf.data.labels import SHAPES
@@ -17,59 +16,16 @@ from deeplab_tf.trained_model import load_model
 from deeplab_tf.training.loop import train
 from deeplab_tf.workdir import checkpoint_steps
 
-OVERRIDES = {
-    "data.crop_size": 33,
-    "train.batch_size": 4,
-    "train.steps": 12,
-    "train.log_every": 2,
-    "train.checkpoint_every": 4,
-    "train.panels_every": 6,
-}
-
 
 def small(**changes) -> Experiment:
     """The demo at a size for tests; `changes` are fields of the train section."""
     experiment = load_experiment("configs/shapes.py:demo")
-    for name, value in OVERRIDES.items():
+    for name, value in SMALL.items():
         section, field = name.split(".")
         setattr(getattr(experiment, section), field, value)
     return validate(
         dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **changes))
     )
-
-
-def metrics(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def start(data_dir, workdir, **changes):
-    overrides = {**OVERRIDES, **{f"train.{name}": value for name, value in changes.items()}}
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "deeplab_tf.cli.train",
-            "--config=configs/shapes.py:demo",
-            f"--data_dir={data_dir}",
-            f"--workdir={workdir}",
-            *(f"--config.{name}={value}" for name, value in overrides.items()),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_step(process, workdir, step, seconds=120):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if (workdir / "metrics.jsonl").exists() and any(
-            m["step"] >= step for m in metrics(workdir)
-        ):
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError(f"step {step} was not reached in {seconds} s")
 
 
 @pytest.fixture(scope="module")
@@ -165,35 +121,6 @@ def test_initial_weights_that_cannot_be_read_leave_no_workdir(shapes_data, tmp_p
     with pytest.raises(DeeplabError, match=r"nowhere.keras does not exist"):
         train(experiment, shapes_data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_two_devices_train_as_one(shapes_data, tmp_path):
-    # In processes of their own: collective operations of a second strategy in one process clash.
-    # At a low rate, since a high one multiplies the rounding of batch norms over few pixels.
-    program = """
-import pathlib, sys
-import conftest  # two virtual devices
-from training.test_loop import small
-from deeplab_tf.config import BatchNormMode, StrategyName
-from deeplab_tf.training.loop import train
-strategy, data_dir, workdir = sys.argv[1:]
-experiment = small(
-    steps=3,
-    strategy=StrategyName(strategy),
-    batch_norm=BatchNormMode.SYNC,
-    base_learning_rate=1e-3,
-)
-sys.exit(train(experiment, pathlib.Path(data_dir), pathlib.Path(workdir)))
-"""
-    weights = []
-    for strategy, devices in (("one", 1), ("mirrored", 2)):
-        workdir = tmp_path / strategy
-        command = [sys.executable, "-c", program, strategy, str(shapes_data), str(workdir)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd="tests", check=True)
-        assert f"{devices} device(s)" in done.stdout
-        weights.append(load_model(workdir).model.weights)
-    for one, two in zip(*weights, strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=2e-5, err_msg=one.path)
 
 
 def test_finished_runs_do_nothing_more(undisturbed, shapes_data, capsys):

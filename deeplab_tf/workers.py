@@ -1,0 +1,304 @@
+"""The worker processes of one run: who they are (TF_CONFIG), and what they tell each other."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
+
+from deeplab_tf.config import StrategyName
+from deeplab_tf.errors import DeeplabError, one_line
+
+ARRIVAL_SECONDS = 300
+"""How long workers wait for each other before the first step."""
+
+SILENCE_SECONDS = 20
+"""After how long without a heartbeat a worker is lost, where its machine or network is gone."""
+
+PROBE_SECONDS = 1.0
+"""How often it is seen whether the others still listen: one that was killed does not."""
+
+GOODBYE_SECONDS = 3
+"""How long a worker that ends waits for the others to end too."""
+
+EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+)
+"""What an operation over all workers raises when one of them is gone."""
+
+_CONNECTED = threading.Event()
+_GROUP_KEY = 2**30  # TensorFlow's strategies count theirs from 1
+_FLAG_KEY, _FIRST_KEY = 1, 2
+
+
+class Workers:
+    """All worker processes of a training or an evaluation; one of them is this one.
+
+    Attributes:
+        addresses: `host:port` of each, worker 0 first; empty where this process is alone.
+        index: which of them this one is.
+        cluster: as TF_CONFIG has it.
+    """
+
+    def __init__(
+        self, addresses: tuple[str, ...] = (), index: int = 0, cluster: dict | None = None
+    ):
+        self.addresses = addresses
+        self.index = index
+        self.cluster = cluster or {}
+        self._calls = _FIRST_KEY
+
+    @property
+    def count(self) -> int:
+        """How many there are, this one included."""
+        return max(1, len(self.addresses))
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is worker 0, which alone writes to the workdir."""
+        return self.index == 0
+
+    def gather_flag(self, flag: int) -> list[int]:
+        """The `flag` of every worker, on each of them; all must call it."""
+        return self._gather(np.array([flag], np.int64), _FLAG_KEY).tolist()
+
+    def gather_text(self, text: str) -> list[str]:
+        """The `text` of every worker, on each of them; all must call it."""
+        encoded = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+        length = max(self.gather_flag(len(encoded)))
+        padded = np.zeros(length, np.int64)
+        padded[: len(encoded)] = encoded
+        self._calls += 1
+        rows = self._gather(padded, self._calls).reshape(self.count, length)
+        return [row.astype(np.uint8).tobytes().rstrip(b"\0").decode() for row in rows]
+
+    def sum(self, values: np.ndarray | int) -> np.ndarray:
+        """The sum over the workers of int64 `values` of one shape; all must call it."""
+        values = np.asarray(values, np.int64)
+        self._calls += 1
+        rows = self._gather(values.reshape(-1), self._calls)
+        return rows.reshape(self.count, *values.shape).sum(0)
+
+    def meet(self) -> None:
+        """Returns when all workers have called it."""
+        self.gather_flag(0)
+
+    def _gather(self, values: np.ndarray, key: int) -> np.ndarray:
+        if self.count == 1:
+            return values
+        # On the hosts, beside the accelerators' queues: nothing waits for a step to end.
+        with tf.device("CPU:0"):
+            return tf.raw_ops.CollectiveGatherV2(
+                input=values,
+                group_size=self.count,
+                group_key=_GROUP_KEY,
+                instance_key=key,
+                ordering_token=[],
+            ).numpy()
+
+
+def read_workers() -> Workers:
+    """What TF_CONFIG says; this process alone where it is not set.
+
+    Raises:
+        DeeplabError: TF_CONFIG is not of the form of `EXAMPLE`. A `chief` beside the workers is
+            worker 0.
+    """
+    text = os.environ.get("TF_CONFIG", "").strip()
+    if not text:
+        return Workers()
+    try:
+        content = json.loads(text)
+        cluster = {job: list(addresses) for job, addresses in content["cluster"].items()}
+        job, index = content["task"]["type"], int(content["task"]["index"])
+        addresses = cluster.get("chief", []) + cluster.get("worker", [])
+        for address in addresses:
+            _ = address.rsplit(":", 1)[0], int(address.rsplit(":", 1)[1])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise DeeplabError(
+            f"TF_CONFIG must be JSON like {EXAMPLE}, on each worker with its own index. "
+            f"Received: {text[:200]} ({type(error).__name__}: {one_line(str(error))[:100]})"
+        ) from error
+    if not set(cluster) <= {"chief", "worker"} or len(cluster.get("chief", [])) > 1:
+        raise DeeplabError(
+            "TF_CONFIG's cluster must have the jobs worker, or one chief and worker. "
+            f"Received: {', '.join(cluster)}"
+        )
+    if job not in cluster or not 0 <= index < len(cluster[job]):
+        has = ", ".join(f"{name} 0 to {len(rows) - 1}" for name, rows in cluster.items())
+        raise DeeplabError(
+            f"TF_CONFIG's task must be one of its cluster ({has}). Received: {job} {index}"
+        )
+    number = index + (len(cluster.get("chief", [])) if job == "worker" else 0)
+    return Workers(tuple(addresses), number, cluster)
+
+
+def workers_of(name: StrategyName) -> Workers:
+    """The worker processes of a run with that strategy; this one alone but for `multi_worker`.
+
+    Raises:
+        DeeplabError: TF_CONFIG is wrong, missing for `multi_worker`, or names several workers
+            where the strategy is another.
+    """
+    workers = read_workers()
+    if name is StrategyName.MULTI_WORKER and not workers.addresses:
+        raise DeeplabError(
+            "strategy=multi_worker needs TF_CONFIG in the environment of each worker; "
+            "docs/several-devices.md has an example"
+        )
+    if workers.count > 1 and name not in (StrategyName.AUTO, StrategyName.MULTI_WORKER):
+        raise DeeplabError(
+            f"TF_CONFIG names {workers.count} workers, and strategy={name} is for one: "
+            "use auto or multi_worker, or unset TF_CONFIG"
+        )
+    return workers
+
+
+def connect(workers: Workers) -> tf.distribute.Strategy:
+    """The strategy over all `workers`, when they have come. Before any other use of TensorFlow.
+
+    Raises:
+        DeeplabError: one has not come in `ARRIVAL_SECONDS`, or this one's port is taken.
+    """
+    leader = "chief" if "chief" in workers.cluster else "worker"
+    runtime = context.context()
+    runtime.configure_coordination_service(
+        "standalone",
+        service_leader=f"/job:{leader}/replica:0/task:0",
+        cluster_register_timeout_in_ms=ARRIVAL_SECONDS * 1000,
+        heartbeat_timeout_in_ms=SILENCE_SECONDS * 1000,
+        shutdown_barrier_timeout_in_ms=GOODBYE_SECONDS * 1000,
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(name=job, num_tasks=len(addresses))
+            for job, addresses in workers.cluster.items()
+        ],
+    )
+    # Without it a missing worker is waited for without end, deaf to every signal but SIGKILL.
+    runtime.coordination_service.cluster_register_with_barrier = True
+    _check_port(workers)
+    try:
+        with _default_interrupt():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except LOST as error:
+        absent = [
+            f"{number} ({address})"
+            for number, address in enumerate(workers.addresses)
+            if number != workers.index and not _answers(address)
+        ]
+        who = f"worker {', '.join(absent)} does not answer" if absent else "not all have come"
+        raise DeeplabError(
+            f"worker {workers.index} waited {ARRIVAL_SECONDS} s for the {workers.count} workers of "
+            f"TF_CONFIG: {who}. Start them all with the same command"
+        ) from error
+    _CONNECTED.set()
+    return strategy
+
+
+@contextlib.contextmanager
+def _default_interrupt() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the process at once while TensorFlow waits inside for the others.
+
+    Python would not come to its own handler, and TensorFlow leaves one of its own that only notes
+    SIGTERM for a use of it that is not ours.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    usual = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, usual[number])
+
+
+def _check_port(workers: Workers) -> None:
+    """TensorFlow itself ends with a trace where it cannot listen."""
+    address = workers.addresses[workers.index]
+    port = int(address.rsplit(":", 1)[1])
+    try:
+        with socket.socket(socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+    except OSError as error:
+        raise DeeplabError(
+            f"worker {workers.index} cannot listen on port {port} of TF_CONFIG's {address}: "
+            f"{error.strerror}. Is it running already?"
+        ) from error
+
+
+def _answers(address: str) -> bool:
+    host, port = address.rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[None]:
+    """Ends this process with one line, which `go_on` ends, where another worker is gone.
+
+    Raises:
+        DeeplabError: instead of the error of TensorFlow's operation over all workers. Where that
+            operation does not end, the process does, with exit code 1.
+    """
+    if workers.count == 1:
+        yield
+        return
+
+    def line() -> str:
+        absent = [
+            str(number)
+            for number, address in enumerate(workers.addresses)
+            if number != workers.index and not _answers(address)
+        ]
+        who = f"worker {' and '.join(absent)}" if absent else "another worker"
+        return (
+            f"{who} is gone, and worker {workers.index} ends too; if it was not killed, its own "
+            f"last line says why. Start all workers with the same command{go_on()}"
+        )
+
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(workers, done, line), daemon=True).start()
+    try:
+        yield
+    except LOST as error:
+        # What they hold of TensorFlow's would otherwise end with a note at the interpreter's end.
+        traceback.clear_frames(error.__traceback__)
+        raise DeeplabError(line()) from error
+    finally:
+        done.set()
+
+
+def _watch(workers: Workers, done: threading.Event, line: Callable[[], str]) -> None:
+    """Sees whether the others still listen: worker 0 looks at all, and they look at worker 0.
+
+    TensorFlow's operations may go on waiting for a minute for one that was killed.
+    """
+    _CONNECTED.wait()
+    watched = workers.addresses[1:] if workers.is_chief else workers.addresses[:1]
+    missed = 0
+    while missed < 2:
+        if done.wait(PROBE_SECONDS):
+            return
+        missed = 0 if all(map(_answers, watched)) else missed + 1
+    if not done.wait(GOODBYE_SECONDS):
+        print(f"error: {line()}", file=sys.stderr, flush=True)
+        os._exit(1)

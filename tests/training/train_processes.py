@@ -1,0 +1,82 @@
+"""`deeplab-train` in processes of its own, alone or as the workers of one training."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+SMALL = {
+    "data.crop_size": 33,
+    "train.batch_size": 4,
+    "train.steps": 12,
+    "train.log_every": 2,
+    "train.checkpoint_every": 4,
+    "train.panels_every": 6,
+}
+CONFIG = "--config=configs/shapes.py:demo"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def tf_config(ports: list[int], index: int) -> str:
+    """What worker `index` finds in its environment."""
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
+
+
+def start(data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"), **changes):
+    """One process; `changes` are fields of the train section, `cluster` (ports, index)."""
+    fields = {**SMALL, **{f"train.{name}": value for name, value in changes.items()}}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("TF_CONFIG", None)
+    if cluster:
+        environment["TF_CONFIG"] = tf_config(*cluster)
+    return subprocess.Popen(
+        [
+            sys.executable,
+            *program,
+            CONFIG,
+            f"--data_dir={data_dir}",
+            f"--workdir={workdir}",
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def start_workers(count, data_dir, workdir, **changes):
+    """All workers of one training."""
+    ports = free_ports(count)
+    return [start(data_dir, workdir, (ports, index), **changes) for index in range(count)]
+
+
+def metrics(workdir):
+    """The lines of metrics.jsonl so far."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def wait_for_step(process, workdir, step, seconds=120):
+    """Returns when the run has logged `step`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (workdir / "metrics.jsonl").exists() and any(
+            m["step"] >= step for m in metrics(workdir)
+        ):
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError(f"step {step} was not reached in {seconds} s")
