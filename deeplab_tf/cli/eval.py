@@ -9,10 +9,12 @@
         --config=configs/paper/table4.py:os8_ms
 
 Prints the table of classes; writes eval.json, confusion_matrix.csv and report/index.html into the
-workdir, or into --out. With --runner Apache Beam evaluates (pip install apache-beam), on this
-machine or a cluster: the same figures, the record files dealt out to its workers.
+workdir, or into --out. Several GPUs of this machine share the images, and so do the processes of
+TF_CONFIG, each started with the same command; the result is the same. With --runner Apache Beam
+evaluates (pip install apache-beam), on this machine or a cluster: the same figures, the record
+files dealt out to its workers.
 
-Exit code 0: done; 1: bad input; 2: wrong flag.
+Exit code 0: done; 1: bad input, or another process is gone; 2: wrong flag.
 """
 
 import pathlib
@@ -21,7 +23,7 @@ from absl import flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.config import load_experiment
+from deeplab_tf.config import StrategyName, load_experiment
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A workdir of deeplab-train: its latest checkpoint is evaluated."
@@ -46,6 +48,13 @@ _CONFIG = flags.DEFINE_string(
     None,
     "FILE.py:ROW: evaluate as this row says, e.g. configs/paper/table4.py:os8_ms; default: the "
     "experiment of the model. Other flags override it.",
+)
+_STRATEGY = flags.DEFINE_enum_class(
+    "strategy",
+    StrategyName.AUTO,
+    StrategyName,
+    "On which devices: auto takes the workers of TF_CONFIG and all GPUs; mirrored all GPUs, or "
+    "without one all logical CPU devices; one, one.",
 )
 _OUT = flags.DEFINE_string("out", None, "Where the results go; default: the workdir.")
 flags.adopt_module_key_flags(inference_flags)
@@ -78,6 +87,7 @@ def main() -> int:
         pathlib.Path(str(_OUT.value or _WORKDIR.value)),
         dataset=_DATASET.value,
         settings=row,
+        strategy=_STRATEGY.value,
         overrides={"split": _SPLIT.value, **inference_flags.overrides()},
         beam=beam,
     )

@@ -13,13 +13,15 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-    """`map(function, tasks)` over up to `THREADS` threads, in order.
+def in_threads(
+    function: Callable[[Task], Result], tasks: Iterable[Task], threads: int | None = None
+) -> Iterator[Result]:
+    """`map(function, tasks)` over `threads` threads, in order; None: up to `THREADS`.
 
     At most one task more than that is under way before its result is taken, so that memory stays
     bounded. What `function` or `tasks` raises passes as it is.
     """
-    threads = min(THREADS, len(os.sched_getaffinity(0)))
+    threads = threads or min(THREADS, len(os.sched_getaffinity(0)))
     under_way: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         try:

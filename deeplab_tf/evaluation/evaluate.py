@@ -10,6 +10,7 @@ import numpy as np
 import tqdm
 
 from deeplab_tf.data.image_format import ImageFormat, view_rgb
+from deeplab_tf.data.in_threads import in_threads
 from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
@@ -18,10 +19,13 @@ from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.files import whole_file, write_text
 from deeplab_tf.prediction.predictor import Predictor
 from deeplab_tf.workdir import EVAL_FILE
+from deeplab_tf.workers import Workers
 
 MATRIX_FILE = "confusion_matrix.csv"
 SAMPLES = 8
 """Examples kept for the report."""
+
+ALONE = Workers()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +58,13 @@ class Evaluation:
         return Scores.from_matrix(self.matrix)
 
 
-def evaluate(predictor: Predictor, records: Records, split_name: str) -> Evaluation:
+def evaluate(
+    predictor: Predictor, records: Records, split_name: str, workers: Workers = ALONE
+) -> Evaluation:
     """Evaluates `predictor` on the split `split_name` of `records`.
 
-    Progress is shown on stderr where that is a terminal.
+    Images are dealt out over `workers`, all of which must call this and get the sum; the samples
+    are each one's own. Progress is shown on stderr where that is a terminal.
 
     Raises:
         DeeplabError: the data set has other classes or no such split, or a file is corrupt.
@@ -65,25 +72,32 @@ def evaluate(predictor: Predictor, records: Records, split_name: str) -> Evaluat
     split = check_data(predictor, records, split_name)
     classes = predictor.labels.num_classes
     matrix = np.zeros((classes, classes), np.int64)
-    keep = set(np.linspace(0, split.num_examples - 1, SAMPLES).round().astype(int).tolist())
+    own = len(range(workers.index, split.num_examples, workers.count))
+    keep = set(np.linspace(0, own - 1, SAMPLES).round().astype(int).tolist())
     samples, images = [], 0
-    examples = tqdm.tqdm(
-        labelled_images(split),
-        total=split.num_examples,
+
+    def predict(example: tuple[str, np.ndarray, np.ndarray]):
+        name, image, truth = example
+        prediction = predictor.predict(image[None])[0]
+        try:
+            return confusion_matrix(truth, prediction, classes), prediction, example
+        except DeeplabError as error:
+            raise DeeplabError(f"example {name}: {error}") from error
+
+    examples = labelled_images(split, workers.index, workers.count)
+    done = tqdm.tqdm(
+        in_threads(predict, examples, predictor.at_once),
+        total=own,
         desc="evaluate",
         unit="image",
         disable=None,
     )
-    for name, image, truth in examples:
-        prediction = predictor.predict(image[None])[0]
-        try:
-            matrix += confusion_matrix(truth, prediction, classes)
-        except DeeplabError as error:
-            raise DeeplabError(f"example {name}: {error}") from error
+    for counts, prediction, (name, image, truth) in done:
+        matrix += counts
         if images in keep:
             samples.append(Sample(name, view_rgb(image, records.image), truth, prediction))
         images += 1
-    return Evaluation(matrix, images, tuple(samples))
+    return Evaluation(workers.sum(matrix), int(workers.sum(images)), tuple(samples))
 
 
 def check_data(predictor: Predictor, records: Records, split_name: str) -> SplitFiles:
@@ -117,14 +131,18 @@ def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
         )
 
 
-def labelled_images(split: SplitFiles) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """The split's (id, image [H, W, bands], mask uint8 [H, W]), in order.
+def labelled_images(
+    split: SplitFiles, shard_index: int = 0, num_shards: int = 1
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The split's (id, image [H, W, bands], mask uint8 [H, W]), in order; of several shards one.
 
     Raises:
         DeeplabError: while reading, a record file is corrupt; names it.
     """
     with naming_corrupt_file(split):
-        for name, image, mask in evaluation_images(split).as_numpy_iterator():
+        for name, image, mask in evaluation_images(
+            split, shard_index, num_shards
+        ).as_numpy_iterator():
             yield name.decode(), image, mask
 
 

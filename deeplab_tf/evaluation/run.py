@@ -6,13 +6,15 @@ import pathlib
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.beam_runner import Beam
-from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.config import EvaluateConfig, StrategyName
 from deeplab_tf.data.records import Records, open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import format_table
 from deeplab_tf.evaluation.evaluate import Evaluation, check_data, evaluate, write_results
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.files import write_text
+from deeplab_tf.models import build_model
+from deeplab_tf.prediction.devices import devices_of, on_devices
 from deeplab_tf.prediction.inference import settings_of
 from deeplab_tf.prediction.predictor import (
     Predictor,
@@ -22,7 +24,8 @@ from deeplab_tf.prediction.predictor import (
     with_classes_of,
 )
 from deeplab_tf.trained_model import load_model
-from deeplab_tf.workdir import EVAL_FILE, METRICS_FILE, checkpoint_steps
+from deeplab_tf.workdir import EVAL_FILE, METRICS_FILE
+from deeplab_tf.workers import Workers, connect, naming_lost_worker, workers_of
 
 TABLE_FILE = "eval.txt"
 
@@ -36,6 +39,7 @@ def run_evaluation(
     settings: EvaluateConfig | None = None,
     overrides: dict | None = None,
     beam: Beam | None = None,
+    strategy: StrategyName = StrategyName.AUTO,
 ) -> Evaluation:
     """Evaluates the model of `source`, writes the results into `out` and prints the table.
 
@@ -47,14 +51,21 @@ def run_evaluation(
         dataset: the data set; None takes the experiment's.
         settings: how to evaluate; None takes the experiment's.
         overrides: fields of `settings` to replace, where they are not None.
+        strategy: the devices, a copy of the model on each. Of the workers of TF_CONFIG each calls
+            this and does its share of the images; worker 0 writes and prints.
         beam: evaluate by Apache Beam instead of in this process.
 
     Raises:
-        DeeplabError: `out` is a file, or model, data and settings do not fit.
+        DeeplabError: `out` is a file, or model, data, settings and devices do not fit, or another
+            worker is gone.
     """
     if out.exists() and not out.is_dir():
         raise DeeplabError(f"{out} is a file; give a folder for the results")
-    predictor, settings, facts = _open(source, settings, overrides or {})
+    workers = Workers() if beam else workers_of(strategy)
+    if workers.count > 1:
+        connect(workers)
+    devices = devices_of(strategy)
+    predictor, settings, facts = _open(source, settings, overrides or {}, devices)
     dataset = dataset or (predictor.experiment and predictor.experiment.data.dataset)
     if dataset is None:
         raise DeeplabError(f"{source} does not tell its data set; give --dataset")
@@ -64,7 +75,12 @@ def run_evaluation(
     if beam:
         evaluation = _evaluate_by_beam(beam, source, predictor, settings, records, out)
     else:
-        evaluation = evaluate(predictor, records, settings.split)
+        with naming_lost_worker(workers, lambda: ""):
+            _check_same(workers, facts, records)
+            evaluation = evaluate(predictor, records, settings.split, workers)
+    if not workers.is_chief:
+        print(f"worker {workers.index} of {workers.count}; worker 0 has the results")
+        return evaluation
     facts = {
         "dataset": records.labels.dataset,
         "fingerprint": records.fingerprint,
@@ -93,8 +109,16 @@ def run_evaluation(
     return evaluation
 
 
+def _check_same(workers: Workers, facts: dict, records: Records) -> None:
+    if len(set(workers.gather_text(json.dumps([facts, records.fingerprint])))) > 1:
+        raise DeeplabError(
+            "the workers have another model, checkpoint, data set or settings each; start them "
+            "with the same command, on a model that is not being trained"
+        )
+
+
 def _open(
-    source: pathlib.Path, settings: EvaluateConfig | None, overrides: dict
+    source: pathlib.Path, settings: EvaluateConfig | None, overrides: dict, devices: list[str]
 ) -> tuple[Predictor, EvaluateConfig, dict]:
     """The model, how it is evaluated, and what `eval.json` says of both."""
     split = overrides.pop("split", None)
@@ -103,7 +127,7 @@ def _open(
             raise DeeplabError(
                 f"{source} is an exported model, whose inference is fixed: no --config"
             )
-        predictor = load_predictor(source, **overrides)
+        predictor = on_devices(lambda: load_predictor(source, **overrides), devices)
         experiment = predictor.experiment
         settings = experiment.evaluate if experiment else EvaluateConfig()
         settings = EvaluateConfig(split=split or settings.split)
@@ -115,9 +139,15 @@ def _open(
             experiment = dataclasses.replace(experiment, evaluate=settings)
         settings = settings_of(experiment, split=split, **overrides)
         settings.output_stride = settings.output_stride or experiment.model.output_stride
-        predictor = trained_predictor(trained, settings)
-        step = max(checkpoint_steps(source), default=None)
-        facts = {"step": step, **dataclasses.asdict(settings)}
+
+        def copy() -> Predictor:
+            # Of one reading: the last checkpoint may soon be another.
+            model = build_model(experiment.model)
+            model.set_weights(trained.model.get_weights())
+            return trained_predictor(dataclasses.replace(trained, model=model), settings)
+
+        predictor = on_devices(copy, devices) if devices else trained_predictor(trained, settings)
+        facts = {"step": trained.step, **dataclasses.asdict(settings)}
     if predictor.experiment is not None:
         facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
     return predictor, settings, facts

@@ -45,12 +45,14 @@ class Predictor:
         predict: images of the format `image`, [B, H, W, bands] of any size, -> uint8 [B, H, W].
         image: what it takes.
         experiment: what the artefact was trained by; None where it is not ours.
+        at_once: how many threads may call `predict` together and gain by it.
     """
 
     labels: LabelSet
     predict: Callable[[np.ndarray], np.ndarray]
     image: ImageFormat = RGB
     experiment: Experiment | None = None
+    at_once: int = 1
 
 
 def trained_predictor(trained: TrainedModel, settings: EvaluateConfig) -> Predictor:

@@ -1,0 +1,79 @@
+"""One evaluation over several devices and several processes: the same matrix."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from random_model import random_trained_model
+from training.train_processes import free_ports, tf_config
+
+from deeplab_tf.config import EvaluateConfig, StrategyName
+from deeplab_tf.data.records import open_records
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.evaluate import evaluate
+from deeplab_tf.prediction.devices import devices_of, on_devices
+from deeplab_tf.prediction.predictor import trained_predictor
+from deeplab_tf.trained_model import save_model
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return random_trained_model()
+
+
+def test_two_devices_give_the_matrix_of_one(trained, data_dir):
+    records = open_records(data_dir, "shapes")
+    one = trained_predictor(trained, EvaluateConfig())
+    used = []
+
+    def load():
+        copy = trained_predictor(random_trained_model(), EvaluateConfig())
+
+        def predict(images):
+            used.append(threading.get_ident())
+            return copy.predict(images)
+
+        return type(copy)(copy.labels, predict, copy.image, copy.experiment)
+
+    two = on_devices(load, devices_of(StrategyName.MIRRORED))
+    assert two.at_once == 2
+    expected, found = (evaluate(each, records, "val") for each in (one, two))
+    assert len(set(used)) == 2
+    assert found.images == expected.images == 5
+    np.testing.assert_array_equal(found.matrix, expected.matrix)
+    assert [s.name for s in found.samples] == [s.name for s in expected.samples]
+
+
+def test_which_devices():
+    assert devices_of(StrategyName.AUTO) == devices_of(StrategyName.ONE) == []
+    assert len(devices_of(StrategyName.MIRRORED)) == 2
+    with pytest.raises(DeeplabError, match="tpu is of training alone"):
+        devices_of(StrategyName.TPU)
+
+
+def test_two_processes_give_the_matrix_of_one(trained, data_dir, tmp_path):
+    save_model(trained, tmp_path / "model.keras")
+    ports = free_ports(2)
+    outs = [tmp_path / "one", tmp_path / "two", tmp_path / "two"]
+    runs = []
+    for out, cluster in zip(outs, (None, (ports, 0), (ports, 1)), strict=True):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if cluster:
+            environment["TF_CONFIG"] = tf_config(*cluster)
+        command = [
+            *(sys.executable, "-m", "deeplab_tf.cli.eval", f"--model={tmp_path}/model.keras"),
+            *(f"--data_dir={data_dir}", f"--out={out}"),
+        ]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        runs.append(subprocess.Popen(command, env=environment, **pipes))
+    said = [run.communicate(timeout=240) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], said
+    assert said[2] == ("worker 1 of 2; worker 0 has the results\n", "")
+    matrices = [(out / "confusion_matrix.csv").read_text() for out in outs]
+    assert matrices[0] == matrices[1]
+    figures = [json.loads((out / "eval.json").read_text()) for out in outs]
+    assert figures[0] == figures[1] and figures[0]["images"] == 5
