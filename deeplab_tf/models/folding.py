@@ -43,9 +43,10 @@ class _Bias(keras.layers.Layer):
 
     def call(self, inputs, training=None, mask=None):
         """[B, H, W, C] -> the same shape."""
-        bias = keras.ops.cast(self.bias, inputs.dtype)
+        if tf is None:
+            return inputs + keras.ops.cast(self.bias, inputs.dtype)
         # TensorFlow does not fuse a plain addition with the convolution.
-        return inputs + bias if tf is None else tf.nn.bias_add(inputs, bias)
+        return tf.nn.bias_add(inputs, tf.cast(self.bias.value, inputs.dtype))
 
 
 def _clone(layer: keras.Layer) -> keras.Layer:
