@@ -72,8 +72,9 @@ web-test: .venv/installed-dev
 parity: .venv-parity/installed
 	PYTHONPATH=tests TF_CPP_MIN_LOG_LEVEL=3 $(PARITY)/python -m parity.live
 
+# BENCH: more flags, as --voc=VOCdevkit for the pipeline.
 bench: .venv-parity/installed
-	$(PARITY)/python tests/benchmarks/bench.py --out=docs/bench.json --page=docs/benchmark.md
+	$(PARITY)/python tests/benchmarks/bench.py --out=docs/bench.json --page=docs/benchmark.md $(BENCH)
 
 # GPU_PYTHON: one whose torch and whose JAX (or TensorFlow, by KERAS_BACKEND) see the GPU.
 GPU_PYTHON ?= $(PARITY)/python

@@ -11,6 +11,7 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import with_output_stride
+from deeplab_tf.models.folding import folded
 from deeplab_tf.prediction.dense_crf import check_dense_crf, refine
 from deeplab_tf.prediction.windows import in_windows
 from deeplab_tf.trained_model import TrainedModel
@@ -39,7 +40,7 @@ def images_to_labels(
         raise DeeplabError("--crf compares colours, and the images of this model are not RGB")
     config = trained.experiment.model
     stride = settings.output_stride or config.output_stride
-    model = with_output_stride(trained.model, config, stride)
+    model = folded(with_output_stride(trained.model, config, stride))
     dtype = tf.as_dtype(trained.image.dtype)
     labels = label_function(model, settings.scales, settings.flip, settings.crf, dtype)
     labels = in_parts(labels, max(settings.scales))

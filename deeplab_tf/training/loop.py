@@ -203,6 +203,9 @@ def _run_steps(
         if step == 1:
             loss = float(pending[0]["cross_entropy"])
             print(describe_first_loss(loss, labels.num_classes, fresh), flush=True)
+        if step == start + 1:
+            # Traced here: the checkpoint that a signal asks for must not wait for it.
+            predict(_panel_part(run, batch[0]))
         # At the same step on all workers, or some would wait for the others in the next one.
         stop = max(run.workers.gather_flag(max(received, default=0)))
         last = step == config.steps or stop > 0
@@ -215,9 +218,7 @@ def _run_steps(
             if log:
                 log.write(step, config.batch_size, values)
         if checkpoint_due or step % config.panels_every == 0:
-            shown, truth = (
-                run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES] for part in batch
-            )
+            shown, truth = (_panel_part(run, part) for part in batch)
             logits = predict(shown)
             # The loss of a step is of the weights before it: those after it have none yet. Both are
             # looked at, since a ReLU hides NaN, and finite weights may be too large to use.
@@ -232,6 +233,11 @@ def _run_steps(
         if last:
             return stop
     return 0  # there was no step left
+
+
+def _panel_part(run: Training, part) -> tf.Tensor:
+    """The first images, or labels, of what one replica has of a batch."""
+    return run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES]
 
 
 def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:

@@ -41,7 +41,8 @@ def main(_) -> None:
     result = {
         "machine": processor(),
         "versions": versions(),
-        "flags": {"size": SIZE.value, "rounds": ROUNDS.value},
+        "flags": {"size": SIZE.value, "rounds": ROUNDS.value}
+        | ({"voc": pathlib.Path(VOC.value).name} if VOC.value else {}),
         "parts": {},
     }
     out = pathlib.Path(OUT.value)

@@ -27,7 +27,7 @@ def test_parts_with_unequal_void_are_the_whole_batch(options):
     for a, b in zip(whole.losses, parts.losses, strict=True):
         assert a == pytest.approx(b, rel=1e-5)
     moved = max(abs(a - b).max() for a, b in zip(whole.before, whole.history[-1], strict=True))
-    assert moved > 1e-2 and furthest(whole, parts) < 1e-5
+    assert furthest(whole, parts) < min(1e-5, moved / 100)
 
 
 def test_parts_on_two_devices_are_the_whole_batch_on_one():

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import TrainConfig
 from deeplab_tf.models import build_model, conv
+from deeplab_tf.models.folding import folded
 from deeplab_tf.models.precision import computing_in
 from deeplab_tf.training.step import make_optimizer, make_train_step
 
@@ -20,11 +21,16 @@ from .work import Work
 def make_way(work: Work, calls: int = 1, native: bool = True) -> tuple[Way, keras.Model]:
     """`calls` forward passes or training steps, and the network; already traced.
 
-    Without `native` the atrous convolutions are Keras' own, by SpaceToBatch.
+    A forward pass is that of evaluation and prediction, with the batch norms folded. Without
+    `native` it is what Keras' own layers would give: batch norms, and atrous convolutions by
+    SpaceToBatch.
     """
     with keras_convolutions(native):
         model = build(work)
-        run = _training(model, work) if work.training else _forward(model, work)
+        if work.training:
+            run = _training(model, work)
+        else:
+            run = _forward(folded(model) if native else model, work)
         _wait(run())  # traces
 
     def way() -> None:
