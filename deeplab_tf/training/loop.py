@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import signal
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -104,9 +105,12 @@ def train(
     log = None
     if workers.is_chief:
         log = RunLog(workdir, start, config.steps, records.labels, records.image)
+    batches = iter(training.batches(start))
     try:
         with naming_corrupt_file(training.split), caught_signals() as received:
-            stop = _run_steps(training, start, checkpoints, log, received, not initial_weights)
+            stop = _run_steps(
+                training, start, batches, checkpoints, log, received, not initial_weights
+            )
     finally:
         if log:
             log.close()
@@ -114,7 +118,9 @@ def train(
         workers.meet()  # the checkpoint is written
         name = signal.Signals(stop).name
         print(f"stopped by {name}; checkpoint saved; run the same command to go on")
+        workers.leave(128 + stop)  # while `batches` is there: its end is what is waited for
         return 128 + stop
+    del batches  # while all workers are there
 
     # The file to keep.
     if workers.is_chief:
@@ -180,6 +186,7 @@ def _tell_environment(
 def _run_steps(
     run: Training,
     start: int,
+    batches: Iterator,
     checkpoints: Checkpoints,
     log: RunLog | None,
     received: list[int],
@@ -196,7 +203,7 @@ def _run_steps(
     schedule = make_schedule(config)
     predict = tf.function(lambda image: run.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []
-    for step, batch in zip(range(start + 1, config.steps + 1), run.batches(start), strict=False):
+    for step, batch in zip(range(start + 1, config.steps + 1), batches, strict=False):
         if step == 1:
             print(describe_batch(*run.on_host(batch), labels))
         pending.append(train_step(*batch))
