@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 OPTIONS = {
     "float32": {},
@@ -55,7 +56,7 @@ def main() -> None:
     )
     first = None
     for option in options:
-        found = in_own_process(option)
+        found = in_own_process(option, sys.argv[1:])
         first = first or found
         step, of_first = found.peak - found.at_rest, first.peak - first.at_rest
         print(
@@ -79,9 +80,9 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def in_own_process(option: str) -> Measured:
-    """`measure` of `option`, in a new process."""
-    command = [sys.executable, __file__, *sys.argv[1:], f"--one={option}"]
+def in_own_process(option: str, arguments: Sequence[str]) -> Measured:
+    """`measure` of `option`, by the command line `arguments`, in a new process."""
+    command = [sys.executable, __file__, *arguments, f"--one={option}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     at_rest, peak, seconds, cpu_seconds = done.stdout.split()[-4:]
     return Measured(int(at_rest), int(peak), float(seconds), float(cpu_seconds))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import torchvision  # noqa: F401  (before TensorFlow: its triton crashes when it loads after)
+import train_memory
 
 from .turns import Memory
 
@@ -17,7 +18,7 @@ BATCH = 4
 
 
 def measure() -> Iterator[Memory]:
-    """Of a forward pass and of a training step."""
+    """Of a forward pass and of a training step, then of the step by the options of a training."""
     found = {}
     for name in _pieces():
         command = [sys.executable, "-m", "suite.memory", name]
@@ -28,6 +29,12 @@ def measure() -> Iterator[Memory]:
         )
         found[name] = int(done.stdout)
     yield Memory("peak memory of a process, its libraries included", found)
+
+    # float16 has no kernels on most CPUs: ResNet-101 would take minutes.
+    options = [option for option in train_memory.OPTIONS if option != "mixed_float16"]
+    arguments = ["--backbone=resnet101", f"--side={SIZE}", f"--batch={2 * BATCH}", "--steps=1"]
+    peaks = {option: train_memory.in_own_process(option, arguments).peak for option in options}
+    yield Memory(f"peak memory of training steps {2 * BATCH}x{SIZE}x{SIZE} by option", peaks)
 
 
 def _pieces() -> dict:
