@@ -14,6 +14,9 @@ import gc
 import json
 import os
 import pathlib
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterable
 
 import torch
@@ -36,7 +39,7 @@ flags.register_validator(
 def main(_) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from suite.machine import processor, versions
-    from suite.report import format_groups, format_page
+    from suite.report import format_page
 
     result = {
         "machine": processor(),
@@ -47,15 +50,34 @@ def main(_) -> None:
     }
     out = pathlib.Path(OUT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
+    several = len(CHOSEN.value) > 1
     for part in CHOSEN.value:
-        result["parts"][part] = groups = []
-        for group in _parts()[part]():
-            groups.append(group.to_dict())
-            print(format_groups(groups[-1:]), "\n", flush=True)
-            out.write_text(json.dumps(result, indent=1) + "\n")
-            _free()
+        result["parts"][part] = _in_own_process(part) if several else _measure(part)
+        out.write_text(json.dumps(result, indent=1) + "\n")
     if PAGE.value:
         pathlib.Path(PAGE.value).write_text(format_page(result))
+
+
+def _in_own_process(part: str) -> list[dict]:
+    """A part leaves no memory to the next: an export beside ten networks would not fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder, "part.json")
+        command = [sys.executable, __file__, f"--parts={part}", f"--out={out}"]
+        command += [f"--size={SIZE.value}", f"--rounds={ROUNDS.value}"]
+        command += [f"--voc={VOC.value}"] if VOC.value else []
+        subprocess.run(command, check=True)
+        return json.loads(out.read_text())["parts"][part]
+
+
+def _measure(part: str) -> list[dict]:
+    from suite.report import format_groups
+
+    groups = []
+    for group in _parts()[part]():
+        groups.append(group.to_dict())
+        print(format_groups(groups[-1:]), "\n", flush=True)
+        _free()
+    return groups
 
 
 def _parts() -> dict[str, Callable[[], Iterable]]:

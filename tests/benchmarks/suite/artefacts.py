@@ -52,11 +52,14 @@ def _export(trained: TrainedModel, work: Work, folder: str) -> dict[str, pathlib
         ["--format=onnx", f"--out={root}"],
     ):
         command = [sys.executable, "-m", "deeplab_tf.cli.export", f"--model={root / 'model.keras'}"]
-        subprocess.run(
+        done = subprocess.run(
             [*command, f"--images={root / 'picture.png'}", *arguments],
-            check=True,
             capture_output=True,
+            text=True,
+            check=False,
         )
+        if done.returncode:
+            raise RuntimeError(f"deeplab-export {arguments} failed: {done.stderr[-500:]}")
     return {
         SAVED_MODEL: root / "saved_model",
         "Keras model": root / "model.keras",
