@@ -105,9 +105,9 @@ def train(
     log = None
     if workers.is_chief:
         log = RunLog(workdir, start, config.steps, records.labels, records.image)
-    batches = iter(training.batches(start))
     try:
         with naming_corrupt_file(training.split), caught_signals() as received:
+            batches = iter(training.batches(start))
             stop = _run_steps(
                 training, start, batches, checkpoints, log, received, not initial_weights
             )
