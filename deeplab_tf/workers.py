@@ -1,6 +1,7 @@
 """The worker processes of one run: who they are (TF_CONFIG), and what they tell each other."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -44,7 +45,10 @@ LOST = (
 
 _CONNECTED = threading.Event()
 _GROUP_KEY = 2**30  # TensorFlow's strategies count theirs from 1
-_FLAG_KEY, _FIRST_KEY = 1, 2
+_FLAG_KEY = 1
+_KEYS = itertools.count(2)
+"""One for each gathering of any other shape, which TensorFlow does not take a second time. All
+workers come to the same ones in the same order."""
 
 
 class Workers:
@@ -62,7 +66,6 @@ class Workers:
         self.addresses = addresses
         self.index = index
         self.cluster = cluster or {}
-        self._calls = _FIRST_KEY
 
     @property
     def count(self) -> int:
@@ -84,15 +87,13 @@ class Workers:
         length = max(self.gather_flag(len(encoded)))
         padded = np.zeros(length, np.int64)
         padded[: len(encoded)] = encoded
-        self._calls += 1
-        rows = self._gather(padded, self._calls).reshape(self.count, length)
+        rows = self._gather(padded, next(_KEYS)).reshape(self.count, length)
         return [row.astype(np.uint8).tobytes().rstrip(b"\0").decode() for row in rows]
 
     def sum(self, values: np.ndarray | int) -> np.ndarray:
         """The sum over the workers of int64 `values` of one shape; all must call it."""
         values = np.asarray(values, np.int64)
-        self._calls += 1
-        rows = self._gather(values.reshape(-1), self._calls)
+        rows = self._gather(values.reshape(-1), next(_KEYS))
         return rows.reshape(self.count, *values.shape).sum(0)
 
     def meet(self) -> None:

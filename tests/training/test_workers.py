@@ -53,6 +53,15 @@ EQUAL = {
 }
 
 
+GATHERING = """
+from deeplab_tf.workers import connect, read_workers
+connect(read_workers())
+for length in (100, 50):
+    print([len(text) for text in read_workers().gather_text("x" * length)])
+read_workers().leave(0)
+"""
+
+
 def ended(processes, seconds=240):
     """(exit code, stdout, stderr) of each."""
     found = []
@@ -101,6 +110,13 @@ def test_a_chief_is_worker_0(monkeypatch):
     assert (workers.count, workers.index, workers.is_chief) == (3, 2, False)
     set_cluster(monkeypatch, {"cluster": cluster, "task": {"type": "chief", "index": 0}})
     assert read_workers().is_chief
+
+
+def test_what_is_gathered_may_have_another_size_each_time(tmp_path):
+    """As the configs of a chain of stages have, each compared by a `Workers` of its own."""
+    ports = free_ports(2)
+    both = [start(None, tmp_path, (ports, index), ("-c", GATHERING)) for index in (0, 1)]
+    assert [(code, out) for code, out, _ in ended(both)] == [(0, "[100, 100]\n[50, 50]\n")] * 2
 
 
 def test_strategies_that_do_not_fit_tf_config(monkeypatch):
