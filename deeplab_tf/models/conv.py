@@ -2,8 +2,7 @@
 
 import contextlib
 import contextvars
-import functools
-import warnings
+import enum
 from collections.abc import Iterator
 from typing import Literal
 
@@ -13,11 +12,33 @@ from deeplab_tf.config import BatchNormMode, ModelConfig
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
+    from deeplab_tf.models import atrous, depthwise, kernels
 else:
     tf = None
 
 Activation = Literal["relu", "relu6"]
-_PORTABLE = contextvars.ContextVar("portable", default=False)
+
+
+class Runs(enum.Enum):
+    """Where a graph is going to run, which decides the operations it is made of."""
+
+    HERE = "in this process: the fastest form on this machine, with a gradient"
+    ANYWHERE = "on any device that TensorFlow knows, without a gradient"
+    CONVERTED = "in another runtime, to whose operations TensorFlow's own are converted"
+
+
+_RUNS = contextvars.ContextVar("runs", default=Runs.HERE)
+
+
+@contextlib.contextmanager
+def traced_for(runs: Runs) -> Iterator[None]:
+    """Convolutions that are traced inside are made for a graph that runs there."""
+    token = _RUNS.set(runs)
+    try:
+        yield
+    finally:
+        _RUNS.reset(token)
 
 
 @keras.saving.register_keras_serializable("deeplab_tf")
@@ -26,7 +47,7 @@ class AtrousConv2D(keras.layers.Conv2D):
 
     Keras' own lowers a dilated convolution to SpaceToBatch, convolution, BatchToSpace, which costs
     several times the convolution at the paper's rates and leaves odd operations in TFLite files.
-    Same arguments, weights and results as the parent, to float32 rounding.
+    Same arguments, weights and results as the parent, to rounding; see `models.atrous`.
 
     Example:
         >>> layer = AtrousConv2D(256, 3, padding="same", dilation_rate=12)
@@ -36,122 +57,39 @@ class AtrousConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         """[B, H, W, C] and [k, k, C / groups, filters] -> [B, H', W', filters]."""
-        atrous = max(self.dilation_rate) > 1
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
-        if atrous and self.data_format == "channels_last" and _native_atrous_gradient(dtype):
-            return tf.nn.conv2d(
-                inputs,
-                kernel,
-                strides=self.strides,
-                padding="SAME" if self.padding == "same" else "VALID",
-                dilations=self.dilation_rate,
-            )
-        return super().convolution_op(inputs, kernel)
-
-
-@functools.cache
-def _native_atrous_gradient(dtype: str) -> bool:
-    """Whether this TensorFlow can differentiate a dilated convolution of `dtype` natively.
-
-    The CPU kernel is oneDNN's: with TF_ENABLE_ONEDNN_OPTS=0, or in a type that the CPU does not
-    compute in, the gradient raises.
-    """
-    if tf is None:
-        return False
-    with tf.init_scope():
-        try:
-            tf.raw_ops.Conv2DBackpropFilter(
-                input=tf.ones((1, 5, 5, 1), dtype),
-                filter_sizes=(3, 3, 1, 1),
-                out_backprop=tf.ones((1, 5, 5, 1), dtype),
-                strides=(1, 1, 1, 1),
-                padding="SAME",
-                dilations=(1, 2, 2, 1),
-            )
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-            warnings.warn(
-                f"atrous convolutions of {dtype} run several times slower here, by SpaceToBatch: "
-                f"TensorFlow has no native gradient for them ({error.message}). On a CPU, unset "
-                "TF_ENABLE_ONEDNN_OPTS=0; most CPUs have none in float16.",
-                stacklevel=2,
-            )
-            return False
-    return True
+        if tf is None or self.data_format != "channels_last" or max(self.strides) > 1:
+            return super().convolution_op(inputs, kernel)
+        kernel, padding = tf.convert_to_tensor(kernel), self.padding.upper()
+        if _RUNS.get() is Runs.HERE:
+            return atrous.convolve(inputs, kernel, self.dilation_rate, padding)
+        pads = atrous.zeros_around(kernel.shape, self.dilation_rate, padding)
+        return atrous.native(inputs, kernel, self.dilation_rate, pads)
 
 
 @keras.saving.register_keras_serializable("deeplab_tf")
 class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` whose `dilation_rate` (the *atrous rate*) runs natively.
 
-    Forward alone: TensorFlow's native gradient of a dilated depthwise convolution is silently wrong
-    on a CPU, so the gradient is that of the parent's SpaceToBatch form, which is the same function.
-    Same arguments, weights and results as the parent. Where TensorFlow has no native form, on a GPU
-    or without oneDNN, and inside `portable_operations`, the parent runs.
+    Same arguments, weights and results as the parent, to rounding; see `models.depthwise`.
     """
 
     def call(self, inputs):
         """[B, H, W, C] -> [B, H', W', C * depth_multiplier]."""
-        atrous = max(self.dilation_rate) > 1 and self.data_format == "channels_last"
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
-        if not atrous or self.use_bias or not _native_atrous_depthwise(dtype):
+        if (
+            tf is None
+            or self.data_format != "channels_last"
+            or max(self.dilation_rate) == 1
+            or self.use_bias
+        ):
             return super().call(inputs)
-        padding, (rows, columns) = self.padding.upper(), self.dilation_rate
-
-        @tf.custom_gradient
-        def convolve(x, kernel):
-            y = tf.raw_ops.DepthwiseConv2dNative(
-                input=x,
-                filter=kernel,
-                strides=(1, 1, 1, 1),
-                padding=padding,
-                dilations=(1, rows, columns, 1),
-            )
-
-            def gradient(dy):
-                with tf.GradientTape() as tape:
-                    tape.watch([x, kernel])
-                    again = tf.nn.depthwise_conv2d(
-                        x, kernel, (1, 1, 1, 1), padding, dilations=(rows, columns)
-                    )
-                return tape.gradient(again, [x, kernel], output_gradients=dy)
-
-            return y, gradient
-
-        return convolve(inputs, tf.convert_to_tensor(self.kernel))
-
-
-@contextlib.contextmanager
-def portable_operations() -> Iterator[None]:
-    """What is traced inside runs on every device that TensorFlow knows.
-
-    A graph with a native atrous depthwise convolution does not run on a GPU.
-    """
-    token = _PORTABLE.set(True)
-    try:
-        yield
-    finally:
-        _PORTABLE.reset(token)
-
-
-def _native_atrous_depthwise(dtype: str) -> bool:
-    return tf is not None and not _PORTABLE.get() and _has_native_atrous_depthwise(dtype)
-
-
-@functools.cache
-def _has_native_atrous_depthwise(dtype: str) -> bool:
-    """Whether this TensorFlow runs it where it would put it: only oneDNN's CPU kernel does."""
-    with tf.init_scope():
-        try:
-            tf.raw_ops.DepthwiseConv2dNative(
-                input=tf.ones((1, 5, 5, 1), dtype),
-                filter=tf.ones((3, 3, 1, 1), dtype),
-                strides=(1, 1, 1, 1),
-                padding="SAME",
-                dilations=(1, 2, 2, 1),
-            )
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-            return False
-    return True
+        convolve = {
+            Runs.HERE: depthwise.convolve,
+            Runs.ANYWHERE: depthwise.by_phases,
+            Runs.CONVERTED: depthwise.native,
+        }[_RUNS.get()]
+        kernel = tf.convert_to_tensor(self.kernel)
+        y = convolve(inputs, kernel, self.dilation_rate, self.padding.upper())
+        return y if self.activation is None else self.activation(y)
 
 
 @keras.saving.register_keras_serializable("deeplab_tf")

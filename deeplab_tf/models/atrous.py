@@ -1,0 +1,347 @@
+"""Convolutions of stride 1 in forms that are native everywhere, forward and backward.
+
+TensorFlow's own gradient of a dilated convolution has no CPU kernel but oneDNN's, which it leaves
+off on most CPUs, and what lies on padding is multiplied: at the rate 18 on a map of 33x33 six of
+ten multiplications are by zero (the paper's figure 4). Here a *tap* is one of the kernel's k * k
+positions; a form reads for each tap only the pixels that lie on the map.
+
+Everywhere in this file `rates` are (rows, columns), and `pads` the zeros around the map,
+((above, below), (left, right)).
+"""
+
+import enum
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from deeplab_tf.models import kernels
+from deeplab_tf.models.kernels import OneDNN
+
+Rates = tuple[int, int]
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+class Form(enum.Enum):
+    """How a convolution is computed; all forms give the same to the rounding of their dtype."""
+
+    NATIVE = "one operation of TensorFlow's, which multiplies the padding too"
+    TAPS = "a matrix product for each tap, added up: the least work on the input"
+    REGIONS = "a matrix product for each region with the same taps: the least work on the output"
+
+
+def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
+    """Convolves with stride 1 and the atrous `rates`, differentiable on every device.
+
+    Args:
+        x: [B, H, W, C] of any float type.
+        kernel: [k, k', C, F], or [k, k', C / groups, F] of a grouped convolution.
+        rates: at least 1.
+        padding: `SAME` or `VALID`, as in TensorFlow.
+
+    Returns:
+        [B, H', W', F] in the dtype of `x`.
+    """
+    groups = x.shape[-1] // kernel.shape[2]
+    if groups > 1:
+        parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1), strict=True)
+        return tf.concat([convolve(*part, rates, padding) for part in parts], axis=-1)
+    pads = zeros_around(kernel.shape, rates, padding)
+    if not kernels.on_cpu():
+        return native(x, kernel, rates, pads)  # which has a gradient there
+    return _differentiable(x, kernel, rates, pads)
+
+
+def zeros_around(kernel_shape, rates: Rates, padding: str) -> Pads:
+    """The zeros that `padding` means at stride 1."""
+    if padding == "VALID":
+        return (0, 0), (0, 0)
+    rows, columns = ((side - 1) * rate for side, rate in zip(kernel_shape[:2], rates, strict=True))
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+
+
+def _differentiable(x, kernel, rates: Rates, pads: Pads):
+    """The convolution with a gradient of ours, which is made of such convolutions again."""
+    form = best_form(x.shape, kernel.shape, rates, pads, x.dtype.name)
+    if form is Form.NATIVE and max(rates) == 1:
+        return native(x, kernel, rates, pads)
+
+    @tf.custom_gradient
+    def convolution(x, kernel):
+        def gradient(dy):
+            return (
+                _input_gradient(x, kernel, dy, rates, pads),
+                _kernel_gradient(x, kernel, dy, rates, pads),
+            )
+
+        return in_form(form, x, kernel, rates, pads), gradient
+
+    return convolution(x, kernel)
+
+
+def _input_gradient(x, kernel, dy, rates: Rates, pads: Pads):
+    """[B, H, W, C]: `dy` convolved with the kernel, mirrored and with its channels exchanged."""
+    if max(rates) == 1 or kernels.onednn(x.dtype.name) is not OneDNN.OFF:
+        return tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=tf.shape(x),
+            filter=kernel,
+            out_backprop=dy,
+            **_native_arguments(kernel.shape, rates, pads),
+        )
+    reach = ((kernel.shape[0] - 1) * rates[0], (kernel.shape[1] - 1) * rates[1])
+    around = tuple(
+        (length - before, length - after)
+        for length, (before, after) in zip(reach, pads, strict=True)
+    )
+    mirrored = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+    return _differentiable(dy, mirrored, rates, around)
+
+
+def _kernel_gradient(x, kernel, dy, rates: Rates, pads: Pads):
+    if max(rates) == 1:
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=x,
+            filter_sizes=kernel.shape,
+            out_backprop=dy,
+            **_native_arguments(kernel.shape, rates, pads),
+        )
+    return filter_gradient(x, dy, kernel.shape[:2], rates, pads)
+
+
+def filter_gradient(x, dy, kernel_size, rates: Rates, pads: Pads) -> tf.Tensor:
+    """[k, k', C, F]: for each tap the product of the pixels that it reads with what they gave."""
+    channels, filters = x.shape[-1], dy.shape[-1]
+    absent = tf.zeros((channels, filters), dy.dtype)
+    gradients = [absent] * (kernel_size[0] * kernel_size[1])
+    for tap in _taps(x, kernel_size, rates, pads):
+        read = tf.reshape(tap.read(x), (-1, channels))
+        gave = tf.reshape(tap.written(dy), (-1, filters))
+        gradients[tap.row * kernel_size[1] + tap.column] = tf.matmul(read, gave, transpose_a=True)
+    return tf.reshape(tf.stack(gradients), (*kernel_size, channels, filters))
+
+
+# The forms.
+
+
+def in_form(form: Form, x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
+    """The convolution in one form, without a gradient of ours."""
+    if form is Form.TAPS:
+        return _by_taps(x, kernel, rates, pads)
+    if form is Form.REGIONS:
+        return _by_regions(x, kernel, rates, pads)
+    return native(x, kernel, rates, pads)
+
+
+def native(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
+    """The convolution as one operation, which every runtime knows."""
+    return tf.raw_ops.Conv2D(
+        input=x, filter=kernel, **_native_arguments(kernel.shape, rates, pads)
+    )
+
+
+def _native_arguments(kernel_shape, rates: Rates, pads: Pads) -> dict:
+    """Stride, rates and padding as TensorFlow's operations take them."""
+    given = {"strides": [1, 1, 1, 1], "dilations": [1, *rates, 1]}
+    for padding in ("VALID", "SAME"):
+        if pads == zeros_around(kernel_shape, rates, padding):
+            return {**given, "padding": padding}
+    flat = [zeros for around in pads for zeros in around]
+    return {**given, "padding": "EXPLICIT", "explicit_paddings": [0, 0, *flat, 0, 0]}
+
+
+def _by_taps(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
+    channels, filters = kernel.shape[2:]
+    batch = _sizes(x)[0]
+    total = None
+    for tap in sorted(_taps(x, kernel.shape[:2], rates, pads), key=lambda tap: not tap.is_whole):
+        # One tap's copy of the input at a time: nine are nine times the memory.
+        with tf.control_dependencies([] if total is None else [total]):
+            read = tap.read(x)
+        product = tf.matmul(tf.reshape(read, (-1, channels)), kernel[tap.row, tap.column])
+        product = tf.reshape(product, (batch, *tap.size, filters))
+        product = product if tap.is_whole else tap.widened(product)
+        # Each sum rounds, and a bfloat16 has 8 bits.
+        product = tf.cast(product, tf.float32) if x.dtype.size < 4 else product
+        total = product if total is None else total + product
+    if total is None:  # an even kernel may reach beyond the map on both sides
+        rows, columns = _axes(_sizes(x), kernel.shape[:2], rates, pads)
+        return tf.zeros((batch, rows.written, columns.written, filters), x.dtype)
+    return tf.cast(total, x.dtype)
+
+
+def _by_regions(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
+    channels, filters = kernel.shape[2:]
+    batch = _sizes(x)[0]
+    rows, columns = _axes(x.shape, kernel.shape[:2], rates, pads)
+    bands = []
+    for above, below, row_taps in rows.regions():
+        parts = []
+        for left, right, column_taps in columns.regions():
+            shape = (batch, below - above, right - left, filters)
+            if not row_taps or not column_taps:
+                parts.append(tf.zeros(shape, x.dtype))
+                continue
+            read = [
+                x[
+                    :,
+                    above + rows.offset(i) : below + rows.offset(i),
+                    left + columns.offset(j) : right + columns.offset(j),
+                ]
+                for i in row_taps
+                for j in column_taps
+            ]
+            taps = kernel[
+                row_taps.start : row_taps.stop, column_taps.start : column_taps.stop
+            ]  # contiguous: what lies on the map is an interval
+            weights = tf.reshape(taps, (len(read) * channels, filters))
+            pixels = tf.reshape(tf.concat(read, axis=-1), (-1, len(read) * channels))
+            parts.append(tf.reshape(tf.matmul(pixels, weights), shape))
+        bands.append(tf.concat(parts, axis=2))
+    return tf.concat(bands, axis=1)
+
+
+# The choice.
+
+
+def best_form(shape, kernel_shape, rates: Rates, pads: Pads, dtype: str) -> Form:
+    """The fastest form on this machine for an input and a kernel of these shapes.
+
+    The borders were measured by `tests/benchmarks/convolution_forms.py`.
+    """
+    if not kernels.on_cpu():
+        return Form.NATIVE
+    share = valid_share(shape, kernel_shape, rates, pads)
+    here = kernels.onednn(dtype)
+    if here is OneDNN.AVX512:
+        return Form.NATIVE
+    if here is OneDNN.AVX2:
+        # Several images go on several cores, one does not.
+        one_image = shape[0] is None or shape[0] == 1
+        return Form.TAPS if one_image or share < 0.65 else Form.NATIVE
+    if share > 0.85:
+        return Form.NATIVE
+    open_size = None in shape[1:3]
+    return Form.TAPS if open_size or shape[3] >= kernel_shape[3] else Form.REGIONS
+
+
+def valid_share(shape, kernel_shape, rates: Rates, pads: Pads) -> float:
+    """The share of the multiplications that does not lie on padding; of an open size a guess."""
+    # Of an open size: the paper's map of a crop of 513 at output_stride 16.
+    known = [*shape[:1], *(33 if size is None else size for size in shape[1:3])]
+    share = 1.0
+    for axis in _axes(known, kernel_shape[:2], rates, pads):
+        spans = [axis.span(tap) for tap in range(axis.side)]
+        share *= sum(stop - start for start, stop in spans) / (axis.side * axis.written)
+    return share
+
+
+# The geometry.
+
+
+class _Axis(NamedTuple):
+    """Rows or columns: which pixels each tap of a kernel's side reads, and where it writes.
+
+    `size` is a number, or a scalar tensor where the image's size is open.
+    """
+
+    size: int | tf.Tensor
+    side: int
+    rate: int
+    before: int
+    after: int
+
+    @property
+    def written(self) -> int | tf.Tensor:
+        return self.size + self.before + self.after - (self.side - 1) * self.rate
+
+    @property
+    def is_open(self) -> bool:
+        return not isinstance(self.size, int)
+
+    def offset(self, tap: int) -> int:
+        """Where the tap reads, from where it writes."""
+        return tap * self.rate - self.before
+
+    def is_whole(self, tap: int) -> bool:
+        """Whether the tap reads the map at every place, whatever its size."""
+        return 0 <= self.offset(tap) <= (self.side - 1) * self.rate - self.before - self.after
+
+    def span(self, tap: int):
+        """The places where the tap reads the map: the first, and the one after the last."""
+        larger, smaller = (tf.maximum, tf.minimum) if self.is_open else (max, min)
+        start = smaller(larger(0, -self.offset(tap)), self.written)
+        return start, larger(start, smaller(self.written, self.size - self.offset(tap)))
+
+    def regions(self) -> Iterator[tuple[int, int, range]]:
+        """The intervals of places where the same taps read the map, and these taps."""
+        spans = [self.span(tap) for tap in range(self.side)]
+        borders = sorted({0, self.written, *(border for span in spans for border in span)})
+        for start, stop in zip(borders[:-1], borders[1:], strict=True):
+            taps = [tap for tap, (a, b) in enumerate(spans) if a <= start and stop <= b]
+            yield start, stop, range(taps[0], taps[-1] + 1) if taps else range(0)
+
+
+class _Tap(NamedTuple):
+    """One position of the kernel."""
+
+    row: int
+    column: int
+    rows: _Axis
+    columns: _Axis
+
+    @property
+    def is_whole(self) -> bool:
+        return self.rows.is_whole(self.row) and self.columns.is_whole(self.column)
+
+    @property
+    def spans(self):
+        return self.rows.span(self.row), self.columns.span(self.column)
+
+    @property
+    def size(self):
+        """How many rows and columns it writes."""
+        (above, below), (left, right) = self.spans
+        return below - above, right - left
+
+    def read(self, x):
+        """The part of [B, H, W, C] that the tap reads."""
+        (above, below), (left, right) = self.spans
+        row, column = self.rows.offset(self.row), self.columns.offset(self.column)
+        return x[:, above + row : below + row, left + column : right + column]
+
+    def written(self, y):
+        """The part of [B, H', W', F] that the tap writes to."""
+        (above, below), (left, right) = self.spans
+        return y[:, above:below, left:right]
+
+    def widened(self, part):
+        """What the tap gave as [B, H', W', F], with zeros where it reads nothing."""
+        (above, below), (left, right) = self.spans
+        rows, columns = (above, self.rows.written - below), (left, self.columns.written - right)
+        return tf.pad(part, [(0, 0), rows, columns, (0, 0)])
+
+
+def _axes(shape, kernel_size, rates: Rates, pads: Pads) -> tuple[_Axis, _Axis]:
+    """Rows and columns for a shape [B, H, W, C] of numbers or scalar tensors."""
+    rows, columns = (
+        _Axis(shape[i + 1], kernel_size[i], rates[i], *pads[i]) for i in (0, 1)
+    )
+    return rows, columns
+
+
+def _sizes(x) -> list[int | tf.Tensor]:
+    """The shape of `x` in numbers as far as they are known."""
+    return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
+
+
+def _taps(x, kernel_size, rates: Rates, pads: Pads) -> list[_Tap]:
+    """Those that read something; of an open size all."""
+    rows, columns = _axes(_sizes(x), kernel_size, rates, pads)
+    taps = [
+        _Tap(row, column, rows, columns)
+        for row in range(kernel_size[0])
+        for column in range(kernel_size[1])
+    ]
+    if rows.is_open or columns.is_open:
+        return taps
+    return [tap for tap in taps if min(tap.size) > 0]
