@@ -19,6 +19,7 @@ import tensorflow as tf
 from deeplab_tf.config import training_differences
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import write_text
+from deeplab_tf.machine import usable_cores
 from deeplab_tf.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_config, read_data
 
 PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
@@ -55,7 +56,7 @@ def _intra_op_threads() -> int:
     """As TensorFlow counts them: as it was told, or one a core that this process may use."""
     told = tf.config.threading.get_intra_op_parallelism_threads()
     variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return told or (int(variable) if variable.isdigit() else 0) or len(os.sched_getaffinity(0))
+    return told or (int(variable) if variable.isdigit() else 0) or usable_cores()
 
 
 def _processor() -> dict[str, str]:
