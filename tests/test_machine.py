@@ -158,3 +158,8 @@ def _library_uses(path):
 def test_only_one_place_uses_what_python_has_not_everywhere(missing):
     assert [(str(path), use) for path, use in missing if path != THE_ONE_PLACE] == []
     assert (THE_ONE_PLACE, "import os; os.sched_getaffinity") in missing  # it is seen at all
+
+
+def test_only_one_place_reads_proc():
+    readers = [path for path in SOURCES if '"/proc' in path.read_text()]
+    assert readers == [THE_ONE_PLACE]
