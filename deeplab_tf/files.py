@@ -1,7 +1,6 @@
 """Files and file descriptors: results that are whole or absent, and a quiet stderr."""
 
 import contextlib
-import fcntl
 import io
 import os
 import pathlib
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine import locked
 
 
 @contextlib.contextmanager
@@ -71,15 +71,14 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DeeplabError(f"{busy}; wait until it ends") from error
-        yield
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(path))
+            except BlockingIOError as error:
+                raise DeeplabError(f"{busy}; wait until it ends") from error
+            yield
     finally:
-        os.close(handle)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # goes only where nothing was written

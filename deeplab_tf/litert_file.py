@@ -10,6 +10,7 @@ from PIL import Image
 
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr
+from deeplab_tf.machine import usable_cores
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 """Operations with a kernel, by their builtins' names."""
@@ -51,7 +52,7 @@ def new_interpreter(*, delegates: bool = True, keep_tensors: bool = False, **sou
     )
     with quiet_stderr():
         interpreter = Interpreter(
-            num_threads=os.cpu_count(),
+            num_threads=usable_cores(),
             experimental_op_resolver_type=resolver,
             experimental_preserve_all_tensors=keep_tensors,
             **source,

@@ -12,8 +12,7 @@ import sys
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError, one_line
-
-STATUS = pathlib.Path("/proc/self/status")
+from deeplab_tf.machine import own_peak
 
 
 def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
@@ -22,7 +21,7 @@ def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
     Raises:
         DeeplabError: the artefact does not run.
     """
-    if not STATUS.is_file():
+    if own_peak() is None:
         return None
     command = [sys.executable, "-m", __name__, str(artefact), *map(str, size)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -48,13 +47,6 @@ def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
 
     predictor = load_predictor(artefact)
     predictor.predict(np.zeros((1, *size, predictor.image.bands), predictor.image.dtype))
-
-
-def own_peak() -> int:
-    """Bytes, the most that this process ever held."""
-    # Not getrusage: its peak begins with that of the process which started this one.
-    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

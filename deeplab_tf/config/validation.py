@@ -4,6 +4,7 @@ import dataclasses
 
 import pydantic
 
+from deeplab_tf.config.resnet_plan import plan_units
 from deeplab_tf.config.schema import (
     Backbone,
     DataConfig,
@@ -72,14 +73,7 @@ def _model_rules(model: ModelConfig) -> _Rules:
             "4" if mobile else "4 (plain ResNet) to 7",
         ),
         "output_stride": _output_stride_rule(model.output_stride, model.num_blocks),
-        "multi_grid": (
-            set(model.multi_grid) == {1}
-            if mobile
-            else len(model.multi_grid) == 3 and min(model.multi_grid) >= 1,
-            "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
-            if mobile
-            else "three positive rates, one a unit of block4 and each later block",
-        ),
+        "multi_grid": _multi_grid_rule(model),
         "atrous": (
             model.atrous or set(model.multi_grid) == {1},
             "on where multi_grid has rates; without atrous convolution it is (1, 1, 1)",
@@ -102,6 +96,20 @@ def _model_rules(model: ModelConfig) -> _Rules:
         "batch_norm_epsilon": (model.batch_norm_epsilon > 0, "positive"),
         "aspp_dropout": (0 <= model.aspp_dropout < 1, "in [0, 1)"),
     }
+
+
+def _multi_grid_rule(model: ModelConfig) -> tuple[bool, str]:
+    """Whether every unit can have its rate; and the rule."""
+    if model.backbone is Backbone.MOBILENET_V2:
+        return set(model.multi_grid) == {1}, "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
+    if len(model.multi_grid) != 3 or min(model.multi_grid) < 1:
+        return False, "three positive rates, one a unit of block4 and each later block"
+    both = [unit.name for unit in plan_units(model) if unit.strides[1] > 1 and unit.rate > 1]
+    return not both, (
+        f"1 for the unit that strides, which at output_stride={model.output_stride} with "
+        f"stride_placement={model.stride_placement} is {' and '.join(both)}: no convolution both "
+        "strides and has a rate; give 1 there or a smaller output_stride"
+    )
 
 
 def _data_rules(data: DataConfig) -> _Rules:
@@ -164,7 +172,7 @@ def _evaluate_rules(evaluate: EvaluateConfig, model: ModelConfig) -> _Rules:
     stride = evaluate.output_stride or model.output_stride
     smallest = max(MIN_WINDOW, 2 * stride)
     return {
-        "output_stride": _output_stride_rule(stride, model.num_blocks),
+        "output_stride": _evaluation_stride_rule(stride, model),
         "scales": (min(evaluate.scales, default=0) > 0, "one or more positive scales"),
         "pad_to": (evaluate.pad_to is None or evaluate.pad_to >= 1, "at least 1"),
         "window": (
@@ -172,6 +180,16 @@ def _evaluate_rules(evaluate: EvaluateConfig, model: ModelConfig) -> _Rules:
             f"at least {smallest} pixels at output_stride {stride}",
         ),
     }
+
+
+def _evaluation_stride_rule(stride: int, model: ModelConfig) -> tuple[bool, str]:
+    """Whether the network can also be built at that output_stride; and the rule."""
+    holds, rule = _output_stride_rule(stride, model.num_blocks)
+    fits, needed = _multi_grid_rule(dataclasses.replace(model, output_stride=stride))
+    if holds and not fits:
+        allowed = f"one that config.model.multi_grid={model.multi_grid} allows"
+        return False, f"{allowed}, and that must be {needed}"
+    return holds, rule
 
 
 def _output_stride_rule(output_stride: int, num_blocks: int) -> tuple[bool, str]:

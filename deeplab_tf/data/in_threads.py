@@ -2,9 +2,10 @@
 
 import collections
 import concurrent.futures
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from deeplab_tf.machine import usable_cores
 
 THREADS = 4
 """More would hold more pictures than they save time: one decodes dozens of photos a second."""
@@ -21,7 +22,7 @@ def in_threads(
     At most one task more than that is under way before its result is taken, so that memory stays
     bounded. What `function` or `tasks` raises passes as it is.
     """
-    threads = threads or min(THREADS, len(os.sched_getaffinity(0)))
+    threads = threads or min(THREADS, usable_cores())
     under_way: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine import MOST_PROCESSES, usable_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -36,7 +37,7 @@ def ordered_map(
     Raises:
         DeeplabError: a process was killed. What `function` raises passes as it is.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = min(workers or usable_cores(), MOST_PROCESSES)
     tasks = iter(tasks)
     few = list(itertools.islice(tasks, FEW + 1))
     tasks = itertools.chain(few, tasks)

@@ -1,7 +1,6 @@
 """The embedded data set: drawn shapes, written as a VOCdevkit so that they take VOC's road."""
 
 import contextlib
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from deeplab_tf.data.draw_shapes import draw_example
 from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.data.parallel import ordered_map
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, write_jpeg
 
@@ -50,11 +50,9 @@ def write_shapes_devkit(
             plan += [(folder, name, (seed, number, index)) for index, name in enumerate(names)]
             lines = "".join(f"{name}\n" for name in names)
             (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(lines)
-        # Spawned, not forked: a caller may hold TensorFlow's threads.
-        with multiprocessing.get_context("spawn").Pool() as pool:
-            drawn = pool.imap_unordered(_draw_and_write, plan, chunksize=16)
-            for _ in tqdm(drawn, desc="draw shapes", unit="image", total=len(plan), disable=None):
-                pass
+        drawn = ordered_map(_draw_and_write, plan)
+        for _ in tqdm(drawn, desc="draw shapes", unit="image", total=len(plan), disable=None):
+            pass
         os.replace(staging, root)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

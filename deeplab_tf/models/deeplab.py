@@ -5,11 +5,12 @@ import dataclasses
 import keras
 
 from deeplab_tf.config import Backbone, Head, ModelConfig, pixel_statistics
+from deeplab_tf.config.resnet_plan import SPECS
 from deeplab_tf.models.aspp import aspp, aspp_v2
 from deeplab_tf.models.conv import class_scores, conv_bn
 from deeplab_tf.models.mobilenet_v2 import mobilenet_v2
 from deeplab_tf.models.resize import UpsampleLogits
-from deeplab_tf.models.resnet import SPECS, resnet
+from deeplab_tf.models.resnet import resnet
 
 HEAD_FILTERS = 256
 """Filters of every ASPP convolution beside a ResNet of full width (section 3.3)."""

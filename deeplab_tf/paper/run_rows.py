@@ -1,5 +1,6 @@
 """Trains and evaluates rows of a config file, each in a folder of its own, one after the other."""
 
+import contextlib
 import dataclasses
 import pathlib
 import signal
@@ -114,10 +115,13 @@ def _is_evaluated(job: Job) -> bool:
 def _run(binary: str, *arguments: str) -> int:
     """Runs one of our binaries; what this process is sent, SIGTERM or Ctrl-C, is handed on."""
     child = subprocess.Popen([sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments])
-    usual = {
-        number: signal.signal(number, lambda number, _: child.send_signal(number))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+
+    def hand_on(number, _frame):
+        # Windows gives Ctrl-C to the child by itself; send_signal takes no SIGINT there.
+        with contextlib.suppress(ValueError):
+            child.send_signal(number)
+
+    usual = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         code = child.wait()
     finally:

@@ -39,8 +39,7 @@ def serve(service: Service, address: Address) -> None:
 
 
 async def _serve(service: Service, address: Address) -> None:
-    stop = _stopped_by_signal()
-    with _listening(address) as listener:
+    with _stopped_by_signal() as stop, _listening(address) as listener:
         grpc_server = None
         told = f"http://{_host_port(address.host, listener.getsockname()[1])}"
         if address.grpc_port is not None:
@@ -82,18 +81,23 @@ def _settings(service: Service) -> uvicorn.Config:
     )
 
 
-def _stopped_by_signal() -> asyncio.Event:
+@contextlib.contextmanager
+def _stopped_by_signal() -> Iterator[asyncio.Event]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def first_signal():
-        stop.set()
+    def first_signal(_number, _frame):
+        loop.call_soon_threadsafe(stop.set)
         # A second Ctrl-C is for someone who will not wait.
-        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, first_signal)
-    return stop
+    # Not by the loop, which takes no signals on Windows.
+    usual = {n: signal.signal(n, first_signal) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def _listening(address: Address) -> socket.socket:

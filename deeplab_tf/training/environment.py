@@ -19,6 +19,8 @@ import tensorflow as tf
 from deeplab_tf.config import training_differences
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import write_text
+from deeplab_tf.machine import processor_features, processor_name, usable_cores
+from deeplab_tf.models.onednn import onednn_in_use
 from deeplab_tf.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_config, read_data
 
 PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
@@ -31,8 +33,14 @@ VARIABLES = (
     "XLA_FLAGS",
 )
 """Environment variables that choose other kernels."""
-INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
-"""Of the processor's, those by which oneDNN and TensorFlow choose their kernels."""
+INSTRUCTIONS = (
+    *("sse4_1", "avx", "avx2", "fma", "avx_vnni"),
+    *("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
+    *("asimd", "asimdhp", "asimddp", "bf16", "i8mm"),
+    *("sve", "sve2", "svebf16", "svei8mm", "sme", "sme2"),
+)
+"""Those by which oneDNN and TensorFlow choose their kernels: x86's, then Arm's."""
 THREADS = "intra-op threads"
 
 
@@ -42,7 +50,10 @@ def environment() -> dict[str, str]:
     values |= {name: importlib.metadata.version(name) for name in PACKAGES}
     values["deeplab_tf"] = f"{importlib.metadata.version('deeplab_tf')}, sources {_sources()}"
     values["platform"] = f"{platform.system()} {platform.machine()}"
-    values |= _processor()
+    values["processor"] = processor_name()
+    features = processor_features()
+    values["instruction sets"] = " ".join(name for name in INSTRUCTIONS if name in features)
+    values["onednn"] = "true" if onednn_in_use() else "false"
     values[THREADS] = str(_intra_op_threads())
     values["GPUs"] = ", ".join(
         tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
@@ -55,19 +66,7 @@ def _intra_op_threads() -> int:
     """As TensorFlow counts them: as it was told, or one a core that this process may use."""
     told = tf.config.threading.get_intra_op_parallelism_threads()
     variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return told or (int(variable) if variable.isdigit() else 0) or len(os.sched_getaffinity(0))
-
-
-def _processor() -> dict[str, str]:
-    """Its name and what it can do, as Linux tells it; nothing elsewhere."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return {}
-    fields = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
-    told = {name.strip(): value.split() for name, value in fields.items()}
-    flags = [name for name in INSTRUCTIONS if name in told.get("flags", [])]
-    return {"processor": " ".join(told.get("model name", [])), "instructions": " ".join(flags)}
+    return told or (int(variable) if variable.isdigit() else 0) or usable_cores()
 
 
 def _sources() -> str:
@@ -124,11 +123,16 @@ def _read(workdir: pathlib.Path) -> tuple[str | None, dict[int, dict[str, str]]]
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """`NAME VALUE (before VALUE)` for each that is not the same."""
+    """`NAME VALUE (before VALUE)` for each that is not the same.
+
+    What one of the two does not tell, as another version of this code wrote it, is not known to
+    differ; a variable that is not there was not set.
+    """
     changed = []
-    for name in [*now, *(name for name in before if name not in now)]:
+    for name in dict.fromkeys([*now, *before]):
         old, new = before.get(name, ""), now.get(name, "")
-        if old != new:
+        told = name in VARIABLES or (name in before and name in now)
+        if told and old != new:
             mend = f"; TF_NUM_INTRAOP_THREADS={old} gives that" if name == THREADS and old else ""
             changed.append(f"{name} {new or 'none'} (before {old or 'none'}{mend})")
     return changed

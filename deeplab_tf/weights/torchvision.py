@@ -15,8 +15,8 @@ from deeplab_tf.config import (
     StridePlacement,
     Upsampling,
 )
+from deeplab_tf.config.resnet_plan import SPECS
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.models.resnet import SPECS
 from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, Reference
 
 AUXILIARY_PREFIX = "aux_classifier."

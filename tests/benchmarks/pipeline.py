@@ -29,6 +29,7 @@ def main(_) -> None:
     from deeplab_tf.data.augment import augment
     from deeplab_tf.data.pipeline import training_batches
     from deeplab_tf.data.records import decode, open_records, parse_encoded
+    from deeplab_tf.machine import usable_cores
 
     split = open_records(DATA_DIR.value, DATASET.value).split(SPLIT.value)
     config = DataConfig(crop_size=CROP.value)
@@ -38,7 +39,7 @@ def main(_) -> None:
     )
     wall, cpu = _time_batches(batches)
     print(
-        f"pipeline: {1 / wall:.0f} images/s at crop {CROP.value} on {os.cpu_count()} cores, "
+        f"pipeline: {1 / wall:.0f} images/s at crop {CROP.value} on {usable_cores()} cores, "
         f"{1e3 * cpu:.2f} ms CPU an image ({split.num_examples} images in {len(split.files)} files)"
     )
 

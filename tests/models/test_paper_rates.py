@@ -14,6 +14,7 @@ from deeplab_tf.config import (
     Experiment,
     Head,
     ModelConfig,
+    StridePlacement,
     load_experiment,
     validate,
 )
@@ -24,6 +25,7 @@ from deeplab_tf.models import (
     build_model,
     with_output_stride,
 )
+from deeplab_tf.models.resnet import resnet
 
 # Units of block1 to block7; block5 to block7 are replicas of block4.
 UNITS = {
@@ -487,6 +489,16 @@ def test_deeplabv2_head():
             "config.model.atrous must be on where multi_grid has rates",
         ),
         (
+            {"num_blocks": 7, "output_stride": 128},
+            "config.model.multi_grid must be 1 for the unit that strides, which at "
+            "output_stride=128 with stride_placement=last_unit is block4_unit3 and block5_unit3: "
+            ".*give 1 there or a smaller output_stride. Received: \\(1, 2, 4\\)",
+        ),
+        (
+            {"output_stride": 32, "multi_grid": (2, 2, 2), "stride_placement": "first_unit"},
+            "multi_grid must be .* stride_placement=first_unit is block4_unit1: ",
+        ),
+        (
             {"head": Head.ASPP_V2, "aspp_rates": ()},
             "config.model.aspp_rates must be .*one or more with the head aspp_v2",
         ),
@@ -508,14 +520,60 @@ def test_evaluation_at_a_stride_that_the_blocks_do_not_have():
         validate(experiment)
 
 
+def test_evaluation_at_a_stride_that_the_multi_grid_does_not_allow():
+    experiment = Experiment(
+        model=ModelConfig(num_blocks=5), evaluate=EvaluateConfig(output_stride=64)
+    )
+    with pytest.raises(
+        DeeplabError,
+        match=r"config.evaluate.output_stride must be one that config.model.multi_grid=\(1, 2, 4\) "
+        "allows, and that must be 1 for .* block4_unit3: .* Received: 64",
+    ):
+        validate(experiment)
+
+
 @pytest.mark.parametrize(
     ("num_blocks", "output_stride"), [(4, 4), (4, 32), (5, 64), (6, 128), (7, 256)]
 )
 def test_the_ends_of_what_can_be(num_blocks, output_stride):
-    config = ModelConfig(num_blocks=num_blocks, output_stride=output_stride)
+    config = ModelConfig(num_blocks=num_blocks, output_stride=output_stride, multi_grid=(1, 2, 1))
     assert validate(Experiment(model=config)).model == config
 
 
 def test_without_atrous_convolution_multi_grid_of_ones_is_fine():
     config = ModelConfig(atrous=False, multi_grid=(1, 1, 1))
     assert validate(Experiment(model=config)).model == config
+
+
+REACH = [(4, 8), (4, 32), (5, 64), (7, 256)]
+GRIDS = [(1, 1, 1), (1, 2, 1), (1, 2, 4), (2, 1, 1)]
+SMALL = [(Backbone.RESNET_SLIM, *reach, grid) for reach in REACH for grid in GRIDS]
+
+
+@pytest.mark.parametrize(
+    ("placement", "refusals"),
+    # Beyond 32 the paper's placement strides in unit 3 of block4; others at 32 in its unit 1.
+    [("last_unit", 3), ("first_unit", 3), ("first_conv", 0)],
+)
+def test_what_is_refused_is_what_cannot_be_built(placement, refusals):
+    refused = 0
+    for backbone, blocks, stride, grid in [*SMALL, (Backbone.RESNET50, 5, 64, (1, 2, 4))]:
+        config = ModelConfig(
+            backbone=backbone,
+            num_blocks=blocks,
+            output_stride=stride,
+            multi_grid=grid,
+            stride_placement=StridePlacement(placement),
+        )
+        try:
+            resnet(keras.Input((65, 65, 3)), config)
+        except ValueError as error:
+            assert "`strides > 1` not supported" in str(error)
+            refused += 1
+            with pytest.raises(
+                DeeplabError, match="config.model.multi_grid must be 1 for the unit"
+            ):
+                validate(Experiment(model=config))
+        else:
+            assert validate(Experiment(model=config)).model == config
+    assert refused == refusals

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from deeplab_tf.config import Backbone, ModelConfig, StridePlacement
+from deeplab_tf.config.resnet_plan import plan_units
 from deeplab_tf.models import build_model
-from deeplab_tf.models.resnet import plan_units, resnet
+from deeplab_tf.models.resnet import resnet
 from deeplab_tf.weights.torchvision import torchvision_config
 
 LAST, FIRST = StridePlacement.LAST_UNIT, StridePlacement.FIRST_UNIT

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
+from deeplab_tf.paper.run_rows import _run, plan_jobs, run_jobs
 from deeplab_tf.workdir import checkpoint_steps
 
 ROWS = """
@@ -122,3 +122,21 @@ def test_a_signal_reaches_the_training(config, shapes_data, tmp_path, number):
     assert "checkpoint saved; run the same command to go on" in out
     assert len(checkpoint_steps(workdir)) == 1
     assert not (workdir / "eval.json").exists()
+
+
+def test_ctrl_c_is_left_to_a_child_that_cannot_be_sent_it(monkeypatch):
+    """On Windows, where the console gives it to both."""
+
+    class Child:
+        def __init__(self, command):
+            assert command[-1] == "--flag"
+
+        def send_signal(self, number):
+            raise ValueError(f"Unsupported signal: {number}")
+
+        def wait(self):
+            signal.raise_signal(signal.SIGINT)
+            return 3
+
+    monkeypatch.setattr(subprocess, "Popen", Child)
+    assert _run("train", "--flag") == 3

@@ -180,6 +180,39 @@ def test_other_versions_are_named_with_both_values():
     assert differences(now, now) == []
 
 
+def test_onednn_that_is_on_or_off_is_told():
+    """Also where the processor's own default decided, and no variable."""
+    now = environment()
+    before = {**now, "onednn": "false" if now["onednn"] == "true" else "true"}
+    assert differences(before, now) == [f"onednn {now['onednn']} (before {before['onednn']})"]
+
+
+def test_two_arm_processors_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("deeplab_tf.machine.CPUINFO", tmp_path / "cpuinfo")
+    seen = []
+    for part, features in (("0xd0c", "fp asimd asimddp"), ("0xd40", "fp asimd asimddp i8mm sve")):
+        text = f"Features: {features}\nCPU implementer: 0x41\nCPU part: {part}\n"
+        (tmp_path / "cpuinfo").write_text(text)
+        seen.append(environment())
+    assert differences(*seen) == [
+        "processor implementer 0x41 part 0xd40 (before implementer 0x41 part 0xd0c)",
+        "instruction sets asimd asimddp i8mm sve (before asimd asimddp)",
+    ]
+
+
+def test_what_an_older_version_did_not_note_is_no_difference(tmp_path):
+    record_environment(tmp_path, 0, None)
+    file = tmp_path / "environment.json"
+    content = json.loads(file.read_text())
+    old = content["from"]["0"]
+    del old["onednn"], old["instruction sets"]
+    old |= {"instructions": "avx", "keras": "3.14.0"}
+    file.write_text(json.dumps(content))
+    now = environment()
+    assert record_environment(tmp_path, 3, None) == [f"keras {now['keras']} (before 3.14.0)"]
+    assert json.loads(file.read_text())["from"]["3"] == now
+
+
 def test_going_back_forgets_what_came_after(tmp_path):
     record_environment(tmp_path, 0, None)
     file = tmp_path / "environment.json"

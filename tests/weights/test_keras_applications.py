@@ -7,8 +7,8 @@ import pytest
 from random_model import random_picture
 
 from deeplab_tf.config import Backbone, Normalization, StridePlacement
+from deeplab_tf.config.resnet_plan import SPECS
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.models.resnet import SPECS
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.keras_applications import keras_name, read_keras_applications
 from deeplab_tf.weights.parity import measure

@@ -1,9 +1,9 @@
 """What the figures were measured on: names, versions, and the matrix-multiply peak."""
 
 import importlib.metadata
-import os
-import pathlib
 import platform
+
+from deeplab_tf.machine import processor_name, usable_cores
 
 PACKAGES = "deeplab_tf tensorflow keras jax torch torchvision keras-hub onnxruntime openvino numpy"
 
@@ -21,10 +21,4 @@ def versions() -> dict[str, str]:
 
 def processor() -> str:
     """Name of the CPU and how many cores this process may use."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in (cpuinfo.read_text().splitlines() if cpuinfo.is_file() else ())
-        if line.startswith("model name")
-    ]
-    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
+    return f"{processor_name()}, {usable_cores()} cores"

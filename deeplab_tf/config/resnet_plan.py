@@ -1,0 +1,97 @@
+"""The units of an atrous ResNet: how many, how wide, and where each strides or has a rate."""
+
+import dataclasses
+
+from deeplab_tf.config.schema import Backbone, ModelConfig, StridePlacement
+
+ROOT_STRIDE = 4
+"""conv1 and the max pooling, each stride 2 (figure 3)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNetSpec:
+    """`units[i]` bottleneck units in block i + 1; conv1 has `width` filters.
+
+    Block5 to block7 are replicas of block4 (section 3.2).
+    """
+
+    units: tuple[int, int, int, int]
+    width: int
+
+    def block(self, number: int) -> tuple[int, int]:
+        """Units of block `number`, and the filters of their 3x3 convolutions."""
+        replicated = min(number, 4)
+        return self.units[replicated - 1], self.width * 2 ** (replicated - 1)
+
+
+SPECS = {
+    Backbone.RESNET50: ResNetSpec((3, 4, 6, 3), 64),
+    Backbone.RESNET101: ResNetSpec((3, 4, 23, 3), 64),
+    Backbone.RESNET_SLIM: ResNetSpec((1, 1, 2, 3), 16),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitPlan:
+    """One bottleneck unit.
+
+    Attributes:
+        name: of the unit.
+        filters: the width of its first 1x1 and of its 3x3.
+        stride: of the unit.
+        strides_first: whether the first 1x1 has that stride; else the 3x3.
+        rate: of the 3x3.
+        projects: whether the shortcut is a convolution.
+    """
+
+    name: str
+    filters: int
+    stride: int
+    strides_first: bool
+    rate: int
+    projects: bool
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Of its first 1x1 and of its 3x3."""
+        return (self.stride, 1) if self.strides_first else (1, self.stride)
+
+
+def plan_units(config: ModelConfig) -> list[UnitPlan]:
+    """Turns strides into atrous rates once `output_stride` is reached (figure 3b).
+
+    The convolution whose stride is dropped still has the rate before it; those after it have the
+    rate multiplied by that stride, unless `config.atrous` is off. From block4 on the rates are
+    multiplied by the multi-grid's unit rates.
+    """
+    spec = SPECS[config.backbone]
+    # The paper strides at the end of every block but the last, others at the head of block2 on.
+    at_end = config.stride_placement is StridePlacement.LAST_UNIT
+    strides_first = config.stride_placement is StridePlacement.FIRST_CONV
+    blocks = range(1, config.num_blocks + 1)
+    striding_blocks = blocks[:-1] if at_end else blocks[1:]
+    plans, reached, rate = [], ROOT_STRIDE, 1
+    for block in blocks:
+        count, filters = spec.block(block)
+        unit_rates = config.multi_grid if block >= 4 else (1,) * count
+        striding_unit = (count if at_end else 1) if block in striding_blocks else None
+        for unit, unit_rate in zip(range(1, count + 1), unit_rates, strict=True):
+            stride, dropped = 1, 1
+            if unit == striding_unit:
+                stride, dropped = (2, 1) if reached < config.output_stride else (1, 2)
+            rate_before = rate
+            if config.atrous:
+                rate *= dropped
+            plans.append(
+                UnitPlan(
+                    name=f"block{block}_unit{unit}",
+                    filters=filters,
+                    stride=stride,
+                    strides_first=strides_first,
+                    rate=(rate if strides_first else rate_before) * unit_rate,
+                    # The shortcut of block5 to block7 has the right number of channels already.
+                    projects=unit == 1 and block <= 4,
+                )
+            )
+            reached *= stride
+    return plans
