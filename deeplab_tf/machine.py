@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import numpy as np
+
 CPUINFO = pathlib.Path("/proc/cpuinfo")
 STATUS = pathlib.Path("/proc/self/status")
 
@@ -88,6 +90,34 @@ def processor_features() -> set[str]:
     """What it can do, in Linux's words; elsewhere nothing is known."""
     told = _cpuinfo()
     return set(" ".join(told.get("flags", []) + told.get("Features", [])).split())
+
+
+def has_avx512() -> bool:
+    """Whether the processor has AVX-512 as servers have had it since 2017 (F, BW, DQ and VL)."""
+    sets = np.show_config(mode="dicts")["SIMD Extensions"]
+    # The second name is numpy's from 2.4 on.
+    return bool({"AVX512_SKX", "X86_V4"} & {*sets.get("baseline", ()), *sets.get("found", ())})
+
+
+def onednn_has_avx512() -> bool:
+    """Whether oneDNN may use it too: ONEDNN_MAX_CPU_ISA can keep it to less."""
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    kept_to_less = most.startswith(("SSE", "AVX")) and not most.startswith(("AVX512", "AVX10"))
+    return has_avx512() and not kept_to_less
+
+
+def choose_onednn(trains: bool) -> None:
+    """Sets TF_ENABLE_ONEDNN_OPTS to what is faster here; must run before TensorFlow is imported.
+
+    oneDNN is faster wherever it trains, and for inference with AVX-512 alone: its AVX2 kernels take
+    a variable's weights as they lie, and TensorFlow's own are ahead (`make bench`). TensorFlow by
+    itself leaves it off on processors without instructions for neural networks. What the user has
+    set stays; so it does where TensorFlow is imported already, or the processor is not x86, for
+    which nothing was measured.
+    """
+    if "tensorflow" in sys.modules or platform.machine().lower() not in ("x86_64", "amd64"):
+        return
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(trains or onednn_has_avx512())))
 
 
 def _cpuinfo() -> dict[str, list[str]]:

@@ -26,9 +26,9 @@ from deeplab_tf.files import whole_file
 from deeplab_tf.models import build_model, with_output_stride
 from deeplab_tf.workdir import (
     CONFIG_FILE,
-    broken_checkpoints,
     checkpoint_prefix,
     checkpoint_steps,
+    inspect_checkpoints,
     read_config,
     read_data,
 )
@@ -239,7 +239,7 @@ def restore_last(checkpoint: "tf.train.Checkpoint", workdir: pathlib.Path) -> tu
     """
     import tensorflow as tf
 
-    steps, broken = checkpoint_steps(workdir), broken_checkpoints(workdir)
+    steps, broken = inspect_checkpoints(workdir)
     for step in reversed(steps):
         try:
             restore(checkpoint, checkpoint_prefix(workdir, step))

@@ -70,7 +70,13 @@ def read_data(workdir: pathlib.Path) -> tuple[LabelSet, str]:
 
 
 def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
-    """The steps of the checkpoints on disk that are whole, rising.
+    """The steps of the checkpoints on disk that are whole, rising; raises as below."""
+    return inspect_checkpoints(workdir)[0]
+
+
+def inspect_checkpoints(workdir: pathlib.Path) -> tuple[list[int], dict[int, str]]:
+    """The steps of the checkpoints on disk that are whole, rising, and of each other one what is
+    wrong with it.
 
     Read from the files themselves and not from TensorFlow's state file beside them, so that a
     deleted checkpoint is gone and a damaged state file costs nothing.
@@ -79,19 +85,13 @@ def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
         DeeplabError: a checkpoint cannot be read, or several are there and none is whole.
     """
     found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
-    whole = [step for step, damage in found.items() if damage is None]
-    if len(found) > 1 and not whole:  # a kill cuts one
+    broken = {step: damage for step, damage in found.items() if damage is not None}
+    if len(found) > 1 and len(broken) == len(found):  # a kill cuts one
         raise DeeplabError(
             f"all {len(found)} checkpoints in {workdir / CHECKPOINT_DIR} are damaged; use another "
             "workdir, or delete them to begin again"
         )
-    return whole
-
-
-def broken_checkpoints(workdir: pathlib.Path) -> dict[int, str]:
-    """The steps of the others, and what is wrong with each."""
-    found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
-    return {step: damage for step, damage in found.items() if damage is not None}
+    return [step for step in found if step not in broken], broken
 
 
 def _steps_on_disk(workdir: pathlib.Path) -> list[int]:

@@ -15,6 +15,7 @@ from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr, whole_file
 from deeplab_tf.litert_file import open_segmenter
+from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .full_int8 import quantize_full
@@ -241,7 +242,8 @@ def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType) ->
     # leaves them as variables.
     module = tf.Module()
     module.model_variables = [variable.value for variable in trained.model.variables]
-    concrete = serving_default.get_concrete_function()
+    with traced_for(Runs.CONVERTED):
+        concrete = serving_default.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if options.quantize != "none":

@@ -41,8 +41,7 @@ def refuse_lowered_atrous(model: onnx.ModelProto, network: keras.Model) -> None:
     if found != len(layers):
         raise DeeplabError(
             f"the ONNX file must have one Conv with dilations for each of the {len(layers)} atrous "
-            f"layers, and has {found}; the others would be several times slower: unset "
-            "TF_ENABLE_ONEDNN_OPTS=0 and try again"
+            f"layers, and has {found}; the others would be several times slower"
         )
 
 

@@ -12,6 +12,7 @@ import tf2onnx
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import quiet_stderr, whole_file
+from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.onnx_file import labels_and_logits, open_onnx
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
@@ -142,7 +143,7 @@ def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
         given = {"labels": labels, "logits": logits}
         return given if outputs == "both" else {outputs: given[outputs]}
 
-    with quiet_stderr():
+    with quiet_stderr(), traced_for(Runs.CONVERTED):
         model, _ = tf2onnx.convert.from_function(serving_default, [spec], opset=OPSET)
     return model
 

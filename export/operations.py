@@ -4,12 +4,10 @@ import collections
 import os
 import pathlib
 
-import keras
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.models import AtrousDepthwiseConv2D
 
 
 def saved_model_operations(directory: str | os.PathLike) -> collections.Counter[str]:
@@ -41,27 +39,14 @@ def litert_operations(content: bytes) -> collections.Counter[str]:
     return collections.Counter(node["op_name"] for node in interpreter._get_ops_details())
 
 
-def without_depthwise(
-    operations: collections.Counter[str], model: keras.Model
-) -> collections.Counter[str]:
-    """`operations` without the SpaceToBatch of the atrous depthwise convolutions of `model`, which
-    are portable in that form alone."""
-    layers = [layer for layer in model.layers if isinstance(layer, AtrousDepthwiseConv2D)]
-    atrous = sum(max(layer.dilation_rate) > 1 for layer in layers)
-    if not atrous:
-        return operations
-    # Every function of the graph that has the network has all of its depthwise convolutions.
-    theirs = operations["DepthwiseConv2dNative"] * atrous // len(layers)
-    return operations - collections.Counter({"SpaceToBatchND": theirs})
-
-
 def refuse_space_to_batch(operations: collections.Counter[str], artefact: str) -> None:
     """Raises `DeeplabError` if an atrous convolution was not written as one native operation."""
     found = [name for name in operations if "spacetobatch" in name.replace("_", "").lower()]
     if found:
         raise DeeplabError(
-            f"{artefact} would have {operations[found[0]]} {found[0]} operations in place of "
-            "atrous convolutions, several times slower: unset TF_ENABLE_ONEDNN_OPTS=0 and try again"
+            f"{artefact} must have one operation for each atrous convolution, and would have "
+            f"{operations[found[0]]} {found[0]}, several times slower: make the network's atrous "
+            "layers AtrousConv2D and AtrousDepthwiseConv2D of deeplab_tf"
         )
 
 

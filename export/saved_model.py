@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
-from deeplab_tf.models.conv import portable_operations
+from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.folding import folded
 from deeplab_tf.prediction.inference import class_probabilities
 from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .exif import exif_orientation, upright
-from .operations import refuse_space_to_batch, saved_model_operations, without_depthwise
+from .operations import refuse_space_to_batch, saved_model_operations
 from .parity import Export, Images, check, compare, keras_logits, write_report
 
 EXTRA_DIR = "assets.extra"
@@ -143,11 +143,9 @@ def write_saved_model(
     signatures = {name: getattr(module, name) for name in ("serving_default", *serving.signatures)}
     if trained.image.is_rgb:
         signatures["image_bytes"] = module.image_bytes
-    # A server may have a GPU, which has no native atrous depthwise convolution.
-    with portable_operations():
+    with traced_for(Runs.ANYWHERE):
         tf.saved_model.save(module, str(directory), signatures=signatures)
-    operations = without_depthwise(saved_model_operations(directory), trained.model)
-    refuse_space_to_batch(operations, "the SavedModel")
+    refuse_space_to_batch(saved_model_operations(directory), "the SavedModel")
     extra = pathlib.Path(directory) / EXTRA_DIR
     extra.mkdir()
     evaluate = dataclasses.replace(

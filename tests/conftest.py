@@ -2,7 +2,10 @@
 
 import os
 
+from deeplab_tf.machine import choose_onednn
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+choose_onednn(trains=True)  # as deeplab-train does, for processes of the tests too
 
 import keras
 import pytest
@@ -37,3 +40,18 @@ def shapes_data(tmp_path_factory):
     write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)
     write_records(voc_source(root / "VOCdevkit", labels=SHAPES), root / "data")
     return root / "data"
+
+
+@pytest.fixture(scope="session")
+def artefacts(tmp_path_factory):
+    """A folder with `random_trained_model()` as the SavedModel `saved` and as `model.keras`."""
+    from random_model import random_trained_model
+
+    from deeplab_tf.export.saved_model import write_saved_model
+    from deeplab_tf.trained_model import save_model
+
+    root = tmp_path_factory.mktemp("artefacts")
+    trained = random_trained_model()
+    write_saved_model(trained, root / "saved")
+    save_model(trained, root / "model.keras")
+    return root

@@ -1,7 +1,10 @@
 """A small network with random weights whose labels vary over an image, for tests of its use."""
 
+import pathlib
+
 import keras
 import numpy as np
+from PIL import Image
 
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
 from deeplab_tf.data.labels import SHAPES
@@ -46,3 +49,16 @@ def random_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
         np.sin(rows * (1 + i / 3) + a) * np.cos(columns + b) for i, (a, b) in enumerate(phases)
     ]
     return (127.5 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+
+
+def write_kinds(folder: pathlib.Path) -> None:
+    """Files of several kinds in `folder`, which is made: RGB, turned by EXIF, grey, alpha, thin."""
+    folder.mkdir(parents=True)
+    picture = Image.fromarray(random_picture(40, 53))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(folder / "rgb.png")
+    picture.save(folder / "turned.jpg", exif=exif)
+    picture.convert("L").save(folder / "grey.jpg")
+    picture.convert("RGBA").save(folder / "alpha.png")
+    Image.new("RGB", (1, 2000)).save(folder / "thin.png")

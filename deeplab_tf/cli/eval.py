@@ -78,7 +78,7 @@ def main() -> int:
     beam = beam_flags.beam()
     if beam:
         beam.check()
-    import_tensorflow()
+    import_tensorflow(trains=False)
     from deeplab_tf.evaluation.run import run_evaluation
 
     run_evaluation(

@@ -41,7 +41,7 @@ flags.adopt_module_key_flags(given)
 
 def main() -> None:
     """Exports; TensorFlow is imported here, so that a wrong flag answers at once."""
-    import_tensorflow()
+    import_tensorflow(trains=False)
     out = pathlib.Path(given.OUT.value)
     trained = _trained_model()
     if given.BENCHMARK.value:

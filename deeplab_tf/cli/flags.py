@@ -16,6 +16,7 @@ from absl import logging as absl_logging
 from deeplab_tf import config
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr
+from deeplab_tf.machine import choose_onednn
 
 USAGE_ERROR = 2
 """Exit code of a wrong flag; bad input ends with 1."""
@@ -127,11 +128,17 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
         raise
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(trains: bool | None = None) -> None:
     """Imports TensorFlow without the lines about processors and drivers that its C++ side prints.
 
     They go to file descriptor 2 before any log level is read. What fails raises as usual.
+
+    Args:
+        trains: whether the binary trains networks or only runs them, by which `choose_onednn`
+            goes; None if it does neither, or in processes of its own.
     """
+    if trains is not None:
+        choose_onednn(trains)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with quiet_stderr():

@@ -65,7 +65,7 @@ def main() -> int:
         # Before TensorFlow: the triton that comes with it crashes when it loads after it.
         with contextlib.suppress(ImportError):
             importlib.import_module("torchvision")
-    import_tensorflow()
+    import_tensorflow(trains=False)
     from deeplab_tf.weights.run import run_import
 
     grid = tuple(map(int, _MULTI_GRID.value)) if _MULTI_GRID.value else None

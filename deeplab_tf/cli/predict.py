@@ -130,7 +130,7 @@ def main() -> int:
         files = listed_images(find_images(images), pathlib.Path(_LIST.value))
     else:
         files = find_images(images, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
-    import_tensorflow()
+    import_tensorflow(trains=False)
     from deeplab_tf.prediction.predictor import load_predictor
     from deeplab_tf.prediction.run import check_files, run_files, run_stream
     from deeplab_tf.prediction.submission import check_classes, write_submission
@@ -150,7 +150,7 @@ def main() -> int:
 
 
 def _predict_by_beam(runner: Beam, out: pathlib.Path) -> int:
-    import_tensorflow()
+    import_tensorflow(trains=False)
     from deeplab_tf.data.records import open_records
     from deeplab_tf.prediction.beam_predict import Images, RecordImages, predict_by_beam
     from deeplab_tf.prediction.model_handler import Model

@@ -77,7 +77,7 @@ _MAX_PIXELS = flags.DEFINE_integer(
 
 def main() -> int:
     """Serves; TensorFlow is imported here, so that a wrong flag answers at once."""
-    import_tensorflow()
+    import_tensorflow(trains=False)
     try:
         from deeplab_tf.serving.limits import Limits
         from deeplab_tf.serving.server import Address, serve

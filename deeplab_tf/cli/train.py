@@ -51,7 +51,7 @@ def main() -> int:
         experiment = validate(_CONFIG.value)
     else:
         raise DeeplabError("--config is missing; give --config=FILE.py:ROW")
-    import_tensorflow()
+    import_tensorflow(trains=True)
     from deeplab_tf.training.overfit import overfit_one_batch
     from deeplab_tf.training.stages import train_stages
 

@@ -29,9 +29,9 @@ from deeplab_tf.prediction.beam_steps import (
     record_files,
     write_failures,
 )
+from deeplab_tf.prediction.job import FAILED_FILE
 from deeplab_tf.prediction.model_handler import Model, PredictorHandler
 
-FAILED_FILE = "failed.jsonl"
 MATRIX_FILE = "matrix.npz"
 SAMPLES_FILE = "samples.npz"
 

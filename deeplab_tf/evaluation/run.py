@@ -13,7 +13,6 @@ from deeplab_tf.evaluation.confusion import format_table
 from deeplab_tf.evaluation.evaluate import Evaluation, check_data, evaluate, write_results
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.files import write_text
-from deeplab_tf.models import build_model
 from deeplab_tf.prediction.devices import devices_of, on_devices
 from deeplab_tf.prediction.inference import settings_of
 from deeplab_tf.prediction.predictor import (
@@ -139,14 +138,8 @@ def _open(
             experiment = dataclasses.replace(experiment, evaluate=settings)
         settings = settings_of(experiment, split=split, **overrides)
         settings.output_stride = settings.output_stride or experiment.model.output_stride
-
-        def copy() -> Predictor:
-            # Of one reading: the last checkpoint may soon be another.
-            model = build_model(experiment.model)
-            model.set_weights(trained.model.get_weights())
-            return trained_predictor(dataclasses.replace(trained, model=model), settings)
-
-        predictor = on_devices(copy, devices) if devices else trained_predictor(trained, settings)
+        # Each has its weights folded into a network of its own, on its device.
+        predictor = on_devices(lambda: trained_predictor(trained, settings), devices)
         facts = {"step": trained.step, **dataclasses.asdict(settings)}
     if predictor.experiment is not None:
         facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))

@@ -9,7 +9,10 @@ Everywhere in this file `rates` are (rows, columns), and `pads` the zeros around
 ((above, below), (left, right)).
 """
 
+import dataclasses
 import enum
+import functools
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -134,9 +137,7 @@ def in_form(form: Form, x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
 
 def native(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
     """The convolution as one operation, which every runtime knows."""
-    return tf.raw_ops.Conv2D(
-        input=x, filter=kernel, **_native_arguments(kernel.shape, rates, pads)
-    )
+    return tf.raw_ops.Conv2D(input=x, filter=kernel, **_native_arguments(kernel.shape, rates, pads))
 
 
 def _native_arguments(kernel_shape, rates: Rates, pads: Pads) -> dict:
@@ -230,15 +231,15 @@ def valid_share(shape, kernel_shape, rates: Rates, pads: Pads) -> float:
     known = [*shape[:1], *(33 if size is None else size for size in shape[1:3])]
     share = 1.0
     for axis in _axes(known, kernel_shape[:2], rates, pads):
-        spans = [axis.span(tap) for tap in range(axis.side)]
-        share *= sum(stop - start for start, stop in spans) / (axis.side * axis.written)
+        share *= sum(stop - start for start, stop in axis.spans) / (axis.side * axis.written)
     return share
 
 
 # The geometry.
 
 
-class _Axis(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Axis:
     """Rows or columns: which pixels each tap of a kernel's side reads, and where it writes.
 
     `size` is a number, or a scalar tensor where the image's size is open.
@@ -250,7 +251,7 @@ class _Axis(NamedTuple):
     before: int
     after: int
 
-    @property
+    @functools.cached_property
     def written(self) -> int | tf.Tensor:
         return self.size + self.before + self.after - (self.side - 1) * self.rate
 
@@ -266,18 +267,24 @@ class _Axis(NamedTuple):
         """Whether the tap reads the map at every place, whatever its size."""
         return 0 <= self.offset(tap) <= (self.side - 1) * self.rate - self.before - self.after
 
-    def span(self, tap: int):
-        """The places where the tap reads the map: the first, and the one after the last."""
+    @functools.cached_property
+    def spans(self) -> list[tuple]:
+        """For each tap the places where it reads the map: the first, and the one after the last."""
         larger, smaller = (tf.maximum, tf.minimum) if self.is_open else (max, min)
-        start = smaller(larger(0, -self.offset(tap)), self.written)
-        return start, larger(start, smaller(self.written, self.size - self.offset(tap)))
+        written, spans = self.written, []
+        for tap in range(self.side):
+            if self.is_whole(tap):
+                spans.append((0, written))
+                continue
+            start = smaller(larger(0, -self.offset(tap)), written)
+            spans.append((start, larger(start, smaller(written, self.size - self.offset(tap)))))
+        return spans
 
     def regions(self) -> Iterator[tuple[int, int, range]]:
         """The intervals of places where the same taps read the map, and these taps."""
-        spans = [self.span(tap) for tap in range(self.side)]
-        borders = sorted({0, self.written, *(border for span in spans for border in span)})
-        for start, stop in zip(borders[:-1], borders[1:], strict=True):
-            taps = [tap for tap, (a, b) in enumerate(spans) if a <= start and stop <= b]
+        borders = sorted({0, self.written, *itertools.chain(*self.spans)})
+        for start, stop in itertools.pairwise(borders):
+            taps = [tap for tap, (a, b) in enumerate(self.spans) if a <= start and stop <= b]
             yield start, stop, range(taps[0], taps[-1] + 1) if taps else range(0)
 
 
@@ -295,7 +302,7 @@ class _Tap(NamedTuple):
 
     @property
     def spans(self):
-        return self.rows.span(self.row), self.columns.span(self.column)
+        return self.rows.spans[self.row], self.columns.spans[self.column]
 
     @property
     def size(self):
@@ -323,9 +330,7 @@ class _Tap(NamedTuple):
 
 def _axes(shape, kernel_size, rates: Rates, pads: Pads) -> tuple[_Axis, _Axis]:
     """Rows and columns for a shape [B, H, W, C] of numbers or scalar tensors."""
-    rows, columns = (
-        _Axis(shape[i + 1], kernel_size[i], rates[i], *pads[i]) for i in (0, 1)
-    )
+    rows, columns = (_Axis(shape[i + 1], kernel_size[i], rates[i], *pads[i]) for i in (0, 1))
     return rows, columns
 
 

@@ -108,6 +108,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         plain = self.scale and self.center and self.axis in (-1, len(inputs.shape) - 1)
         if tf is None or not plain or mask is not None or (train and self.synchronized):
             return super().call(inputs, training=training, mask=mask)
+        if not train and _RUNS.get() is Runs.HERE and kernels.fuses_batch_norm_badly():
+            return self._scaled(inputs)
         # The raw operation, since tf.compat.v1.nn.fused_batch_norm silently raises epsilon to
         # 1.001e-5, and the paper's 1e-5 would be lost.
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -126,6 +128,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
             self.moving_variance.assign(self.moving_variance * keep + biased * (1.0 - keep))
         return output
+
+    def _scaled(self, inputs):
+        """The inference form as operations that TensorFlow does not fuse with a convolution: there
+        oneDNN's AVX2 kernels take ten times as long (`tests/benchmarks/saved_model.py`)."""
+        variance = tf.convert_to_tensor(self.moving_variance)
+        scale = tf.cast(self.gamma, tf.float32) * tf.math.rsqrt(variance + self.epsilon)
+        offset = tf.cast(self.beta, tf.float32) - tf.convert_to_tensor(self.moving_mean) * scale
+        scaled = inputs * tf.cast(scale, inputs.dtype)
+        return tf.nn.bias_add(scaled, tf.cast(offset, inputs.dtype))
 
 
 def set_batch_norm_mode(model: keras.Model, mode: BatchNormMode, replicas: int) -> None:

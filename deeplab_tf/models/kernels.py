@@ -4,8 +4,9 @@ import enum
 import functools
 
 import tensorflow as tf
+from tensorflow.python.util import _pywrap_util_port
 
-from deeplab_tf.processor import onednn_has_avx512
+from deeplab_tf.machine import onednn_has_avx512
 
 
 def on_cpu() -> bool:
@@ -14,6 +15,15 @@ def on_cpu() -> bool:
     if len(tf.config.list_logical_devices()) == len(tf.config.list_logical_devices("CPU")):
         return True
     return ":CPU:" in tf.zeros(()).device.upper()
+
+
+def onednn_in_use() -> bool:
+    """Whether TensorFlow computes by oneDNN in this process, by its own answer.
+
+    TF_ENABLE_ONEDNN_OPTS decides. Where it is not set, oneDNN is on under Linux if the processor
+    has instructions for neural networks (on x86 VNNI, BF16, AMX). TensorFlow for macOS has none.
+    """
+    return _pywrap_util_port.IsMklEnabled()
 
 
 class OneDNN(enum.Enum):
@@ -42,9 +52,14 @@ def onednn(dtype: str) -> OneDNN:
     return OneDNN.AVX512 if onednn_has_avx512() else OneDNN.AVX2
 
 
+def fuses_batch_norm_badly() -> bool:
+    """Whether TensorFlow fuses a batch norm into the convolution before it at a loss."""
+    return on_cpu() and onednn("float32") is OneDNN.AVX2
+
+
 @functools.cache
 def runs_atrous_depthwise(dtype: str) -> bool:
-    """Whether TensorFlow runs a dilated depthwise convolution natively on the CPU: oneDNN's does."""
+    """Whether TensorFlow has a dilated depthwise convolution on the CPU, as oneDNN does."""
     return _runs(
         lambda: tf.raw_ops.DepthwiseConv2dNative(
             input=tf.ones((1, 5, 5, 1), dtype),

@@ -38,7 +38,7 @@ from deeplab_tf.prediction.beam_steps import (
     write_failures,
     write_lines,
 )
-from deeplab_tf.prediction.inputs import root_of, walk_images
+from deeplab_tf.prediction.inputs import no_image, root_of, walk_images
 from deeplab_tf.prediction.job import (
     FAILED_FILE,
     JOB_FILE,
@@ -64,10 +64,7 @@ class Images:
 
     def check(self) -> None:
         if next(walk_images(self.pattern), None) is None:
-            raise DeeplabError(
-                f"--images={self.pattern} matches no image; give a file, a folder or a quoted "
-                "pattern"
-            )
+            raise no_image(self.pattern)
 
     def pictures(
         self, pipeline: beam.Pipeline, out: pathlib.Path, image: ImageFormat

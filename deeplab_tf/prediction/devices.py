@@ -12,22 +12,22 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.prediction.predictor import Predictor
 
 
-def devices_of(name: StrategyName) -> list[str]:
-    """The devices to predict on: all GPUs, or with `mirrored`, where there is no GPU, all logical
-    CPU devices; none where TensorFlow's own choice of one will do.
+def devices_of(name: StrategyName, setting: str = "--strategy") -> list[str]:
+    """This process' devices: all GPUs, or with `mirrored`, where there is no GPU, all logical CPU
+    devices; none where TensorFlow's own choice of one will do.
 
     Raises:
-        DeeplabError: `mirrored` and there is one device alone, or `tpu`.
+        DeeplabError: `mirrored` and there is one device alone, or `tpu`; begins with the `setting`.
     """
     if name is StrategyName.TPU:
-        raise DeeplabError("--strategy=tpu is of training alone; use auto, one or mirrored")
+        raise DeeplabError(f"{setting}=tpu is of training alone; use auto, one or mirrored")
     gpus = tf.config.list_logical_devices("GPU")
     if name is StrategyName.ONE or (name is not StrategyName.MIRRORED and len(gpus) < 2):
         return []
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if len(devices) < 2:
         raise DeeplabError(
-            f"--strategy=mirrored needs two devices or more. Found: {devices}. Use one or auto"
+            f"{setting}=mirrored needs two devices or more. Found: {devices}. Use one or auto"
         )
     return devices
 

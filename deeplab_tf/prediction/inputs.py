@@ -22,10 +22,15 @@ def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list
     """
     found = sorted(walk_images(images, suffixes))
     if not found:
-        raise DeeplabError(
-            f"--images={images} matches no image; give a file, a folder or a quoted pattern"
-        )
+        raise no_image(images)
     return found
+
+
+def no_image(images: str) -> DeeplabError:
+    """The error where `images` names none."""
+    return DeeplabError(
+        f"--images={images} matches no image; give a file, a folder or a quoted pattern"
+    )
 
 
 def walk_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[pathlib.Path]:

@@ -22,10 +22,10 @@ from deeplab_tf.workdir import (
     CHECKPOINT_NAME,
     CONFIG_FILE,
     DATA_FILE,
-    broken_checkpoints,
     checkpoint_prefix,
     checkpoint_steps,
     data_to_json,
+    inspect_checkpoints,
     read_config,
     read_data,
 )
@@ -57,7 +57,7 @@ class Checkpoints:
         self._keep = keep
         self._manager = None
         if writes:
-            self._remove_broken(broken_checkpoints(workdir))
+            self._remove_broken(inspect_checkpoints(workdir)[1])
 
     def _step(self) -> int:
         return int(self._optimizer.iterations.numpy())  # pyright: ignore[reportArgumentType]

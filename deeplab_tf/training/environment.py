@@ -20,7 +20,7 @@ from deeplab_tf.config import training_differences
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import write_text
 from deeplab_tf.machine import processor_features, processor_name, usable_cores
-from deeplab_tf.models.onednn import onednn_in_use
+from deeplab_tf.models.kernels import onednn_in_use
 from deeplab_tf.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_config, read_data
 
 PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")

@@ -121,10 +121,11 @@ def _stage_before(
 def _with_kept_weights(experiment: Experiment, repeat_of: pathlib.Path | None) -> Experiment:
     """With class weights from the copy in `repeat_of`, where they were of a file."""
     given = experiment.train.class_weights
-    kept = repeat_of / CLASS_WEIGHTS_FILE if repeat_of else None
-    if not repeat_of or not kept or not kept.is_file() or given in ("none", "auto"):
+    if repeat_of is None or given in ("none", "auto"):
         return experiment
-    if read_config(repeat_of).train.class_weights != given:  # a flag names another file
+    kept = repeat_of / CLASS_WEIGHTS_FILE
+    # A flag may name another file than was given there.
+    if not kept.is_file() or read_config(repeat_of).train.class_weights != given:
         return experiment
     changed = dataclasses.replace(experiment.train, class_weights=str(kept))
     return dataclasses.replace(experiment, train=changed)

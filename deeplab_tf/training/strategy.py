@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import StrategyName
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.prediction.devices import devices_of
 from deeplab_tf.workers import connect, read_workers, workers_of
 
 
@@ -40,15 +41,8 @@ def _strategy(name: StrategyName) -> tf.distribute.Strategy:
     if name is StrategyName.TPU:
         return _tpu()
     # From here on TensorFlow has begun, and no workers can be connected any more.
-    gpus = tf.config.list_logical_devices("GPU")
-    if name is StrategyName.ONE or (name is not StrategyName.MIRRORED and len(gpus) < 2):
-        return tf.distribute.get_strategy()
-    devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
-    if len(devices) < 2:
-        raise DeeplabError(
-            f"train.strategy=mirrored needs two devices or more. Found: {devices}. Use one or auto"
-        )
-    return _mirrored(tuple(devices))
+    devices = devices_of(name, "train.strategy")
+    return _mirrored(tuple(devices)) if devices else tf.distribute.get_strategy()
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:

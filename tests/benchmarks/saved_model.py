@@ -19,11 +19,11 @@ additions in the least time, of what one large matrix multiply reached at best i
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from unittest import mock
 
 from absl import app, flags, logging
+from suite.turns import in_turns
 
 from deeplab_tf.cli.flags import import_tensorflow
 
@@ -39,15 +39,25 @@ def main(_) -> None:
     logging.set_verbosity(logging.WARNING)  # what is saved is not of interest here
     import_tensorflow()
     import tensorflow as tf
+    from suite.work import convolution_flops
 
     side = _IMAGE_SIZE.value
     image = tf.cast(
         tf.random.stateless_uniform((1, side, side, 3), (0, 0), 0, 256, tf.int32), "uint8"
     )
-    forms, operations = _forms()
+    trained = _network(image_pooling=True)
+    operations = convolution_flops(trained.model, side)
     matrix = tf.random.stateless_normal((_MATRIX, _MATRIX), (0, 1))
-    runs = {name: lambda run=run: run(image) for name, run in forms.items()}
-    seconds = _in_turns({**runs, "multiply": lambda: tf.matmul(matrix, matrix)})
+
+    def read(output) -> None:
+        tf.nest.map_structure(lambda tensor: tensor.numpy(), output)
+
+    ways = {name: lambda run=run: read(run(image)) for name, run in _forms(trained).items()}
+    ways["multiply"] = lambda: read(tf.matmul(matrix, matrix))
+    # The first two trace and prepare kernels.
+    seconds, failures = in_turns(ways, _ROUNDS.value, warm_up=2)
+    if failures:
+        raise SystemExit(f"not measured: {failures}")
     peak = 2 * _MATRIX**3 / min(seconds.pop("multiply"))
     first, *_ = seconds.values()
     print(f"{_BACKBONE.value}, {side}x{side}, {operations / 1e9:.0f} GFLOP")
@@ -61,13 +71,12 @@ def main(_) -> None:
         )
 
 
-def _forms() -> tuple[dict[str, Callable], float]:
-    """Each form as a function of an image, and the operations of the convolutions."""
+def _forms(trained) -> dict[str, Callable]:
+    """Each form as a function of an image."""
     from tensorflow.python.framework import convert_to_constants
 
     from deeplab_tf.export import saved_model
 
-    trained = _network(image_pooling=True)
     with mock.patch.object(saved_model, "folded", lambda model: model):
         unfolded = _reloaded(trained)
     exported = _reloaded(trained)
@@ -80,7 +89,7 @@ def _forms() -> tuple[dict[str, Callable], float]:
     def signature(loaded) -> Callable:
         return lambda image: loaded.signatures["serving_default"](images=image)
 
-    forms = {
+    return {
         "unfolded": signature(unfolded),
         "exported": signature(exported),
         "unfolded, frozen": frozen(unfolded),
@@ -88,7 +97,6 @@ def _forms() -> tuple[dict[str, Callable], float]:
         "no image pooling": signature(_reloaded(_network(image_pooling=False))),
         "logits alone": exported.scores,
     }
-    return forms, _convolutions(trained.model)
 
 
 def _network(image_pooling: bool):
@@ -123,36 +131,6 @@ def _reloaded(trained):
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(trained, f"{folder}/model")
         return tf.saved_model.load(f"{folder}/model")
-
-
-def _convolutions(model) -> float:
-    """Multiplications and additions of all convolutions for one image."""
-    import numpy as np
-    import tensorflow as tf
-
-    spec = tf.TensorSpec((1, _IMAGE_SIZE.value, _IMAGE_SIZE.value, 3), tf.uint8)
-    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec).graph
-    total = 0
-    for operation in graph.get_operations():
-        if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
-            kernel = operation.inputs[1].shape
-            multiplied = kernel[:3] if operation.type == "Conv2D" else kernel[:2]
-            total += 2 * int(np.prod(multiplied) * np.prod(operation.outputs[0].shape))
-    return total
-
-
-def _in_turns(runs: dict[str, Callable]) -> dict[str, list[float]]:
-    """Seconds of each run in each round; what it returns is read."""
-    import tensorflow as tf
-
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(_ROUNDS.value + 2):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            tf.nest.map_structure(lambda tensor: tensor.numpy(), run())
-            if number > 1:  # the first trace and prepare kernels
-                seconds[name].append(time.perf_counter() - begin)
-    return seconds
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from random_model import random_picture, random_trained_model
+from random_model import random_picture, random_trained_model, write_kinds
 from tiny_voc import write_voc
 
 from deeplab_tf.data.labels import VOC
@@ -34,17 +34,9 @@ def trained():
 @pytest.fixture
 def images(tmp_path):
     folder = tmp_path / "images"
-    folder.mkdir()
-    picture = Image.fromarray(random_picture(40, 53))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture.save(folder / "rgb.png")
-    picture.save(folder / "turned.jpg", exif=exif)
-    picture.convert("L").save(folder / "grey.jpg")
-    picture.convert("RGBA").save(folder / "alpha.png")
-    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    write_kinds(folder)
+    Image.fromarray(random_picture(40, 53)).convert("CMYK").save(folder / "cmyk.jpg")
     Image.new("RGB", (1, 1)).save(folder / "one.png")
-    Image.new("RGB", (1, 2000)).save(folder / "thin.png")
     return folder
 
 

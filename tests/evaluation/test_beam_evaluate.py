@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from random_model import random_trained_model
 from tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
@@ -17,21 +16,10 @@ from deeplab_tf.data.records import Records, SplitFiles, open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
 from deeplab_tf.evaluation.run import run_evaluation
-from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.prediction.model_handler import Model
 from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import save_model
 
 LOCAL = Beam("DirectRunner")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    root = tmp_path_factory.mktemp("model")
-    trained = random_trained_model()
-    write_saved_model(trained, root / "saved")
-    save_model(trained, root / "model.keras")
-    return root
 
 
 def results(out):
@@ -39,11 +27,11 @@ def results(out):
 
 
 @pytest.mark.parametrize("kind", ["saved", "model.keras"])
-def test_the_results_are_those_of_one_process(model, data_dir, tmp_path, kind, capsys):
+def test_the_results_are_those_of_one_process(artefacts, data_dir, tmp_path, kind, capsys):
     settings = None if kind == "saved" else EvaluateConfig(scales=(0.5, 1.0), flip=True)
     for beam in (None, LOCAL):
         out = tmp_path / ("beam" if beam else "one")
-        run_evaluation(model / kind, data_dir, out, settings=settings, beam=beam)
+        run_evaluation(artefacts / kind, data_dir, out, settings=settings, beam=beam)
     assert results(tmp_path / "beam") == results(tmp_path / "one")
     assert json.loads((tmp_path / "beam" / "eval.json").read_text())["images"] == 5
     said = capsys.readouterr().out.split("5 images of shapes/val")
@@ -54,12 +42,12 @@ def test_the_results_are_those_of_one_process(model, data_dir, tmp_path, kind, c
     assert not list((tmp_path / "beam").glob(".*"))
 
 
-def test_samples_are_what_was_compared(model, data_dir, tmp_path):
+def test_samples_are_what_was_compared(artefacts, data_dir, tmp_path):
     records = open_records(data_dir, "shapes")
     evaluation = evaluate_by_beam(
-        LOCAL, Model(model / "saved"), records, records.split("val"), tmp_path
+        LOCAL, Model(artefacts / "saved"), records, records.split("val"), tmp_path
     )
-    predictor = load_predictor(model / "saved")
+    predictor = load_predictor(artefacts / "saved")
     assert [sample.name for sample in evaluation.samples] == [f"example{k}" for k in range(5)]
     for sample in evaluation.samples:
         expected = predictor.predict(sample.image[None])[0]
@@ -67,7 +55,7 @@ def test_samples_are_what_was_compared(model, data_dir, tmp_path):
         assert sample.truth.shape == sample.image.shape[:2]
 
 
-def test_broken_records_are_named_and_there_is_no_result(model, tmp_path):
+def test_broken_records_are_named_and_there_is_no_result(artefacts, tmp_path):
     image = encode_png(np.zeros((20, 30, 3), np.uint8))
     mask = np.zeros((20, 30), np.uint8)
     examples = [
@@ -80,7 +68,7 @@ def test_broken_records_are_named_and_there_is_no_result(model, tmp_path):
     records = Records(tmp_path, SHAPES, {"val": split}, {}, "f")
     out = tmp_path / "out"
     with pytest.raises(DeeplabError, match="cannot be evaluated on: ") as error:
-        evaluate_by_beam(LOCAL, Model(model / "saved"), records, split, out)
+        evaluate_by_beam(LOCAL, Model(artefacts / "saved"), records, split, out)
     said = str(error.value)
     assert f"cut in {tmp_path}/records: " in said and "good" not in said
     assert "example label: the truth has label 9 at row 0, column 0" in said
@@ -88,9 +76,9 @@ def test_broken_records_are_named_and_there_is_no_result(model, tmp_path):
     assert list(out.iterdir()) == []
 
 
-def test_an_example_that_is_lost_is_no_result(model, tmp_path):
+def test_an_example_that_is_lost_is_no_result(artefacts, tmp_path):
     image = encode_png(np.zeros((20, 30, 3), np.uint8))
     split = SplitFiles([write_shard(tmp_path / "records", record("a", image))], 2)
     records = Records(tmp_path, SHAPES, {"val": split}, {}, "f")
     with pytest.raises(DeeplabError, match="must have 2 examples. Evaluated: 1"):
-        evaluate_by_beam(LOCAL, Model(model / "saved"), records, split, tmp_path / "out")
+        evaluate_by_beam(LOCAL, Model(artefacts / "saved"), records, split, tmp_path / "out")

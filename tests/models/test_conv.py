@@ -1,9 +1,6 @@
-"""AtrousConv2D, its fallback, and the block made of it."""
+"""AtrousConv2D, the fused batch norm, and the block made of both."""
 
-import os
-import subprocess
-import sys
-import textwrap
+from unittest import mock
 
 import keras
 import numpy as np
@@ -11,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.config import BatchNormMode, ModelConfig
+from deeplab_tf.models import kernels
 from deeplab_tf.models.conv import (
     AtrousConv2D,
     FusedBatchNormalization,
@@ -131,41 +129,19 @@ def test_saves_as_the_parent_does():
     assert keras.saving.deserialize_keras_object(config).dilation_rate == (6, 6)
 
 
-FALLBACK = """
-    import warnings
-    import numpy as np
-    import tensorflow as tf
-    from deeplab_tf.models.conv import AtrousConv2D
-    import keras
-    x = np.random.default_rng(0).standard_normal((2, 11, 14, 3)).astype(np.float32)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for _ in range(2):
-            layer = AtrousConv2D(4, 3, padding="same", dilation_rate=4, use_bias=False)
-            with tf.GradientTape() as tape:
-                y = layer(x)
-                loss = tf.reduce_sum(y * y)
-            gradient = tape.gradient(loss, layer.kernel)
-    messages = [str(w.message) for w in caught if "atrous" in str(w.message)]
-    parent = keras.layers.Conv2D(4, 3, padding="same", dilation_rate=4, use_bias=False)
-    parent.build(x.shape)
-    parent.set_weights(layer.get_weights())
-    assert np.abs(parent(x) - y).max() < 1e-5
-    assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0.1
-    print(len(messages), messages[0])
-"""
-
-
-def test_without_a_native_gradient_it_warns_once_and_is_right():
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FALLBACK)],
-        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("1 atrous convolutions of float32 run several times slower here")
-    assert "TF_ENABLE_ONEDNN_OPTS" in done.stdout
+def test_the_inference_form_of_avx2_is_the_fused_batch_norm():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 5, 7, 6)).astype(np.float32)
+    layer = FusedBatchNormalization(epsilon=1e-5)
+    layer.build(x.shape)
+    layer.set_weights([rng.uniform(0.5, 2, 6).astype(np.float32) for _ in range(4)])
+    with mock.patch.object(kernels, "onednn", lambda dtype: kernels.OneDNN.AVX512):
+        fused = layer(x, training=False)
+    with mock.patch.object(kernels, "onednn", lambda dtype: kernels.OneDNN.AVX2):
+        spec = tf.TensorSpec(x.shape)
+        graph = tf.function(lambda x: layer(x, training=False)).get_concrete_function(spec)
+        np.testing.assert_allclose(graph(x), fused, atol=1e-5)
+    assert "FusedBatchNormV3" not in [node.type for node in graph.graph.get_operations()]
 
 
 def strided_block(size, kernel_size):

@@ -1,6 +1,7 @@
 """No graph of ours runs an atrous convolution by SpaceToBatch, several times as slow."""
 
 import collections
+from unittest import mock
 
 import keras
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.config import Backbone, ModelConfig
-from deeplab_tf.models import build_model
+from deeplab_tf.models import build_model, kernels
+from deeplab_tf.models.conv import Runs, traced_for
+from deeplab_tf.models.kernels import OneDNN
 
 CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
 
@@ -71,21 +74,32 @@ def test_whole_model_runs_atrous_convolutions_natively(output_stride, atrous, sh
     model = build_model(
         ModelConfig(backbone=Backbone.RESNET_SLIM, output_stride=output_stride, num_classes=5)
     )
-    forward, gradient = graphs(model, shape)
-    assert odd(forward) == [] and odd(gradient) == []
+    check(model, shape, atrous)
+
+
+def check(model, shape, atrous, machines=tuple(OneDNN)):
+    """Both graphs as each kind of machine would have them, and the one for any machine."""
+    for machine in machines:
+        with mock.patch.object(kernels, "onednn", lambda dtype, machine=machine: machine):
+            forward, gradient = graphs(model, shape)
+        assert odd(forward) == [] and odd(gradient) == []
+        # Which only oneDNN has; that by taps is the faster.
+        assert gradient["Conv2DBackpropFilter atrous"] == 0
+        from_onednn = 0 if machine is OneDNN.OFF else atrous
+        assert gradient["Conv2DBackpropInput atrous"] == from_onednn
+        if machine is OneDNN.AVX512:
+            assert forward["Conv2D atrous"] == gradient["Conv2D atrous"] == atrous
+    with traced_for(Runs.ANYWHERE):
+        forward, _ = graphs(model, shape)
+    assert odd(forward) == [] and forward["IdentityN"] == 0
     assert forward["Conv2D atrous"] == atrous
-    assert gradient["Conv2D atrous"] == atrous
-    assert gradient["Conv2DBackpropInput atrous"] == atrous
-    assert gradient["Conv2DBackpropFilter atrous"] == atrous
+    return forward
 
 
 def test_resnet50_at_output_stride_8():
     config = ModelConfig(backbone=Backbone.RESNET50, output_stride=8, num_classes=21)
-    forward, gradient = graphs(build_model(config), DYNAMIC)
-    assert odd(forward) == [] and odd(gradient) == []
     # block3 has 6 units, block4 3, the ASPP 3 atrous branches.
-    assert forward["Conv2D atrous"] == 12
-    assert gradient["Conv2DBackpropFilter atrous"] == 12
+    forward = check(build_model(config), DYNAMIC, 12, [OneDNN.AVX512])
     # 49 in the backbone, 4 projections, ASPP's 1x1, pooling, projection, logits: all but 12.
     assert forward["Conv2D"] == 49 + 4 + 4 + 3 - 12
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.config import Backbone, ModelConfig
-from deeplab_tf.models import AtrousDepthwiseConv2D, build_model, with_output_stride
-from deeplab_tf.models.conv import portable_operations
+from deeplab_tf.models import AtrousDepthwiseConv2D, build_model, kernels, with_output_stride
+from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.mobilenet_v2 import plan_units, scaled_channels, width_of
 from deeplab_tf.models.parts import backbone_parts, freeze_through, rate_multipliers
 
@@ -90,7 +90,7 @@ def test_depthwise_gradients_are_those_of_a_sum_over_taps(rate, size):
             y[here] += x[there] * kernel[i, j, :, 0]
             dx[there] += dy[here] * kernel[i, j, :, 0]
             dk[i, j, :, 0] = (x[there] * dy[here]).sum(axis=(0, 1, 2))
-    for context in (None, portable_operations()):
+    for context in (None, traced_for(Runs.ANYWHERE)):
         with tf.GradientTape() as tape:
             inputs = tf.constant(x, tf.float32)
             tape.watch(inputs)
@@ -104,17 +104,21 @@ def test_depthwise_gradients_are_those_of_a_sum_over_taps(rate, size):
             np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
-def test_graphs_are_native_but_where_they_must_be_portable():
+def test_no_graph_has_space_to_batch():
+    """Of all in which one operation is each atrous layer, only those for other runtimes."""
     model = build_model(mobile(output_stride=8, width_multiplier=0.1))
     spec = tf.TensorSpec((1, 65, 65, 3), tf.uint8)
-
-    def operations():
-        graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec).graph
-        return [node.type for node in graph.get_operations()]
-
-    assert "SpaceToBatchND" not in operations()
-    with portable_operations():
-        assert operations().count("SpaceToBatchND") == 10
+    atrous = {}
+    for runs in Runs:
+        with traced_for(runs):
+            graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
+        nodes = graph.graph.as_graph_def().node
+        assert not [node.op for node in nodes if "SpaceToBatch" in node.op]
+        depthwise = [node for node in nodes if node.op == "DepthwiseConv2dNative"]
+        assert len(depthwise) == 17
+        atrous[runs] = sum(max(node.attr["dilations"].list.i) > 1 for node in depthwise)
+    assert atrous[Runs.CONVERTED] == 10 and atrous[Runs.ANYWHERE] == 0
+    assert atrous[Runs.HERE] == (10 if kernels.runs_atrous_depthwise("float32") else 0)
 
 
 def test_parts_freeze_and_rates():

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import tensorflow as tf
-from deeplab_tf.models.onednn import onednn_in_use
+from deeplab_tf.models.kernels import onednn_in_use
 
 try:  # this kernel is oneDNN's alone
     tf.raw_ops.Conv2DBackpropFilter(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from random_model import random_picture, random_trained_model
+from random_model import random_picture, random_trained_model, write_kinds
 from tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
@@ -33,33 +33,16 @@ from deeplab_tf.prediction.job import model_digest
 from deeplab_tf.prediction.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import save_model
 
 LOCAL = Beam("DirectRunner")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    root = tmp_path_factory.mktemp("model")
-    trained = random_trained_model()
-    write_saved_model(trained, root / "saved")
-    save_model(trained, root / "model.keras")
-    return root
 
 
 @pytest.fixture
 def images(tmp_path):
     """Images of several kinds and sizes; `rgb.png` and `below/rgb.png` have one name."""
     folder = tmp_path / "images"
-    (folder / "below").mkdir(parents=True)
-    picture = Image.fromarray(random_picture(40, 53))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture.save(folder / "rgb.png")
-    picture.save(folder / "turned.jpg", exif=exif)
-    picture.convert("L").save(folder / "grey.jpg")
-    picture.convert("RGBA").save(folder / "alpha.png")
-    Image.new("RGB", (1, 2000)).save(folder / "thin.png")
+    write_kinds(folder)
+    (folder / "below").mkdir()
     for number in range(4):
         Image.fromarray(random_picture(33, 41, number)).save(folder / "below" / f"{number}.jpg")
     Image.fromarray(random_picture(20, 30, 9)).save(folder / "below" / "rgb.png")
@@ -83,12 +66,12 @@ def predict(model, images, out, **overrides):
     return predict_by_beam(LOCAL, Model(model, overrides), Images(str(images)), out, 2)
 
 
-def test_labels_are_those_of_one_process_in_the_images_own_folders(model, images, tmp_path):
+def test_labels_are_those_of_one_process_in_the_images_own_folders(artefacts, images, tmp_path):
     out = tmp_path / "out"
-    said = predict(model / "saved", images / "**" / "*", out)
+    said = predict(artefacts / "saved", images / "**" / "*", out)
     assert said == f"10 of 10 images predicted into {out}"
-    expected = one_process(model / "saved", list(images.glob("*.*")), tmp_path / "top")
-    below = one_process(model / "saved", list(images.glob("below/*")), tmp_path / "below")
+    expected = one_process(artefacts / "saved", list(images.glob("*.*")), tmp_path / "top")
+    below = one_process(artefacts / "saved", list(images.glob("below/*")), tmp_path / "below")
     expected |= {f"below/{name}": content for name, content in below.items()}
     assert labels_in(out) == expected and len(expected) == 10
     assert (out / "failed.jsonl").read_text() == ""
@@ -96,23 +79,25 @@ def test_labels_are_those_of_one_process_in_the_images_own_folders(model, images
         assert labels.mode == "P" and labels.size == (40, 53)  # upright
 
 
-def test_a_keras_file_with_another_inference(model, images, tmp_path):
-    predict(model / "model.keras", images / "below", tmp_path / "out", flip=True)
+def test_a_keras_file_with_another_inference(artefacts, images, tmp_path):
+    predict(artefacts / "model.keras", images / "below", tmp_path / "out", flip=True)
     files = list((images / "below").iterdir())
-    expected = one_process(model / "model.keras", files, tmp_path / "one", flip=True)
+    expected = one_process(artefacts / "model.keras", files, tmp_path / "one", flip=True)
     assert labels_in(tmp_path / "out") == expected
-    other = one_process(model / "model.keras", files, tmp_path / "unmirrored")
+    other = one_process(artefacts / "model.keras", files, tmp_path / "unmirrored")
     assert other != expected
 
 
-def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(model, images, tmp_path, capsys):
+def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(
+    artefacts, images, tmp_path, capsys
+):
     (images / "cut.jpg").write_bytes((images / "turned.jpg").read_bytes()[:400])
     (images / "text.png").write_text("no picture")
     (images / "clip.mp4").write_bytes(b"video")
     (images / "rgb.jpg").write_bytes((images / "grey.jpg").read_bytes())
     out = tmp_path / "out"
     with pytest.raises(DeeplabError, match="5 of 9 images could not be predicted: ") as error:
-        predict(model / "saved", images, out)
+        predict(artefacts / "saved", images, out)
     assert capsys.readouterr().out == f"4 of 9 images predicted into {out}\n"
     assert str(error.value).count("cut.jpg") == 1  # a name is not said twice
     rows = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
@@ -133,7 +118,7 @@ def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(model, images, t
     (out / ".writing").mkdir()
     (out / ".writing" / "half.png").write_bytes(b"half")
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
-    said = predict(model / "saved", images, out)
+    said = predict(artefacts / "saved", images, out)
     assert said == f"5 of 5 images predicted into {out}, 4 of them before"
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
     assert after.keys() - before.keys() == {"rgb.png"} and after.items() >= before.items()
@@ -143,35 +128,35 @@ def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(model, images, t
     ]
 
 
-def test_a_folder_of_another_job_is_refused(model, images, tmp_path):
+def test_a_folder_of_another_job_is_refused(artefacts, images, tmp_path):
     out = tmp_path / "out"
-    predict(model / "saved", images / "below", out)
+    predict(artefacts / "saved", images / "below", out)
     with pytest.raises(DeeplabError, match="predictions of another job: images below "):
-        predict(model / "saved", images, out)
+        predict(artefacts / "saved", images, out)
     with pytest.raises(DeeplabError, match=r"another job: model \w+ \(now \w+\)"):
-        predict(model / "model.keras", images / "below", out)
+        predict(artefacts / "model.keras", images / "below", out)
     with pytest.raises(DeeplabError, match="has files and no job.json"):
-        predict(model / "saved", images, images)
+        predict(artefacts / "saved", images, images)
     with pytest.raises(DeeplabError, match="matches no image"):
-        predict(model / "saved", tmp_path / "*.webp", tmp_path / "none")
+        predict(artefacts / "saved", tmp_path / "*.webp", tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
-def test_labels_among_the_images_are_not_taken_for_images(model, images, tmp_path):
+def test_labels_among_the_images_are_not_taken_for_images(artefacts, images, tmp_path):
     out = images / "labels"
-    predict(model / "saved", images / "**" / "*.png", out)
-    said = predict(model / "saved", images / "**" / "*.png", out)
+    predict(artefacts / "saved", images / "**" / "*.png", out)
+    said = predict(artefacts / "saved", images / "**" / "*.png", out)
     assert said == f"4 of 4 images predicted into {out}, 4 of them before"
 
 
-def test_records_of_a_split(model, shapes_data, tmp_path):
+def test_records_of_a_split(artefacts, shapes_data, tmp_path):
     records = open_records(shapes_data, "shapes")
     inputs = RecordImages("shapes/train", records.split("train"), records.fingerprint)
     out = tmp_path / "out"
     for before in ("", ", 12 of them before"):
-        said = predict_by_beam(LOCAL, Model(model / "saved"), inputs, out)
+        said = predict_by_beam(LOCAL, Model(artefacts / "saved"), inputs, out)
         assert said == f"12 of 12 images predicted into {out}{before}"
-    predictor = load_predictor(model / "saved")
+    predictor = load_predictor(artefacts / "saved")
     for serialized in tf.data.TFRecordDataset(inputs.split.files):
         parsed = parse_record(serialized)
         name, image = parsed["id"].numpy().decode(), parsed["image"].numpy()
@@ -180,7 +165,7 @@ def test_records_of_a_split(model, shapes_data, tmp_path):
     assert len(labels_in(out)) == 12
 
 
-def test_broken_records_are_named_and_the_rest_is_done(model, tmp_path, capsys):
+def test_broken_records_are_named_and_the_rest_is_done(artefacts, tmp_path, capsys):
     image = encode_png(random_picture(20, 30))
     shards = [
         write_shard(tmp_path / "a", record("a1", image), record("a2", image[:90]), b"nothing"),
@@ -193,7 +178,7 @@ def test_broken_records_are_named_and_the_rest_is_done(model, tmp_path, capsys):
     out = tmp_path / "out"
     inputs = RecordImages("own/all", SplitFiles(shards, 8), "f")
     with pytest.raises(DeeplabError, match="4 of 7 images could not be predicted"):
-        predict_by_beam(LOCAL, Model(model / "saved"), inputs, out)
+        predict_by_beam(LOCAL, Model(artefacts / "saved"), inputs, out)
     rows = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
     assert {(row["source"], row["reason"][:26]) for row in rows} == {
         (f"a2 in {shards[0]}", "Invalid PNG data, size 90 "),
@@ -224,8 +209,8 @@ def test_two_workers_may_write_the_same_image(tmp_path):
     assert os.listdir(tmp_path / ".writing") == [] and os.listdir(tmp_path / "a") == ["b.png"]
 
 
-def test_the_digest_is_of_what_is_in_the_model(model, tmp_path):
-    first = model_digest(model / "saved")
+def test_the_digest_is_of_what_is_in_the_model(artefacts, tmp_path):
+    first = model_digest(artefacts / "saved")
     copy = tmp_path / "copy"
     trained = random_trained_model()
     write_saved_model(trained, copy)
@@ -233,11 +218,11 @@ def test_the_digest_is_of_what_is_in_the_model(model, tmp_path):
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
         file.write_bytes(content)
-    assert first == model_digest(model / "saved") != model_digest(copy)
-    assert model_digest(model / "model.keras") != first
+    assert first == model_digest(artefacts / "saved") != model_digest(copy)
+    assert model_digest(artefacts / "model.keras") != first
 
 
-def test_a_killed_job_goes_on_to_each_image_once(model, tmp_path):
+def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
     """In two processes of the runner, all killed in the middle."""
     folder = tmp_path / "images"
     folder.mkdir()
@@ -245,7 +230,7 @@ def test_a_killed_job_goes_on_to_each_image_once(model, tmp_path):
         sides = (257, 301 + 8 * (number % 3))
         Image.fromarray(random_picture(*sides, number)).save(folder / f"{number}.jpg")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "deeplab_tf.cli.predict", f"--model={model}/saved"]
+    command = [sys.executable, "-m", "deeplab_tf.cli.predict", f"--model={artefacts}/saved"]
     command += [f"--images={folder}", f"--out={out}", "--runner=DirectRunner", "--batch_size=1"]
     options = "--beam_options=direct_num_workers=2,direct_running_mode=multi_processing"
     with subprocess.Popen(
@@ -259,7 +244,7 @@ def test_a_killed_job_goes_on_to_each_image_once(model, tmp_path):
             assert job.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         os.killpg(job.pid, signal.SIGKILL)  # a worker left alone ends within seconds by itself
-    expected = one_process(model / "saved", list(folder.iterdir()), tmp_path / "one")
+    expected = one_process(artefacts / "saved", list(folder.iterdir()), tmp_path / "one")
     there = {path.name: path.read_bytes() for path in out.glob("*.png")}
     assert 0 < len(there) < 24 and there.items() <= expected.items()  # whole ones
 

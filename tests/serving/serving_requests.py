@@ -2,22 +2,27 @@
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import io
 import json
 import struct
 import threading
 import zlib
+from collections.abc import Sequence
 
+import grpc
 import httpx
 import numpy as np
 from PIL import Image
 
 from deeplab_tf.serving.app import make_app
+from deeplab_tf.serving.grpc_service import start_grpc
 from deeplab_tf.serving.served_model import ServedModel
 from deeplab_tf.serving.service import Service
 
 PREDICT = "/v1/models/street:predict"
+NO_LIMIT = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 
 def encode(picture: np.ndarray, format: str = "PNG", **options) -> bytes:
@@ -83,3 +88,15 @@ class HeldModel(ServedModel):
 def held(model: ServedModel) -> HeldModel:
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     return HeldModel(**fields)
+
+
+@contextlib.asynccontextmanager
+async def grpc_channel(service: Service, options: Sequence = NO_LIMIT, grace: float = 10):
+    """A channel to a gRPC server of `service` in this process."""
+    server, port = start_grpc(service, "127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+            yield channel
+    finally:
+        await server.stop(grace)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from random_model import random_picture
-from serving_requests import encode, held, metric, png_that_claims
+from serving_requests import encode, grpc_channel, held, metric, png_that_claims
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -26,24 +26,12 @@ from deeplab_tf.serving.service import Service
 
 PICTURES = np.stack([random_picture(33, 47, seed) for seed in range(3)])
 ENCODED = [encode(picture) for picture in PICTURES]
-NO_LIMIT = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
 @pytest.fixture(scope="module")
 def service(model):
     """One for all, since TensorFlow prepares itself in each service's thread anew."""
     return Service(model, Limits(max_pixels=20_000, max_request_bytes=100_000))
-
-
-@contextlib.asynccontextmanager
-async def channel_to(service):
-    server, port = start_grpc(service, "127.0.0.1:0")
-    await server.start()
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", NO_LIMIT) as channel:
-            yield channel
-    finally:
-        await server.stop(10)
 
 
 def question(signature, value, name=None, **spec) -> predict_pb2.PredictRequest:
@@ -64,7 +52,7 @@ def call(service, stub, method, *requests):
     """Answers, or errors, to requests that are sent together."""
 
     async def all_of_them():
-        async with channel_to(service) as channel:
+        async with grpc_channel(service) as channel:
             function = getattr(stub(channel), method)
             return await asyncio.gather(*map(function, requests), return_exceptions=True)
 
@@ -81,7 +69,7 @@ def ask(service):
     """`predict` through one channel for all, since a server takes seconds to start and stop."""
     with asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
-        channel = runner.run(stack.enter_async_context(channel_to(service)))
+        channel = runner.run(stack.enter_async_context(grpc_channel(service)))
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
         async def all_of_them(requests):
@@ -236,7 +224,7 @@ def test_requests_of_both_protocols_are_counted_and_batched(model, reference):
     service = Service(held(model), Limits())
 
     async def many():
-        async with channel_to(service) as channel:
+        async with grpc_channel(service) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             requests = [question("image_bytes", [data]) for data in ENCODED * 2]
             tasks = [asyncio.create_task(_done(stub.Predict(request))) for request in requests]

@@ -13,7 +13,7 @@ import orjson
 import pytest
 import tensorflow as tf
 from random_model import random_picture
-from serving_requests import PREDICT, ask, encode, held, metric, rows
+from serving_requests import PREDICT, ask, encode, grpc_channel, held, metric, rows
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deeplab_tf.serving import grpc_service, limits, server
@@ -189,23 +189,12 @@ def test_an_answer_that_would_be_too_large_is_told(model, monkeypatch):
     assert answer.json()["error"].startswith("the answer is larger than 3,000,000 bytes")
 
     async def by_grpc():
-        async with grpc_channel(service) as channel:
+        async with grpc_channel(service, OPTIONS, 0) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             with pytest.raises(grpc.aio.AioRpcError, match="larger than 3,000,000 bytes"):
                 await stub.Predict(question())
 
     asyncio.run(by_grpc())
-
-
-@contextlib.asynccontextmanager
-async def grpc_channel(service):
-    there, port = grpc_service.start_grpc(service, "127.0.0.1:0")
-    await there.start()
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
-            yield channel
-    finally:
-        await there.stop(0)
 
 
 def question():
@@ -227,7 +216,7 @@ def test_grpc_calls_without_a_message_are_ended(method, model):
         yield b""
 
     async def idle_then_good():
-        async with grpc_channel(service) as channel:
+        async with grpc_channel(service, OPTIONS, 0) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             call = channel.stream_unary(METHOD + method)
             idle = [asyncio.ensure_future(_done(call(silent()))) for _ in range(2)]
@@ -255,7 +244,7 @@ def test_a_grpc_call_without_any_message_is_wrong(model):
         yield
 
     async def one():
-        async with grpc_channel(Service(model, Limits())) as channel:
+        async with grpc_channel(Service(model, Limits()), OPTIONS, 0) as channel:
             with pytest.raises(grpc.aio.AioRpcError, match="ended without a message") as error:
                 await channel.stream_unary(METHOD + "Predict")(none())
             return error.value.code()
@@ -272,7 +261,7 @@ def test_a_grpc_answer_that_nobody_takes_ends_with_its_connection(model, monkeyp
         return metric(service, "deeplab_requests_total", protocol="grpc", code="OK")
 
     async def unread():
-        async with grpc_channel(service) as channel:
+        async with grpc_channel(service, OPTIONS, 0) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             ask = channel.unary_stream(METHOD + "Predict")  # which reads when it is asked to
             calls = []
@@ -297,7 +286,7 @@ def test_a_grpc_client_that_left_is_not_computed_for(model):
     service = Service(held(model), Limits())
 
     async def leave():
-        async with grpc_channel(service) as channel:
+        async with grpc_channel(service, OPTIONS, 0) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             first = asyncio.ensure_future(_done(stub.Predict(question())))
             await until(lambda: service.model.ran)

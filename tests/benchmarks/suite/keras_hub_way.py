@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from .turns import Way
-from .work import CLASSES, Work
+from .work import CLASSES, Work, layer_flops
 
 
 def make_way(work: Work) -> tuple[Way, float]:
@@ -42,12 +42,8 @@ def make_way(work: Work) -> tuple[Way, float]:
 
 def _flops(model: keras.Model) -> float:
     """Of one image; its convolutions lie in models inside models."""
-    total = 0.0
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        if isinstance(layer, keras.layers.Conv2D):
-            _, height, width, _ = layer.output.shape
-            total += 2.0 * height * width * float(np.prod(layer.kernel.shape))
-    return total
+    layers = model._flatten_layers(include_self=False, recursive=True)
+    return sum(layer_flops(layer, layer.output.shape) for layer in layers if layer.weights)
 
 
 def _build(size: int) -> keras.Model:

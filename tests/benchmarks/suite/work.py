@@ -81,12 +81,15 @@ class Work:
 def convolution_flops(model: keras.Model, size: int) -> float:
     """Of one image of `size` pixels a side."""
     shapes = _output_shapes(model, size)
-    total = 0.0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            _, height, width, _ = shapes[layer.name]
-            total += 2.0 * height * width * float(np.prod(layer.kernel.shape))
-    return total
+    return sum(layer_flops(layer, shapes[layer.name]) for layer in model.layers)
+
+
+def layer_flops(layer: keras.Layer, output_shape: tuple[int, ...]) -> float:
+    """Of a convolution, also a depthwise one, for one image; 0 of another layer."""
+    if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+        return 0.0
+    _, height, width, _ = output_shape
+    return 2.0 * height * width * float(np.prod(layer.kernel.shape))
 
 
 def _output_shapes(model: keras.Model, size: int) -> dict[str, tuple[int, ...]]:
