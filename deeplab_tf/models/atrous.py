@@ -14,15 +14,15 @@ import enum
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from deeplab_tf.models import kernels
 from deeplab_tf.models.kernels import OneDNN
 
-Rates = tuple[int, int]
-Pads = tuple[tuple[int, int], tuple[int, int]]
+Rates = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
 
 
 class Form(enum.Enum):
@@ -63,7 +63,7 @@ def zeros_around(kernel_shape, rates: Rates, padding: str) -> Pads:
     return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
 
-def _differentiable(x, kernel, rates: Rates, pads: Pads):
+def _differentiable(x, kernel, rates: Rates, pads: Pads) -> Any:
     """The convolution with a gradient of ours, which is made of such convolutions again."""
     form = best_form(x.shape, kernel.shape, rates, pads, x.dtype.name)
     if form is Form.NATIVE and max(rates) == 1:
@@ -245,14 +245,14 @@ class _Axis:
     `size` is a number, or a scalar tensor where the image's size is open.
     """
 
-    size: int | tf.Tensor
+    size: Any
     side: int
     rate: int
     before: int
     after: int
 
     @functools.cached_property
-    def written(self) -> int | tf.Tensor:
+    def written(self) -> Any:
         return self.size + self.before + self.after - (self.side - 1) * self.rate
 
     @property
@@ -334,7 +334,7 @@ def _axes(shape, kernel_size, rates: Rates, pads: Pads) -> tuple[_Axis, _Axis]:
     return rows, columns
 
 
-def _sizes(x) -> list[int | tf.Tensor]:
+def _sizes(x) -> list[Any]:
     """The shape of `x` in numbers as far as they are known."""
     return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
 

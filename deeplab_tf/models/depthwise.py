@@ -35,7 +35,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.
 
         return native(x, kernel, rates, padding), gradient
 
-    return convolution(x, kernel)
+    return convolution(x, kernel)  # pyright: ignore[reportReturnType]
 
 
 def native(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
@@ -52,15 +52,8 @@ def by_phases(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf
     size = tf.shape(x)
     height, width = size[1] + above + below, size[2] + left + right
     rows, columns = -(-height // rates[0]), -(-width // rates[1])
-    x = tf.pad(
-        x,
-        [
-            (0, 0),
-            (above, below + rows * rates[0] - height),
-            (left, right + columns * rates[1] - width),
-            (0, 0),
-        ],
-    )
+    below, right = below + rows * rates[0] - height, right + columns * rates[1] - width
+    x = tf.pad(x, [(0, 0), (above, below), (left, right), (0, 0)])  # pyright: ignore[reportArgumentType]
     x = tf.reshape(x, (size[0], rows, rates[0], columns, rates[1], x.shape[3]))
     x = tf.reshape(tf.transpose(x, (0, 2, 4, 1, 3, 5)), (-1, rows, columns, x.shape[5]))
     y = tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID")
