@@ -163,3 +163,51 @@ def test_only_one_place_uses_what_python_has_not_everywhere(missing):
 def test_only_one_place_reads_proc():
     readers = [path for path in SOURCES if '"/proc' in path.read_text()]
     assert readers == [THE_ONE_PLACE]
+
+
+@pytest.mark.parametrize(
+    ("trains", "avx512", "most", "set_before", "expected"),
+    [
+        (True, True, "", None, "1"),
+        (True, False, "", None, "1"),
+        (False, True, "", None, "1"),
+        (False, False, "", None, "0"),
+        (False, True, "avx2", None, "0"),
+        (False, True, "AVX512_CORE_BF16", None, "1"),
+        (True, False, "", "0", "0"),
+        (False, False, "", "1", "1"),
+        (True, True, "", "nonsense", "nonsense"),
+    ],
+)
+def test_onednn_is_chosen_by_the_work_and_the_processor(
+    monkeypatch, trains, avx512, most, set_before, expected
+):
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(machine, "has_avx512", lambda: avx512)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", set_before or "")
+    if set_before is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    machine.choose_onednn(trains)
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == expected
+
+
+@pytest.mark.parametrize(("imported", "processor"), [(True, "x86_64"), (False, "aarch64")])
+def test_onednn_is_left_alone_where_it_is_too_late_or_nothing_was_measured(
+    monkeypatch, imported, processor
+):
+    if not imported:
+        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    machine.choose_onednn(trains=True)
+    assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+
+
+def test_avx512_is_found_where_the_system_tells_it():
+    told = machine.processor_features()
+    if not told:
+        pytest.skip("the system does not tell")
+    server = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+    assert machine.has_avx512() == (server <= told)

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 from random_model import random_picture, random_trained_model
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
@@ -187,6 +188,15 @@ def test_no_space_to_batch_in_any_graph_and_the_reader_would_see_one(exported):
     assert operations["Conv2D"] == 33
     assert operations["FusedBatchNormV3"] == 0 and operations["BiasAdd"] == 33
     assert not [name for name in operations if "Batch" in name and "Space" in name]
+    # Nor is anything left of the gradients that training has.
+    assert operations["IdentityN"] == 0
+    file = SavedModel.FromString((exported.artefact / "saved_model.pb").read_bytes())
+    (meta_graph,) = file.meta_graphs
+    assert not meta_graph.graph_def.library.gradient
+    functions = meta_graph.graph_def.library.function
+    assert not [
+        node.name for f in functions for node in f.node_def if "_gradient_op_type" in node.attr
+    ]
     atrous = keras.layers.Conv2D(1, 3, dilation_rate=2, padding="same")
     atrous.build((None, 9, 9, 1))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 OURS = "deeplab_tf"
 KERAS = "Keras' own dilated convolution"
+PADDED = "TensorFlow's own, padding multiplied"
 SAVED_MODEL = "SavedModel"
 
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+from deeplab_tf.models.kernels import OneDNN, onednn
+
 from . import keras_hub_way, ours_tensorflow, torchvision_ways
-from .goals import KERAS, OURS
+from .goals import KERAS, OURS, PADDED
+from .ours_tensorflow import Convolution
 from .processor_peak import measure_group
 from .turns import Group, Way
 from .work import Work
@@ -38,7 +41,9 @@ def _measure(
     ours, model = ours_tensorflow.make_way(work)
     ways: dict[str, Way] = {OURS: ours}
     if others:
-        ways[KERAS] = ours_tensorflow.make_way(work, native=False)[0]
+        if onednn("float32") is not OneDNN.OFF:  # else there is no such gradient
+            ways[PADDED] = ours_tensorflow.make_way(work, convolution=Convolution.TENSORFLOW)[0]
+        ways[KERAS] = ours_tensorflow.make_way(work, convolution=Convolution.KERAS)[0]
     ways |= torchvision_ways.make_ways(work, forms=forms)
     flops = dict.fromkeys(ways, work.flops(model))
     if others and work.output_stride == 16:

@@ -1,6 +1,7 @@
 """Our network on TensorFlow: the graph that serves and the step that trains."""
 
 import contextlib
+import enum
 from collections.abc import Iterator
 from unittest import mock
 
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import TrainConfig
-from deeplab_tf.models import build_model, conv
+from deeplab_tf.models import AtrousConv2D, build_model
 from deeplab_tf.models.folding import folded
 from deeplab_tf.models.precision import computing_in
 from deeplab_tf.training.step import make_optimizer, make_train_step
@@ -18,19 +19,29 @@ from .turns import Way
 from .work import Work
 
 
-def make_way(work: Work, calls: int = 1, native: bool = True) -> tuple[Way, keras.Model]:
+class Convolution(enum.Enum):
+    """By what the atrous convolutions are computed."""
+
+    OURS = "the forms that leave padding out"
+    TENSORFLOW = "TensorFlow's own operation and gradient, which only oneDNN has on a CPU"
+    KERAS = "Keras' layer, by SpaceToBatch"
+
+
+def make_way(
+    work: Work, calls: int = 1, convolution: Convolution = Convolution.OURS
+) -> tuple[Way, keras.Model]:
     """`calls` forward passes or training steps, and the network; already traced.
 
-    A forward pass is that of evaluation and prediction, with the batch norms folded. Without
-    `native` it is what Keras' own layers would give: batch norms, and atrous convolutions by
-    SpaceToBatch.
+    A forward pass is that of evaluation and prediction, with the batch norms folded; of Keras' own
+    layers with batch norms, since that is what they would give.
     """
-    with keras_convolutions(native):
+    with _computed_by(convolution):
         model = build(work)
         if work.training:
             run = _training(model, work)
         else:
-            run = _forward(folded(model) if native else model, work)
+            as_built = convolution is Convolution.KERAS
+            run = _forward(model if as_built else folded(model), work)
         _wait(run())  # traces
 
     def way() -> None:
@@ -48,9 +59,18 @@ def build(work: Work) -> keras.Model:
 
 
 @contextlib.contextmanager
-def keras_convolutions(native: bool) -> Iterator[None]:
-    """Keras' way is what the layer falls back to where TensorFlow has no native gradient."""
-    with mock.patch.object(conv, "_native_atrous_gradient", lambda dtype: native):
+def _computed_by(convolution: Convolution) -> Iterator[None]:
+    def by_tensorflow(layer, inputs, kernel):
+        padding = layer.padding.upper()
+        rates = layer.dilation_rate
+        return tf.nn.conv2d(inputs, kernel, layer.strides, padding, dilations=rates)
+
+    ways = {
+        Convolution.OURS: AtrousConv2D.convolution_op,
+        Convolution.TENSORFLOW: by_tensorflow,
+        Convolution.KERAS: keras.layers.Conv2D.convolution_op,
+    }
+    with mock.patch.object(AtrousConv2D, "convolution_op", ways[convolution]):
         yield
 
 
