@@ -21,6 +21,9 @@ import tensorflow as tf
 from deeplab_tf.models import kernels
 from deeplab_tf.models.kernels import OneDNN
 
+WORTH_LEAVING = 0.8
+"""Above this share of valid multiplications, leaving out the others costs more than it saves."""
+
 Rates = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 
@@ -116,7 +119,7 @@ def filter_gradient(x, dy, kernel_size, rates: Rates, pads: Pads) -> tf.Tensor:
     channels, filters = x.shape[-1], dy.shape[-1]
     absent = tf.zeros((channels, filters), dy.dtype)
     gradients = [absent] * (kernel_size[0] * kernel_size[1])
-    for tap in _taps(x, kernel_size, rates, pads):
+    for tap in _taps(*_axes(_sizes(x), kernel_size, rates, pads)):
         read = tf.reshape(tap.read(x), (-1, channels))
         gave = tf.reshape(tap.written(dy), (-1, filters))
         gradients[tap.row * kernel_size[1] + tap.column] = tf.matmul(read, gave, transpose_a=True)
@@ -153,20 +156,28 @@ def _native_arguments(kernel_shape, rates: Rates, pads: Pads) -> dict:
 def _by_taps(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
     channels, filters = kernel.shape[2:]
     batch = _sizes(x)[0]
+    if None in x.shape[1:3] and valid_share(x.shape, kernel.shape, rates, pads) > WORTH_LEAVING:
+        # Bounds of every tap that are known when it runs are ten times the operations.
+        x, pads = tf.pad(x, [(0, 0), *pads, (0, 0)]), ((0, 0), (0, 0))
+    rows, columns = _axes(_sizes(x), kernel.shape[:2], rates, pads)
+    whole = (batch, rows.written, columns.written, filters)
+    whole = tf.stack(whole) if rows.is_open or columns.is_open else whole
+    weights = [tf.unstack(row) for row in tf.unstack(kernel)]
     total = None
-    for tap in sorted(_taps(x, kernel.shape[:2], rates, pads), key=lambda tap: not tap.is_whole):
+    for tap in sorted(_taps(rows, columns), key=lambda tap: not tap.is_whole):
         # One tap's copy of the input at a time: nine are nine times the memory.
         with tf.control_dependencies([] if total is None else [total]):
             read = tap.read(x)
-        product = tf.matmul(tf.reshape(read, (-1, channels)), kernel[tap.row, tap.column])
-        product = tf.reshape(product, (batch, *tap.size, filters))
-        product = product if tap.is_whole else tap.widened(product)
+        product = tf.matmul(tf.reshape(read, (-1, channels)), weights[tap.row][tap.column])
+        if tap.is_whole:
+            product = tf.reshape(product, whole)
+        else:
+            product = tap.widened(tf.reshape(product, (batch, *tap.size, filters)))
         # Each sum rounds, and a bfloat16 has 8 bits.
         product = tf.cast(product, tf.float32) if x.dtype.size < 4 else product
         total = product if total is None else total + product
     if total is None:  # an even kernel may reach beyond the map on both sides
-        rows, columns = _axes(_sizes(x), kernel.shape[:2], rates, pads)
-        return tf.zeros((batch, rows.written, columns.written, filters), x.dtype)
+        return tf.zeros(whole, x.dtype)
     return tf.cast(total, x.dtype)
 
 
@@ -219,7 +230,7 @@ def best_form(shape, kernel_shape, rates: Rates, pads: Pads, dtype: str) -> Form
         # Several images go on several cores, one does not.
         one_image = shape[0] is None or shape[0] == 1
         return Form.TAPS if one_image or share < 0.65 else Form.NATIVE
-    if share > 0.85:
+    if share > WORTH_LEAVING:
         return Form.NATIVE
     open_size = None in shape[1:3]
     return Form.TAPS if open_size or shape[3] >= kernel_shape[3] else Form.REGIONS
@@ -253,7 +264,7 @@ class _Axis:
 
     @functools.cached_property
     def written(self) -> Any:
-        return self.size + self.before + self.after - (self.side - 1) * self.rate
+        return self.size - self.less if self.less else self.size
 
     @property
     def is_open(self) -> bool:
@@ -263,9 +274,21 @@ class _Axis:
         """Where the tap reads, from where it writes."""
         return tap * self.rate - self.before
 
+    @property
+    def less(self) -> int:
+        """How many places fewer are written than read."""
+        return (self.side - 1) * self.rate - self.before - self.after
+
     def is_whole(self, tap: int) -> bool:
         """Whether the tap reads the map at every place, whatever its size."""
-        return 0 <= self.offset(tap) <= (self.side - 1) * self.rate - self.before - self.after
+        return 0 <= self.offset(tap) <= self.less
+
+    def read(self, tap: int) -> slice:
+        """What the tap reads of the map; in numbers where it is whole, of an open size too."""
+        if self.is_whole(tap):
+            return slice(self.offset(tap), self.offset(tap) - self.less or None)
+        start, stop = self.spans[tap]
+        return slice(start + self.offset(tap), stop + self.offset(tap))
 
     @functools.cached_property
     def spans(self) -> list[tuple]:
@@ -312,14 +335,14 @@ class _Tap(NamedTuple):
 
     def read(self, x):
         """The part of [B, H, W, C] that the tap reads."""
-        (above, below), (left, right) = self.spans
-        row, column = self.rows.offset(self.row), self.columns.offset(self.column)
-        return x[:, above + row : below + row, left + column : right + column]
+        if self.is_whole and self.rows.less == self.columns.less == 0:
+            return x
+        return x[:, self.rows.read(self.row), self.columns.read(self.column)]
 
     def written(self, y):
         """The part of [B, H', W', F] that the tap writes to."""
         (above, below), (left, right) = self.spans
-        return y[:, above:below, left:right]
+        return y if self.is_whole else y[:, above:below, left:right]
 
     def widened(self, part):
         """What the tap gave as [B, H', W', F], with zeros where it reads nothing."""
@@ -339,13 +362,12 @@ def _sizes(x) -> list[Any]:
     return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
 
 
-def _taps(x, kernel_size, rates: Rates, pads: Pads) -> list[_Tap]:
+def _taps(rows: _Axis, columns: _Axis) -> list[_Tap]:
     """Those that read something; of an open size all."""
-    rows, columns = _axes(_sizes(x), kernel_size, rates, pads)
     taps = [
         _Tap(row, column, rows, columns)
-        for row in range(kernel_size[0])
-        for column in range(kernel_size[1])
+        for row in range(rows.side)
+        for column in range(columns.side)
     ]
     if rows.is_open or columns.is_open:
         return taps
