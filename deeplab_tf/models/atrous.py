@@ -119,10 +119,14 @@ def filter_gradient(x, dy, kernel_size, rates: Rates, pads: Pads) -> tf.Tensor:
     channels, filters = x.shape[-1], dy.shape[-1]
     absent = tf.zeros((channels, filters), dy.dtype)
     gradients = [absent] * (kernel_size[0] * kernel_size[1])
+    before = absent
     for tap in _taps(*_axes(_sizes(x), kernel_size, rates, pads)):
-        read = tf.reshape(tap.read(x), (-1, channels))
-        gave = tf.reshape(tap.written(dy), (-1, filters))
-        gradients[tap.row * kernel_size[1] + tap.column] = tf.matmul(read, gave, transpose_a=True)
+        # One tap's copies at a time: nine are nine times the memory.
+        with tf.control_dependencies([before]):
+            read = tf.reshape(tap.read(x), (-1, channels))
+            gave = tf.reshape(tap.written(dy), (-1, filters))
+        before = tf.matmul(read, gave, transpose_a=True)
+        gradients[tap.row * kernel_size[1] + tap.column] = before
     return tf.reshape(tf.stack(gradients), (*kernel_size, channels, filters))
 
 
@@ -165,7 +169,7 @@ def _by_taps(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
     weights = [tf.unstack(row) for row in tf.unstack(kernel)]
     total = None
     for tap in sorted(_taps(rows, columns), key=lambda tap: not tap.is_whole):
-        # One tap's copy of the input at a time: nine are nine times the memory.
+        # As above.
         with tf.control_dependencies([] if total is None else [total]):
             read = tap.read(x)
         product = tf.matmul(tf.reshape(read, (-1, channels)), weights[tap.row][tap.column])
@@ -193,20 +197,14 @@ def _by_regions(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
             if not row_taps or not column_taps:
                 parts.append(tf.zeros(shape, x.dtype))
                 continue
-            read = [
-                x[
-                    :,
-                    above + rows.offset(i) : below + rows.offset(i),
-                    left + columns.offset(j) : right + columns.offset(j),
-                ]
-                for i in row_taps
-                for j in column_taps
+            lines = [slice(above + rows.offset(i), below + rows.offset(i)) for i in row_taps]
+            sides = [
+                slice(left + columns.offset(j), right + columns.offset(j)) for j in column_taps
             ]
-            taps = kernel[
-                row_taps.start : row_taps.stop, column_taps.start : column_taps.stop
-            ]  # contiguous: what lies on the map is an interval
-            weights = tf.reshape(taps, (len(read) * channels, filters))
+            read = [x[:, line, side] for line in lines for side in sides]
             pixels = tf.reshape(tf.concat(read, axis=-1), (-1, len(read) * channels))
+            weights = kernel[row_taps.start : row_taps.stop, column_taps.start : column_taps.stop]
+            weights = tf.reshape(weights, (len(read) * channels, filters))
             parts.append(tf.reshape(tf.matmul(pixels, weights), shape))
         bands.append(tf.concat(parts, axis=2))
     return tf.concat(bands, axis=1)
