@@ -222,11 +222,15 @@ def test_the_digest_is_of_what_is_in_the_model(artefacts, tmp_path):
     assert model_digest(artefacts / "model.keras") != first
 
 
+COUNT = 72
+"""Images of a job that is killed: several seconds' work for two processes."""
+
+
 def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
     """In two processes of the runner, all killed in the middle."""
     folder = tmp_path / "images"
     folder.mkdir()
-    for number in range(24):
+    for number in range(COUNT):
         sides = (257, 301 + 8 * (number % 3))
         Image.fromarray(random_picture(*sides, number)).save(folder / f"{number}.jpg")
     out = tmp_path / "out"
@@ -246,11 +250,14 @@ def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
         os.killpg(job.pid, signal.SIGKILL)  # a worker left alone ends within seconds by itself
     expected = one_process(artefacts / "saved", list(folder.iterdir()), tmp_path / "one")
     there = {path.name: path.read_bytes() for path in out.glob("*.png")}
-    assert 0 < len(there) < 24 and there.items() <= expected.items()  # whole ones
+    assert 0 < len(there) < COUNT and there.items() <= expected.items()  # whole ones
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"24 of 24 images predicted into {out}, {len(there)} of them before\n"
+    assert (
+        done.stdout
+        == f"{COUNT} of {COUNT} images predicted into {out}, {len(there)} of them before\n"
+    )
     assert labels_in(out) == expected
 
 

@@ -54,7 +54,6 @@ def scaled(initial_scale, **options):
     )
 
 
-@pytest.mark.filterwarnings("ignore:atrous convolutions of float16")
 def test_a_network_whose_gradients_overflow_first_halves_the_scale_then_learns():
     run = noise_run(
         12,
@@ -79,10 +78,9 @@ def test_a_network_whose_gradients_overflow_first_halves_the_scale_then_learns()
     np.testing.assert_allclose(averages(run.optimizer)[0].numpy(), expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.filterwarnings("ignore:atrous convolutions of float16")
 def test_the_scale_does_not_change_a_step():
     plain, other = (
-        noise_run(2, precision=Precision.MIXED_FLOAT16, optimizer=scaled(scale))
+        noise_run(1, precision=Precision.MIXED_FLOAT16, optimizer=scaled(scale))
         for scale in (2.0**10, 2.0**13)
     )
     for a, b in zip(plain.history[-1], other.history[-1], strict=True):

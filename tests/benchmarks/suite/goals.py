@@ -12,7 +12,10 @@ def check_goals(parts: dict[str, list[dict]]) -> Iterator[str]:
     """A line a goal and group that was measured."""
     for group in (*parts.get("forward", ()), *parts.get("training", ())):
         ways = group["ways"]
+        yield from _against_padding(group)
         theirs = {name: way for name, way in ways.items() if name.startswith("torchvision")}
+        if not theirs:
+            continue
         fastest = max(theirs, key=lambda name: theirs[name]["ratio"])
         ratio = 1 / theirs[fastest]["ratio"]
         yield _line(f"{group['name']}: at least 1.00 of {fastest}", ratio, 1.0)
@@ -20,6 +23,17 @@ def check_goals(parts: dict[str, list[dict]]) -> Iterator[str]:
     for group in parts.get("exported", ()):
         share = group["ways"][SAVED_MODEL]["of_peak"]
         yield _line(f"{group['name']}: {SAVED_MODEL} at 0.90 of the peak", share, 0.9)
+
+
+def _against_padding(group: dict) -> Iterator[str]:
+    """Leaving padding out, against what the network was before."""
+    ways, name = group["ways"], group["name"]
+    before = PADDED if PADDED in ways else KERAS
+    ratio = 1 / ways[before]["ratio"]
+    if "block7" in name:
+        yield _line(f"{name}: at least 1.5 of {before}", ratio, 1.5)
+    elif "training" in name:
+        yield _line(f"{name}: at least 1.15 of {before}", ratio, 1.15)
 
 
 def _line(goal: str, value: float, wanted: float) -> str:

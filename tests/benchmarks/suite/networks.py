@@ -13,16 +13,18 @@ from .work import Work
 
 
 def forward(rounds: int, size: int) -> Iterator[Group]:
-    """Inference of one image at output_stride 16 and 8."""
+    """Inference of one image at output_stride 16 and 8, and of the cascaded blocks."""
     for output_stride in (16, 8):
         yield _measure(Work(output_stride=output_stride, size=size), rounds)
+    yield _measure(Work(size=size, cascaded=True), rounds, forms=())
 
 
 def training(rounds: int, size: int) -> Iterator[Group]:
-    """A training step of two crops at output_stride 16 and 8."""
+    """A training step of two crops at output_stride 16 and 8, and of the cascaded blocks."""
     for output_stride in (16, 8):
         work = Work(training=True, output_stride=output_stride, size=size, batch=2)
         yield _measure(work, rounds)
+    yield _measure(Work(training=True, size=size, batch=2, cascaded=True), rounds, forms=())
 
 
 def scaling(rounds: int, size: int) -> Iterator[Group]:
@@ -44,9 +46,10 @@ def _measure(
         if onednn("float32") is not OneDNN.OFF:  # else there is no such gradient
             ways[PADDED] = ours_tensorflow.make_way(work, convolution=Convolution.TENSORFLOW)[0]
         ways[KERAS] = ours_tensorflow.make_way(work, convolution=Convolution.KERAS)[0]
-    ways |= torchvision_ways.make_ways(work, forms=forms)
+    if forms:
+        ways |= torchvision_ways.make_ways(work, forms=forms)
     flops = dict.fromkeys(ways, work.flops(model))
-    if others and work.output_stride == 16:
+    if others and forms and work.output_stride == 16:
         name = "keras-hub's DeepLabv3+ (output_stride 32)"
         ways[name], flops[name] = keras_hub_way.make_way(work)
     return measure_group(str(work), ways, rounds, images=work.batch, flops=flops)

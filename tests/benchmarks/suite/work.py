@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from deeplab_tf.config import Backbone, ModelConfig, Precision
+from deeplab_tf.config import Backbone, Head, ModelConfig, Precision
 from deeplab_tf.data.labels import VOID
 from deeplab_tf.weights.torchvision import torchvision_config
 
@@ -26,6 +26,8 @@ class Work:
         batch: images.
         bfloat16: whether convolutions compute in bfloat16; else float32.
         backbone: ResNet-50 or -101.
+        cascaded: whether the head is block5 to block7 with multi_grid (1, 2, 4), as in the paper's
+            table 3; else ASPP.
     """
 
     training: bool = False
@@ -35,12 +37,14 @@ class Work:
     batch: int = 1
     bfloat16: bool = False
     backbone: Backbone = Backbone.RESNET101
+    cascaded: bool = False
 
     def __str__(self) -> str:
         return (
             f"{'training step' if self.training else 'inference'}"
             f"{' to labels' if self.to_labels else ''} "
-            f"{self.batch}x{self.size}x{self.size}, {self.backbone}, "
+            f"{self.batch}x{self.size}x{self.size}, {self.backbone}"
+            f"{' mg124_block7' if self.cascaded else ''}, "
             f"output_stride {self.output_stride}, {'bfloat16' if self.bfloat16 else 'float32'}"
         )
 
@@ -52,10 +56,15 @@ class Work:
     @property
     def config(self) -> ModelConfig:
         """Of our network; the dropout is left out on both sides."""
-        return dataclasses.replace(
+        config = dataclasses.replace(
             torchvision_config(self.backbone, CLASSES),
             output_stride=self.output_stride,
             aspp_dropout=0.0,
+        )
+        if not self.cascaded:
+            return config
+        return dataclasses.replace(
+            config, num_blocks=7, multi_grid=(1, 2, 4), head=Head.NONE, head_conv=False
         )
 
     def images(self) -> np.ndarray:
