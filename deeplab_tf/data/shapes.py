@@ -14,7 +14,7 @@ from deeplab_tf.data.parallel import ordered_map
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, write_jpeg
 
-TRAIN_IMAGES, VAL_IMAGES = 4000, 100
+TRAIN_IMAGES, VAL_IMAGES = 2400, 100
 JPEG_QUALITY = 92
 
 
