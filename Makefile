@@ -5,11 +5,12 @@ PARITY := .venv-parity/bin
 DEMO := demo
 PLAYWRIGHT := 1.65.1
 
-.PHONY: help demo test chaos web-test lint parity bench bench-gpu clean
+.PHONY: help demo test test-kernels chaos web-test lint parity bench bench-gpu clean
 
 help:
 	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
 	@echo "make test    style, types, import direction and the tests"
+	@echo "make test-kernels  the tests that depend on TensorFlow's kernels, without oneDNN"
 	@echo "make chaos   a training killed 20 times at random ends as the undisturbed one"
 	@echo "make web-test  the browser page in Chromium (apt-get install chromium npm; installs playwright-core)"
 	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 8 GB of its own)"
@@ -56,6 +57,13 @@ lint: .venv/installed-dev
 
 test: lint
 	$(BIN)/pytest -n 2
+
+# The other setting of what `make test` runs with on an x86 processor, where it sets oneDNN on.
+KERNEL_TESTS := tests/models tests/export/test_saved_model.py tests/export/test_litert.py \
+  tests/export/test_onnx.py tests/training/test_step.py tests/training/test_accumulate.py \
+  tests/training/test_rematerialize.py tests/training/test_precision.py
+test-kernels: .venv/installed-dev
+	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/pytest -n 2 $(KERNEL_TESTS)
 
 # `make test` does three kills.
 chaos: .venv/installed-dev

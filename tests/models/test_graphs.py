@@ -74,10 +74,10 @@ def test_whole_model_runs_atrous_convolutions_natively(output_stride, atrous, sh
     model = build_model(
         ModelConfig(backbone=Backbone.RESNET_SLIM, output_stride=output_stride, num_classes=5)
     )
-    check(model, shape, atrous)
+    check(model, shape, atrous, OneDNN if (output_stride, shape) == (16, STATIC) else [OneDNN.OFF])
 
 
-def check(model, shape, atrous, machines=tuple(OneDNN)):
+def check(model, shape, atrous, machines):
     """Both graphs as each kind of machine would have them, and the one for any machine."""
     for machine in machines:
         with mock.patch.object(kernels, "onednn", lambda dtype, machine=machine: machine):

@@ -43,7 +43,9 @@ def make_way(work: Work) -> tuple[Way, float]:
 def _flops(model: keras.Model) -> float:
     """Of one image; its convolutions lie in models inside models."""
     layers = model._flatten_layers(include_self=False, recursive=True)
-    return sum(layer_flops(layer, layer.output.shape) for layer in layers if layer.weights)
+    # The models inside have no output of their own.
+    layers = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    return sum(layer_flops(layer, layer.output.shape) for layer in layers)
 
 
 def _build(size: int) -> keras.Model:
