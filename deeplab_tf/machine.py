@@ -92,6 +92,11 @@ def processor_features() -> set[str]:
     return set(" ".join(told.get("flags", []) + told.get("Features", [])).split())
 
 
+def is_x86() -> bool:
+    """Whether the processor is a 64-bit Intel or AMD."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
 def has_avx512() -> bool:
     """Whether the processor has AVX-512 as servers have had it since 2017 (F, BW, DQ and VL)."""
     sets = np.show_config(mode="dicts")["SIMD Extensions"]
@@ -115,7 +120,7 @@ def choose_onednn(trains: bool) -> None:
     set stays; so it does where TensorFlow is imported already, or the processor is not x86, for
     which nothing was measured.
     """
-    if "tensorflow" in sys.modules or platform.machine().lower() not in ("x86_64", "amd64"):
+    if "tensorflow" in sys.modules or not is_x86():
         return
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(trains or onednn_has_avx512())))
 

@@ -186,7 +186,8 @@ def _evaluation_stride_rule(stride: int, model: ModelConfig) -> tuple[bool, str]
     """Whether the network can also be built at that output_stride; and the rule."""
     holds, rule = _output_stride_rule(stride, model.num_blocks)
     fits, needed = _multi_grid_rule(dataclasses.replace(model, output_stride=stride))
-    if holds and not fits:
+    # A multi_grid that is wrong at its own output_stride is told there.
+    if holds and not fits and _multi_grid_rule(model)[0]:
         allowed = f"one that config.model.multi_grid={model.multi_grid} allows"
         return False, f"{allowed}, and that must be {needed}"
     return holds, rule

@@ -37,7 +37,7 @@ class Form(enum.Enum):
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
-    """Convolves with stride 1 and the atrous `rates`, differentiable on every device.
+    """Convolves with stride 1 and the atrous `rates`, differentiable on the device it is placed on.
 
     Args:
         x: [B, H, W, C] of any float type.
@@ -48,14 +48,25 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.
     Returns:
         [B, H', W', F] in the dtype of `x`.
     """
-    groups = x.shape[-1] // kernel.shape[2]
-    if groups > 1:
-        parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1), strict=True)
-        return tf.concat([convolve(*part, rates, padding) for part in parts], axis=-1)
     pads = zeros_around(kernel.shape, rates, padding)
     if not kernels.on_cpu():
-        return native(x, kernel, rates, pads)  # which has a gradient there
-    return _differentiable(x, kernel, rates, pads)
+        return native(x, kernel, rates, pads)  # which has a gradient there, and groups
+    return _by_group(_differentiable, x, kernel, rates, pads)
+
+
+def convolve_anywhere(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
+    """Convolves as `convolve` does, in one operation a group that every device runs and other
+    runtimes have; only accelerators differentiate it."""
+    return _by_group(native, x, kernel, rates, zeros_around(kernel.shape, rates, padding))
+
+
+def _by_group(convolution, x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
+    """Without oneDNN a CPU has no convolution in groups."""
+    groups = x.shape[-1] // kernel.shape[2]
+    if groups == 1:
+        return convolution(x, kernel, rates, pads)
+    parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1), strict=True)
+    return tf.concat([convolution(*part, rates, pads) for part in parts], axis=-1)
 
 
 def zeros_around(kernel_shape, rates: Rates, padding: str) -> Pads:
@@ -220,10 +231,12 @@ def best_form(shape, kernel_shape, rates: Rates, pads: Pads, dtype: str) -> Form
     """
     if not kernels.on_cpu():
         return Form.NATIVE
-    share = valid_share(shape, kernel_shape, rates, pads)
     here = kernels.onednn(dtype)
-    if here is OneDNN.AVX512:
+    axes = _axes(shape, kernel_shape, rates, pads)
+    empty = any(axis.size is not None and min(axis.size, axis.written) < 1 for axis in axes)
+    if empty or here in (OneDNN.AVX512, OneDNN.OTHER):
         return Form.NATIVE
+    share = valid_share(shape, kernel_shape, rates, pads)
     if here is OneDNN.AVX2:
         # Several images go on several cores, one does not.
         one_image = shape[0] is None or shape[0] == 1

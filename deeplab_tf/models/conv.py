@@ -24,7 +24,7 @@ class Runs(enum.Enum):
     """Where a graph is going to run, which decides the operations it is made of."""
 
     HERE = "in this process: the fastest form on this machine, with a gradient"
-    ANYWHERE = "on any device that TensorFlow knows, without a gradient"
+    ANYWHERE = "on any device that TensorFlow knows; nobody asks for a gradient"
     CONVERTED = "in another runtime, to whose operations TensorFlow's own are converted"
 
 
@@ -47,7 +47,8 @@ class AtrousConv2D(keras.layers.Conv2D):
 
     Keras' own lowers a dilated convolution to SpaceToBatch, convolution, BatchToSpace, which costs
     several times the convolution at the paper's rates and leaves odd operations in TFLite files.
-    Same arguments, weights and results as the parent, to rounding; see `models.atrous`.
+    Same arguments, weights and results as the parent, to rounding; see `models.atrous`. A graph
+    that leaves this machine is traced inside `traced_for`, as by deeplab-export.
 
     Example:
         >>> layer = AtrousConv2D(256, 3, padding="same", dilation_rate=12)
@@ -59,11 +60,9 @@ class AtrousConv2D(keras.layers.Conv2D):
         """[B, H, W, C] and [k, k, C / groups, filters] -> [B, H', W', filters]."""
         if tf is None or self.data_format != "channels_last" or max(self.strides) > 1:
             return super().convolution_op(inputs, kernel)
-        kernel, padding = tf.convert_to_tensor(kernel), self.padding.upper()
-        if _RUNS.get() is Runs.HERE:
-            return atrous.convolve(inputs, kernel, self.dilation_rate, padding)
-        pads = atrous.zeros_around(kernel.shape, self.dilation_rate, padding)
-        return atrous.native(inputs, kernel, self.dilation_rate, pads)
+        convolve = atrous.convolve if _RUNS.get() is Runs.HERE else atrous.convolve_anywhere
+        kernel = tf.convert_to_tensor(kernel)
+        return convolve(inputs, kernel, self.dilation_rate, self.padding.upper())
 
 
 @keras.saving.register_keras_serializable("deeplab_tf")
@@ -75,12 +74,7 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs):
         """[B, H, W, C] -> [B, H', W', C * depth_multiplier]."""
-        if (
-            tf is None
-            or self.data_format != "channels_last"
-            or max(self.dilation_rate) == 1
-            or self.use_bias
-        ):
+        if tf is None or self.data_format != "channels_last" or max(self.dilation_rate) == 1:
             return super().call(inputs)
         convolve = {
             Runs.HERE: depthwise.convolve,
@@ -89,6 +83,8 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         }[_RUNS.get()]
         kernel = tf.convert_to_tensor(self.kernel)
         y = convolve(inputs, kernel, self.dilation_rate, self.padding.upper())
+        if self.use_bias:
+            y = tf.nn.bias_add(y, tf.convert_to_tensor(self.bias))
         return y if self.activation is None else self.activation(y)
 
 
@@ -99,7 +95,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Keras' own writes mean, variance and normalisation as separate operations. Results equal the
     parent's to rounding; the moving variance keeps the parent's convention (not Bessel-corrected).
     Where the fused operation has no form (`synchronized=True`, another backend or axis, no gamma or
-    beta), the parent runs.
+    beta), the parent runs; inference by oneDNN's AVX2 kernels, see `_scaled`.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -108,7 +104,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         plain = self.scale and self.center and self.axis in (-1, len(inputs.shape) - 1)
         if tf is None or not plain or mask is not None or (train and self.synchronized):
             return super().call(inputs, training=training, mask=mask)
-        if not train and _RUNS.get() is Runs.HERE and kernels.fuses_batch_norm_badly():
+        if (
+            not train
+            and _RUNS.get() is Runs.HERE
+            and kernels.fuses_batch_norm_badly(keras.backend.standardize_dtype(inputs.dtype))
+        ):
             return self._scaled(inputs)
         # The raw operation, since tf.compat.v1.nn.fused_batch_norm silently raises epsilon to
         # 1.001e-5, and the paper's 1e-5 would be lost.

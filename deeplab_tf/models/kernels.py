@@ -6,13 +6,14 @@ import functools
 import tensorflow as tf
 from tensorflow.python.util import _pywrap_util_port
 
-from deeplab_tf.machine import onednn_has_avx512
+from deeplab_tf.machine import is_x86, onednn_has_avx512
 
 
 def on_cpu() -> bool:
     """Whether what is built here is going to run on a CPU: there is no accelerator, or a
     `tf.device` around names the CPU."""
-    if len(tf.config.list_logical_devices()) == len(tf.config.list_logical_devices("CPU")):
+    found = {device.device_type for device in tf.config.list_logical_devices()}
+    if found <= _NO_ACCELERATORS:
         return True
     return ":CPU:" in tf.zeros(()).device.upper()
 
@@ -26,12 +27,17 @@ def onednn_in_use() -> bool:
     return _pywrap_util_port.IsMklEnabled()
 
 
+_NO_ACCELERATORS = {"CPU", "XLA_CPU", "XLA_GPU"}
+"""The last two are XLA's views of the same machine, on which nothing is placed by itself."""
+
+
 class OneDNN(enum.Enum):
     """What TensorFlow computes with on this CPU."""
 
     OFF = "Eigen's kernels: oneDNN is off, or does not compute in the type"
     AVX2 = "oneDNN's, which take plain weights by one unblocked product an image"
     AVX512 = "oneDNN's, which take plain weights at full speed, and leave out padding by themselves"
+    OTHER = "oneDNN's on a processor that is not x86, for which nothing was measured"
 
 
 @functools.cache
@@ -49,12 +55,14 @@ def onednn(dtype: str) -> OneDNN:
     )
     if not differentiates:
         return OneDNN.OFF
+    if not is_x86():
+        return OneDNN.OTHER
     return OneDNN.AVX512 if onednn_has_avx512() else OneDNN.AVX2
 
 
-def fuses_batch_norm_badly() -> bool:
+def fuses_batch_norm_badly(dtype: str) -> bool:
     """Whether TensorFlow fuses a batch norm into the convolution before it at a loss."""
-    return on_cpu() and onednn("float32") is OneDNN.AVX2
+    return dtype == "float32" and on_cpu() and onednn(dtype) is OneDNN.AVX2
 
 
 @functools.cache
@@ -75,6 +83,10 @@ def _runs(operation) -> bool:
     with tf.init_scope(), tf.device("CPU:0"):
         try:
             operation()
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        except (
+            tf.errors.InvalidArgumentError,
+            tf.errors.UnimplementedError,
+            tf.errors.AbortedError,  # oneDNN's, kept to instructions that the type wants more than
+        ):
             return False
     return True

@@ -25,7 +25,6 @@ from deeplab_tf.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_config
 
 PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
 VARIABLES = (
-    "TF_ENABLE_ONEDNN_OPTS",
     "ONEDNN_MAX_CPU_ISA",
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "NVIDIA_TF32_OVERRIDE",

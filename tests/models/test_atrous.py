@@ -3,12 +3,14 @@
 import itertools
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from deeplab_tf.models import atrous, kernels
 from deeplab_tf.models.atrous import Form, best_form, in_form, valid_share, zeros_around
+from deeplab_tf.models.conv import AtrousConv2D, AtrousDepthwiseConv2D, Runs, traced_for
 from deeplab_tf.models.kernels import OneDNN
 
 SIZES = ((5, 7), (12, 9))
@@ -164,6 +166,38 @@ def test_groups():
         for i in (0, 1)
     ]
     np.testing.assert_allclose(got, np.concatenate(halves, -1), atol=1e-5 * 9)
+
+
+@pytest.mark.parametrize("runs", Runs)
+def test_layers_with_groups_or_a_bias_run_anywhere(runs):
+    rng = np.random.default_rng(6)
+    x = tf.constant(rng.standard_normal((1, 9, 9, 8)).astype(np.float32))
+    for ours, theirs, options in (
+        (AtrousConv2D, keras.layers.Conv2D, {"filters": 8, "groups": 4, "use_bias": False}),
+        (AtrousDepthwiseConv2D, keras.layers.DepthwiseConv2D, {"bias_initializer": "ones"}),
+    ):
+        if runs is Runs.CONVERTED and ours is AtrousDepthwiseConv2D:
+            continue  # which TensorFlow itself runs by oneDNN alone
+        layer, parent = (
+            cls(kernel_size=3, padding="same", dilation_rate=3, **options) for cls in (ours, theirs)
+        )
+        parent.build(x.shape)
+        layer.build(x.shape)
+        layer.set_weights(parent.get_weights())
+        with traced_for(runs):
+            graph = tf.function(layer).get_concrete_function(tf.TensorSpec(x.shape))
+        assert not [op.type for op in graph.graph.get_operations() if "SpaceTo" in op.type]
+        if ours is AtrousDepthwiseConv2D:  # Keras' groups want oneDNN
+            np.testing.assert_allclose(graph(x), parent(x), atol=1e-5)
+        else:
+            np.testing.assert_allclose(graph(x), layer(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("machine", OneDNN)
+def test_an_empty_map_stays_empty(machine):
+    kernel = tf.zeros((3, 3, 2, 4))
+    with as_machine(machine):
+        assert tf.size(atrous.convolve(tf.zeros((1, 0, 5, 2)), kernel, (4, 4), "SAME")) == 0
 
 
 def test_the_same_bits_on_every_run():

@@ -129,6 +129,16 @@ def test_saves_as_the_parent_does():
     assert keras.saving.deserialize_keras_object(config).dilation_rate == (6, 6)
 
 
+def test_half_precision_keeps_the_fused_batch_norm():
+    """Which computes in float32, whatever the machine."""
+    with mock.patch.object(kernels, "onednn", lambda dtype: kernels.OneDNN.AVX2):
+        layer = FusedBatchNormalization(dtype="mixed_bfloat16")
+        layer.build((1, 5, 7, 6))
+        spec = tf.TensorSpec((1, 5, 7, 6), tf.bfloat16)
+        graph = tf.function(lambda x: layer(x, training=False)).get_concrete_function(spec).graph
+    assert "FusedBatchNormV3" in [node.type for node in graph.get_operations()]
+
+
 def test_the_inference_form_of_avx2_is_the_fused_batch_norm():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 5, 7, 6)).astype(np.float32)

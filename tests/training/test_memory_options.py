@@ -18,8 +18,6 @@ from deeplab_tf.training.loop import train
 from deeplab_tf.training.run_log import RunLog
 from deeplab_tf.workdir import checkpoint_prefix, checkpoint_steps
 
-pytestmark = pytest.mark.filterwarnings("ignore:atrous convolutions of float16")
-
 OPTIONS = [
     {"precision": Precision.MIXED_FLOAT16, "ema_momentum": 0.8},
     {"precision": Precision.MIXED_BFLOAT16, "accumulate_steps": 2, "rematerialize": True},

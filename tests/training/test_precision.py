@@ -20,7 +20,6 @@ def precision(request):
     return request.param
 
 
-@pytest.mark.filterwarnings("ignore:atrous convolutions of float16")
 def test_weights_are_float32_and_the_middle_is_not(precision):
     plain = build_model(MODEL)
     with computing_in(precision):
@@ -49,7 +48,6 @@ def test_the_precision_ends_with_its_scope():
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.filterwarnings("ignore:atrous convolutions of float16")
 @pytest.mark.parametrize("depthwise", [False, True])
 def test_atrous_gradients_are_those_of_float32(precision, depthwise):
     kernel = np.random.default_rng(1).normal(size=(3, 3, 4, 1 if depthwise else 5))
@@ -90,7 +88,6 @@ def test_statistics_of_a_batch_norm_are_of_float32(precision):
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:atrous convolutions of float16")
 def test_losses_and_the_heads_gradient_are_those_of_float32(precision):
     plain = noise_run(2, base_learning_rate=0.01)
     mixed = noise_run(2, base_learning_rate=0.01, precision=precision)
