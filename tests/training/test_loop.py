@@ -41,7 +41,9 @@ def undisturbed(shapes_data, tmp_path_factory):
 def test_a_run_leaves_everything_it_promises(undisturbed):
     workdir, out = undisturbed
     assert [m["step"] for m in metrics(workdir)] == [2, 4, 6, 8, 10, 12]
-    assert metrics(workdir)[-1]["learning_rate"] == pytest.approx(0.05 * (1 / 12) ** 0.9, rel=1e-4)
+    assert metrics(workdir)[-1]["learning_rate"] == pytest.approx(
+        small().train.base_learning_rate * (1 / 12) ** 0.9, rel=1e-4
+    )
     assert "step 12/12  loss " in out and "images/s" in out and out.endswith("model.keras\n")
     assert load_experiment(str(workdir / "config.json")).model.num_classes == 6
     assert sorted(p.name for p in (workdir / "checkpoints").glob("*.index")) == [

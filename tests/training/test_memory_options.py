@@ -70,7 +70,7 @@ def test_a_broken_run_goes_on_bit_for_bit(runs):
 def test_the_log_has_the_loss_scale_and_the_rate_of_the_step(runs):
     experiment, whole, _ = runs
     for m in metrics(whole):
-        rate = 0.05 * (1 - (m["step"] - 1) / 12) ** 0.9
+        rate = small().train.base_learning_rate * (1 - (m["step"] - 1) / 12) ** 0.9
         assert m["learning_rate"] == pytest.approx(rate, rel=1e-4)
     if experiment.train.precision is Precision.MIXED_FLOAT16:
         skipped = [m["skipped"] for m in metrics(whole)]

@@ -29,7 +29,11 @@ def test_weights_and_moving_statistics_are_those_of_the_plain_step(options):
     again = noise_run(2, rematerialize=True, **options)
     # Statistics that moved twice a step would be off by a tenth of themselves.
     assert furthest(plain, again) < 1e-6
-    assert again.losses == plain.losses
+    if options.get("batch_norm") is BatchNormMode.FROZEN:
+        # TensorFlow may fuse a frozen batch norm with its convolution in one of the two graphs.
+        check_same_but_for_rounding(plain, again)
+    else:
+        assert again.losses == plain.losses
 
 
 def test_on_two_devices_in_parts_with_synchronised_statistics():
