@@ -73,7 +73,7 @@ def own_peak() -> int | None:
 
 
 def processor_name() -> str:
-    """As the system calls it; Linux on Arm has no names, but numbers for each kind of core."""
+    """Names the processor as the system does; Linux on Arm has numbers for each kind of core."""
     if sys.platform == "darwin":
         # platform.processor() calls all of Apple's "arm".
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
@@ -115,10 +115,10 @@ def choose_onednn(trains: bool) -> None:
     """Sets TF_ENABLE_ONEDNN_OPTS to what is faster here; must run before TensorFlow is imported.
 
     oneDNN is faster wherever it trains, and for inference with AVX-512 alone: its AVX2 kernels take
-    a variable's weights as they lie, and TensorFlow's own are ahead (`make bench`). TensorFlow by
-    itself leaves it off on processors without instructions for neural networks. What the user has
-    set stays; so it does where TensorFlow is imported already, or the processor is not x86, for
-    which nothing was measured.
+    a variable's weights as they lie, and TensorFlow's own are ahead. TensorFlow by itself leaves it
+    off on processors without instructions for neural networks. What the user has set stays; so it
+    does where TensorFlow is imported already, or the processor is not x86, for which nothing was
+    measured.
     """
     if "tensorflow" in sys.modules or not is_x86():
         return

@@ -53,7 +53,7 @@ class UnitPlan:
 
     @property
     def strides(self) -> tuple[int, int]:
-        """Of its first 1x1 and of its 3x3."""
+        """The strides of its first 1x1 and of its 3x3."""
         return (self.stride, 1) if self.strides_first else (1, self.stride)
 
 

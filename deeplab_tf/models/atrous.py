@@ -180,7 +180,7 @@ def _by_taps(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
     weights = [tf.unstack(row) for row in tf.unstack(kernel)]
     total = None
     for tap in sorted(_taps(rows, columns), key=lambda tap: not tap.is_whole):
-        # As above.
+        # One tap's copy of the input at a time: nine are nine times the memory.
         with tf.control_dependencies([] if total is None else [total]):
             read = tap.read(x)
         product = tf.matmul(tf.reshape(read, (-1, channels)), weights[tap.row][tap.column])
@@ -225,12 +225,10 @@ def _by_regions(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
 
 
 def best_form(shape, kernel_shape, rates: Rates, pads: Pads, dtype: str) -> Form:
-    """The fastest form on this machine for an input and a kernel of these shapes.
+    """Chooses the fastest form on this CPU for an input and a kernel of these shapes.
 
     The borders were measured by `tests/benchmarks/convolution_forms.py`.
     """
-    if not kernels.on_cpu():
-        return Form.NATIVE
     here = kernels.onednn(dtype)
     axes = _axes(shape, kernel_shape, rates, pads)
     empty = any(axis.size is not None and min(axis.size, axis.written) < 1 for axis in axes)
@@ -374,7 +372,7 @@ def _sizes(x) -> list[Any]:
 
 
 def _taps(rows: _Axis, columns: _Axis) -> list[_Tap]:
-    """Those that read something; of an open size all."""
+    """Lists the taps that read something; of an open size all."""
     taps = [
         _Tap(row, column, rows, columns)
         for row in range(rows.side)

@@ -8,6 +8,9 @@ from tensorflow.python.util import _pywrap_util_port
 
 from deeplab_tf.machine import is_x86, onednn_has_avx512
 
+_NO_ACCELERATORS = {"CPU", "XLA_CPU", "XLA_GPU"}
+"""The last two are XLA's views of the same machine, on which nothing is placed by itself."""
+
 
 def on_cpu() -> bool:
     """Whether what is built here is going to run on a CPU: there is no accelerator, or a
@@ -25,10 +28,6 @@ def onednn_in_use() -> bool:
     has instructions for neural networks (on x86 VNNI, BF16, AMX). TensorFlow for macOS has none.
     """
     return _pywrap_util_port.IsMklEnabled()
-
-
-_NO_ACCELERATORS = {"CPU", "XLA_CPU", "XLA_GPU"}
-"""The last two are XLA's views of the same machine, on which nothing is placed by itself."""
 
 
 class OneDNN(enum.Enum):

@@ -12,10 +12,10 @@ The borders in `deeplab_tf/models/atrous.py` are read from this table: wall mill
 import functools
 import os
 import statistics
-import time
 from collections.abc import Callable
 
 from absl import app, flags
+from suite.turns import in_turns
 
 ROUNDS = flags.DEFINE_integer("rounds", 7, "times each way runs, after two to warm up")
 KERAS = flags.DEFINE_boolean("keras", True, "time Keras' own dilated convolution too")
@@ -104,13 +104,13 @@ def _medians(ways: dict[str, Callable]) -> dict[str, float]:
     """Wall seconds of each, taking turns."""
     import tensorflow as tf
 
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(ROUNDS.value + 2):
-        for name, way in ways.items():
-            begin = time.perf_counter()
-            tf.nest.map_structure(lambda tensor: tensor.numpy(), way())
-            if number > 1:
-                seconds[name].append(time.perf_counter() - begin)
+    def read(way: Callable) -> None:
+        tf.nest.map_structure(lambda tensor: tensor.numpy(), way())
+
+    reading = {name: functools.partial(read, way) for name, way in ways.items()}
+    seconds, failures = in_turns(reading, ROUNDS.value, warm_up=2)
+    if failures:
+        raise SystemExit(f"not measured: {failures}")
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
