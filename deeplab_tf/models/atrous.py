@@ -85,15 +85,28 @@ def _differentiable(x, kernel, rates: Rates, pads: Pads) -> Any:
 
     @tf.custom_gradient
     def convolution(x, kernel):
+        names = gradient_names()
+
         def gradient(dy):
-            return (
-                _input_gradient(x, kernel, dy, rates, pads),
-                _kernel_gradient(x, kernel, dy, rates, pads),
-            )
+            with names:
+                return (
+                    _input_gradient(x, kernel, dy, rates, pads),
+                    _kernel_gradient(x, kernel, dy, rates, pads),
+                )
 
         return in_form(form, x, kernel, rates, pads), gradient
 
     return convolution(x, kernel)
+
+
+def gradient_names() -> tf.name_scope:
+    """Makes the scope in which a gradient's operations are named as TensorFlow names its own.
+
+    A graph adds up gradients in the order of their names. Names outside the replica's scope would
+    give each replica an order of its own, and two devices other bits than two processes.
+    """
+    scope = tf.get_current_name_scope()
+    return tf.name_scope(f"gradient_tape/{scope}/" if scope else "gradient_tape/")
 
 
 def _input_gradient(x, kernel, dy, rates: Rates, pads: Pads):

@@ -7,7 +7,7 @@ without an error.
 import tensorflow as tf
 
 from deeplab_tf.models import kernels
-from deeplab_tf.models.atrous import Rates, zeros_around
+from deeplab_tf.models.atrous import Rates, gradient_names, zeros_around
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
@@ -27,11 +27,14 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.
 
     @tf.custom_gradient
     def convolution(x, kernel):
+        names = gradient_names()
+
         def gradient(dy):
-            with tf.GradientTape() as tape:
-                tape.watch([x, kernel])
-                y = by_phases(x, kernel, rates, padding)
-            return tape.gradient(y, [x, kernel], output_gradients=dy)
+            with names:
+                with tf.GradientTape() as tape:
+                    tape.watch([x, kernel])
+                    y = by_phases(x, kernel, rates, padding)
+                return tape.gradient(y, [x, kernel], output_gradients=dy)
 
         return native(x, kernel, rates, padding), gradient
 

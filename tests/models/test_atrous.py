@@ -1,6 +1,7 @@
 """Every form of a convolution of stride 1 on every kind of machine, against numpy in float64."""
 
 import itertools
+import re
 from unittest import mock
 
 import keras
@@ -208,6 +209,27 @@ def test_the_same_bits_on_every_run():
     for _ in range(3):
         for got, before in zip(gradients(x, kernel, x, (12, 12), "SAME"), first, strict=True):
             np.testing.assert_array_equal(got, before)
+
+
+@pytest.mark.parametrize("layer", [AtrousConv2D, AtrousDepthwiseConv2D])
+def test_gradients_are_named_in_their_replicas_scope(layer):
+    """Else a graph adds them up in another order on each replica."""
+    filters = (4,) if layer is AtrousConv2D else ()
+    convolution = layer(*filters, 3, padding="same", dilation_rate=2)
+    convolution.build((2, 9, 9, 4))
+
+    @tf.function
+    def differentiated(x):
+        with tf.name_scope("replica_1"), tf.GradientTape() as tape:
+            tape.watch(x)
+            y = convolution(x)
+        return tape.gradient(y, [x, convolution.kernel])
+
+    graph = differentiated.get_concrete_function(tf.TensorSpec((2, 9, 9, 4))).graph
+    kinds = ("Backprop", "MatMul")
+    names = [n.name for n in graph.get_operations() if any(kind in n.type for kind in kinds)]
+    assert names
+    assert [name for name in names if not re.match("(gradient_tape/)*replica_1/", name)] == []
 
 
 def test_the_share_that_is_multiplied():
