@@ -40,19 +40,19 @@ class OneDNN(enum.Enum):
 
 
 @functools.cache
+def convolves(dtype: str) -> bool:
+    """Whether TensorFlow's own convolutions of `dtype` can be trained on this CPU.
+
+    They cannot in bfloat16 where the processor has instructions for it that ONEDNN_MAX_CPU_ISA
+    keeps oneDNN from: TensorFlow leaves the work to oneDNN, which has no kernel then.
+    """
+    return _runs(lambda: _kernel_gradient(dtype, rate=1))
+
+
+@functools.cache
 def onednn(dtype: str) -> OneDNN:
     """Which kernels convolutions of `dtype` have. Only oneDNN's differentiate a dilated one."""
-    differentiates = _runs(
-        lambda: tf.raw_ops.Conv2DBackpropFilter(
-            input=tf.ones((1, 5, 5, 1), dtype),
-            filter_sizes=(3, 3, 1, 1),
-            out_backprop=tf.ones((1, 5, 5, 1), dtype),
-            strides=(1, 1, 1, 1),
-            padding="SAME",
-            dilations=(1, 2, 2, 1),
-        )
-    )
-    if not differentiates:
+    if not _runs(lambda: _kernel_gradient(dtype, rate=2)):
         return OneDNN.OFF
     if not is_x86():
         return OneDNN.OTHER
@@ -75,6 +75,17 @@ def runs_atrous_depthwise(dtype: str) -> bool:
             padding="SAME",
             dilations=(1, 2, 2, 1),
         )
+    )
+
+
+def _kernel_gradient(dtype: str, rate: int) -> tf.Tensor:
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=tf.ones((1, 5, 5, 1), dtype),
+        filter_sizes=(3, 3, 1, 1),
+        out_backprop=tf.ones((1, 5, 5, 1), dtype),
+        strides=(1, 1, 1, 1),
+        padding="SAME",
+        dilations=(1, rate, rate, 1),
     )
 
 

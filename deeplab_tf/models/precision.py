@@ -1,11 +1,14 @@
 """In which precision the layers of a network compute."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import keras
 
 from deeplab_tf.config import Precision
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import kernels
 
 
 @contextlib.contextmanager
@@ -13,7 +16,17 @@ def computing_in(precision: Precision) -> Iterator[None]:
     """Layers made inside compute in `precision`, by Keras' dtype policy of that name.
 
     Weights, their names and their order do not depend on it.
+
+    Raises:
+        DeeplabError: TensorFlow cannot compute in it on this CPU.
     """
+    dtype = keras.DTypePolicy(str(precision)).compute_dtype
+    if kernels.on_cpu() and not kernels.convolves(dtype):
+        raise DeeplabError(
+            f"{precision} needs convolutions in {dtype}, which oneDNN does not have within "
+            f"ONEDNN_MAX_CPU_ISA={os.environ.get('ONEDNN_MAX_CPU_ISA')}; unset it, or set "
+            "TF_ENABLE_ONEDNN_OPTS=0"
+        )
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(str(precision))
     try:

@@ -7,7 +7,8 @@ import tensorflow as tf
 from noise_run import MODEL, noise, noise_run
 
 from deeplab_tf.config import Precision
-from deeplab_tf.models import build_model
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import build_model, kernels
 from deeplab_tf.models.conv import AtrousConv2D, AtrousDepthwiseConv2D, FusedBatchNormalization
 from deeplab_tf.models.precision import computing_in
 
@@ -17,7 +18,19 @@ IN_FLOAT32 = {"normalize", "logits", "upsample"}
 
 @pytest.fixture(params=MIXED, ids=str)
 def precision(request):
+    if not kernels.convolves(MIXED[request.param]):
+        pytest.skip(f"ONEDNN_MAX_CPU_ISA leaves no {MIXED[request.param]}")
     return request.param
+
+
+def test_a_precision_that_this_cpu_has_not_is_one_line(monkeypatch):
+    monkeypatch.setattr(kernels, "convolves", lambda dtype: dtype == "float32")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    with computing_in(Precision.FLOAT32):
+        pass
+    message = "needs convolutions in bfloat16, .* within ONEDNN_MAX_CPU_ISA=AVX2; unset it, or set"
+    with pytest.raises(DeeplabError, match=message), computing_in(Precision.MIXED_BFLOAT16):
+        pass
 
 
 def test_weights_are_float32_and_the_middle_is_not(precision):
@@ -42,8 +55,8 @@ def test_weights_are_float32_and_the_middle_is_not(precision):
 
 
 def test_the_precision_ends_with_its_scope():
-    with pytest.raises(KeyError), computing_in(Precision.MIXED_BFLOAT16):
-        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    with pytest.raises(KeyError), computing_in(Precision.MIXED_FLOAT16):
+        assert keras.config.dtype_policy().name == "mixed_float16"
         raise KeyError
     assert keras.config.dtype_policy().name == "float32"
 
