@@ -9,12 +9,12 @@ _HOME = {
     "AtrousConv2D": "deeplab_tf.models.conv",
     "DeeplabError": "deeplab_tf.errors",
     "Experiment": "deeplab_tf.config",
-    "LabelSet": "deeplab_tf.data.labels",
+    "LabelSet": "deeplab_tf.images.classes",
     "ModelConfig": "deeplab_tf.config",
-    "TrainedModel": "deeplab_tf.trained_model",
+    "TrainedModel": "deeplab_tf.artefacts.trained_model",
     "build_model": "deeplab_tf.models.deeplab",
     "load_experiment": "deeplab_tf.config",
-    "load_model": "deeplab_tf.trained_model",
+    "load_model": "deeplab_tf.artefacts.trained_model",
 }
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.machine import locked
+from deeplab_tf.machine.system import locked
 
 
 @contextlib.contextmanager

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deeplab_tf.artefacts.litert import open_segmenter
+from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.litert_file import open_segmenter
-from deeplab_tf.prediction.predictor import SAVED_MODEL_FILE, is_exported, load_predictor
+from deeplab_tf.inference.predictor import is_exported, load_predictor
+from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
 from deeplab_tf.text_table import align
-from deeplab_tf.workdir import checkpoint_prefix, checkpoint_steps
 
 from .peak_memory import peak_memory
 

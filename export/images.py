@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.data.image_format import RGB, ImageFormat
-from deeplab_tf.data.labels import VOID, LabelSet
-from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import check_same_classes, labelled_images
-from deeplab_tf.litert_file import into_frame
+from deeplab_tf.images.bands import read_image_of
+from deeplab_tf.images.classes import VOID, LabelSet
+from deeplab_tf.images.formats import RGB, ImageFormat
+from deeplab_tf.images.frame import into_frame
 from deeplab_tf.prediction.inputs import find_images
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from deeplab_tf.litert_file import CONVOLUTIONS
+from deeplab_tf.artefacts.litert import CONVOLUTIONS
 
 from .tensors import Operation, TensorReader, layer_of
 

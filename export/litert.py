@@ -11,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
+from deeplab_tf.artefacts.description import DESCRIPTION, describe
+from deeplab_tf.artefacts.litert import open_segmenter
+from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr, whole_file
-from deeplab_tf.litert_file import open_segmenter
 from deeplab_tf.models.conv import Runs, traced_for
-from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .full_int8 import quantize_full
 from .images import fit_picture

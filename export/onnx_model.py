@@ -10,11 +10,12 @@ import openvino
 import tensorflow as tf
 import tf2onnx
 
+from deeplab_tf.artefacts.description import DESCRIPTION, describe
+from deeplab_tf.artefacts.onnx import labels_and_logits, open_onnx
+from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import quiet_stderr, whole_file
 from deeplab_tf.models.conv import Runs, traced_for
-from deeplab_tf.onnx_file import labels_and_logits, open_onnx
-from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .litert import check_out_dir, report_path
 from .onnx_graph import (

@@ -10,9 +10,9 @@ from importlib import metadata
 import keras
 import numpy as np
 
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
+from deeplab_tf.images.classes import VOID
 
 from .images import Picture
 from .layer_noise import LayerNoise

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.machine import own_peak
+from deeplab_tf.machine.system import own_peak
 
 
 def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
@@ -35,15 +35,15 @@ def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
     if artefact.suffix in (".tflite", ".onnx"):  # which are of RGB alone
         image = np.zeros((1, *size, 3), np.uint8)
         if artefact.suffix == ".tflite":
-            from deeplab_tf.litert_file import open_segmenter
+            from deeplab_tf.artefacts.litert import open_segmenter
 
             open_segmenter(artefact).run(image)
         else:
-            from deeplab_tf.onnx_file import open_onnx
+            from deeplab_tf.artefacts.onnx import open_onnx
 
             open_onnx(artefact).run(image)
         return
-    from deeplab_tf.prediction.predictor import load_predictor
+    from deeplab_tf.inference.predictor import load_predictor
 
     predictor = load_predictor(artefact)
     predictor.predict(np.zeros((1, *size, predictor.image.bands), predictor.image.dtype))

@@ -8,19 +8,18 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf.artefacts.description import DESCRIPTION, describe
+from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SIGNATURE
+from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
+from deeplab_tf.inference.strategies import class_probabilities
 from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.folding import folded
-from deeplab_tf.prediction.inference import class_probabilities
-from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, describe
 
 from .exif import exif_orientation, upright
 from .operations import refuse_space_to_batch, saved_model_operations
 from .parity import Export, Images, check, compare, keras_logits, write_report
-
-EXTRA_DIR = "assets.extra"
-"""Files that travel with a SavedModel and that TensorFlow itself does not read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +99,7 @@ def saved_model_runner(
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """uint8 [1, H, W, 3] -> labels uint8 [1, H, W] and scores float32, by the loaded SavedModel."""
     served = tf.saved_model.load(str(directory))
-    serve = served.signatures["serving_default"]
+    serve = served.signatures[SIGNATURE]
 
     def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return serve(images=tf.constant(image))["labels"].numpy(), served.scores(image).numpy()
@@ -140,7 +139,7 @@ def write_saved_model(
     views, probabilities.
     """
     module = serving_module(trained, serving)
-    signatures = {name: getattr(module, name) for name in ("serving_default", *serving.signatures)}
+    signatures = {name: getattr(module, name) for name in (SIGNATURE, *serving.signatures)}
     if trained.image.is_rgb:
         signatures["image_bytes"] = module.image_bytes
     with traced_for(Runs.ANYWHERE):

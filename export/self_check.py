@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from deeplab_tf.litert_file import open_segmenter
+from deeplab_tf.artefacts.litert import open_segmenter
 
 _PLACES = 4
 """Rows and columns of the grid of places."""

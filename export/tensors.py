@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from deeplab_tf.litert_file import dequantized, new_interpreter
+from deeplab_tf.artefacts.litert import dequantized, new_interpreter
 
 
 @dataclasses.dataclass(frozen=True)

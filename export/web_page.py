@@ -14,11 +14,13 @@ import zipfile
 
 import numpy as np
 
+from deeplab_tf.artefacts.description import DESCRIPTION, parse_description
+from deeplab_tf.artefacts.litert import open_interpreter
+from deeplab_tf.artefacts.saved_model import SIGNATURE
+from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, whole_folder
-from deeplab_tf.litert_file import open_interpreter
-from deeplab_tf.trained_model import DESCRIPTION, TrainedModel, parse_description
 
 from .litert import FILE_NAMES, export_litert
 from .litert_js import VERSION, litert_js_files
@@ -124,7 +126,7 @@ def page_facts(model: pathlib.Path) -> dict:
 
 def _input_of(model: pathlib.Path) -> tuple[str, int, int]:
     """Name, height and width of the input, where the page can feed it and read the answers."""
-    serve = open_interpreter(model).get_signature_runner("serving_default")
+    serve = open_interpreter(model).get_signature_runner(SIGNATURE)
     inputs, outputs = serve.get_input_details(), serve.get_output_details()
     types = {key: np.dtype(details["dtype"]).name for key, details in (inputs | outputs).items()}
     (name, details), *others = inputs.items()

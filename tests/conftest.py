@@ -2,7 +2,7 @@
 
 import os
 
-from deeplab_tf.machine import choose_onednn
+from deeplab_tf.machine.processor import choose_onednn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 choose_onednn(trains=True)  # as deeplab-train does, for processes of the tests too
@@ -31,10 +31,10 @@ def _seeded():
 @pytest.fixture(scope="session")
 def shapes_data(tmp_path_factory):
     """A data_dir with the `shapes` records: 12 training and 4 validation images."""
-    from deeplab_tf.data.labels import SHAPES
-    from deeplab_tf.data.shapes import write_shapes_devkit
-    from deeplab_tf.data.voc import voc_source
+    from deeplab_tf.data.sources.shapes import write_shapes_devkit
+    from deeplab_tf.data.sources.voc import voc_source
     from deeplab_tf.data.write_records import write_records
+    from deeplab_tf.images.classes import SHAPES
 
     root = tmp_path_factory.mktemp("shapes")
     write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)
@@ -47,8 +47,8 @@ def artefacts(tmp_path_factory):
     """A folder with `random_trained_model()` as the SavedModel `saved` and as `model.keras`."""
     from random_model import random_trained_model
 
+    from deeplab_tf.artefacts.trained_model import save_model
     from deeplab_tf.export.saved_model import write_saved_model
-    from deeplab_tf.trained_model import save_model
 
     root = tmp_path_factory.mktemp("artefacts")
     trained = random_trained_model()

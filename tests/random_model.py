@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from PIL import Image
 
+from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
-from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import FusedBatchNormalization, build_model
 from deeplab_tf.models.conv import decayed_kernels
-from deeplab_tf.trained_model import TrainedModel
 
 
 def random_trained_model(**model_fields) -> TrainedModel:

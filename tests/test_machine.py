@@ -11,15 +11,16 @@ import types
 
 import pytest
 
-from deeplab_tf import machine
-from deeplab_tf.data.in_threads import in_threads
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
+from deeplab_tf.machine import processor
+from deeplab_tf.machine import system as system_facts
+from deeplab_tf.parallel import in_threads
 
 ROOT = pathlib.Path(__file__).parents[1]
 PRODUCT = ("deeplab_tf", "configs", "export")
 SOURCES = [path for name in PRODUCT for path in ROOT.glob(f"{name}/**/*.py")]
-THE_ONE_PLACE = ROOT / "deeplab_tf" / "machine.py"
+THE_ONE_PLACE = ROOT / "deeplab_tf" / "machine"
 ARM = """\
 processor	: 0
 Features	: fp asimd asimddp
@@ -37,10 +38,11 @@ CPU part	: {}
 def system(request, monkeypatch):
     """Its name; without what Linux alone has, and with what Windows has in its place."""
     if request.param != "linux":
-        monkeypatch.setattr(machine, "sys", types.SimpleNamespace(platform=request.param))
+        for module in (processor, system_facts):
+            monkeypatch.setattr(module, "sys", types.SimpleNamespace(platform=request.param))
         monkeypatch.delattr(os, "sched_getaffinity")
-        monkeypatch.setattr(machine, "CPUINFO", pathlib.Path("absent"))
-        monkeypatch.setattr(machine, "STATUS", pathlib.Path("absent"))
+        monkeypatch.setattr(processor, "CPUINFO", pathlib.Path("absent"))
+        monkeypatch.setattr(system_facts, "STATUS", pathlib.Path("absent"))
     if request.param == "win32":
         monkeypatch.setitem(sys.modules, "fcntl", None)
         monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(LK_NBLCK=2, locking=_lock))
@@ -76,12 +78,16 @@ def test_an_error_inside_a_held_folder_is_not_taken_for_another_process(system, 
 def test_cores_are_counted(system, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     expected = len(os.sched_getaffinity(0)) if system == "linux" else 64
-    assert machine.usable_cores() == expected
+    assert system_facts.usable_cores() == expected
     assert list(in_threads(str, range(9))) == list("012345678")
 
 
 def test_a_peak_is_told_where_the_system_tells_it(system):
-    assert (machine.own_peak() or 0) > 10e6 if system == "linux" else machine.own_peak() is None
+    assert (
+        (system_facts.own_peak() or 0) > 10e6
+        if system == "linux"
+        else system_facts.own_peak() is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,17 +99,17 @@ def test_a_peak_is_told_where_the_system_tells_it(system):
 )
 def test_an_arm_processor_is_called_by_its_numbers(tmp_path, monkeypatch, parts, name):
     (tmp_path / "cpuinfo").write_text(ARM.format(*parts))
-    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
-    assert machine.processor_name() == name
-    assert machine.processor_features() == {"fp", "asimd", "asimddp"}
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    assert processor.processor_name() == name
+    assert processor.processor_features() == {"fp", "asimd", "asimddp"}
 
 
 def test_an_x86_processor_has_its_name(tmp_path, monkeypatch):
     core = "model name\t: AMD  EPYC: 7\nflags\t\t: fpu avx2\n\n"
     (tmp_path / "cpuinfo").write_text(2 * core)
-    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
-    assert machine.processor_name() == "AMD EPYC: 7"
-    assert machine.processor_features() == {"fpu", "avx2"}
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    assert processor.processor_name() == "AMD EPYC: 7"
+    assert processor.processor_features() == {"fpu", "avx2"}
 
 
 def test_a_processor_has_a_name_elsewhere_too(system, tmp_path, monkeypatch):
@@ -113,7 +119,7 @@ def test_a_processor_has_a_name_elsewhere_too(system, tmp_path, monkeypatch):
     sysctl.chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     elsewhere = {"darwin": "Apple M2", "win32": "AMD64 Family 25"}
-    assert machine.processor_name() == elsewhere.get(system, machine.processor_name()) != ""
+    assert processor.processor_name() == elsewhere.get(system, processor.processor_name()) != ""
 
 
 @pytest.fixture(scope="module", params=["Darwin", "Windows"])
@@ -156,13 +162,16 @@ def _library_uses(path):
 
 
 def test_only_one_place_uses_what_python_has_not_everywhere(missing):
-    assert [(str(path), use) for path, use in missing if path != THE_ONE_PLACE] == []
-    assert (THE_ONE_PLACE, "import os; os.sched_getaffinity") in missing  # it is seen at all
+    assert [(str(path), use) for path, use in missing if path.parent != THE_ONE_PLACE] == []
+    assert (
+        THE_ONE_PLACE / "system.py",
+        "import os; os.sched_getaffinity",
+    ) in missing  # it is seen at all
 
 
 def test_only_one_place_reads_proc():
-    readers = [path for path in SOURCES if '"/proc' in path.read_text()]
-    assert readers == [THE_ONE_PLACE]
+    readers = {path.parent for path in SOURCES if '"/proc' in path.read_text()}
+    assert readers == {THE_ONE_PLACE}
 
 
 @pytest.mark.parametrize(
@@ -184,30 +193,30 @@ def test_onednn_is_chosen_by_the_work_and_the_processor(
 ):
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    monkeypatch.setattr(machine, "has_avx512", lambda: avx512)
+    monkeypatch.setattr(processor, "has_avx512", lambda: avx512)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", set_before or "")
     if set_before is None:
         monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    machine.choose_onednn(trains)
+    processor.choose_onednn(trains)
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == expected
 
 
-@pytest.mark.parametrize(("imported", "processor"), [(True, "x86_64"), (False, "aarch64")])
+@pytest.mark.parametrize(("imported", "architecture"), [(True, "x86_64"), (False, "aarch64")])
 def test_onednn_is_left_alone_where_it_is_too_late_or_nothing_was_measured(
-    monkeypatch, imported, processor
+    monkeypatch, imported, architecture
 ):
     if not imported:
         monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-    monkeypatch.setattr("platform.machine", lambda: processor)
+    monkeypatch.setattr("platform.machine", lambda: architecture)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    machine.choose_onednn(trains=True)
+    processor.choose_onednn(trains=True)
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
 
 
 def test_avx512_is_found_where_the_system_tells_it():
-    told = machine.processor_features()
+    told = processor.processor_features()
     if not told:
         pytest.skip("the system does not tell")
     server = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
-    assert machine.has_avx512() == (server <= told)
+    assert processor.has_avx512() == (server <= told)

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.data.image_file import encode_png
+from deeplab_tf.images.files import encode_png
 
 
 def record(name: str, image: bytes, mask: np.ndarray | None = None) -> bytes:

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.data.labels import VOC
+from deeplab_tf.images.classes import VOC
 
 
 def write_voc(root: pathlib.Path, **splits: list[str]) -> pathlib.Path:

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from deeplab_tf.beam_runner import Beam
+from deeplab_tf.distributed.beam import Beam
 
 RUNNER = flags.DEFINE_string(
     "runner",

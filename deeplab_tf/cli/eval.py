@@ -79,7 +79,7 @@ def main() -> int:
     if beam:
         beam.check()
     import_tensorflow(trains=False)
-    from deeplab_tf.evaluation.run import run_evaluation
+    from deeplab_tf.evaluation.evaluate_and_report import run_evaluation
 
     run_evaluation(
         source,

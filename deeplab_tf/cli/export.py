@@ -33,8 +33,8 @@ from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.errors import DeeplabError
 
 if TYPE_CHECKING:
+    from deeplab_tf.artefacts.trained_model import TrainedModel
     from deeplab_tf.export.parity import Export, Images  # pyright: ignore[reportMissingImports]
-    from deeplab_tf.trained_model import TrainedModel
 
 flags.adopt_module_key_flags(given)
 
@@ -162,7 +162,7 @@ def _image_size(trained: "TrainedModel") -> tuple[int, int] | None:
 
 def _trained_model() -> "TrainedModel":
     """What `--workdir` or `--model` names, at `--output_stride`."""
-    from deeplab_tf.trained_model import at_output_stride, load_model
+    from deeplab_tf.artefacts.trained_model import at_output_stride, load_model
 
     trained = load_model(str(given.WORKDIR.value or given.MODEL.value))
     stride = given.OUTPUT_STRIDE.value

@@ -16,7 +16,7 @@ from absl import logging as absl_logging
 from deeplab_tf import config
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr
-from deeplab_tf.machine import choose_onednn
+from deeplab_tf.machine.processor import choose_onednn
 
 USAGE_ERROR = 2
 """Exit code of a wrong flag; bad input ends with 1."""

@@ -66,7 +66,7 @@ def main() -> int:
         with contextlib.suppress(ImportError):
             importlib.import_module("torchvision")
     import_tensorflow(trains=False)
-    from deeplab_tf.weights.run import run_import
+    from deeplab_tf.weights.convert import run_import
 
     grid = tuple(map(int, _MULTI_GRID.value)) if _MULTI_GRID.value else None
     weights, out = pathlib.Path(_WEIGHTS.value), pathlib.Path(_OUT.value)

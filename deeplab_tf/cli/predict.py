@@ -38,9 +38,9 @@ import pathlib
 
 from absl import flags
 
-from deeplab_tf.beam_runner import Beam
 from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.distributed.beam import Beam
 
 STREAM = "-"
 """The value of --images that means standard input."""
@@ -115,8 +115,8 @@ flags.register_validator(
 
 def main() -> int:
     """Predicts; TensorFlow is imported here, so that a wrong flag answers at once."""
-    from deeplab_tf.data.image_file import IMAGE_SUFFIXES
-    from deeplab_tf.data.video import VIDEO_SUFFIXES
+    from deeplab_tf.images.files import IMAGE_SUFFIXES
+    from deeplab_tf.images.video import VIDEO_SUFFIXES
     from deeplab_tf.prediction.inputs import find_images, listed_images
 
     out = pathlib.Path(_OUT.value)
@@ -131,8 +131,8 @@ def main() -> int:
     else:
         files = find_images(images, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
     import_tensorflow(trains=False)
-    from deeplab_tf.prediction.predictor import load_predictor
-    from deeplab_tf.prediction.run import check_files, run_files, run_stream
+    from deeplab_tf.inference.predictor import load_predictor
+    from deeplab_tf.prediction.predict_files import check_files, run_files, run_stream
     from deeplab_tf.prediction.submission import check_classes, write_submission
 
     check_files(files, out)
@@ -152,8 +152,8 @@ def main() -> int:
 def _predict_by_beam(runner: Beam, out: pathlib.Path) -> int:
     import_tensorflow(trains=False)
     from deeplab_tf.data.records import open_records
+    from deeplab_tf.inference.model_handler import Model
     from deeplab_tf.prediction.beam_predict import Images, RecordImages, predict_by_beam
-    from deeplab_tf.prediction.model_handler import Model
 
     if _IMAGES.value is not None:
         inputs = Images(_IMAGES.value)

@@ -30,8 +30,8 @@ from absl import flags
 
 from deeplab_tf.cli import beam_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.data.labels import DATA_SETS
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import DATA_SETS
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
@@ -126,7 +126,7 @@ def main() -> int:
         _init()
         return 0
     import_tensorflow()
-    from deeplab_tf.data.pixel_table import pixel_table
+    from deeplab_tf.data.check.pixel_table import pixel_table
     from deeplab_tf.data.tiles import Tiling
     from deeplab_tf.data.write_records import write_records, written_before
 
@@ -152,7 +152,7 @@ def main() -> int:
 
 
 def _init() -> None:
-    from deeplab_tf.data.describe_folder import write_description
+    from deeplab_tf.data.sources.describe_folder import write_description
 
     folder = pathlib.Path(_SOURCE.value or "")
     proposal = write_description(folder, _meaning_of_255, _NAME.value)
@@ -172,8 +172,8 @@ def _meaning_of_255() -> str | None:
 def _checked(source, data_dir: pathlib.Path):
     """The source without what cannot be used; raises `DeeplabError` for it if it is not to be
     skipped."""
-    from deeplab_tf.data.check_folder import write_check
-    from deeplab_tf.data.doctor import examine, report_in_words
+    from deeplab_tf.data.check.doctor import examine, report_in_words
+    from deeplab_tf.data.check.results import write_check
 
     report = examine(source, _WORKERS.value)
     print(report_in_words(report, most=SHOWN), end="")
@@ -192,13 +192,13 @@ def _checked(source, data_dir: pathlib.Path):
 
 
 def _read_source(data_dir: pathlib.Path):
-    from deeplab_tf.data.camvid import camvid_source
-    from deeplab_tf.data.coco import coco_source, coco_voc_source
-    from deeplab_tf.data.folder import folder_source
-    from deeplab_tf.data.labels import SHAPES
-    from deeplab_tf.data.shapes import write_shapes_devkit
-    from deeplab_tf.data.voc import voc_source
-    from deeplab_tf.data.voc_aug import voc_aug_source
+    from deeplab_tf.data.sources.camvid import camvid_source
+    from deeplab_tf.data.sources.coco import coco_source, coco_voc_source
+    from deeplab_tf.data.sources.folder import folder_source
+    from deeplab_tf.data.sources.shapes import write_shapes_devkit
+    from deeplab_tf.data.sources.voc import voc_source
+    from deeplab_tf.data.sources.voc_aug import voc_aug_source
+    from deeplab_tf.images.classes import SHAPES
 
     folder = pathlib.Path(_SOURCE.value or data_dir / "shapes_VOCdevkit")
     readers = {

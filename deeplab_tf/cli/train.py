@@ -24,7 +24,7 @@ from ml_collections import config_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.config import Experiment, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.workdir import CONFIG_FILE, DATA_FILE
+from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
 
 _CONFIG = config_flags.DEFINE_config_dataclass(
     "config",

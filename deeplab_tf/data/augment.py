@@ -19,7 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.images.classes import VOID
 
 
 class Geometry(NamedTuple):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.records import SplitFiles, decode_mask, parse_encoded
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import LabelSet
 
 
 def class_ids(labels: LabelSet, classes: Sequence[str]) -> list[int]:

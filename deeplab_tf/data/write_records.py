@@ -12,14 +12,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from deeplab_tf.beam_runner import Beam
-from deeplab_tf.data.image_file import as_png
-from deeplab_tf.data.parallel import CHUNK, ordered_map
 from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, open_records
-from deeplab_tf.data.source import Pair, Source, fingerprint
+from deeplab_tf.data.sources.source import Pair, Source, fingerprint
+from deeplab_tf.distributed.beam import Beam
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
+from deeplab_tf.images.files import as_png
+from deeplab_tf.parallel import CHUNK, in_processes
 
 RECORD_FORMAT = 1
 """Goes into the fingerprint: a change of what a record holds must raise it."""
@@ -178,7 +178,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ) -> Iterator[tuple[str, dict]]:
         # The tiles of a few huge images are enough for the memory.
         chunk = 1 if self._source.tiling else CHUNK
-        encoded = ordered_map(encode, pairs, self._workers, chunk)
+        encoded = in_processes(encode, pairs, self._workers, chunk)
         for examples in tqdm(encoded, desc=split, unit="image", total=len(pairs), disable=None):
             yield from (stored_example(*example) for example in examples)
 

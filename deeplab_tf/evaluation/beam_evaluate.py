@@ -12,15 +12,15 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
 
-from deeplab_tf.beam_runner import Beam
-from deeplab_tf.data.image_format import view_rgb
 from deeplab_tf.data.records import Records, SplitFiles, decode_mask
+from deeplab_tf.distributed.beam import Beam
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.evaluation.evaluate import SAMPLES, Evaluation, Sample
 from deeplab_tf.files import whole_file
-from deeplab_tf.prediction.batches import Picture, Predicted
-from deeplab_tf.prediction.beam_steps import (
+from deeplab_tf.images.formats import view_rgb
+from deeplab_tf.inference.batches import Picture, Predicted
+from deeplab_tf.inference.beam_steps import (
     FAILED,
     Collection,
     ReadRecords,
@@ -29,8 +29,8 @@ from deeplab_tf.prediction.beam_steps import (
     record_files,
     write_failures,
 )
+from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.job import FAILED_FILE
-from deeplab_tf.prediction.model_handler import Model, PredictorHandler
 
 MATRIX_FILE = "matrix.npz"
 SAMPLES_FILE = "samples.npz"

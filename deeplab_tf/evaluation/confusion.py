@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOID
 from deeplab_tf.text_table import align
 
 

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from deeplab_tf.figure import new_figure
-from deeplab_tf.workdir import read_metrics
+from deeplab_tf.images.figure import new_figure
+from deeplab_tf.runs.workdir import read_metrics
 
 _INK = "#7d8896"
 """Readable on white and on near-black: the pictures are transparent."""

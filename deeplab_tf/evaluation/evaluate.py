@@ -9,17 +9,17 @@ from collections.abc import Iterator
 import numpy as np
 import tqdm
 
-from deeplab_tf.data.image_format import ImageFormat, view_rgb
-from deeplab_tf.data.in_threads import in_threads
-from deeplab_tf.data.labels import LabelSet
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
+from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.files import whole_file, write_text
-from deeplab_tf.prediction.predictor import Predictor
-from deeplab_tf.workdir import EVAL_FILE
-from deeplab_tf.workers import Workers
+from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.formats import ImageFormat, view_rgb
+from deeplab_tf.inference.predictor import Predictor
+from deeplab_tf.parallel import in_threads
+from deeplab_tf.runs.workdir import EVAL_FILE
 
 MATRIX_FILE = "confusion_matrix.csv"
 SAMPLES = 8

@@ -6,12 +6,12 @@ from html import escape
 
 from PIL import Image
 
-from deeplab_tf.data.labels import VOID, Color, LabelSet
-from deeplab_tf.data.pictures import labels_image
 from deeplab_tf.evaluation.confusion import TITLES, ClassScore, percent
 from deeplab_tf.evaluation.curves import draw_curves
 from deeplab_tf.evaluation.evaluate import Evaluation, Sample
 from deeplab_tf.files import whole_folder
+from deeplab_tf.images.classes import VOID, Color, LabelSet
+from deeplab_tf.images.drawing import labels_image
 
 MAX_PICTURE_SIDE = 640
 REPORT_DIR = "report"

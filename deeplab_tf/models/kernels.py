@@ -6,7 +6,7 @@ import functools
 import tensorflow as tf
 from tensorflow.python.util import _pywrap_util_port
 
-from deeplab_tf.machine import is_x86, onednn_has_avx512
+from deeplab_tf.machine.processor import is_x86, onednn_has_avx512
 
 _NO_ACCELERATORS = {"CPU", "XLA_CPU", "XLA_GPU"}
 """The last two are XLA's views of the same machine, on which nothing is placed by itself."""

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from deeplab_tf.config import Experiment, load_rows
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.figure import new_figure
 from deeplab_tf.files import whole_file
+from deeplab_tf.images.figure import new_figure
 from deeplab_tf.paper.results import Result, deviations, find_results
+from deeplab_tf.runs.workdir import METRICS_FILE, read_metrics
 from deeplab_tf.text_table import align
-from deeplab_tf.workdir import METRICS_FILE, read_metrics
 
 CONFIG = "configs/paper/miniature.py"
 MEASURED = pathlib.Path(__file__).with_name("miniature.json")

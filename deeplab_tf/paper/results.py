@@ -14,7 +14,7 @@ from deeplab_tf.config import (
     training_differences,
 )
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.workdir import EVAL_FILE
+from deeplab_tf.runs.workdir import EVAL_FILE
 
 VOC_VAL_IMAGES = 1449
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from deeplab_tf.config import Experiment, load_experiment, load_rows, training_differences
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.paper.results import deviations, read_result, strategy, trained_row
-from deeplab_tf.workdir import EVAL_FILE, MODEL_FILE, read_config
+from deeplab_tf.runs.workdir import EVAL_FILE, MODEL_FILE, read_config
 
 
 @dataclasses.dataclass(frozen=True)

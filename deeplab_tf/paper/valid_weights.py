@@ -5,8 +5,8 @@ import pathlib
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.figure import new_figure
 from deeplab_tf.files import whole_file
+from deeplab_tf.images.figure import new_figure
 from deeplab_tf.text_table import align
 
 MAP_SIZE = 65

@@ -17,18 +17,18 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 
-from deeplab_tf.beam_runner import Beam
-from deeplab_tf.data.image_file import IMAGE_SUFFIXES
-from deeplab_tf.data.image_format import ImageFormat
-from deeplab_tf.data.labels import LabelSet
-from deeplab_tf.data.pictures import labels_image
-from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.data.records import SplitFiles
-from deeplab_tf.data.video import VIDEO_SUFFIXES
+from deeplab_tf.distributed.beam import Beam
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
-from deeplab_tf.prediction.batches import BATCH_SIZE, Picture, Predicted
-from deeplab_tf.prediction.beam_steps import (
+from deeplab_tf.images.bands import read_image_of
+from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.drawing import labels_image
+from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.formats import ImageFormat
+from deeplab_tf.images.video import VIDEO_SUFFIXES
+from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
+from deeplab_tf.inference.beam_steps import (
     FAILED,
     Collection,
     ReadRecords,
@@ -38,6 +38,7 @@ from deeplab_tf.prediction.beam_steps import (
     write_failures,
     write_lines,
 )
+from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.inputs import no_image, root_of, walk_images
 from deeplab_tf.prediction.job import (
     FAILED_FILE,
@@ -46,7 +47,6 @@ from deeplab_tf.prediction.job import (
     job_folder,
     model_digest,
 )
-from deeplab_tf.prediction.model_handler import Model, PredictorHandler
 
 THERE = "there"
 """The tag of the names whose labels were there before."""

@@ -5,9 +5,9 @@ import glob
 import pathlib
 from collections.abc import Iterator
 
-from deeplab_tf.data.image_file import IMAGE_SUFFIXES
-from deeplab_tf.data.source import read_list
+from deeplab_tf.data.sources.source import read_list
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.files import IMAGE_SUFFIXES
 
 
 def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[pathlib.Path]:

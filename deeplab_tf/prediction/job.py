@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import held_folder, write_text
-from deeplab_tf.workdir import CONFIG_FILE, checkpoint_prefix, checkpoint_steps
+from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
+from deeplab_tf.runs.workdir import CONFIG_FILE
 
 JOB_FILE = "job.json"
 FAILED_FILE = "failed.jsonl"

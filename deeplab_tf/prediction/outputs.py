@@ -3,8 +3,8 @@
 import pathlib
 from collections.abc import Iterable
 
-from deeplab_tf.data.video import VIDEO_SUFFIXES
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.video import VIDEO_SUFFIXES
 
 MARK = ".deeplab-predict"
 """A file in a folder of labels by which a later run knows that it may replace it."""

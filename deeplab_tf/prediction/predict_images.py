@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import tqdm
 
-from deeplab_tf.data.image_format import view_rgb
-from deeplab_tf.data.in_threads import in_threads
-from deeplab_tf.data.pictures import write_labels, write_overlay
-from deeplab_tf.data.read_bands import read_image_of
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.prediction.batches import BATCH_SIZE, Picture, Predicted, predict_batches
+from deeplab_tf.images.bands import read_image_of
+from deeplab_tf.images.drawing import write_labels, write_overlay
+from deeplab_tf.images.formats import view_rgb
+from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted, predict_batches
+from deeplab_tf.inference.predictor import Predictor
+from deeplab_tf.parallel import in_threads
 from deeplab_tf.prediction.outputs import image_outputs
-from deeplab_tf.prediction.predictor import Predictor
 
 
 def predict_images(

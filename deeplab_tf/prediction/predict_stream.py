@@ -8,12 +8,12 @@ import sys
 
 import tqdm
 
-from deeplab_tf.data.image_file import pixels_of
-from deeplab_tf.data.image_stream import split_images
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.prediction.batches import Picture, Predicted
+from deeplab_tf.images.files import pixels_of
+from deeplab_tf.images.stream import split_images
+from deeplab_tf.inference.batches import Picture, Predicted
+from deeplab_tf.inference.predictor import Predictor, check_rgb
 from deeplab_tf.prediction.predict_images import write_prediction
-from deeplab_tf.prediction.predictor import Predictor, check_rgb
 
 ERRORS = 20
 """So many are named at the end: a stream may be endless."""

@@ -8,15 +8,15 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from deeplab_tf.data.in_threads import in_threads
-from deeplab_tf.data.labels import LabelSet
-from deeplab_tf.data.pictures import blend, class_legend, write_labels
-from deeplab_tf.data.video import Frame, Video, open_video, video_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
-from deeplab_tf.prediction.batches import BATCH_SIZE, Picture, Predicted, predict_batches
+from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.drawing import blend, class_legend, write_labels
+from deeplab_tf.images.video import Frame, Video, open_video, video_file
+from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted, predict_batches
+from deeplab_tf.inference.predictor import Predictor, check_rgb
+from deeplab_tf.parallel import in_threads
 from deeplab_tf.prediction.outputs import MARK, check_replaceable, video_outputs
-from deeplab_tf.prediction.predictor import Predictor, check_rgb
 
 MAX_SIDE = 1920
 """The video is for looking at; the labels are at the frames' own size."""

@@ -7,10 +7,10 @@ import tarfile
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.data.image_file import read_pixels
-from deeplab_tf.data.labels import VOC, LabelSet
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
+from deeplab_tf.images.classes import VOC, LabelSet
+from deeplab_tf.images.files import read_pixels
 from deeplab_tf.prediction.outputs import image_outputs
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, open_saved_model
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.prediction.predictor import SAVED_MODEL_FILE, open_saved_model
 from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature

@@ -4,12 +4,13 @@ import asyncio
 
 import numpy as np
 
+from deeplab_tf.artefacts.saved_model import SIGNATURE
 from deeplab_tf.serving.batching import Batcher, Outputs
 from deeplab_tf.serving.limits import Gate, Limits, within
 from deeplab_tf.serving.metrics import Metrics
 from deeplab_tf.serving.refusal import Reason
 from deeplab_tf.serving.served_model import ServedModel
-from deeplab_tf.serving.signature import DEFAULT, Signature
+from deeplab_tf.serving.signature import Signature
 from deeplab_tf.serving.work import Work, check_images
 
 _WARM_UP_SIZE = (65, 65)
@@ -38,7 +39,7 @@ class Service:
 
         By the thread that answers clients: oneDNN prepares its kernels for each thread anew.
         """
-        signature = self.model.signatures[DEFAULT]
+        signature = self.model.signatures[SIGNATURE]
         pixels = np.zeros((1, *_WARM_UP_SIZE, signature.bands), signature.dtype)
         await self._batcher.answer(Work(signature, pixels, _WARM_UP_SIZE))
         self.ready = True

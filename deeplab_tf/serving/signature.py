@@ -4,9 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from deeplab_tf.artefacts.saved_model import SIGNATURE
 from deeplab_tf.serving.refusal import bad_request
-
-DEFAULT = "serving_default"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,7 @@ def find_signature(name: object, signatures: dict[str, Signature]) -> Signature:
     Raises:
         RefusedError: there is none of that name.
     """
-    wanted = DEFAULT if name in (None, "") else name
+    wanted = SIGNATURE if name in (None, "") else name
     if not isinstance(wanted, str) or wanted not in signatures:
         known = " and ".join(sorted(signatures))
         raise bad_request(f"there is no signature {wanted!r}; the model has {known}")

@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.data.image_file import BROKEN, orientation
 from deeplab_tf.errors import one_line
+from deeplab_tf.images.files import BROKEN, orientation
 from deeplab_tf.serving.refusal import RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature
 

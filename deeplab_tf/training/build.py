@@ -11,17 +11,17 @@ from deeplab_tf.config import Experiment, Precision, pixel_statistics
 from deeplab_tf.data.duplicates import with_duplicates
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
+from deeplab_tf.distributed.processes import Workers, workers_of
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.models.parts import freeze_through
 from deeplab_tf.models.precision import computing_in
+from deeplab_tf.runs.average import averages, evaluated_weights
 from deeplab_tf.training.accumulate import check_parts
-from deeplab_tf.training.average import averages, evaluated_weights
 from deeplab_tf.training.class_weights import find_class_weights
 from deeplab_tf.training.loss import DataLoss, make_data_loss
 from deeplab_tf.training.step import make_optimizer, make_train_step
-from deeplab_tf.training.strategy import make_strategy
-from deeplab_tf.workers import Workers, workers_of
 
 
 @dataclasses.dataclass

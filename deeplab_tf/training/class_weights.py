@@ -9,7 +9,8 @@ from deeplab_tf.config import Experiment
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import write_text
-from deeplab_tf.workdir import CLASS_WEIGHTS_FILE, checkpoint_steps
+from deeplab_tf.runs.checkpoints import checkpoint_steps
+from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE
 
 MAX_WEIGHT = 1_000_000
 """Only their ratios count, and float32 adds up the weights of millions of pixels."""

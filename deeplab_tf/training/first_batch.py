@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from deeplab_tf.data.labels import VOID, LabelSet
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOID, LabelSet
 
 SURPRISING = 2.0
 """A first loss that many times above or below that of guessing is pointed out."""

@@ -4,10 +4,10 @@ import pathlib
 
 import keras
 
+from deeplab_tf.artefacts.load_report import LoadReport
+from deeplab_tf.artefacts.trained_model import read_keras_file, read_model_config
 from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.load_report import LoadReport
-from deeplab_tf.trained_model import read_keras_file, read_model_config
 
 CONVENTIONS = ("stride_placement", "normalization")
 """What shapes do not show and without which weights mean something else."""

@@ -9,27 +9,28 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import BatchNormMode, Experiment
 from deeplab_tf.data.duplicates import class_ids
 from deeplab_tf.data.records import Records, naming_corrupt_file, open_records
+from deeplab_tf.distributed.processes import Workers, workers_of
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.trained_model import TrainedModel, save_model
+from deeplab_tf.runs.average import begin_average
+from deeplab_tf.runs.checkpoints import Checkpoints
+from deeplab_tf.runs.environment import record_environment, repeat_differences
+from deeplab_tf.runs.run_log import RunLog
+from deeplab_tf.runs.same_run import check_same_run
+from deeplab_tf.runs.workdir import MODEL_FILE, initial_weights_file
 from deeplab_tf.training.accumulate import check_parts
-from deeplab_tf.training.average import begin_average
 from deeplab_tf.training.build import Training, build_training
-from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
 from deeplab_tf.training.class_weights import check_recorded, find_class_weights, in_one_line
-from deeplab_tf.training.environment import record_environment, repeat_differences
+from deeplab_tf.training.continuation import check_workdir, describe_workdir
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
-from deeplab_tf.training.run_log import RunLog
-from deeplab_tf.training.same_run import check_same_run
 from deeplab_tf.training.signals import caught_signals
 from deeplab_tf.training.step import make_schedule
-from deeplab_tf.training.strategy import make_strategy
-from deeplab_tf.workdir import MODEL_FILE, initial_weights_file
-from deeplab_tf.workers import Workers, workers_of
 
 PANEL_IMAGES = 2
 NOT_FINITE = (

@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from deeplab_tf.config import Loss, TrainConfig
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.distributed.strategy import sum_over_replicas
+from deeplab_tf.images.classes import VOID
 from deeplab_tf.training.pixel_losses import pixel_loss
 from deeplab_tf.training.region_losses import dice_loss, lovasz_softmax_loss
-from deeplab_tf.training.strategy import sum_over_replicas
 
 
 class DataLoss(Protocol):

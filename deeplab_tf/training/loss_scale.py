@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from deeplab_tf.training.strategy import sum_over_replicas
+from deeplab_tf.distributed.strategy import sum_over_replicas
 
 SMALLEST_SCALE = 1.0
 """Scaling only ever multiplies: below, the gradients overflow by themselves."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from deeplab_tf.data.labels import VOID
-from deeplab_tf.training.strategy import sum_over_replicas
+from deeplab_tf.distributed.strategy import sum_over_replicas
+from deeplab_tf.images.classes import VOID
 
 TINY = 1e-30
 """Far below any sum of weights or 1 - p that float32 tells from 0."""

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from deeplab_tf.data.labels import VOID
-from deeplab_tf.training.strategy import sum_over_replicas
+from deeplab_tf.distributed.strategy import sum_over_replicas
+from deeplab_tf.images.classes import VOID
 
 
 def dice_loss(

@@ -6,20 +6,21 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+from deeplab_tf.artefacts.trained_model import read_description
 from deeplab_tf.config import FREE, Experiment, load_experiment, training_differences
+from deeplab_tf.distributed.processes import Workers, workers_of
+from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
-from deeplab_tf.trained_model import read_description
-from deeplab_tf.training.loop import check_run, train
-from deeplab_tf.workdir import (
+from deeplab_tf.runs.checkpoints import checkpoint_steps
+from deeplab_tf.runs.workdir import (
     CLASS_WEIGHTS_FILE,
     CONFIG_FILE,
     MODEL_FILE,
     PREVIOUS_STAGE_DIR,
-    checkpoint_steps,
     read_config,
 )
-from deeplab_tf.workers import Workers, naming_lost_worker, workers_of
+from deeplab_tf.training.loop import check_run, train
 
 
 def train_stages(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from deeplab_tf.artefacts.load_report import LoadReport
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.load_report import LoadReport
 from deeplab_tf.models import build_backbone, build_model
 
 

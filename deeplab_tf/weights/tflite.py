@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_tf.config import Backbone, Head, ModelConfig, Normalization
-from deeplab_tf.errors import DeeplabError
-from deeplab_tf.litert_file import (
+from deeplab_tf.artefacts.litert import (
     CONVOLUTIONS,
     as_input,
     dequantized,
     open_interpreter,
     open_segmenter,
 )
+from deeplab_tf.config import Backbone, Head, ModelConfig, Normalization
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models.mobilenet_v2 import BLOCKS, EPSILON, width_of
 from deeplab_tf.weights.imported import ImportedWeights, Reference
 

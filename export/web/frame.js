@@ -1,5 +1,5 @@
 // A photo of any size in the one size that the model takes, and its labels back at the photo's size.
-// The same rule, bit for bit, as deeplab_tf/litert_file.py and predictor.py, which use Pillow:
+// The same rule, bit for bit, as deeplab_tf/artefacts/litert.py and predictor.py, which use Pillow:
 // a photo that fits is padded, a larger one is first shrunk, keeping its aspect.
 
 const PRECISION_BITS = 22; // Pillow's fixed point: 255 * 2**22 still fits an int32.

@@ -13,11 +13,11 @@ import tempfile
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.beam_runner import Beam
-from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.inference.model_handler import Model
+from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.prediction.beam_predict import Images, predict_by_beam
-from deeplab_tf.prediction.model_handler import Model
-from deeplab_tf.prediction.predictor import Predictor
 
 COUNTS = (50, 400, 2000)
 

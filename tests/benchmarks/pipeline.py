@@ -29,7 +29,7 @@ def main(_) -> None:
     from deeplab_tf.data.augment import augment
     from deeplab_tf.data.pipeline import training_batches
     from deeplab_tf.data.records import decode, open_records, parse_encoded
-    from deeplab_tf.machine import usable_cores
+    from deeplab_tf.machine.system import usable_cores
 
     split = open_records(DATA_DIR.value, DATASET.value).split(SPLIT.value)
     config = DataConfig(crop_size=CROP.value)

@@ -23,9 +23,9 @@ _ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns.")
 
 def main(_) -> None:
     import_tensorflow()
+    from deeplab_tf.inference.predictor import load_predictor
     from deeplab_tf.prediction.inputs import find_images
     from deeplab_tf.prediction.predict_images import predict_images
-    from deeplab_tf.prediction.predictor import load_predictor
 
     predictor, images = load_predictor(_MODEL.value), find_images(_IMAGES.value)
     sizes = [int(size) for size in _SIZES.value]

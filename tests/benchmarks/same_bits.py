@@ -13,8 +13,8 @@ import tempfile
 
 import numpy as np
 
-from deeplab_tf.trained_model import load_model
-from deeplab_tf.workdir import METRICS_FILE, read_metrics
+from deeplab_tf.artefacts.trained_model import load_model
+from deeplab_tf.runs.workdir import METRICS_FILE, read_metrics
 
 STEPS = 12
 CONDITIONS = {

@@ -103,10 +103,10 @@ def _network(image_pooling: bool):
     """Random weights, batch norm statistics as of a trained network."""
     import numpy as np
 
+    from deeplab_tf.artefacts.trained_model import TrainedModel
     from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
-    from deeplab_tf.data.labels import VOC
+    from deeplab_tf.images.classes import VOC
     from deeplab_tf.models import FusedBatchNormalization, build_model
-    from deeplab_tf.trained_model import TrainedModel
 
     backbone = Backbone(_BACKBONE.value)
     model = ModelConfig(backbone=backbone, num_classes=_CLASSES, image_pooling=image_pooling)

@@ -94,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> Measured:
     import tensorflow as tf
 
     from deeplab_tf.config import Backbone, Experiment, ModelConfig, TrainConfig, validate
-    from deeplab_tf.machine import own_peak
+    from deeplab_tf.machine.system import own_peak
     from deeplab_tf.models import build_model
     from deeplab_tf.models.conv import set_batch_norm_mode
     from deeplab_tf.models.precision import computing_in

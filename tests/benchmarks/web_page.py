@@ -22,9 +22,9 @@ import time
 import numpy as np
 from absl import app, flags
 
-from deeplab_tf.data.image_file import read_pixels
+from deeplab_tf.images.files import read_pixels
+from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.prediction.inputs import find_images
-from deeplab_tf.prediction.predictor import load_predictor
 
 _PAGE = flags.DEFINE_string("page", None, "What --format=web wrote.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "A folder or a quoted pattern.", required=True)

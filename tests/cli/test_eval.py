@@ -12,14 +12,14 @@ from PIL import Image
 from random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import to_json
-from deeplab_tf.data.labels import SHAPES, VOID
-from deeplab_tf.data.masks import IndexMask, plain_values
-from deeplab_tf.data.pictures import write_labels
-from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.data.sources.masks import IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.export.saved_model import write_saved_model
-from deeplab_tf.workdir import data_to_json
+from deeplab_tf.images.classes import SHAPES, VOID
+from deeplab_tf.images.drawing import write_labels
+from deeplab_tf.runs.workdir import data_to_json
 
 FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")
 

@@ -12,15 +12,15 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from random_model import random_picture, random_trained_model
 
-from deeplab_tf.data.labels import SHAPES, VOID
-from deeplab_tf.data.masks import IndexMask, plain_values
-from deeplab_tf.data.pictures import write_labels
-from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.artefacts.litert import open_interpreter
+from deeplab_tf.artefacts.onnx import open_onnx
+from deeplab_tf.artefacts.trained_model import save_model
+from deeplab_tf.data.sources.masks import IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
-from deeplab_tf.litert_file import open_interpreter
+from deeplab_tf.images.classes import SHAPES, VOID
+from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.models import with_output_stride
-from deeplab_tf.onnx_file import open_onnx
-from deeplab_tf.trained_model import save_model
 
 INT8 = {"--format": "litert", "--quantize": "int8"}
 

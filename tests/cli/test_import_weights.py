@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from parity.seeded_weights import draw
 
+from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model
-from deeplab_tf.trained_model import load_model
 from deeplab_tf.weights.torchvision import torch_key, torchvision_config
 
 

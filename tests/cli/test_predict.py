@@ -13,9 +13,9 @@ from PIL import Image
 from random_model import random_picture, random_trained_model, write_kinds
 from tiny_voc import write_voc
 
-from deeplab_tf.data.labels import VOC
-from deeplab_tf.data.video import Frame, open_video, video_file
-from deeplab_tf.trained_model import save_model
+from deeplab_tf.artefacts.trained_model import save_model
+from deeplab_tf.images.classes import VOC
+from deeplab_tf.images.video import Frame, open_video, video_file
 
 COMMAND = [sys.executable, "-m", "deeplab_tf.cli.predict"]
 

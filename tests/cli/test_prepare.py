@@ -52,7 +52,7 @@ def test_voc_prints_counts_the_folder_and_a_next_command_that_exists(tmp_path):
 # Draws 3 + 2 images in place of 2,100.
 FEW_SHAPES = """
 import functools, sys
-from deeplab_tf.data import shapes
+from deeplab_tf.data.sources import shapes
 shapes.write_shapes_devkit = functools.partial(shapes.write_shapes_devkit, train=3, val=2)
 from deeplab_tf.cli import prepare
 prepare.run()

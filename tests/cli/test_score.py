@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_tf.data.labels import VOC
-from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix, format_table
 from deeplab_tf.evaluation.score import score_folders
+from deeplab_tf.images.classes import VOC
+from deeplab_tf.images.drawing import write_labels
 
 
 def score(*arguments):

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from deeplab_tf.config import Backbone, BatchNormMode, Head, Upsampling, load_experiment, load_rows
-from deeplab_tf.data.labels import VOC
+from deeplab_tf.images.classes import VOC
 
 # Mean IoU in %, of Tables 1 to 7. None: a row of this project that the paper prints no number of.
 PAPER = {

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.augment import Geometry, augment, sample_geometry
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.images.classes import VOID
 
 MEAN = (123.15, 115.90, 103.06)
 SMALL = DataConfig(crop_size=33)

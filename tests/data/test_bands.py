@@ -11,16 +11,16 @@ from PIL import Image
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.augment import augment
-from deeplab_tf.data.describe_folder import propose
-from deeplab_tf.data.doctor import examine
-from deeplab_tf.data.folder import folder_source
-from deeplab_tf.data.image_file import encode_png
-from deeplab_tf.data.image_format import ImageFormat, encode_bands, view_rgb
+from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
-from deeplab_tf.data.read_bands import bands_and_bits, read_bands
 from deeplab_tf.data.records import decode
+from deeplab_tf.data.sources.describe_folder import propose
+from deeplab_tf.data.sources.folder import folder_source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.bands import bands_and_bits, read_bands
+from deeplab_tf.images.files import encode_png
+from deeplab_tf.images.formats import ImageFormat, encode_bands, view_rgb
 
 FIVE = ImageFormat(bands=5, bits=16)
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from shared_data import SHARED, needs_shared_data
 
-from deeplab_tf.data.camvid import camvid_source
 from deeplab_tf.data.read_pair import read_pair
+from deeplab_tf.data.sources.camvid import camvid_source
 from deeplab_tf.errors import DeeplabError
 
 

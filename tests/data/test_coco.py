@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from shared_data import SHARED, needs_shared_data
 
-from deeplab_tf.data.coco import coco_source, coco_voc_source
+from deeplab_tf.data.sources.coco import coco_source, coco_voc_source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 

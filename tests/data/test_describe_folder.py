@@ -8,12 +8,12 @@ from PIL import Image
 from test_folder import BY_COLOR, EXPECTED
 from tiny_folder import NUMBERS, colored, write_folder
 
-from deeplab_tf.data.describe_folder import propose, write_description
-from deeplab_tf.data.draw_shapes import draw_example
-from deeplab_tf.data.folder import folder_source
-from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.data.read_pair import read_pair
+from deeplab_tf.data.sources.describe_folder import propose, write_description
+from deeplab_tf.data.sources.draw_shapes import draw_example
+from deeplab_tf.data.sources.folder import folder_source
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES
 
 
 def never():

@@ -8,10 +8,10 @@ from PIL import Image
 from shared_data import SHARED, needs_shared_data
 from tiny_voc import save_mask, write_voc
 
-from deeplab_tf.data.camvid import camvid_source
-from deeplab_tf.data.check_folder import write_check
-from deeplab_tf.data.doctor import examine, held_out_from, report_in_words, report_to_dict
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.check.doctor import examine, held_out_from, report_in_words, report_to_dict
+from deeplab_tf.data.check.results import write_check
+from deeplab_tf.data.sources.camvid import camvid_source
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.errors import DeeplabError
 
 

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.duplicates import with_duplicates
-from deeplab_tf.data.labels import VOC
 from deeplab_tf.data.pipeline import evaluation_images, training_batches
 from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOC
 
 BICYCLE, PERSON, CHAIR = 2, 15, 9
 # The classes of each image's mask, by file; image i is of the colour i.

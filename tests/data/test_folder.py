@@ -10,13 +10,13 @@ from shared_data import SHARED, needs_shared_data
 from test_fuzz import JSON, cases, places, with_change
 from tiny_folder import write_folder
 
-from deeplab_tf.data.camvid import camvid_source
-from deeplab_tf.data.folder import folder_source, is_validation
-from deeplab_tf.data.labels import CAMVID, VOID
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.records import open_records
+from deeplab_tf.data.sources.camvid import camvid_source
+from deeplab_tf.data.sources.folder import folder_source, is_validation
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import CAMVID, VOID
 
 BY_NUMBER = {
     "name": "streets",

@@ -15,17 +15,17 @@ from PIL import Image
 from test_coco import PERSON, TRUCK, annotation, box, write_coco
 from tiny_voc import write_voc
 
-from deeplab_tf.data.coco import coco_source, coco_voc_source
-from deeplab_tf.data.doctor import examine
-from deeplab_tf.data.labels import VOC, VOID
-from deeplab_tf.data.masks import ColorMask, IndexMask, plain_values
+from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import naming_corrupt_file, open_records
-from deeplab_tf.data.source import Pair
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.sources.coco import coco_source, coco_voc_source
+from deeplab_tf.data.sources.masks import ColorMask, IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.data.write_records import stored_example, write_records
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOC, VOID
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.choice(np.array([0, 1, 2, 3, 255], np.uint8), (9, 13))

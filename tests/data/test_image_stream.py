@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from random_model import random_picture
 
-from deeplab_tf.data.image_stream import JPEG, PNG, split_images
+from deeplab_tf.images.stream import JPEG, PNG, split_images
 
 
 class Dripping(io.BytesIO):

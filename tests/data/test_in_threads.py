@@ -2,11 +2,11 @@ import threading
 
 import pytest
 
-from deeplab_tf.data.in_threads import in_threads
+from deeplab_tf.parallel import in_threads
 
 
 def test_results_are_in_order_and_computed_beside_each_other(monkeypatch):
-    monkeypatch.setattr("deeplab_tf.data.in_threads.usable_cores", lambda: 2)
+    monkeypatch.setattr("deeplab_tf.parallel.usable_cores", lambda: 2)
     both = threading.Barrier(2, timeout=20)
 
     def wait_for_another(number):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_tf.data.masks import ColorMask, IndexMask, plain_values
+from deeplab_tf.data.sources.masks import ColorMask, IndexMask, plain_values
 from deeplab_tf.errors import DeeplabError
 
 RNG = np.random.default_rng(0)

@@ -3,16 +3,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_tf.data.image_file import read_image, read_pixels
-from deeplab_tf.data.labels import SHAPES, VOC
-from deeplab_tf.data.pictures import (
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import whole_file, whole_folder
+from deeplab_tf.images.classes import SHAPES, VOC
+from deeplab_tf.images.drawing import (
     OVERLAY_OPACITY,
     overlay,
     write_labels,
     write_overlay,
 )
-from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_file, whole_folder
+from deeplab_tf.images.files import read_image, read_pixels
 
 RED = (200, 30, 10)
 

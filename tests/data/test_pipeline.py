@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.pipeline import evaluation_images, training_batches
 from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOID
 
 MEAN = (123.15, 115.90, 103.06)
 # An image is 8x9 of one colour, its number; nothing but a crop of it can come out.

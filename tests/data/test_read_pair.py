@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_tf.data.image_file import read_image
-from deeplab_tf.data.masks import IndexMask, plain_values
 from deeplab_tf.data.read_pair import read_pair
-from deeplab_tf.data.source import Pair
+from deeplab_tf.data.sources.masks import IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.files import read_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (30, 50, 3), dtype=np.uint8)

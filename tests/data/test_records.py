@@ -12,17 +12,17 @@ from PIL import Image
 from shared_data import SHARED, needs_shared_data
 from tiny_voc import save_mask, write_voc
 
-from deeplab_tf.data.labels import VOC
 from deeplab_tf.data.records import (
     find_corrupt_file,
     open_records,
     parse_encoded,
     parse_record,
 )
-from deeplab_tf.data.source import Source, fingerprint
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.sources.source import Source, fingerprint
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOC
 
 IDS = ["a", "b", "c", "d", "e"]
 

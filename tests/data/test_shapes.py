@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_tf.data import shapes
-from deeplab_tf.data.draw_shapes import AREAS, draw_example
-from deeplab_tf.data.draw_shapes import _signed_distance as signed_distance
-from deeplab_tf.data.labels import SHAPES
-from deeplab_tf.data.shapes import write_shapes_devkit
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.sources import shapes
+from deeplab_tf.data.sources.draw_shapes import AREAS, draw_example
+from deeplab_tf.data.sources.draw_shapes import _signed_distance as signed_distance
+from deeplab_tf.data.sources.shapes import write_shapes_devkit
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES
 
 EXAMPLES = [draw_example((0, 0, index)) for index in range(60)]
 

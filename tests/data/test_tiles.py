@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deeplab_tf.data.doctor import examine
-from deeplab_tf.data.folder import folder_source
+from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.records import open_records
-from deeplab_tf.data.source import fingerprint
+from deeplab_tf.data.sources.folder import folder_source
+from deeplab_tf.data.sources.source import fingerprint
 from deeplab_tf.data.tiles import Tiling, cut
 from deeplab_tf.data.write_records import write_records
 

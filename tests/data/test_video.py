@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from random_model import random_picture
 
-from deeplab_tf.data.video import Frame, open_video, video_file
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.video import Frame, open_video, video_file
 
 av = pytest.importorskip("av")
 

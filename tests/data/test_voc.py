@@ -4,9 +4,9 @@ import pytest
 from shared_data import SHARED, needs_shared_data
 from tiny_voc import write_voc
 
-from deeplab_tf.data.labels import SHAPES, VOC
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES, VOC
 
 
 def test_the_devkit_its_parent_and_voc2012_give_the_same_splits(tmp_path):

@@ -7,11 +7,11 @@ import pytest
 from scipy.io import savemat
 from tiny_voc import write_voc
 
-from deeplab_tf.data import voc_aug
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.records import open_records
-from deeplab_tf.data.sbd import read_mat
-from deeplab_tf.data.voc_aug import PUBLISHED, voc_aug_source
+from deeplab_tf.data.sources import voc_aug
+from deeplab_tf.data.sources.sbd import read_mat
+from deeplab_tf.data.sources.voc_aug import PUBLISHED, voc_aug_source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 

@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 from tiny_voc import write_voc
 
-from deeplab_tf.beam_runner import Beam
-from deeplab_tf.data import parallel
+from deeplab_tf import parallel
 from deeplab_tf.data.records import open_records, parse_encoded
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.data.write_records import write_records, written_before
+from deeplab_tf.distributed.beam import Beam
 from deeplab_tf.errors import DeeplabError
 
 IDS = [f"{number:03d}" for number in range(2 * parallel.FEW)]
@@ -80,7 +80,7 @@ def test_written_before_means_from_the_same_files(tmp_path):
 
 BUILD = """
 import os, sys
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.data.write_records import write_records
 if __name__ == "__main__":
     source = voc_source(sys.argv[1])
@@ -144,7 +144,7 @@ def wait_until(condition, seconds=20):
 HELD = """
 import os, sys, time
 from deeplab_tf.data import write_records as writing
-from deeplab_tf.data.voc import voc_source
+from deeplab_tf.data.sources.voc import voc_source
 def slow(*_, **__):
     os.write(1, b"here\\n")
     time.sleep(100)

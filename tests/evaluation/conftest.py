@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from random_model import random_picture
 
-from deeplab_tf.data.labels import SHAPES, VOID
-from deeplab_tf.data.masks import IndexMask, plain_values
-from deeplab_tf.data.pictures import write_labels
-from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.data.sources.masks import IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
+from deeplab_tf.images.classes import SHAPES, VOID
+from deeplab_tf.images.drawing import write_labels
 
 SIZES = [(40, 53), (65, 65), (33, 70), (50, 41), (64, 48)]
 

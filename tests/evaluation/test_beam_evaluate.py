@@ -8,16 +8,16 @@ from tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
 
-from deeplab_tf.beam_runner import Beam
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.data.image_file import encode_png
-from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.data.records import Records, SplitFiles, open_records
+from deeplab_tf.distributed.beam import Beam
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
-from deeplab_tf.evaluation.run import run_evaluation
-from deeplab_tf.prediction.model_handler import Model
-from deeplab_tf.prediction.predictor import load_predictor
+from deeplab_tf.evaluation.evaluate_and_report import run_evaluation
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.images.files import encode_png
+from deeplab_tf.inference.model_handler import Model
+from deeplab_tf.inference.predictor import load_predictor
 
 LOCAL = Beam("DirectRunner")
 

@@ -9,18 +9,18 @@ import pytest
 from PIL import Image
 from random_model import random_trained_model
 
+from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.data.labels import CAMVID, SHAPES
 from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation import evaluate as evaluate_module
 from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.evaluation.evaluate import check_same_classes, evaluate, write_results
 from deeplab_tf.evaluation.score import score_folders
+from deeplab_tf.images.classes import CAMVID, SHAPES
+from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.prediction.inputs import find_images
 from deeplab_tf.prediction.predict_images import predict_images
-from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
-from deeplab_tf.trained_model import save_model
 
 
 @pytest.fixture(scope="module")

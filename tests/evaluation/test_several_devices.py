@@ -11,13 +11,14 @@ import pytest
 from random_model import random_trained_model
 from training.train_processes import free_ports, tf_config
 
+from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig, StrategyName
 from deeplab_tf.data.records import open_records
+from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate import evaluate
-from deeplab_tf.prediction.devices import devices_of, on_devices
-from deeplab_tf.prediction.predictor import trained_predictor
-from deeplab_tf.trained_model import save_model
+from deeplab_tf.inference.devices import on_devices
+from deeplab_tf.inference.predictor import trained_predictor
 
 
 @pytest.fixture(scope="module")

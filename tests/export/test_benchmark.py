@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
+from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
-from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import benchmark
 from deeplab_tf.export.benchmark import find_artefacts, format_measured, measure_artefacts
 from deeplab_tf.export.litert import write_litert
 from deeplab_tf.export.peak_memory import peak_memory
 from deeplab_tf.export.saved_model import write_saved_model
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.models import build_model
-from deeplab_tf.prediction.predictor import Predictor
-from deeplab_tf.trained_model import TrainedModel, save_model
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from PIL import Image
 from random_model import random_picture, random_trained_model
 from shared_data import SHARED
 
+from deeplab_tf.artefacts.litert import CONVOLUTIONS, open_interpreter, open_segmenter
+from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment
-from deeplab_tf.data.labels import VOC
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.full_int8 import measure_ranges, quantize_full
 from deeplab_tf.export.images import Picture
@@ -19,9 +20,9 @@ from deeplab_tf.export.layer_noise import noisiest_layers
 from deeplab_tf.export.litert import convert, export_litert, layer_names, write_litert
 from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.tensors import TensorReader, layer_of
-from deeplab_tf.litert_file import CONVOLUTIONS, into_frame, open_interpreter, open_segmenter
-from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import TrainedModel
+from deeplab_tf.images.classes import VOC
+from deeplab_tf.images.frame import into_frame
+from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.tflite import read_tflite
 

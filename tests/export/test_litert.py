@@ -9,12 +9,12 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from random_model import random_picture, random_trained_model
 
+from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import litert
 from deeplab_tf.export import parity as parity_module
 from deeplab_tf.export.litert import convert, export_litert, write_litert
 from deeplab_tf.export.operations import litert_operations, refuse_space_to_batch
-from deeplab_tf.trained_model import parse_description
 
 SIZE = (65, 81)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from random_model import random_picture
 
+from deeplab_tf.artefacts.litert import CONVOLUTIONS, open_segmenter
 from deeplab_tf.export.litert import convert, export_litert, write_litert
 from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.tensors import TensorReader
-from deeplab_tf.litert_file import CONVOLUTIONS, open_segmenter
+from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.models.conv import decayed_kernels
-from deeplab_tf.prediction.predictor import load_predictor
 
 SIZE = (33, 49)
 

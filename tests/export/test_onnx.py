@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 from random_model import random_picture, random_trained_model
 
+from deeplab_tf.artefacts.description import parse_description
+from deeplab_tf.artefacts.onnx import open_onnx
 from deeplab_tf.config import Backbone
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import onnx_model
@@ -22,9 +24,7 @@ from deeplab_tf.export.onnx_graph import (
 )
 from deeplab_tf.export.onnx_model import RUNTIMES, export_onnx, write_onnx
 from deeplab_tf.export.peak_memory import peak_memory
-from deeplab_tf.onnx_file import open_onnx
-from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import parse_description
+from deeplab_tf.inference.predictor import load_predictor
 
 MOBILE = {"backbone": Backbone.MOBILENET_V2, "multi_grid": (1, 1, 1), "output_stride": 8}
 

@@ -5,16 +5,16 @@ import pytest
 from PIL import Image
 from random_model import random_picture
 
-from deeplab_tf.data.labels import SHAPES, VOC, VOID
-from deeplab_tf.data.masks import IndexMask, plain_values
-from deeplab_tf.data.pictures import write_labels
-from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.data.sources.masks import IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.images import Picture, data_set_images, file_images, fit_picture
 from deeplab_tf.export.layer_noise import LayerNoise
 from deeplab_tf.export.parity import Parity, Place, check, compare
-from deeplab_tf.prediction.predictor import predict_in_frame
+from deeplab_tf.images.classes import SHAPES, VOC, VOID
+from deeplab_tf.images.drawing import write_labels
+from deeplab_tf.images.frame import predict_in_frame
 
 IMAGES = [
     Picture("a", np.zeros((4, 5, 3), np.uint8)),

@@ -16,13 +16,13 @@ from PIL import Image, ImageOps
 from random_model import random_picture, random_trained_model
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import parity as parity_module
 from deeplab_tf.export.operations import graph_operations, saved_model_operations
 from deeplab_tf.export.saved_model import Serving, decode_images, export_saved_model
-from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
-from deeplab_tf.trained_model import parse_description
+from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 
 
 @pytest.fixture(scope="module")

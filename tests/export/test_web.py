@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.config import Experiment, ModelConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import web_page
@@ -16,7 +17,6 @@ from deeplab_tf.export.litert_js import CORE, cache_folder, litert_js_files
 from deeplab_tf.export.operations import custom_operations, refuse_custom_operations
 from deeplab_tf.export.self_check import drawn_picture
 from deeplab_tf.export.web_page import PAGE, cache_list, export_web, page_facts
-from deeplab_tf.trained_model import DESCRIPTION, describe
 
 SIZE = (65, 81)
 RUNTIME = {

@@ -18,14 +18,14 @@ import pytest
 from PIL import Image
 from random_model import random_picture, random_trained_model
 
-from deeplab_tf.data.image_file import read_pixels
-from deeplab_tf.data.labels import SHAPES
-from deeplab_tf.data.pictures import blend
+from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert_js import cache_folder, litert_js_files
 from deeplab_tf.export.web_page import cache_list
-from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import save_model
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.images.drawing import blend
+from deeplab_tf.images.files import read_pixels
+from deeplab_tf.inference.predictor import load_predictor
 
 SCRIPT = Path(__file__).parent / "web" / "browse_page.mjs"
 PLAYWRIGHT = Path(__file__).parents[2] / "build" / "browser" / "node_modules" / "playwright-core"

@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_tf.export.self_check import drawn_picture
 from deeplab_tf.export.web_page import PAGE
-from deeplab_tf.prediction.predictor import predict_in_frame
+from deeplab_tf.images.frame import predict_in_frame
 
 SCRIPT = Path(__file__).parent / "web" / "frame_parity.mjs"
 FRAME = {"height": 65, "width": 81, "pad": [124, 117, 104]}

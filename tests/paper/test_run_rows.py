@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.paper.run_rows import _run, plan_jobs, run_jobs
-from deeplab_tf.workdir import checkpoint_steps
+from deeplab_tf.runs.checkpoints import checkpoint_steps
 
 ROWS = """
 import dataclasses

@@ -21,9 +21,9 @@ from parity.slim_networks import slim_networks
 from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_backbone, build_model
+from deeplab_tf.weights.convert import READERS
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.parity import measure
-from deeplab_tf.weights.run import READERS
 from deeplab_tf.weights.slim import slim_name
 from deeplab_tf.weights.torchvision import to_torch_layout, torch_key, torchvision_config
 

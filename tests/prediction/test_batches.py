@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from deeplab_tf.data.labels import SHAPES
-from deeplab_tf.prediction import batches
-from deeplab_tf.prediction.batches import Picture, by_size, predict_batches
-from deeplab_tf.prediction.predictor import Predictor
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.inference import batches
+from deeplab_tf.inference.batches import Picture, by_size, predict_batches
+from deeplab_tf.inference.predictor import Predictor
 
 
 def pictures(*sizes):

@@ -20,19 +20,19 @@ pytest.importorskip("apache_beam")
 
 import apache_beam
 
-from deeplab_tf.beam_runner import Beam
-from deeplab_tf.data.image_file import encode_png
-from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.data.records import SplitFiles, open_records, parse_record
+from deeplab_tf.distributed.beam import Beam
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.saved_model import write_saved_model
-from deeplab_tf.prediction.batches import Picture, Predicted
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.images.files import encode_png
+from deeplab_tf.inference.batches import Picture, Predicted
+from deeplab_tf.inference.beam_steps import write_lines
+from deeplab_tf.inference.model_handler import Model, PredictorHandler
+from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.prediction.beam_predict import Images, RecordImages, _write, predict_by_beam
-from deeplab_tf.prediction.beam_steps import write_lines
 from deeplab_tf.prediction.job import model_digest
-from deeplab_tf.prediction.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.predict_images import predict_images
-from deeplab_tf.prediction.predictor import load_predictor
 
 LOCAL = Beam("DirectRunner")
 

@@ -8,13 +8,13 @@ from random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.prediction.inference import class_probabilities, images_to_labels
+from deeplab_tf.inference.strategies import class_probabilities, images_to_labels
 
 
 @pytest.fixture
 def crf():
     pytest.importorskip("pydensecrf", reason="pydensecrf2 is not installed (the extra `crf`)")
-    from deeplab_tf.prediction import dense_crf
+    from deeplab_tf.inference import dense_crf
 
     return dense_crf
 

@@ -6,8 +6,8 @@ from random_model import random_trained_model
 
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.prediction import inference
-from deeplab_tf.prediction.inference import class_probabilities, label_function, settings_of
+from deeplab_tf.inference import strategies as inference
+from deeplab_tf.inference.strategies import class_probabilities, label_function, settings_of
 
 CLASSES = 6
 

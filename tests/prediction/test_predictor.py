@@ -7,13 +7,14 @@ import tensorflow as tf
 from PIL import Image
 from random_model import random_picture, random_trained_model
 
-from deeplab_tf.data.labels import SHAPES
+from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import write_litert
 from deeplab_tf.export.saved_model import write_saved_model
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.images.frame import predict_in_frame
+from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.models import with_output_stride
-from deeplab_tf.prediction.predictor import load_predictor, predict_in_frame
-from deeplab_tf.trained_model import save_model
 
 FRAME = (49, 65)
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from tiny_voc import write_voc
 
-from deeplab_tf.data.labels import SHAPES, VOC
-from deeplab_tf.data.pictures import write_labels
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES, VOC
+from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.prediction.inputs import listed_images
 from deeplab_tf.prediction.submission import check_classes, check_submission, write_submission
 

@@ -5,8 +5,8 @@ import pytest
 from random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.prediction.inference import images_to_labels, label_function
-from deeplab_tf.prediction.windows import in_windows
+from deeplab_tf.inference.strategies import images_to_labels, label_function
+from deeplab_tf.inference.windows import in_windows
 
 # (size, window, output_stride) -> by hand: (start, end, first decided, last decided + 1).
 SPANS = [

@@ -95,7 +95,7 @@ def disturb(pid: int, workdir: pathlib.Path, rng: random.Random) -> tuple[int, i
 
 def in_pieces(workdir: pathlib.Path) -> bool:
     """Whether the end came while TensorFlow wrote a checkpoint."""
-    from deeplab_tf.workdir import CHECKPOINT_DIR
+    from deeplab_tf.runs.workdir import CHECKPOINT_DIR
 
     names = {path.name for path in (workdir / CHECKPOINT_DIR).glob("*")}
     data = {name.partition(".data-")[0] for name in names if ".data-" in name}
@@ -137,8 +137,9 @@ def compare(expected: pathlib.Path, found: pathlib.Path, steps: int) -> int:
     import numpy as np
     import tensorflow as tf
 
-    from deeplab_tf.trained_model import load_model
-    from deeplab_tf.workdir import MODEL_FILE, checkpoint_prefix
+    from deeplab_tf.artefacts.trained_model import load_model
+    from deeplab_tf.runs.checkpoints import checkpoint_prefix
+    from deeplab_tf.runs.workdir import MODEL_FILE
 
     models = [load_model(folder / MODEL_FILE).model for folder in (expected, found)]
     for a, b in zip(*(model.weights for model in models), strict=True):
@@ -180,10 +181,10 @@ def main() -> None:
 
 
 def draw(root: pathlib.Path) -> int:
-    from deeplab_tf.data.labels import SHAPES
-    from deeplab_tf.data.shapes import write_shapes_devkit
-    from deeplab_tf.data.voc import voc_source
+    from deeplab_tf.data.sources.shapes import write_shapes_devkit
+    from deeplab_tf.data.sources.voc import voc_source
     from deeplab_tf.data.write_records import write_records
+    from deeplab_tf.images.classes import SHAPES
 
     write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)
     write_records(voc_source(root / "VOCdevkit", labels=SHAPES), root / "data")

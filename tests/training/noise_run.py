@@ -15,13 +15,13 @@ from deeplab_tf.config import (
     TrainConfig,
     validate,
 )
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.models.precision import computing_in
-from deeplab_tf.training.average import begin_average
+from deeplab_tf.runs.average import begin_average
 from deeplab_tf.training.loss import make_data_loss
 from deeplab_tf.training.step import make_optimizer, make_train_step
-from deeplab_tf.training.strategy import make_strategy
 
 MODEL = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=3, batch_norm_momentum=0.9)
 BATCH = 4

@@ -7,9 +7,9 @@ import tensorflow as tf
 from noise_run import FROZEN, check_same_but_for_rounding, noise_run
 
 from deeplab_tf.config import Experiment, Loss, StrategyName, TrainConfig, validate
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.training.accumulate import check_parts
-from deeplab_tf.training.strategy import make_strategy
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from noise_run import FROZEN, noise_run
 
 from deeplab_tf.config import Experiment, StrategyName, TrainConfig, validate
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.training.average import evaluated_weights
-from deeplab_tf.training.checkpoint import Checkpoints
+from deeplab_tf.runs.average import evaluated_weights
+from deeplab_tf.runs.checkpoints import Checkpoints
 
 
 @pytest.mark.parametrize(

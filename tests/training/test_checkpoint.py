@@ -6,15 +6,15 @@ import pathlib
 import numpy as np
 import pytest
 
+from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, TrainConfig, validate
-from deeplab_tf.data.labels import CAMVID, SHAPES
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import CAMVID, SHAPES
 from deeplab_tf.models import build_model
-from deeplab_tf.trained_model import load_model
-from deeplab_tf.training.checkpoint import Checkpoints, check_workdir, describe_workdir
+from deeplab_tf.runs.checkpoints import Checkpoints, checkpoint_steps
+from deeplab_tf.training.continuation import check_workdir, describe_workdir
 from deeplab_tf.training.step import make_optimizer
-from deeplab_tf.workdir import checkpoint_steps
 
 EXPERIMENT = validate(
     Experiment(

@@ -6,9 +6,9 @@ import pathlib
 import pytest
 
 from deeplab_tf.config import Experiment, TrainConfig
-from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.training.class_weights import (
     auto_weights,
     check_recorded,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from training.test_checkpoint import begin, make
 from training.train_processes import start
 
-from deeplab_tf.workdir import checkpoint_steps
+from deeplab_tf.runs.checkpoints import checkpoint_steps
 
 CHECKPOINT_MB = 17  # of the test's network with its momentum
 

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_tf.artefacts.trained_model import TrainedModel, load_model, save_model
 from deeplab_tf.config import load_experiment
-from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
-from deeplab_tf.trained_model import TrainedModel, load_model, save_model
-from deeplab_tf.training.environment import THREADS, differences, environment, record_environment
+from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
+from deeplab_tf.runs.environment import THREADS, differences, environment, record_environment
+from deeplab_tf.runs.workdir import read_metrics
 from deeplab_tf.training.stages import train_stages
-from deeplab_tf.workdir import checkpoint_prefix, checkpoint_steps, read_metrics
 
 WEIGHTS = {name: 1.0 + index for index, name in enumerate(SHAPES.names)}
 ROWS = """
@@ -188,7 +189,7 @@ def test_onednn_that_is_on_or_off_is_told():
 
 
 def test_two_arm_processors_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr("deeplab_tf.machine.CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("deeplab_tf.machine.processor.CPUINFO", tmp_path / "cpuinfo")
     seen = []
     for part, features in (("0xd0c", "fp asimd asimddp"), ("0xd40", "fp asimd asimddp i8mm sve")):
         text = f"Features: {features}\nCPU implementer: 0x41\nCPU part: {part}\n"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_loop import small
 
-from deeplab_tf.data.labels import SHAPES, VOC
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES, VOC
 from deeplab_tf.training import overfit
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.loop import train

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from training.train_processes import SMALL, metrics, start, wait_for_step
 
+from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Experiment, load_experiment, validate
-from deeplab_tf.data.labels import SHAPES
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.trained_model import load_model
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.runs.checkpoints import checkpoint_steps
 from deeplab_tf.training.loop import train
-from deeplab_tf.workdir import checkpoint_steps
 
 
 def small(**changes) -> Experiment:

@@ -7,11 +7,11 @@ import tensorflow as tf
 from noise_run import noise_run
 
 from deeplab_tf.config import Precision, StrategyName
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.training.average import averages
+from deeplab_tf.runs.average import averages
 from deeplab_tf.training.loop import _mean_losses
 from deeplab_tf.training.loss_scale import agree_on_overflow, counting_skipped
-from deeplab_tf.training.strategy import make_strategy
 
 
 @pytest.mark.parametrize("replica", [0, 1])

@@ -7,16 +7,16 @@ import tensorflow as tf
 from random_model import random_picture
 from test_loop import metrics, small
 
+from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Precision
 from deeplab_tf.export.images import Picture
 from deeplab_tf.export.saved_model import export_saved_model
+from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.models import build_model
-from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import load_model, restore
+from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps, restore
+from deeplab_tf.runs.run_log import RunLog
 from deeplab_tf.training import step as step_module
 from deeplab_tf.training.loop import train
-from deeplab_tf.training.run_log import RunLog
-from deeplab_tf.workdir import checkpoint_prefix, checkpoint_steps
 
 OPTIONS = [
     {"precision": Precision.MIXED_FLOAT16, "ema_momentum": 0.8},

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_tf.data.labels import SHAPES
-from deeplab_tf.training.run_log import TENSORBOARD_DIR, RunLog, format_duration
-from deeplab_tf.workdir import METRICS_FILE
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.runs.run_log import TENSORBOARD_DIR, RunLog, format_duration
+from deeplab_tf.runs.workdir import METRICS_FILE
 
 VALUES = {"loss": 1.25, "cross_entropy": 1.0, "learning_rate": 0.005}
 
@@ -38,7 +38,7 @@ def test_a_line_that_a_kill_cut_off_is_dropped(tmp_path):
 
 def test_the_progress_line_has_step_loss_rate_speed_and_time_left(tmp_path, capsys, monkeypatch):
     clock = iter([100.0, 104.0, 104.0])
-    monkeypatch.setattr("deeplab_tf.training.run_log.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("deeplab_tf.runs.run_log.time.monotonic", lambda: next(clock))
     log = RunLog(tmp_path, 0, 50, SHAPES)
     log.write(10, 8, VALUES)  # ten steps of eight images in four seconds
     line = capsys.readouterr().out

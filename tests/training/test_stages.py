@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
+from deeplab_tf.artefacts.trained_model import load_model, save_model
 from deeplab_tf.config import load_experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
-from deeplab_tf.trained_model import load_model, save_model
+from deeplab_tf.runs.workdir import read_config
 from deeplab_tf.training.stages import train_stages
-from deeplab_tf.workdir import read_config
 
 ROWS = """
 import dataclasses

@@ -15,12 +15,12 @@ from deeplab_tf.config import (
     TrainConfig,
     validate,
 )
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import FusedBatchNormalization, decayed_kernels, set_batch_norm_mode
 from deeplab_tf.models.parts import HEAD, freeze_through, part_of
 from deeplab_tf.training.loss import make_data_loss, mean_cross_entropy
 from deeplab_tf.training.step import make_optimizer, make_schedule, make_train_step
-from deeplab_tf.training.strategy import make_strategy
 
 EXPERIMENT = validate(
     Experiment(

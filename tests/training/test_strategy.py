@@ -3,8 +3,8 @@
 import pytest
 
 from deeplab_tf.config import StrategyName
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.training.strategy import make_strategy
 
 
 def test_auto_without_gpus_is_one_device():

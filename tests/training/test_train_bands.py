@@ -10,19 +10,19 @@ from PIL import Image
 from random_model import random_trained_model
 from test_loop import small
 
+from deeplab_tf.artefacts.trained_model import load_model, save_model
 from deeplab_tf.config import EvaluateConfig, validate
-from deeplab_tf.data.doctor import examine
-from deeplab_tf.data.image_format import ImageFormat
-from deeplab_tf.data.labels import LabelSet, voc_palette
-from deeplab_tf.data.masks import IndexMask, plain_values
+from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.records import open_records
-from deeplab_tf.data.source import Pair, Source
+from deeplab_tf.data.sources.masks import IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate import evaluate
+from deeplab_tf.images.classes import LabelSet, voc_palette
+from deeplab_tf.images.formats import ImageFormat
+from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.prediction.predict_images import predict_images
-from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
-from deeplab_tf.trained_model import load_model, save_model
 from deeplab_tf.training.loop import train
 
 LABELS = LabelSet("fields", ("soil", "crop"), voc_palette(2))

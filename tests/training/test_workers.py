@@ -18,22 +18,22 @@ from training.train_processes import (
     wait_for_step,
 )
 
+from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import StrategyName
-from deeplab_tf.data.labels import VOID
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import open_records
+from deeplab_tf.distributed.processes import read_workers, workers_of
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOID
 from deeplab_tf.models import build_model
-from deeplab_tf.trained_model import load_model
-from deeplab_tf.training.strategy import make_strategy
-from deeplab_tf.workdir import checkpoint_steps
-from deeplab_tf.workers import read_workers, workers_of
+from deeplab_tf.runs.checkpoints import checkpoint_steps
 
 SHORT_WAIT = """
 from deeplab_tf.cli import train, flags
 flags.import_tensorflow()
-from deeplab_tf import workers
-workers.ARRIVAL_SECONDS = 5
+from deeplab_tf.distributed import connection
+connection.ARRIVAL_SECONDS = 5
 train.run()
 """
 TWO_DEVICES = """
@@ -54,7 +54,8 @@ EQUAL = {
 
 
 GATHERING = """
-from deeplab_tf.workers import connect, read_workers
+from deeplab_tf.distributed.connection import connect
+from deeplab_tf.distributed.processes import read_workers
 connect(read_workers())
 for length in (100, 50):
     print([len(text) for text in read_workers().gather_text("x" * length)])

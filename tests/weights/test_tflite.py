@@ -13,17 +13,18 @@ from PIL import Image
 from random_model import random_picture, random_trained_model
 from shared_data import SHARED
 
+from deeplab_tf.artefacts.litert import open_segmenter
+from deeplab_tf.artefacts.trained_model import load_model, read_model_config
 from deeplab_tf.config import Backbone, EvaluateConfig
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.litert_file import into_frame, open_segmenter
+from deeplab_tf.images.frame import into_frame
+from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.models import build_model, with_output_stride
-from deeplab_tf.prediction.predictor import load_predictor, trained_predictor
-from deeplab_tf.trained_model import load_model, read_model_config
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.weights.batch_norm import estimate_statistics
+from deeplab_tf.weights.convert import READERS, run_import
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.parity import Parity, measure
-from deeplab_tf.weights.run import READERS, run_import
 from deeplab_tf.weights.tflite import read_tflite
 
 SIDE = 65

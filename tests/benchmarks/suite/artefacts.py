@@ -10,10 +10,10 @@ import openvino
 import torch
 from PIL import Image
 
+from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import Experiment
-from deeplab_tf.data.labels import VOC
-from deeplab_tf.prediction.predictor import load_predictor
-from deeplab_tf.trained_model import TrainedModel, save_model
+from deeplab_tf.images.classes import VOC
+from deeplab_tf.inference.predictor import load_predictor
 
 from . import ours_tensorflow, torchvision_ways
 from .goals import SAVED_MODEL

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from deeplab_tf.data.shapes import write_shapes_devkit
+from deeplab_tf.data.sources.shapes import write_shapes_devkit
 
 from .turns import Group
 

@@ -3,7 +3,8 @@
 import importlib.metadata
 import platform
 
-from deeplab_tf.machine import processor_name, usable_cores
+from deeplab_tf.machine.processor import processor_name
+from deeplab_tf.machine.system import usable_cores
 
 PACKAGES = "deeplab_tf tensorflow keras jax torch torchvision keras-hub onnxruntime openvino numpy"
 

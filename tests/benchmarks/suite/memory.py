@@ -64,6 +64,6 @@ def _do(side: str, work) -> None:
 
 if __name__ == "__main__":
     _do(*_pieces()[sys.argv[1]])
-    from deeplab_tf.machine import own_peak
+    from deeplab_tf.machine.system import own_peak
 
     print(own_peak())

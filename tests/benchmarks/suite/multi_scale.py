@@ -2,10 +2,10 @@
 
 import torch
 
+from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import EvaluateConfig, Experiment
-from deeplab_tf.data.labels import VOC
-from deeplab_tf.prediction.predictor import trained_predictor
-from deeplab_tf.trained_model import TrainedModel
+from deeplab_tf.images.classes import VOC
+from deeplab_tf.inference.predictor import trained_predictor
 
 from . import ours_tensorflow, torchvision_ways
 from .processor_peak import measure_group

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import keras
 
 from deeplab_tf.config import TrainConfig
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.images.classes import VOID
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import decayed_kernels
 from deeplab_tf.models.folding import folded

@@ -7,7 +7,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 
 from deeplab_tf.config import TrainConfig
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.images.classes import VOID
 
 from .turns import Way
 from .work import CLASSES, Work

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from deeplab_tf.config import Backbone, Head, ModelConfig, Precision
-from deeplab_tf.data.labels import VOID
+from deeplab_tf.images.classes import VOID
 from deeplab_tf.weights.torchvision import torchvision_config
 
 CLASSES = 21

@@ -1,0 +1,42 @@
+"""SavedModel folders of ours, opened: TensorFlow's object with its experiment and its classes."""
+
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from deeplab_tf.artefacts.description import DESCRIPTION, parse_description
+from deeplab_tf.config import Experiment
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.images.classes import LabelSet
+
+SAVED_MODEL_FILE = "saved_model.pb"
+EXTRA_DIR = "assets.extra"
+"""Files that travel with a SavedModel and that TensorFlow itself does not read."""
+
+SIGNATURE = "serving_default"
+"""The signature that TensorFlow Serving and LiteRT call where a client names none."""
+
+
+def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, LabelSet]:
+    """A SavedModel of ours as TensorFlow's object, which must be kept as long as its signatures are
+    used, with what it was trained by and its classes.
+
+    Raises:
+        DeeplabError: it is another's, or damaged.
+    """
+    description = folder / EXTRA_DIR / DESCRIPTION
+    if not description.is_file():
+        raise DeeplabError(
+            f"SavedModel {folder} has no {EXTRA_DIR}/{DESCRIPTION}: it was not written by "
+            "deeplab-export"
+        )
+    experiment, labels = parse_description(description.read_text())
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        _ = loaded.signatures[SIGNATURE]
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise DeeplabError(
+            f"SavedModel {folder} is damaged: {one_line(str(error))[:200]}"
+        ) from error
+    return loaded, experiment, labels

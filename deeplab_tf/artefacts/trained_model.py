@@ -1,0 +1,176 @@
+"""A trained network with what it takes to use it: its experiment and its classes.
+
+A `.keras` file of ours is Keras' own zip archive with one more member, `DESCRIPTION`, that every
+other artefact (SavedModel, LiteRT file) carries too.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from deeplab_tf.artefacts.description import (
+    DESCRIPTION,
+    describe,
+    image_format,
+    parse_description,
+    parse_experiment,
+)
+from deeplab_tf.config import Experiment, ModelConfig, validate
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import whole_file
+from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.formats import ImageFormat
+from deeplab_tf.models import build_model, with_output_stride
+from deeplab_tf.runs.checkpoints import AVERAGED, checkpoint_steps, describe_broken, restore_last
+from deeplab_tf.runs.workdir import CONFIG_FILE, read_config, read_data
+
+
+@dataclasses.dataclass
+class TrainedModel:
+    """`model` maps pixels to logits as `build_model` says; `labels` names the logits' channels;
+    `step` is that of the checkpoint it was read from, if it was."""
+
+    model: keras.Model
+    experiment: Experiment
+    labels: LabelSet
+    step: int | None = None
+
+    @property
+    def image(self) -> ImageFormat:
+        """What images the model takes."""
+        return image_format(self.experiment.model)
+
+
+def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
+    """The same weights in a network of another `output_stride`, and the experiment with it.
+
+    Raises:
+        DeeplabError: the experiment does not allow it.
+    """
+    config = trained.experiment.model
+    model = dataclasses.replace(config, output_stride=output_stride)
+    experiment = validate(dataclasses.replace(trained.experiment, model=model))
+    network = with_output_stride(trained.model, config, output_stride)
+    return TrainedModel(network, experiment, trained.labels)
+
+
+def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
+    """Writes a `.keras` file with the description inside; either the whole file or none appears."""
+    _save(trained.model, describe(trained.experiment, trained.labels), path)
+
+
+def save_backbone(model: keras.Model, config: ModelConfig, path: str | os.PathLike) -> None:
+    """Writes a `.keras` file of a backbone alone, for `init_from`, with its conventions inside."""
+    _save(model, describe(Experiment(model=config), None), path)
+
+
+def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None:
+    with whole_file(pathlib.Path(path)) as beside:
+        model.save(beside)
+        with zipfile.ZipFile(beside, "a") as archive:
+            archive.writestr(DESCRIPTION, description)
+
+
+def load_model(path: str | os.PathLike) -> TrainedModel:
+    """Loads a `.keras` file of ours, or the latest checkpoint of a training workdir.
+
+    The network computes in float32, whatever it was trained in, and has the average of the weights
+    where the training keeps one.
+
+    Raises:
+        DeeplabError: `path` is neither, or does not fit its own description.
+    """
+    path = pathlib.Path(path)
+    if (path / CONFIG_FILE).is_file():
+        return _load_workdir(path)
+    if path.is_file() and path.suffix == ".keras":
+        return _load_keras_file(path)
+    if not path.exists():
+        raise DeeplabError(f"model {path} does not exist")
+    raise DeeplabError(
+        f"model {path} must be a .keras file or a workdir of deeplab-train (with {CONFIG_FILE})"
+    )
+
+
+def _load_keras_file(path: pathlib.Path) -> TrainedModel:
+    experiment, labels = read_description(path)
+    return TrainedModel(read_keras_file(path), experiment, labels)
+
+
+def read_description(path: pathlib.Path) -> tuple[Experiment, LabelSet]:
+    """What a `.keras` file of ours says of itself; raises `DeeplabError` if it is none."""
+    text = _read_member(path)
+    if text is None:
+        raise DeeplabError(
+            f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
+        )
+    try:
+        return parse_description(text)
+    except DeeplabError as error:
+        raise DeeplabError(f"model {path}: {error}") from error
+
+
+def read_model_config(path: pathlib.Path) -> ModelConfig | None:
+    """The network of a `.keras` file, a backbone alone included; None where it is not of ours."""
+    text = _read_member(path)
+    return None if text is None else parse_experiment(text).model
+
+
+def _read_member(path: pathlib.Path) -> str | None:
+    with _zip_members(path) as archive:
+        if DESCRIPTION not in archive.namelist():
+            return None
+        return archive.read(DESCRIPTION).decode()
+
+
+def read_keras_file(path: pathlib.Path) -> keras.Model:
+    """The model of any `.keras` file; raises `DeeplabError` naming the file if it is damaged."""
+    with _zip_members(path) as archive:
+        # Keras reads without checksums, and a flipped bit would become a weight.
+        damaged = archive.testzip()
+    if damaged:
+        raise DeeplabError(f"model {path} is damaged: its {damaged} fails the checksum")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (KeyError, ValueError, TypeError, OSError) as error:
+        raise DeeplabError(
+            f"model {path} is not a .keras file that loads: {one_line(str(error))[:200]}"
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise DeeplabError(f"model {path} holds a {type(model).__name__}, not a keras.Model")
+    return model
+
+
+@contextlib.contextmanager
+def _zip_members(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
+    """The archive that a `.keras` file is, for reading."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        raise DeeplabError(
+            f"model {path} is not a whole .keras file: {one_line(str(error))}"
+        ) from error
+
+
+def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
+    experiment = read_config(workdir)
+    labels, _ = read_data(workdir)
+    if not checkpoint_steps(workdir):
+        raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
+    model = build_model(experiment.model)
+    state: dict = {"model": model}
+    if experiment.train.ema_momentum is not None:
+        state = {AVERAGED: model.weights}
+    step, broken = restore_last(tf.train.Checkpoint(**state), workdir)
+    for line in describe_broken(workdir, broken):
+        print(f"{line}; the one of step {step} is used", file=sys.stderr)
+    return TrainedModel(model, experiment, labels, step)

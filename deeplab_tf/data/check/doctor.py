@@ -1,0 +1,390 @@
+"""The doctor: looks at every image and mask of a raw data set before records are written of it.
+
+An error is what must not be trained on: a pair that cannot be read, or an image of a validation or
+test split in the training split that it is held against. A warning is what may be meant so.
+"""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from deeplab_tf.data.check.pixel_table import pixel_table
+from deeplab_tf.data.read_pair import read_decoded, times
+from deeplab_tf.data.sources.source import Pair, Source
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.files import allow_huge_images
+from deeplab_tf.images.formats import RGB, ImageFormat
+from deeplab_tf.parallel import CHUNK, in_processes
+from deeplab_tf.text_table import align
+
+MUCH_VOID = 0.5
+"""A labelled split with a larger share of void is warned of."""
+HELD_OUT = ("validation", "valid", "val", "testing", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What one pair is found to be.
+
+    Attributes:
+        problem: why it cannot be used, or None; then the rest is empty.
+        size: width and height of the upright image.
+        pixels: int64 [256], the mask's pixels by label.
+        digest: sha256 in hex of the decoded pixels: equal for equal pictures, whatever their files.
+        sums: float64 [2, bands], the pixels' sums and sums of squares; None for RGB.
+    """
+
+    problem: str | None
+    size: tuple[int, int] = (0, 0)
+    pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(VOID + 1, np.int64))
+    digest: str = ""
+    sums: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Leak:
+    """One picture in a training split and in a split held out from it: (split, id) of both."""
+
+    trained: tuple[str, str]
+    held_out: tuple[str, str]
+
+    def __str__(self) -> str:
+        return (
+            f"{'/'.join(self.trained)} and {'/'.join(self.held_out)} are the same picture, and "
+            f"{self.held_out[0]} must not be trained on; take one off"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `examine` found in `source`.
+
+    Attributes:
+        source: the data set.
+        findings: by split, one a pair, in its order.
+    """
+
+    source: Source
+    findings: dict[str, list[Finding]]
+
+    @functools.cached_property
+    def leaks(self) -> list[Leak]:
+        """Pictures that a split shares with one that is held out from it."""
+        return _leaks(self.source, self.findings)
+
+    @functools.cached_property
+    def warnings(self) -> list[str]:
+        """What may be meant so, a line each."""
+        return [*_warnings(self), *_overlaps(self)]
+
+    @property
+    def errors(self) -> list[str]:
+        """What must not be trained on, a line each; a pair of several splits is named once."""
+        problems = [f.problem for found in self.findings.values() for f in found if f.problem]
+        return [*dict.fromkeys(problems), *map(str, self.leaks)]
+
+    def healthy(self) -> Source:
+        """The source without the pairs that cannot be read, and without the training's leaks.
+
+        Raises:
+            DeeplabError: nothing is left of a split.
+        """
+        leaked = {leak.trained for leak in self.leaks}
+        splits = {
+            split: [
+                pair
+                for pair, finding in zip(pairs, self.findings[split], strict=True)
+                if finding.problem is None and (split, pair.id) not in leaked
+            ]
+            for split, pairs in self.source.splits.items()
+        }
+        for split, pairs in splits.items():
+            if not pairs:
+                raise DeeplabError(
+                    f"none of the {len(self.source.splits[split]):,} images of {split} can be "
+                    f"used; the first: {self.errors[0]}"
+                )
+        return dataclasses.replace(self.source, splits=splits, image=self.image)
+
+    @functools.cached_property
+    def image(self) -> ImageFormat:
+        """The source's, with mean and standard deviation of each band over the splits to train on.
+
+        Other splits' pixels are not looked at: they would leak.
+        """
+        if self.source.image.is_rgb:
+            return self.source.image
+        count, sums = 0, np.zeros((2, self.source.image.bands))
+        for split, found in self.findings.items():
+            if _is_held_out(split, self.source):
+                continue
+            for finding in found:
+                if finding.sums is not None:
+                    count += finding.size[0] * finding.size[1]
+                    sums += finding.sums
+        if not count:
+            return self.source.image
+        mean, square = sums / count
+        # A band of one value is all mean, whatever it is divided by.
+        std = np.sqrt(np.maximum(square - mean**2, 0))
+        std = np.where(std < 1e-3, 1.0, std)
+        return dataclasses.replace(
+            self.source.image, mean=tuple(mean.tolist()), std=tuple(std.tolist())
+        )
+
+    @functools.cached_property
+    def pixels(self) -> dict[str, list[int]]:
+        """By split: the pixels of each class, then void."""
+        num_classes = self.source.labels.num_classes
+        sums = {
+            split: np.sum([finding.pixels for finding in found], axis=0)
+            for split, found in self.findings.items()
+        }
+        return {s: [*n[:num_classes].tolist(), int(n[VOID])] for s, n in sums.items()}
+
+
+def examine(source: Source, workers: int | None = None) -> Report:
+    """Reads every image and mask of `source` once, over `workers` processes (default: one a core).
+
+    Memory holds a histogram for each pair and no picture.
+    """
+    # One is often in several splits.
+    pairs = {_key(pair): pair for split in source.splits.values() for pair in split}
+    examine_one = functools.partial(
+        examine_pair, image_format=source.image, huge=source.tiling is not None
+    )
+    looked_at = tqdm(
+        in_processes(examine_one, pairs.values(), workers, 1 if source.tiling else CHUNK),
+        desc="check",
+        unit="image",
+        total=len(pairs),
+        disable=None,
+    )
+    by_key = dict(zip(pairs, looked_at, strict=True))
+    findings = {s: [by_key[_key(pair)] for pair in pairs] for s, pairs in source.splits.items()}
+    return Report(source, findings)
+
+
+def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False) -> Finding:
+    """Reads one pair; `huge` images are those that are to be cut into tiles."""
+    if huge:
+        allow_huge_images()
+    try:
+        picture, mask = read_decoded(pair, image_format)
+    except DeeplabError as error:
+        return Finding(str(error))
+    except OSError as error:
+        return Finding(f"{error.filename or pair.image} cannot be read: {error.strerror}")
+    sums = None
+    if not image_format.is_rgb:
+        values = picture.reshape(-1, image_format.bands).astype(np.float64)
+        sums = np.stack([values.sum(axis=0), (values**2).sum(axis=0)])
+    digest = hashlib.sha256(str(picture.shape).encode())
+    digest.update(np.ascontiguousarray(picture).data)
+    size = picture.shape[1], picture.shape[0]
+    return Finding(None, size, _histogram(mask), digest.hexdigest(), sums)
+
+
+def _histogram(mask: np.ndarray) -> np.ndarray:
+    """int64 [256], by a few lines at a time: bincount makes eight bytes of each pixel."""
+    pixels = np.zeros(VOID + 1, np.int64)
+    lines = max(1, 2**20 // mask.shape[1])
+    for top in range(0, mask.shape[0], lines):
+        pixels += np.bincount(mask[top : top + lines].ravel(), minlength=VOID + 1)
+    return pixels
+
+
+def held_out_from(split: str, other: str) -> bool:
+    """Whether no image of `split` may be in `other`, by their names.
+
+    `val` is held out from `train`, `trainaug` and the like, not from `trainval`; `test` from all of
+    these; `dev_val` from `dev_train`.
+    """
+    word = next((word for word in HELD_OUT if word in split.lower()), None)
+    if word is None or "train" in split.lower():
+        return False
+    start, _, end = split.lower().partition(word)
+    if not other.lower().startswith(f"{start}train") or not other.lower().endswith(end):
+        return False
+    # trainval says that it has both.
+    return "test" in word or not other.lower().removeprefix(f"{start}train").startswith("val")
+
+
+def report_in_words(report: Report, most: int | None = None) -> str:
+    """Histogram, sizes, balance, warnings and errors, to read; of each kind of line `most`."""
+    source = report.source
+    labels, splits = source.labels, source.splits
+    images = {split: len(pairs) for split, pairs in splits.items()}
+    blocks = [
+        pixel_table(labels.names, images, report.pixels),
+        f"images that have the class\n{_images_table(report)}",
+        f"sizes\n{_sizes_table(report)}",
+        "\n".join(_balance(report)),
+    ]
+    lines = [
+        *_lines("note", source.notes, most),
+        *_lines("warning", report.warnings, most),
+        *_lines("error", report.errors, most),
+        *([] if report.errors else ["no errors"]),
+    ]
+    return "\n\n".join([*blocks, "\n".join(lines)]) + "\n"
+
+
+def report_to_dict(report: Report) -> dict:
+    """The same as plain JSON types."""
+    return {
+        "labels": report.source.labels.to_dict(),
+        "images": {split: len(pairs) for split, pairs in report.source.splits.items()},
+        "pixels": report.pixels,
+        "images_by_class": {s: _images_by_class(report, s) for s in report.findings},
+        "sizes": {
+            split: {f"{w}x{h}": count for (w, h), count in _sizes(found).most_common()}
+            for split, found in report.findings.items()
+        },
+        "notes": list(report.source.notes),
+        "warnings": report.warnings,
+        "errors": report.errors,
+    }
+
+
+def _lines(kind: str, texts: Sequence[str], most: int | None) -> list[str]:
+    lines = [f"{kind}: {text}" for text in texts[:most]]
+    if len(texts) > len(lines):
+        lines.append(f"and {len(texts) - len(lines):,} more {kind}s")
+    return lines
+
+
+def _key(pair: Pair) -> tuple[str, str, str]:
+    return pair.id, str(pair.image), str(pair.mask)
+
+
+def _is_held_out(split: str, source: Source) -> bool:
+    return any(held_out_from(split, other) for other in source.splits)
+
+
+def _leaks(source: Source, findings: dict[str, list[Finding]]) -> list[Leak]:
+    leaks = []
+    for held_out in source.splits:
+        ids = _ids_by_digest(source.splits[held_out], findings[held_out])
+        for other in source.splits:
+            if not held_out_from(held_out, other):
+                continue
+            for pair, finding in zip(source.splits[other], findings[other], strict=True):
+                if finding.digest in ids:
+                    same = ids[finding.digest][0]
+                    leaks.append(Leak((other, pair.id), (held_out, same)))
+    return leaks
+
+
+def _ids_by_digest(pairs: list[Pair], findings: list[Finding]) -> dict[str, list[str]]:
+    ids = collections.defaultdict(list)
+    for pair, finding in zip(pairs, findings, strict=True):
+        if finding.problem is None:
+            ids[finding.digest].append(pair.id)
+    return dict(ids)
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    names = report.source.labels.names
+    for split, pairs in report.source.splits.items():
+        pixels = report.pixels[split]
+        if not sum(pixels[:-1]):
+            continue  # a test set without masks
+        absent = [name for name, count in zip(names, pixels, strict=False) if not count]
+        if absent:
+            yield f"{split} has no pixel of {', '.join(absent)}"
+        void = pixels[-1] / sum(pixels)
+        if void > MUCH_VOID:
+            yield f"{void:.0%} of the pixels of {split} are void, which no training sees"
+        blank = sum(f.problem is None and f.pixels[:-1].sum() == 0 for f in report.findings[split])
+        if blank:
+            yield f"{blank:,} masks of {split} are void everywhere"
+        twice = [i for i in _ids_by_digest(pairs, report.findings[split]).values() if len(i) > 1]
+        if twice:
+            yield (
+                f"{len(twice):,} pictures of {split} are in it more than once, first "
+                f"{' and '.join(twice[0][:2])}"
+            )
+
+
+def _overlaps(report: Report) -> Iterator[str]:
+    """Splits that have pictures of a held-out one, where their names allow it."""
+    splits = report.source.splits
+    by_split = {s: _ids_by_digest(pairs, report.findings[s]) for s, pairs in splits.items()}
+    for held_out in splits:
+        if not _is_held_out(held_out, report.source):
+            continue
+        for other in splits:
+            shared = by_split[held_out].keys() & by_split[other].keys()
+            if shared and other != held_out and not held_out_from(held_out, other):
+                yield (
+                    f"{other} has {len(shared):,} of the {len(by_split[held_out]):,} pictures of "
+                    f"{held_out}: what is trained on {other} cannot be measured on {held_out}"
+                )
+
+
+def _images_by_class(report: Report, split: str) -> list[int]:
+    """Images that have a pixel of each class."""
+    has = [
+        finding.pixels[: report.source.labels.num_classes] > 0 for finding in report.findings[split]
+    ]
+    return np.sum(has, axis=0).tolist()
+
+
+def _images_table(report: Report) -> str:
+    columns = [_images_by_class(report, split) for split in report.findings]
+    rows = [["", *report.findings]]
+    for index, name in enumerate(report.source.labels.names):
+        rows.append([name, *(f"{column[index]:,}" for column in columns)])
+    return align(rows)
+
+
+def _sizes(findings: list[Finding]) -> collections.Counter[tuple[int, int]]:
+    return collections.Counter(finding.size for finding in findings if finding.problem is None)
+
+
+def _sizes_table(report: Report) -> str:
+    """The smallest, the most frequent and the largest size of each split."""
+    rows = [["", "smallest", "largest", "most often", "sizes"]]
+    for split, found in report.findings.items():
+        sizes = _sizes(found)
+        if not sizes:
+            rows.append([split, "-", "-", "-", "0"])
+            continue
+        by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+        often, count = sizes.most_common(1)[0]
+        share = count / sum(sizes.values())
+        rows.append(
+            [
+                split,
+                times(by_area[0]),
+                times(by_area[-1]),
+                f"{times(often)} {share:.0%}",
+                f"{len(sizes):,}",
+            ]
+        )
+    return align(rows)
+
+
+def _balance(report: Report) -> Iterator[str]:
+    """The most and the least frequent class of each split that is not held out."""
+    for split, pixels in report.pixels.items():
+        if _is_held_out(split, report.source):
+            continue
+        present = {n: c for n, c in zip(report.source.labels.names, pixels, strict=False) if c}
+        if len(present) > 1:
+            total = sum(present.values())
+            most, least = (
+                max(present, key=present.__getitem__),
+                min(present, key=present.__getitem__),
+            )
+            yield (
+                f"balance of {split}: {most} {present[most] / total:.1%}, {least} "
+                f"{present[least] / total:.2%}: {present[most] / present[least]:,.0f} to 1"
+            )

@@ -1,0 +1,302 @@
+"""COCO's instance annotations as label maps, in its own 80 classes or in VOC's."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, NotRequired
+
+import numpy as np
+import pydantic
+from typing_extensions import TypedDict  # pydantic reads no other before 3.12
+
+from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.images.classes import VOC, VOID, LabelSet, voc_palette
+from deeplab_tf.parallel import in_processes
+
+MIN_REGION = 1000
+"""An image counts for pretraining if regions of VOC's classes cover more pixels (section 4.3)."""
+MAX_PIXELS = 100_000_000
+"""Of a label map to draw; no photograph is larger, and a wrong size could fill the memory."""
+
+COCO_VOC = dataclasses.replace(VOC, dataset="coco_voc")
+# COCO's names of VOC's classes, where they differ.
+VOC_NAMES = {
+    "airplane": "aeroplane",
+    "dining table": "diningtable",
+    "motorcycle": "motorbike",
+    "potted plant": "pottedplant",
+    "couch": "sofa",
+    "tv": "tvmonitor",
+}
+
+
+# What of an instances file is read here.
+class _Rle(TypedDict):
+    size: tuple[int, int]
+    counts: str | list[pydantic.NonNegativeInt]
+
+
+class _Annotation(TypedDict):
+    image_id: int
+    category_id: int
+    segmentation: _Rle | list[list[float]]
+    iscrowd: NotRequired[int]
+
+
+class _Image(TypedDict):
+    id: int
+    file_name: str
+    height: pydantic.PositiveInt
+    width: pydantic.PositiveInt
+
+
+class _Category(TypedDict):
+    id: int
+    name: str
+
+
+class _Instances(TypedDict):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+_INSTANCES = pydantic.TypeAdapter(_Instances)
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """One annotation: its class, COCO's `segmentation` (polygons, or RLE compressed or not) and
+    whether it is a crowd."""
+
+    label: int
+    segmentation: _Rle | list[list[float]]
+    crowd: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnMask:
+    """A label map that is drawn from the annotations of one image.
+
+    A pixel has the class of the regions that cover it; void where two classes meet or a crowd is;
+    class 0 elsewhere.
+    """
+
+    height: int
+    width: int
+    regions: tuple[Region, ...]
+    image_id: int
+    file: Path
+
+    def __str__(self) -> str:
+        return f"of image {self.image_id} in {self.file}"
+
+    def read(self) -> np.ndarray:
+        """uint8 [H, W]; raises `DeeplabError` for a region that is not one of this size."""
+        labels = np.zeros((self.height, self.width), np.uint8)
+        for region in self.regions:
+            covered = self._rasterised(region)
+            taken = covered & (labels != 0) & (labels != region.label)
+            labels[covered] = VOID if region.crowd else region.label
+            labels[taken] = VOID
+        return labels
+
+    def covered_pixels(self) -> int:
+        """Pixels that lie in a region which is no crowd."""
+        masks = [self._rasterised(region) for region in self.regions if not region.crowd]
+        return int(np.logical_or.reduce(masks).sum()) if masks else 0
+
+    def digest(self) -> str:
+        """sha256 in hex of everything that decides the pixels."""
+        content = [self.height, self.width, [dataclasses.astuple(r) for r in self.regions]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def _rasterised(self, region: Region) -> np.ndarray:
+        """bool [H, W]."""
+        from pycocotools import mask
+
+        size = self.height, self.width
+        segmentation: Any = region.segmentation
+        problem = _problem(segmentation, *size)
+        if problem:
+            raise DeeplabError(f"mask {self} cannot be drawn: {problem}")
+        if isinstance(segmentation, list):
+            encoded = mask.merge(mask.frPyObjects(segmentation, *size))
+        elif isinstance(segmentation["counts"], list):
+            encoded = mask.frPyObjects(segmentation, *size)
+        else:
+            encoded = segmentation
+        try:
+            pixels = mask.decode(encoded)
+        except ValueError as error:
+            raise DeeplabError(f"mask {self} cannot be drawn: {one_line(str(error))}") from error
+        # pycocotools leaves the pixels that too few compressed counts do not reach to chance.
+        if encoded is segmentation and mask.encode(pixels)["counts"] != encoded["counts"].encode():
+            raise DeeplabError(f"mask {self} cannot be drawn: its RLE does not cover the image")
+        return pixels.astype(bool)
+
+
+def _problem(segmentation: _Rle | list[list[float]], height: int, width: int) -> str | None:
+    """What pycocotools would take without a word, and draw anything from."""
+    if isinstance(segmentation, list):
+        if not segmentation:
+            return "a region has no polygon"
+        for polygon in segmentation:
+            if len(polygon) < 6 or len(polygon) % 2:
+                return f"a polygon of {len(polygon)} numbers; it must be x, y of 3 or more points"
+            # It draws lines pixel by pixel, however far outside: until the memory is full.
+            reach = 2 * max(height, width)
+            if not all(math.isfinite(value) and abs(value) <= reach for value in polygon):
+                return f"a polygon reaches far outside the image of {width}x{height} pixels"
+        return None
+    if segmentation["size"] != (height, width):
+        return (
+            f"a region is of {segmentation['size'][1]}x{segmentation['size'][0]} pixels and the "
+            f"image of {width}x{height}: they must be equal"
+        )
+    counts = segmentation["counts"]
+    if isinstance(counts, list) and sum(counts) != height * width:
+        return f"the counts of its RLE give {sum(counts)} pixels and the image has {height * width}"
+    return None
+
+
+def coco_source(root: str | Path) -> Source:
+    """COCO in its own 80 classes and background; a split for each `annotations/instances_*.json`.
+
+    Args:
+        root: has `annotations/`, and the images in `SPLIT/` or `images/SPLIT/`.
+
+    Raises:
+        DeeplabError: no such files, one that is not COCO's, or pycocotools is not installed.
+    """
+    root, files = Path(root), _instance_files(Path(root))
+    splits, labels = {}, None
+    for split, file in files.items():
+        content = _read_instances(file)
+        own = _own_labels(content)
+        if labels not in (None, own):
+            raise DeeplabError(f"{file} has other categories than {next(iter(files.values()))}")
+        labels = own
+        splits[split] = _pairs(root, file, content, _own_ids(content))
+    assert labels is not None  # there is a file
+    return Source(labels, _full(splits))
+
+
+def coco_voc_source(root: str | Path) -> Source:
+    """COCO in VOC's 21 classes, for pretraining (section 4.3): every other class is background.
+
+    Only images with more than `MIN_REGION` pixels in regions of VOC's classes are taken.
+
+    Args:
+        root: as `coco_source`.
+
+    Raises:
+        DeeplabError: as `coco_source`.
+    """
+    root = Path(root)
+    splits, notes = {}, []
+    for split, file in _instance_files(root).items():
+        content = _read_instances(file)
+        pairs = _pairs(root, file, content, _voc_ids(content))
+        covered = in_processes(_covered_pixels, pairs)
+        splits[split] = [
+            pair for pair, pixels in zip(pairs, covered, strict=True) if pixels > MIN_REGION
+        ]
+        notes.append(
+            f"{split}: {len(pairs) - len(splits[split]):,} of {len(pairs):,} images have no more "
+            f"than {MIN_REGION:,} pixels of VOC's classes and were left out"
+        )
+    return Source(COCO_VOC, _full(splits), notes=tuple(notes))
+
+
+def _covered_pixels(pair: Pair) -> int:
+    return pair.mask.covered_pixels() if isinstance(pair.mask, DrawnMask) else 0
+
+
+def _full(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    splits = {split: pairs for split, pairs in splits.items() if pairs}
+    if not splits:
+        raise DeeplabError("none of the annotated images is left; is it the right folder?")
+    return splits
+
+
+def _instance_files(root: Path) -> dict[str, Path]:
+    """By split, the name without its year."""
+    try:
+        import pycocotools  # noqa: F401
+    except ImportError as error:
+        raise DeeplabError("COCO's masks need pycocotools: pip install pycocotools") from error
+    files = {}
+    for file in sorted((root / "annotations").glob("instances_*.json")):
+        split = file.stem.removeprefix("instances_").rstrip("0123456789")
+        check_split_name(split, file)
+        if split in files:
+            raise DeeplabError(f"{files[split]} and {file} are both {split}; keep one year's")
+        files[split] = file
+    if not files:
+        raise DeeplabError(
+            f"source folder {root} has no annotations/instances_*.json; give the folder that has "
+            "COCO's annotations and images"
+        )
+    return files
+
+
+def _read_instances(file: Path) -> _Instances:
+    try:
+        return _INSTANCES.validate_json(file.read_bytes())
+    except (OSError, pydantic.ValidationError) as error:
+        first = error.errors()[0] if isinstance(error, pydantic.ValidationError) else None
+        problem = f"{first['msg']} at {'.'.join(map(str, first['loc']))}" if first else str(error)
+        raise DeeplabError(
+            f"{file} is not COCO's instances file: {one_line(problem)[:200]}"
+        ) from error
+
+
+def _voc_ids(content: _Instances) -> dict[int, int]:
+    """VOC's class by COCO's category id; the others are background and absent here."""
+    names = {c["id"]: VOC_NAMES.get(c["name"], c["name"]) for c in content["categories"]}
+    return {id_: VOC.names.index(name) for id_, name in names.items() if name in VOC.names}
+
+
+def _own_ids(content: _Instances) -> dict[int, int]:
+    """1 to 80 by COCO's category id, in the order of the ids, which have gaps."""
+    ids = sorted(category["id"] for category in content["categories"])
+    return {id_: label for label, id_ in enumerate(ids, start=1)}
+
+
+def _own_labels(content: _Instances) -> LabelSet:
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    names = ("background", *(category["name"] for category in categories))
+    return LabelSet(dataset="coco", names=names, palette=voc_palette(len(names)))
+
+
+def _pairs(root: Path, file: Path, content: _Instances, label_of: dict[int, int]) -> list[Pair]:
+    """Every image of the file, with the regions whose category `label_of` has."""
+    regions = collections.defaultdict(list)
+    for annotation in content["annotations"]:
+        label = label_of.get(annotation["category_id"])
+        if label is not None:
+            crowd = bool(annotation.get("iscrowd", 0))
+            region = Region(label, annotation["segmentation"], crowd)
+            regions[annotation["image_id"]].append(region)
+    folder = file.stem.removeprefix("instances_")
+    places = [place for place in (root / folder, root / "images" / folder) if place.is_dir()]
+    if not places:
+        raise DeeplabError(f"{file} has no folder of images beside it: {root / folder} is missing")
+    pairs = []
+    for image in content["images"]:
+        if image["height"] * image["width"] > MAX_PIXELS:
+            raise DeeplabError(
+                f"{file} says that image {image['id']} has {image['width']}x{image['height']} "
+                f"pixels; more than {MAX_PIXELS:,} are not read"
+            )
+        found = tuple(regions[image["id"]])
+        mask = DrawnMask(image["height"], image["width"], found, image["id"], file)
+        name = Path(image["file_name"])
+        pairs.append(Pair(name.stem, places[0] / name.name, mask))
+    check_ids(pairs, file)
+    return pairs

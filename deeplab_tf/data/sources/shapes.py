@@ -1,0 +1,73 @@
+"""The embedded data set: drawn shapes, written as a VOCdevkit so that they take VOC's road."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from deeplab_tf.data.sources.draw_shapes import draw_example
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import whole_file, write_jpeg
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.parallel import in_processes
+
+TRAIN_IMAGES, VAL_IMAGES = 2400, 100
+JPEG_QUALITY = 92
+
+
+def write_shapes_devkit(
+    root: str | Path, train: int = TRAIN_IMAGES, val: int = VAL_IMAGES, seed: int = 0
+) -> None:
+    """Draws the data set into the new folder `root`, laid out as VOCdevkit is.
+
+    Equal arguments give equal files, and image i of a split does not depend on how many there are.
+    The folder appears when it is complete.
+
+    Args:
+        root: becomes the VOCdevkit; must not exist.
+        train, val: images of each split.
+        seed: of everything drawn.
+
+    Raises:
+        DeeplabError: `root` exists.
+    """
+    root = Path(root)
+    if root.exists():
+        raise DeeplabError(f"folder {root} exists; remove it to draw the shapes there")
+    staging = root.with_name(f"{root.name}.incomplete")
+    begun = not root.parent.exists()
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        folder = staging / "VOC2012"
+        for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+            (folder / name).mkdir(parents=True)
+        plan = []
+        for number, (split, count) in enumerate((("train", train), ("val", val))):
+            names = [f"{split}_{index:04d}" for index in range(count)]
+            plan += [(folder, name, (seed, number, index)) for index, name in enumerate(names)]
+            lines = "".join(f"{name}\n" for name in names)
+            (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(lines)
+        drawn = in_processes(_draw_and_write, plan)
+        for _ in tqdm(drawn, desc="draw shapes", unit="image", total=len(plan), disable=None):
+            pass
+        os.replace(staging, root)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if begun and not root.exists():
+            with contextlib.suppress(OSError):  # the error that stopped the drawing counts
+                root.parent.rmdir()
+
+
+def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:
+    """A JPEG and a palette PNG, as in VOC, of the example that the seed draws."""
+    folder, name, seed = task
+    example = draw_example(seed)
+    picture = Image.fromarray(example.image)
+    write_jpeg(folder / "JPEGImages" / f"{name}.jpg", picture, JPEG_QUALITY)
+    mask = Image.fromarray(example.mask)
+    mask.putpalette(SHAPES.flat_palette())
+    with whole_file(folder / "SegmentationClass" / f"{name}.png") as beside:
+        mask.save(beside)

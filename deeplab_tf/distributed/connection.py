@@ -1,0 +1,104 @@
+"""Connects the worker processes of one run to each other, and says which of them does not come."""
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
+
+from deeplab_tf.distributed.processes import GOODBYE_SECONDS, Workers, answers
+from deeplab_tf.errors import DeeplabError
+
+ARRIVAL_SECONDS = 300
+"""How long workers wait for each other before the first step."""
+
+SILENCE_SECONDS = 20
+"""After how long without a heartbeat a worker is lost, where its machine or network is gone."""
+
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+)
+"""What an operation over all workers raises when one of them is gone."""
+
+CONNECTED = threading.Event()
+"""Set when this process is connected to the others."""
+
+
+def connect(workers: Workers) -> tf.distribute.Strategy:
+    """The strategy over all `workers`, when they have come. Before any other use of TensorFlow.
+
+    Raises:
+        DeeplabError: one has not come in `ARRIVAL_SECONDS`, or this one's port is taken.
+    """
+    leader = "chief" if "chief" in workers.cluster else "worker"
+    runtime = context.context()
+    runtime.configure_coordination_service(
+        "standalone",
+        service_leader=f"/job:{leader}/replica:0/task:0",
+        cluster_register_timeout_in_ms=ARRIVAL_SECONDS * 1000,
+        heartbeat_timeout_in_ms=SILENCE_SECONDS * 1000,
+        shutdown_barrier_timeout_in_ms=GOODBYE_SECONDS * 1000,
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(name=job, num_tasks=len(addresses))
+            for job, addresses in workers.cluster.items()
+        ],
+    )
+    # Without it a missing worker is waited for without end, deaf to every signal but SIGKILL.
+    runtime.coordination_service.cluster_register_with_barrier = True
+    _check_port(workers)
+    try:
+        with _default_interrupt():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except LOST as error:
+        absent = [
+            f"{number} ({address})"
+            for number, address in enumerate(workers.addresses)
+            if number != workers.index and not answers(address)
+        ]
+        who = f"worker {', '.join(absent)} does not answer" if absent else "not all have come"
+        raise DeeplabError(
+            f"worker {workers.index} waited {ARRIVAL_SECONDS} s for the {workers.count} workers of "
+            f"TF_CONFIG: {who}. Start them all with the same command"
+        ) from error
+    CONNECTED.set()
+    return strategy
+
+
+@contextlib.contextmanager
+def _default_interrupt() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the process at once while TensorFlow waits inside for the others.
+
+    Python would not come to its own handler, and TensorFlow leaves one of its own that only notes
+    SIGTERM for a use of it that is not ours.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    usual = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, usual[number])
+
+
+def _check_port(workers: Workers) -> None:
+    """TensorFlow itself ends with a trace where it cannot listen."""
+    address = workers.addresses[workers.index]
+    port = int(address.rsplit(":", 1)[1])
+    try:
+        with socket.socket(socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+    except OSError as error:
+        raise DeeplabError(
+            f"worker {workers.index} cannot listen on port {port} of TF_CONFIG's {address}: "
+            f"{error.strerror}. Is it running already?"
+        ) from error

@@ -1,0 +1,75 @@
+"""Over which devices the training runs."""
+
+import functools
+import os
+
+import tensorflow as tf
+
+from deeplab_tf.config import StrategyName
+from deeplab_tf.distributed.connection import connect
+from deeplab_tf.distributed.devices import devices_of
+from deeplab_tf.distributed.processes import read_workers, workers_of
+from deeplab_tf.errors import DeeplabError, one_line
+
+
+def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy:
+    """The distribution strategy that `name` asks for, one for the whole process.
+
+    Args:
+        name: `auto` is `multi_worker` where TF_CONFIG names several workers, else `mirrored` where
+            there are two GPUs or more, else `one`. `mirrored` takes all GPUs, or, without one, all
+            logical CPU devices. `tpu` takes the TPU of the environment variable TPU_NAME, or this
+            machine's.
+        batch_size: of the global batch.
+
+    Raises:
+        DeeplabError: the batch cannot be dealt out evenly, there is one device to mirror over, no
+            TPU, or TF_CONFIG is missing, wrong or not wanted.
+    """
+    strategy = _strategy(name)
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise DeeplabError(
+            f"train.batch_size must be a multiple of the {replicas} devices. Received: {batch_size}"
+        )
+    return strategy
+
+
+def _strategy(name: StrategyName) -> tf.distribute.Strategy:
+    workers = workers_of(name)
+    if workers.count > 1:
+        return _multi_worker()
+    if name is StrategyName.TPU:
+        return _tpu()
+    # From here on TensorFlow has begun, and no workers can be connected any more.
+    devices = devices_of(name, "train.strategy")
+    return _mirrored(tuple(devices)) if devices else tf.distribute.get_strategy()
+
+
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The sum of the replicas' `value`, on each of them; gradients go through it."""
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One for the whole process: the collective operations of a second one clash with it."""
+    return tf.distribute.MirroredStrategy(devices)
+
+
+@functools.cache
+def _multi_worker() -> tf.distribute.Strategy:
+    return connect(read_workers())
+
+
+@functools.cache
+def _tpu() -> tf.distribute.Strategy:
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
+    except (tf.errors.OpError, ValueError, RuntimeError, OSError) as error:
+        raise DeeplabError(
+            f"train.strategy=tpu found no TPU (TPU_NAME={name}): {one_line(str(error))[:200]}"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)

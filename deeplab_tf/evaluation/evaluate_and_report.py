@@ -1,0 +1,190 @@
+"""The whole of `deeplab-eval`: load, evaluate, write results and report, print the table."""
+
+import dataclasses
+import json
+import pathlib
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.artefacts.trained_model import load_model
+from deeplab_tf.config import EvaluateConfig, StrategyName
+from deeplab_tf.data.records import Records, open_records
+from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.connection import connect
+from deeplab_tf.distributed.devices import devices_of
+from deeplab_tf.distributed.processes import Workers, workers_of
+from deeplab_tf.distributed.watch import naming_lost_worker
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.confusion import format_table
+from deeplab_tf.evaluation.evaluate import Evaluation, check_data, evaluate, write_results
+from deeplab_tf.evaluation.report import write_report
+from deeplab_tf.files import write_text
+from deeplab_tf.inference.devices import on_devices
+from deeplab_tf.inference.predictor import (
+    Predictor,
+    is_exported,
+    load_predictor,
+    trained_predictor,
+    with_classes_of,
+)
+from deeplab_tf.inference.strategies import settings_of
+from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE
+
+TABLE_FILE = "eval.txt"
+
+
+def run_evaluation(
+    source: pathlib.Path,
+    data_dir: pathlib.Path,
+    out: pathlib.Path,
+    *,
+    dataset: str | None = None,
+    settings: EvaluateConfig | None = None,
+    overrides: dict | None = None,
+    beam: Beam | None = None,
+    strategy: StrategyName = StrategyName.AUTO,
+) -> Evaluation:
+    """Evaluates the model of `source`, writes the results into `out` and prints the table.
+
+    Args:
+        source: a workdir, whose latest checkpoint is taken, a `.keras` file, a SavedModel, an
+            `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
+        data_dir: where `deeplab-prepare` wrote the records.
+        out: gets `eval.json`, `eval.txt` (what is printed), `confusion_matrix.csv` and `report/`.
+        dataset: the data set; None takes the experiment's.
+        settings: how to evaluate; None takes the experiment's.
+        overrides: fields of `settings` to replace, where they are not None.
+        strategy: the devices, a copy of the model on each. Of the workers of TF_CONFIG each calls
+            this and does its share of the images; worker 0 writes and prints.
+        beam: evaluate by Apache Beam instead of in this process.
+
+    Raises:
+        DeeplabError: `out` is a file, or model, data, settings and devices do not fit, or another
+            worker is gone.
+    """
+    if out.exists() and not out.is_dir():
+        raise DeeplabError(f"{out} is a file; give a folder for the results")
+    workers = Workers() if beam else workers_of(strategy)
+    if workers.count > 1:
+        connect(workers)
+    devices = devices_of(strategy)
+    predictor, settings, facts = _open(source, settings, overrides or {}, devices)
+    dataset = dataset or (predictor.experiment and predictor.experiment.data.dataset)
+    if dataset is None:
+        raise DeeplabError(f"{source} does not tell its data set; give --dataset")
+    records = open_records(data_dir, dataset)
+    if predictor.experiment is None:
+        predictor = with_classes_of(predictor, records.labels)
+    if beam:
+        evaluation = _evaluate_by_beam(beam, source, predictor, settings, records, out)
+    else:
+        with naming_lost_worker(workers, lambda: ""):
+            _check_same(workers, facts, records)
+            evaluation = evaluate(predictor, records, settings.split, workers)
+    if not workers.is_chief:
+        print(f"worker {workers.index} of {workers.count}; worker 0 has the results")
+        return evaluation
+    facts = {
+        "dataset": records.labels.dataset,
+        "fingerprint": records.fingerprint,
+        "model": str(source.resolve()),
+        **facts,
+    }
+    page = write_report(
+        f"DeepLabv3 on {records.labels.dataset}, {settings.split}",
+        evaluation,
+        predictor.labels,
+        _in_words(predictor, evaluation, settings, facts),
+        config_lib.to_json(predictor.experiment) if predictor.experiment else None,
+        out,
+        source / METRICS_FILE,
+    )
+    text = (
+        f"{format_table(evaluation.scores, predictor.labels.names)}\n\n"
+        f"{evaluation.images} images of {records.labels.dataset}/{settings.split}\n"
+        f"figures  {out / EVAL_FILE}\n"
+        f"report   {page}\n"
+    )
+    write_text(out / TABLE_FILE, text)
+    # Last: who finds eval.json finds the rest as well.
+    write_results(evaluation, records.labels, facts, out)
+    print(text, end="")
+    return evaluation
+
+
+def _check_same(workers: Workers, facts: dict, records: Records) -> None:
+    if len(set(workers.gather_text(json.dumps([facts, records.fingerprint])))) > 1:
+        raise DeeplabError(
+            "the workers have another model, checkpoint, data set or settings each; start them "
+            "with the same command, on a model that is not being trained"
+        )
+
+
+def _open(
+    source: pathlib.Path, settings: EvaluateConfig | None, overrides: dict, devices: list[str]
+) -> tuple[Predictor, EvaluateConfig, dict]:
+    """The model, how it is evaluated, and what `eval.json` says of both."""
+    split = overrides.pop("split", None)
+    if is_exported(source):
+        if settings is not None:
+            raise DeeplabError(
+                f"{source} is an exported model, whose inference is fixed: no --config"
+            )
+        predictor = on_devices(lambda: load_predictor(source, **overrides), devices)
+        experiment = predictor.experiment
+        settings = experiment.evaluate if experiment else EvaluateConfig()
+        settings = EvaluateConfig(split=split or settings.split)
+        facts: dict = {"step": None, "split": settings.split, "exported": True}
+    else:
+        trained = load_model(source)
+        experiment = trained.experiment
+        if settings is not None:
+            experiment = dataclasses.replace(experiment, evaluate=settings)
+        settings = settings_of(experiment, split=split, **overrides)
+        settings.output_stride = settings.output_stride or experiment.model.output_stride
+        # Each has its weights folded into a network of its own, on its device.
+        predictor = on_devices(lambda: trained_predictor(trained, settings), devices)
+        facts = {"step": trained.step, **dataclasses.asdict(settings)}
+    if predictor.experiment is not None:
+        facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
+    return predictor, settings, facts
+
+
+def _evaluate_by_beam(
+    beam: Beam,
+    source: pathlib.Path,
+    predictor: Predictor,
+    settings: EvaluateConfig,
+    records: Records,
+    out: pathlib.Path,
+) -> Evaluation:
+    beam.check()
+    # Not before: apache_beam is an extra.
+    from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
+    from deeplab_tf.inference.model_handler import Model
+
+    split = check_data(predictor, records, settings.split)
+    model = Model(source, settings=None if is_exported(source) else settings)
+    return evaluate_by_beam(beam, model, records, split, out)
+
+
+def _in_words(
+    predictor: Predictor, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
+) -> dict[str, str]:
+    words = {"images": f"{evaluation.images:,}"}
+    if predictor.experiment is not None:
+        words["backbone"] = str(predictor.experiment.model.backbone)
+    if "exported" in facts:
+        words["inference"] = "as exported"
+    else:
+        words |= {
+            "output_stride": str(settings.output_stride),
+            "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
+            "flip": "yes" if settings.flip else "no",
+            "padded to": f"{settings.pad_to} pixels" if settings.pad_to else "-",
+            "windows": f"{settings.window} pixels" if settings.window else "none",
+            "CRF": "yes" if settings.crf else "no",
+        }
+    words["model"] = facts["model"]
+    if facts["step"] is not None:
+        words["step"] = f"{facts['step']:,}"
+    return words

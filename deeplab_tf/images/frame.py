@@ -1,0 +1,65 @@
+"""Images of any size in the frame of a model of one static size, and its labels brought back."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+
+def into_frame(
+    image: np.ndarray, frame: tuple[int, int], fill: np.ndarray
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """An image of any size in the frame of a model of one static size.
+
+    An image that fits is padded at the bottom and the right; a larger one is first shrunk to fit,
+    bilinearly and keeping its aspect.
+
+    Args:
+        image: uint8 [H, W, 3].
+        frame: the static (height, width).
+        fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
+
+    Returns:
+        uint8 [1, *frame, 3], and the height and width of the image in it.
+    """
+    height, width = image.shape[:2]
+    shrink = min(1.0, frame[0] / height, frame[1] / width)
+    # Rounding may not leave the frame, nor lose the last pixel of a thin image.
+    inner = (max(1, int(height * shrink + 1e-6)), max(1, int(width * shrink + 1e-6)))
+    if inner != (height, width):
+        small = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
+        image = np.asarray(small)
+    framed = np.empty((1, *frame, 3), np.uint8)
+    framed[:] = fill
+    framed[0, : inner[0], : inner[1]] = image
+    return framed, inner
+
+
+def predict_in_frame(
+    image: np.ndarray,
+    frame: tuple[int, int],
+    fill: np.ndarray,
+    run: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Labels of an image of any size from a model of one static size.
+
+    An image that fits is padded at the bottom and the right; a larger one is first shrunk to fit,
+    bilinearly and keeping its aspect, and its labels brought back to its size by nearest neighbour.
+    A small object of a large image may be lost in that: export with a size that fits the images.
+
+    Args:
+        image: uint8 [H, W, 3].
+        frame: the static (height, width).
+        fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
+        run: uint8 [1, height, width, 3] -> integer [1, height, width].
+
+    Returns:
+        uint8 [H, W].
+    """
+    framed, inner = into_frame(image, frame, fill)
+    labels = run(framed)[0, : inner[0], : inner[1]].astype(np.uint8)
+    height, width = image.shape[:2]
+    if inner == (height, width):
+        return labels
+    whole = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(whole)

@@ -1,0 +1,69 @@
+"""Pictures of one size go through the network together."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from deeplab_tf.inference.predictor import Predictor
+
+Source = TypeVar("Source")
+
+BATCH_SIZE = 8
+WAITING_PIXELS = 1 << 24
+"""So many may wait for others of their size, as 64 pictures of 512x512."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture(Generic[Source]):
+    """`pixels` in the predictor's format, [H, W, bands], of the file or frame `source`."""
+
+    source: Source
+    pixels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Predicted(Generic[Source]):
+    """A picture and its labels, uint8 [H, W]."""
+
+    picture: Picture[Source]
+    labels: np.ndarray
+
+
+def predict_batches(
+    predictor: Predictor, pictures: Iterable[Picture[Source]], batch_size: int
+) -> Iterator[Predicted[Source]]:
+    """Labels for all `pictures`, in batches of at most `batch_size` of one size.
+
+    Pictures of one size keep their order; of several sizes those come first whose batch is full
+    first.
+    """
+    for batch in by_size(pictures, batch_size):
+        labels = predictor.predict(np.stack([picture.pixels for picture in batch]))
+        yield from map(Predicted, batch, labels)
+
+
+def by_size(
+    pictures: Iterable[Picture[Source]], batch_size: int
+) -> Iterator[list[Picture[Source]]]:
+    """Lists of pictures of one size: `batch_size` of them, or fewer where too many wait, and at the
+    end."""
+    waiting: dict[tuple[int, ...], list[Picture[Source]]] = {}
+    pixels_waiting = 0
+    for picture in pictures:
+        shape = picture.pixels.shape
+        pixels = shape[0] * shape[1]
+        pixels_waiting += pixels
+        batch = waiting.setdefault(shape, [])
+        batch.append(picture)
+        if len(batch) >= batch_size:
+            ready = shape
+        elif pixels_waiting > WAITING_PIXELS:
+            ready = next(iter(waiting))  # the one that has waited longest
+        else:
+            continue
+        batch = waiting.pop(ready)
+        pixels_waiting -= len(batch) * ready[0] * ready[1]
+        yield batch
+    yield from waiting.values()

@@ -1,0 +1,109 @@
+"""Steps that Beam's prediction and evaluation share: records read, what failed, written lines."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from apache_beam.io import WriteToText
+
+from deeplab_tf.data.records import SplitFiles, decode_image, parse_encoded
+from deeplab_tf.errors import one_line
+from deeplab_tf.images.formats import ImageFormat
+
+Collection = Any
+"""A PCollection of Beam's, whose `|` has no type that a checker could follow."""
+
+FAILED = "failed"
+"""The tag of the dead-letter output: what could not be read, as `Failure`s."""
+SHOWN = 5
+"""So many failures are named in the terminal; the file has all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What could not be done, and why."""
+
+    source: str
+    reason: str
+
+
+def failed(source: str, reason: str) -> beam.pvalue.TaggedOutput:
+    """A `Failure` for the dead-letter output."""
+    return beam.pvalue.TaggedOutput(FAILED, Failure(source, reason))
+
+
+class ReadRecords(beam.DoFn):
+    """A record file to what `example` makes of each record.
+
+    A record that cannot be decoded is a failure, and so is the rest of a file whose bytes are
+    broken: where the next record begins is not known then.
+    """
+
+    def __init__(self, image: ImageFormat):
+        self._image = image
+
+    def example(self, name: str, encoded: dict[str, tf.Tensor]) -> Any:
+        """The element of the record with id `name` and these encoded features."""
+        raise NotImplementedError
+
+    def image_of(self, encoded: dict[str, tf.Tensor]) -> np.ndarray:
+        """The record's image, [H, W, bands]."""
+        return decode_image(encoded, self._image).numpy()
+
+    def process(self, file: str) -> Iterator[Any]:
+        count = 0
+        try:
+            for record in tf.data.TFRecordDataset(file):
+                yield self._element(file, count, record)
+                count += 1
+        except tf.errors.DataLossError:
+            yield failed(f"{file} after record {count}", "the record file is corrupt")
+
+    def _element(self, file: str, number: int, record: tf.Tensor) -> Any:
+        name = f"record {number}"
+        try:
+            encoded = parse_encoded(record)
+            name = encoded["id"].numpy().decode()
+            return self.example(name, encoded)
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+            return failed(f"{name} in {file}", reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """TensorFlow's or Python's message, without the node of a graph before it."""
+    return one_line(str(error)).rpartition("}} ")[2][:200]
+
+
+def record_files(pipeline: beam.Pipeline, split: SplitFiles) -> Collection:
+    """The paths of the split's files, free to go to any worker."""
+    return pipeline | beam.Create(split.files) | beam.Reshuffle()
+
+
+def write_lines(lines: Collection, path: pathlib.Path, label: str) -> None:
+    """Writes strings to the one file `path`; Beam writes beside and renames."""
+    _ = lines | label >> WriteToText(str(path), num_shards=1, shard_name_template="")
+
+
+def write_failures(failures: Collection, path: pathlib.Path) -> None:
+    """One JSON object a line, with `source` and `reason`."""
+    lines = failures | beam.Map(lambda failure: json.dumps(dataclasses.asdict(failure)))
+    write_lines(lines, path, "write failures")
+
+
+def in_words(path: pathlib.Path) -> str:
+    """The first of the failures in `path`, as an error says them; empty where there is none."""
+    first, count = [], 0
+    with path.open() as file:
+        for line in file:
+            count += 1
+            if len(first) < SHOWN:
+                failure = Failure(**json.loads(line))
+                told = failure.source in failure.reason
+                first.append(failure.reason if told else f"{failure.source}: {failure.reason}")
+    more = f"; and {count - len(first)} more, in {path}" if count > len(first) else ""
+    return "; ".join(first) + more

@@ -1,0 +1,180 @@
+"""One way to predict with every kind of artefact: workdir, `.keras`, SavedModel, LiteRT or ONNX
+file."""
+
+import dataclasses
+import io
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.artefacts.description import DESCRIPTION, image_format, parse_description
+from deeplab_tf.artefacts.litert import LiteRTSegmenter, open_segmenter
+from deeplab_tf.artefacts.onnx import open_onnx
+from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, SIGNATURE, open_saved_model
+from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
+from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import LabelSet, labels_by_number
+from deeplab_tf.images.formats import RGB, ImageFormat
+from deeplab_tf.images.frame import predict_in_frame
+from deeplab_tf.inference.strategies import images_to_labels, in_parts, settings_of
+
+FILE_SUFFIXES = (".tflite", ".onnx")
+FOREIGN_MEAN = np.full(3, 128, np.uint8)
+"""The pixel that the networks of others are taken to see as zero, next to the middle of 0..255."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A model as a function of pixels.
+
+    Attributes:
+        labels: its classes; those of an artefact that is not ours are a guess by their number.
+        predict: images of the format `image`, [B, H, W, bands] of any size, -> uint8 [B, H, W].
+        image: what it takes.
+        experiment: what the artefact was trained by; None where it is not ours.
+        at_once: how many threads may call `predict` together and gain by it.
+    """
+
+    labels: LabelSet
+    predict: Callable[[np.ndarray], np.ndarray]
+    image: ImageFormat = RGB
+    experiment: Experiment | None = None
+    at_once: int = 1
+
+
+def trained_predictor(trained: TrainedModel, settings: EvaluateConfig) -> Predictor:
+    """A Keras model by the inference strategy of `settings`."""
+    predict = images_to_labels(trained, settings)
+    return Predictor(trained.labels, predict, trained.image, trained.experiment)
+
+
+def check_rgb(predictor: Predictor) -> None:
+    """Raises `DeeplabError` where the model takes other images than RGB of 8 bits, which videos and
+    streams are."""
+    if not predictor.image.is_rgb:
+        raise DeeplabError(
+            f"a video or a stream is RGB of 8 bits, and this model takes {predictor.image.bands} "
+            f"bands of {predictor.image.bits} bits; give it image files"
+        )
+
+
+def is_exported(path: pathlib.Path) -> bool:
+    """Whether `path` is a SavedModel, a LiteRT or an ONNX file, whose inference is fixed."""
+    return (path / SAVED_MODEL_FILE).is_file() or (path.suffix in FILE_SUFFIXES and path.is_file())
+
+
+def with_classes_of(predictor: Predictor, labels: LabelSet) -> Predictor:
+    """A model of others, which does not name its classes, as one of those of `labels`.
+
+    Raises:
+        DeeplabError: it has another number of them.
+    """
+    if predictor.labels.num_classes != labels.num_classes:
+        raise DeeplabError(
+            f"the model has {predictor.labels.num_classes} classes, the data set {labels.dataset} "
+            f"{labels.num_classes}"
+        )
+    return dataclasses.replace(predictor, labels=labels)
+
+
+def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
+    """Loads a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, or anyone's
+    `.tflite` file.
+
+    Args:
+        path: the artefact.
+        overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
+            `.keras`); None takes the `evaluate` section of its experiment. A SavedModel, a
+            LiteRT and an ONNX file have their inference fixed.
+
+    Raises:
+        DeeplabError: `path` is none of these, is damaged, or cannot take the options.
+    """
+    path = pathlib.Path(path)
+    if not is_exported(path):
+        trained = load_model(path)
+        return trained_predictor(trained, settings_of(trained.experiment, **overrides))
+    given = [f"--{name}" for name, value in overrides.items() if value is not None]
+    if given:
+        raise DeeplabError(
+            f"{path} is an exported model, whose inference is fixed: {', '.join(given)} needs a "
+            "workdir or a .keras file"
+        )
+    if path.suffix == ".onnx":
+        return _onnx_predictor(path)
+    return _litert_predictor(path) if path.is_file() else _saved_model_predictor(path)
+
+
+def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
+    loaded, experiment, labels = open_saved_model(folder)
+    serve = loaded.signatures[SIGNATURE]
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        # `loaded` holds the variables that the signature reads.
+        assert loaded is not None
+        return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
+
+    scale = max(experiment.evaluate.scales)
+    return Predictor(labels, in_parts(predict, scale), image_format(experiment.model), experiment)
+
+
+def _onnx_predictor(path: pathlib.Path) -> Predictor:
+    segmenter = open_onnx(path)
+    if DESCRIPTION not in segmenter.metadata:
+        raise DeeplabError(
+            f"ONNX file {path} has no {DESCRIPTION} in its metadata: it was not written by "
+            "deeplab-export"
+        )
+    experiment, labels = parse_description(segmenter.metadata[DESCRIPTION])
+    predict = in_parts(lambda images: segmenter.run(images)[0])
+    return Predictor(labels, predict, RGB, experiment)
+
+
+def _litert_predictor(path: pathlib.Path) -> Predictor:
+    description = _litert_description(path)
+    segmenter = open_segmenter(path)
+    if description is None:
+        experiment, labels, fill = None, _labels_by_number(segmenter), FOREIGN_MEAN
+    else:
+        experiment, labels = description
+        fill = np.round(pixel_statistics(experiment.model).mean).astype(np.uint8)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return segmenter.run(image)[0]
+
+    def predict_one(image: np.ndarray) -> np.ndarray:
+        if segmenter.size is None:
+            return run(image[None])[0].astype(np.uint8)
+        return predict_in_frame(image, segmenter.size, fill, run)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        # The file takes one image a time.
+        return np.stack([predict_one(image) for image in images])
+
+    return Predictor(labels, predict, RGB, experiment)
+
+
+def _litert_description(path: pathlib.Path) -> tuple[Experiment, LabelSet] | None:
+    """What a LiteRT file of ours says of itself; None where it is another's."""
+    content = path.read_bytes()
+    if DESCRIPTION.encode() not in content:
+        return None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return parse_description(archive.read(DESCRIPTION).decode())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DeeplabError(
+            f"LiteRT file {path} is cut off: its {DESCRIPTION} is not whole"
+        ) from error
+
+
+def _labels_by_number(segmenter: LiteRTSegmenter) -> LabelSet:
+    """The classes of another's file, which names none: VOC's where there are 21."""
+    if segmenter.num_classes is None:
+        raise DeeplabError(f"LiteRT file {segmenter.path} does not tell how many classes it has")
+    return labels_by_number(segmenter.num_classes)

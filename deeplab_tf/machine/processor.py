@@ -1,0 +1,75 @@
+"""The processor: its name, its instructions, and whether TensorFlow is faster with oneDNN on it."""
+
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import numpy as np
+
+CPUINFO = pathlib.Path("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """Names the processor as the system does; Linux on Arm has numbers for each kind of core."""
+    if sys.platform == "darwin":
+        # platform.processor() calls all of Apple's "arm".
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+    told = _cpuinfo()
+    if "CPU part" in told:
+        kinds = dict.fromkeys(zip(told["CPU implementer"], told["CPU part"], strict=True))
+        return " and ".join(f"implementer {maker} part {part}" for maker, part in kinds)
+    return told.get("model name", [platform.processor()])[0]
+
+
+def processor_features() -> set[str]:
+    """What it can do, in Linux's words; elsewhere nothing is known."""
+    told = _cpuinfo()
+    return set(" ".join(told.get("flags", []) + told.get("Features", [])).split())
+
+
+def is_x86() -> bool:
+    """Whether the processor is a 64-bit Intel or AMD."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def has_avx512() -> bool:
+    """Whether the processor has AVX-512 as servers have had it since 2017 (F, BW, DQ and VL)."""
+    sets = np.show_config(mode="dicts")["SIMD Extensions"]
+    # The second name is numpy's from 2.4 on.
+    return bool({"AVX512_SKX", "X86_V4"} & {*sets.get("baseline", ()), *sets.get("found", ())})
+
+
+def onednn_has_avx512() -> bool:
+    """Whether oneDNN may use it too: ONEDNN_MAX_CPU_ISA can keep it to less."""
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    kept_to_less = most.startswith(("SSE", "AVX")) and not most.startswith(("AVX512", "AVX10"))
+    return has_avx512() and not kept_to_less
+
+
+def choose_onednn(trains: bool) -> None:
+    """Sets TF_ENABLE_ONEDNN_OPTS to what is faster here; must run before TensorFlow is imported.
+
+    oneDNN is faster wherever it trains, and for inference with AVX-512 alone: its AVX2 kernels take
+    a variable's weights as they lie, and TensorFlow's own are ahead. TensorFlow by itself leaves it
+    off on processors without instructions for neural networks. What the user has set stays; so it
+    does where TensorFlow is imported already, or the processor is not x86, for which nothing was
+    measured.
+    """
+    if "tensorflow" in sys.modules or not is_x86():
+        return
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(trains or onednn_has_avx512())))
+
+
+def _cpuinfo() -> dict[str, list[str]]:
+    """The values of each field, one a core; nothing where the system is not Linux."""
+    told: dict[str, list[str]] = {}
+    if CPUINFO.is_file():
+        for line in CPUINFO.read_text().splitlines():
+            name, colon, value = line.partition(":")
+            if colon:
+                told.setdefault(name.strip(), []).append(" ".join(value.split()))
+    return told

@@ -1,0 +1,75 @@
+"""All files of one command: images first, then videos, and what is said of them."""
+
+import io
+import pathlib
+import sys
+from typing import cast
+
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.video import check_video
+from deeplab_tf.inference.predictor import Predictor, check_rgb
+from deeplab_tf.prediction.outputs import check_outputs, is_video
+from deeplab_tf.prediction.predict_images import predict_images
+from deeplab_tf.prediction.predict_stream import predict_stream
+from deeplab_tf.prediction.predict_video import predict_video
+
+
+def check_files(files: list[pathlib.Path], out: pathlib.Path) -> None:
+    """Raises `DeeplabError` where the predictions of `files` cannot be written into `out`."""
+    check_outputs(files, out)
+    if any(map(is_video, files)):
+        check_video()
+
+
+def run_files(
+    predictor: Predictor, files: list[pathlib.Path], out: pathlib.Path, batch_size: int
+) -> str:
+    """Predicts image and video files into `out`; goes on after a bad one.
+
+    Returns:
+        What was done, one line.
+
+    Raises:
+        DeeplabError: at the end, where files could not be read; names each.
+    """
+    videos = [file for file in files if is_video(file)]
+    images = [file for file in files if not is_video(file)]
+    if videos:
+        check_rgb(predictor)
+    out.mkdir(parents=True, exist_ok=True)
+    failed = predict_images(predictor, images, out, batch_size)
+    done = [f"{len(images) - len(failed)} of {len(images)} images"] if images else []
+    if videos:
+        predicted = frames = 0
+        for video in videos:
+            try:
+                count, problems = predict_video(predictor, video, out, batch_size)
+            except DeeplabError as error:
+                failed.append(error)
+                continue
+            predicted, frames, failed = predicted + 1, frames + count, failed + problems
+        done.append(f"{predicted} of {len(videos)} videos ({frames:,} frames)")
+    summary = f"{' and '.join(done)} predicted into {out}"
+    _tell(summary, failed, f"{len(files)} files could not be read, or not to the end")
+    return summary
+
+
+def run_stream(predictor: Predictor, out: pathlib.Path) -> str:
+    """Predicts the images on standard input into `out`, as `run_files` does files."""
+    out.mkdir(parents=True, exist_ok=True)
+    stdin = cast(io.BufferedReader, sys.stdin.buffer)
+    result = predict_stream(predictor, stdin, out)
+    if not result.frames:
+        raise DeeplabError("standard input ended before any image came")
+    summary = f"{result.frames - result.failed} of {result.frames} frames predicted into {out}"
+    _tell(summary, result.errors, f"{result.frames} frames could not be read", result.failed)
+    return summary
+
+
+def _tell(summary: str, errors: list[DeeplabError], of: str, failed: int | None = None) -> None:
+    """Raises the `errors`, or the first of them, after the `summary` of what was done."""
+    if errors:
+        print(summary)
+        failed = failed or len(errors)
+        more = f"; and {failed - len(errors)} more" if failed > len(errors) else ""
+        raise DeeplabError(f"{failed} of {of}: {'; '.join(map(str, errors))}{more}")

@@ -1,0 +1,231 @@
+"""Checkpoints of a run: which of them are whole, restored and written."""
+
+import math
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Iterable
+
+import keras
+import tensorflow as tf
+
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.runs.average import averages, evaluated_weights
+from deeplab_tf.runs.workdir import CHECKPOINT_DIR, CHECKPOINT_NAME
+
+AVERAGED = "averaged"
+"""What a checkpoint calls the weights to evaluate with, in the order of `model.weights`, where the
+training keeps an average of them."""
+
+
+def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
+    """The steps of the checkpoints on disk that are whole, rising; raises as below."""
+    return inspect_checkpoints(workdir)[0]
+
+
+def inspect_checkpoints(workdir: pathlib.Path) -> tuple[list[int], dict[int, str]]:
+    """The steps of the checkpoints on disk that are whole, rising, and of each other one what is
+    wrong with it.
+
+    Read from the files themselves and not from TensorFlow's state file beside them, so that a
+    deleted checkpoint is gone and a damaged state file costs nothing.
+
+    Raises:
+        DeeplabError: a checkpoint cannot be read, or several are there and none is whole.
+    """
+    found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
+    broken = {step: damage for step, damage in found.items() if damage is not None}
+    if len(found) > 1 and len(broken) == len(found):  # a kill cuts one
+        raise DeeplabError(
+            f"all {len(found)} checkpoints in {workdir / CHECKPOINT_DIR} are damaged; use another "
+            "workdir, or delete them to begin again"
+        )
+    return [step for step in found if step not in broken], broken
+
+
+def _steps_on_disk(workdir: pathlib.Path) -> list[int]:
+    indices = (workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*.index")
+    found = [re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)", path.stem) for path in indices]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def checkpoint_damage(workdir: pathlib.Path, step: int) -> str | None:
+    """What is wrong with a checkpoint, as far as its index and the sizes of its files tell.
+
+    TensorFlow writes the index last and in place: where a kill cut it off, it does not open. The
+    numbers themselves have checksums, which are looked at when they are read.
+    """
+    prefix = checkpoint_prefix(workdir, step)
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+    except tf.errors.OpError as error:
+        if re.search("sstable|checksum", str(error)):
+            return "its index is cut off or damaged"
+        raise DeeplabError(
+            f"checkpoint {prefix}.index cannot be read: {one_line(str(error))[:200]}; mend that, "
+            f"or delete {prefix}.* to go on from the one before"
+        ) from error
+    shards = list((workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-{step}.data-*"))
+    wanted = int(shards[0].name.rpartition("-")[2]) if shards else 1
+    if len(shards) < wanted:
+        return f"{wanted - len(shards)} of its {wanted} data files is missing"
+    found = sum(path.stat().st_size for path in shards)
+    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    numbers = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
+    try:
+        # The only text, which has no size in advance and lies at the end.
+        expected = numbers + len(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    except (tf.errors.OpError, IndexError):  # the latter where it reads past the end
+        expected = max(numbers, found + 1)
+    return None if found >= expected else f"its data is cut off at {found:,} bytes"
+
+
+def checkpoint_prefix(workdir: pathlib.Path, step: int) -> str:
+    """What TensorFlow calls the path of a checkpoint: its files' names begin so."""
+    return str(workdir / CHECKPOINT_DIR / f"{CHECKPOINT_NAME}-{step}")
+
+
+def restore_last(checkpoint: tf.train.Checkpoint, workdir: pathlib.Path) -> tuple[int, dict]:
+    """Restores every object of `checkpoint` from the last whole one in `workdir`.
+
+    Returns:
+        Its step, 0 where there is none, and what is wrong with each broken one by its step.
+
+    Raises:
+        DeeplabError: it is of another architecture, or several are there and none is whole.
+    """
+    steps, broken = inspect_checkpoints(workdir)
+    for step in reversed(steps):
+        try:
+            restore(checkpoint, checkpoint_prefix(workdir, step))
+            return step, broken
+        except DeeplabError as error:
+            if step == steps[0] or not isinstance(error.__cause__, tf.errors.DataLossError):
+                raise
+            broken[step] = "its data fails the checksum"
+    return 0, broken
+
+
+def describe_broken(workdir: pathlib.Path, broken: dict[int, str]) -> list[str]:
+    """A line for each broken checkpoint, by its step, and what is wrong with it."""
+    return [
+        f"note: checkpoint {checkpoint_prefix(workdir, step)} is not whole: {damage}"
+        for step, damage in sorted(broken.items())
+    ]
+
+
+def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
+    """Restores every object of `checkpoint` from the files at `prefix`.
+
+    Raises:
+        DeeplabError: they are damaged, or of another architecture.
+    """
+    try:
+        # Those files also hold what an inference model leaves alone: the optimiser's state.
+        checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
+        raise DeeplabError(
+            f"checkpoint {prefix} does not fit the model of this config, or is damaged; use "
+            f"another workdir, or delete {prefix}.* to go on from the one before: "
+            f"{one_line(str(error))[:200]}"
+        ) from error
+
+
+class Checkpoints:
+    """Rotated checkpoints of a model and its optimiser in `workdir/checkpoints`.
+
+    TensorFlow writes a checkpoint's data beside and renames it, then its index: a killed run finds
+    its last whole one, and what was begun after it is removed. Of several workers one `writes`, and
+    the others only restore.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        keep: int,
+        writes: bool = True,
+    ):
+        self._workdir = workdir
+        state: dict = {"model": model, "optimizer": optimizer}
+        if averages(optimizer):
+            # The optimiser's variables, found without it. (Their values would be stored again.)
+            state[AVERAGED] = evaluated_weights(model, optimizer)
+        self._checkpoint = tf.train.Checkpoint(**state)
+        self._optimizer = optimizer
+        self._keep = keep
+        self._manager = None
+        if writes:
+            self._remove_broken(inspect_checkpoints(workdir)[1])
+
+    def _step(self) -> int:
+        return int(self._optimizer.iterations.numpy())  # pyright: ignore[reportArgumentType]
+
+    def save(self) -> None:
+        """Writes a checkpoint of the current step, where this process is the one that writes."""
+        if self._manager is None:
+            return
+        try:
+            self._manager.save(checkpoint_number=self._step())
+        except (tf.errors.OpError, OSError):
+            self._remove_unfinished()
+            raise
+
+    def restore(self, step: int | None = None) -> int:
+        """Goes back to the checkpoint of `step`, or to the last whole one, if there is one.
+
+        Returns:
+            The step to go on from, 0 without a checkpoint.
+        """
+        if step is not None:
+            restore(self._checkpoint, checkpoint_prefix(self._workdir, step))
+            return step
+        step, broken = restore_last(self._checkpoint, self._workdir)
+        if broken:
+            self._remove_broken(broken)
+        return step
+
+    def _remove_broken(self, broken: dict[int, str]) -> None:
+        """Names and removes what is not whole: its step will be done again."""
+        for line in describe_broken(self._workdir, broken):
+            print(f"{line}; removed")
+        self._remove_unfinished(broken)
+        _mend_state(self._workdir)
+        # It counts what the state file has when it is made.
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint,
+            str(self._workdir / CHECKPOINT_DIR),
+            max_to_keep=self._keep,
+            checkpoint_name=CHECKPOINT_NAME,
+        )
+
+    def _remove_unfinished(self, broken: Iterable[int] = ()) -> None:
+        """What TensorFlow was writing when it was killed, or when the disk was full, and the
+        checkpoints of the steps in `broken`."""
+        whole = set(checkpoint_steps(self._workdir)) - set(broken)
+        for path in (self._workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*"):
+            match = re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)[._].*", path.name)
+            if match and (int(match[1]) not in whole or ".tempstate" in path.name):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+def _mend_state(workdir: pathlib.Path) -> None:
+    """Makes TensorFlow's state file, from which its rotation reads, say what is on disk."""
+    folder = workdir / CHECKPOINT_DIR
+    prefixes = [checkpoint_prefix(workdir, step) for step in checkpoint_steps(workdir)]
+    if prefixes:
+        tf.compat.v1.train.update_checkpoint_state(
+            str(folder),
+            prefixes[-1],
+            prefixes,
+            # The manager keeps for ever what is not younger than what it last preserved.
+            all_model_checkpoint_timestamps=[os.path.getmtime(f"{p}.index") for p in prefixes],
+            last_preserved_timestamp=0.0,
+        )
+    else:
+        (folder / "checkpoint").unlink(missing_ok=True)

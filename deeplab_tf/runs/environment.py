@@ -1,0 +1,170 @@
+"""What a run's numbers depend on beside its config and data: kept in the workdir, compared later.
+
+On a CPU the same config and records give the same weights bit for bit where these are the same.
+Measured on 12 steps of a small ResNet: the number of intra-op threads counts (it decides in which
+parts TensorFlow adds up), as do oneDNN on or off and its instruction set; the number of cores
+behind those threads, inter-op threads and other programs do not.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from deeplab_tf.config import training_differences
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import write_text
+from deeplab_tf.machine.processor import processor_features, processor_name
+from deeplab_tf.machine.system import usable_cores
+from deeplab_tf.models.kernels import onednn_in_use
+from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_config, read_data
+
+PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
+VARIABLES = (
+    "ONEDNN_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "NVIDIA_TF32_OVERRIDE",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
+"""Environment variables that choose other kernels."""
+INSTRUCTIONS = (
+    *("sse4_1", "avx", "avx2", "fma", "avx_vnni"),
+    *("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
+    *("asimd", "asimdhp", "asimddp", "bf16", "i8mm"),
+    *("sve", "sve2", "svebf16", "svei8mm", "sme", "sme2"),
+)
+"""Those by which oneDNN and TensorFlow choose their kernels: x86's, then Arm's."""
+THREADS = "intra-op threads"
+
+
+def environment() -> dict[str, str]:
+    """This process' packages, code, processor and settings, as text by name."""
+    values = {"python": platform.python_version()}
+    values |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    values["deeplab_tf"] = f"{importlib.metadata.version('deeplab_tf')}, sources {_sources()}"
+    values["platform"] = f"{platform.system()} {platform.machine()}"
+    values["processor"] = processor_name()
+    features = processor_features()
+    values["instruction sets"] = " ".join(name for name in INSTRUCTIONS if name in features)
+    values["onednn"] = "true" if onednn_in_use() else "false"
+    values[THREADS] = str(_intra_op_threads())
+    values["GPUs"] = ", ".join(
+        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+        for gpu in tf.config.list_physical_devices("GPU")
+    )
+    return values | {name: os.environ[name] for name in VARIABLES if name in os.environ}
+
+
+def _intra_op_threads() -> int:
+    """As TensorFlow counts them: as it was told, or one a core that this process may use."""
+    told = tf.config.threading.get_intra_op_parallelism_threads()
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return told or (int(variable) if variable.isdigit() else 0) or usable_cores()
+
+
+def _sources() -> str:
+    """A short sha256 of this package's code: its version does not tell one commit of another."""
+    package = pathlib.Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def record_environment(workdir: pathlib.Path, start: int, init_from: str | None) -> list[str]:
+    """Notes in `ENVIRONMENT_FILE` that from step `start` on the run goes on in this environment.
+
+    The file is `{"init_from": sha256 of that file or null, "from": {step: environment}}`; a step is
+    added where the run goes on in another environment than before.
+
+    Returns:
+        What is another than before, in words; nothing at step 0.
+    """
+    now = environment()
+    if start:
+        init_from_digest, before = _read(workdir)
+        before = {step: values for step, values in before.items() if step < start}
+    else:
+        init_from_digest, before = _digest(init_from), {}
+    last = before[max(before)] if before else {}
+    if now != last:
+        before[start] = now
+    content = {"init_from": init_from_digest, "from": before}
+    write_text(workdir / ENVIRONMENT_FILE, json.dumps(content, indent=2) + "\n")
+    return differences(last, now) if last else []
+
+
+def _digest(file: str | None) -> str | None:
+    if file is None:
+        return None
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _read(workdir: pathlib.Path) -> tuple[str | None, dict[int, dict[str, str]]]:
+    """What `record_environment` wrote; nothing where a workdir has no such file."""
+    path = workdir / ENVIRONMENT_FILE
+    if not path.is_file():
+        return None, {}
+    try:
+        content = json.loads(path.read_text())
+        return content["init_from"], {int(s): dict(v) for s, v in content["from"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DeeplabError(
+            f"{path} is damaged ({one_line(str(error))}); remove it to go on without what it says"
+        ) from error
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """`NAME VALUE (before VALUE)` for each that is not the same.
+
+    What one of the two does not tell, as another version of this code wrote it, is not known to
+    differ; a variable that is not there was not set.
+    """
+    changed = []
+    for name in dict.fromkeys([*now, *before]):
+        old, new = before.get(name, ""), now.get(name, "")
+        told = name in VARIABLES or (name in before and name in now)
+        if told and old != new:
+            mend = f"; TF_NUM_INTRAOP_THREADS={old} gives that" if name == THREADS and old else ""
+            changed.append(f"{name} {new or 'none'} (before {old or 'none'}{mend})")
+    return changed
+
+
+def repeat_differences(before: pathlib.Path, now: pathlib.Path) -> list[str]:
+    """In what the run that begins in `now` is not that of the workdir `before`, in words.
+
+    None means the same weights, bit for bit, on a CPU. Both folders are described already.
+    """
+    found = [
+        f"{name}={new} (before {old})"
+        for name, old, new in training_differences(read_config(before), read_config(now))
+    ]
+    if read_data(before) != read_data(now):
+        found.append("the data set has other images, masks or classes")
+    if _text(before / CLASS_WEIGHTS_FILE) != _text(now / CLASS_WEIGHTS_FILE):
+        found.append("other class weights")
+    (weights_before, environments_before), (weights_now, environments_now) = (
+        _read(before),
+        _read(now),
+    )
+    if not environments_before:
+        return [*found, f"{before} does not tell its versions (no {ENVIRONMENT_FILE})"]
+    if weights_before != weights_now:
+        found.append(f"{read_config(now).init_from} has another content")
+    here = environments_now[max(environments_now)]
+    if len(environments_before) > 1:
+        steps = ", ".join(map(str, sorted(environments_before)))
+        found.append(f"{before} was trained in several environments, from steps {steps}")
+    return found + differences(environments_before[max(environments_before)], here)
+
+
+def _text(path: pathlib.Path) -> str | None:
+    return path.read_text() if path.is_file() else None

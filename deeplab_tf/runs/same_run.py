@@ -1,0 +1,41 @@
+"""That all workers of a training have been given the same one."""
+
+import dataclasses
+import json
+
+from deeplab_tf.config import Experiment
+from deeplab_tf.data.records import Records
+from deeplab_tf.distributed.processes import Workers
+from deeplab_tf.errors import DeeplabError
+
+
+def check_same_run(
+    workers: Workers,
+    experiment: Experiment,
+    records: Records,
+    class_weights: dict[str, float] | None,
+) -> None:
+    """Compares what decides the steps with what worker 0 has; all workers must call it.
+
+    Raises:
+        DeeplabError: on every worker alike; names the worker and the fields.
+    """
+    mine: dict[str, object] = {
+        f"{section}.{name}": value
+        for section in ("model", "data", "train")
+        for name, value in dataclasses.asdict(getattr(experiment, section)).items()
+    }
+    # The file's path may be another on each machine.
+    mine |= {"train.class_weights": class_weights, "the records": records.fingerprint[:12]}
+    first, *others = (json.loads(text) for text in workers.gather_text(json.dumps(mine)))
+    for number, fields in enumerate(others, start=1):
+        differences = [
+            f"{name}={fields[name]} (worker 0: {value})"
+            for name, value in first.items()
+            if fields[name] != value
+        ]
+        if differences:
+            raise DeeplabError(
+                f"worker {number} was given another training: {'; '.join(differences)}. Start all "
+                "workers with the same command"
+            )

@@ -1,0 +1,81 @@
+"""The folder of one training run: the names of what is in it, and its readers."""
+
+import json
+import pathlib
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.config import Experiment
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.images.classes import LabelSet
+
+CONFIG_FILE = "config.json"
+"""The resolved experiment, written before the first step."""
+
+DATA_FILE = "data.json"
+"""The classes, and the fingerprint of the records that the run is trained on."""
+
+CLASS_WEIGHTS_FILE = "class_weights.json"
+"""The class weights of the loss, `{class name: weight}`, where it has any."""
+
+ENVIRONMENT_FILE = "environment.json"
+"""Versions, processor and settings under which the run computes, and what it began with."""
+
+CHECKPOINT_DIR = "checkpoints"
+CHECKPOINT_NAME = "step"
+METRICS_FILE = "metrics.jsonl"
+"""The training's log, one JSON object a line with `step`, `loss`, `learning_rate` and more."""
+
+MODEL_FILE = "model.keras"
+
+EVAL_FILE = "eval.json"
+"""The figures of an evaluation, with what was evaluated and how."""
+
+PREVIOUS_STAGE_DIR = "previous_stage"
+"""The workdir of the training before this one, where the experiment has a `previous_stage`."""
+
+
+def initial_weights_file(experiment: Experiment, workdir: pathlib.Path) -> str | None:
+    """The `.keras` file that the run in `workdir` begins with, or None for random weights."""
+    if experiment.previous_stage:
+        return str(workdir / PREVIOUS_STAGE_DIR / MODEL_FILE)
+    return experiment.init_from
+
+
+def read_config(workdir: pathlib.Path) -> Experiment:
+    """The run's experiment; raises `DeeplabError` naming the file and what is wrong in it."""
+    return config_lib.load_experiment(str(workdir / CONFIG_FILE))
+
+
+def data_to_json(labels: LabelSet, fingerprint: str) -> str:
+    """The text of `DATA_FILE`."""
+    return json.dumps({"labels": labels.to_dict(), "fingerprint": fingerprint}, indent=2)
+
+
+def read_data(workdir: pathlib.Path) -> tuple[LabelSet, str]:
+    """The run's classes and the fingerprint of its records; raises `DeeplabError` as above."""
+    path = workdir / DATA_FILE
+    try:
+        fields = json.loads(path.read_text())
+        return LabelSet.from_dict(fields["labels"]), str(fields["fingerprint"])
+    except FileNotFoundError as error:
+        raise DeeplabError(
+            f"workdir {workdir} has no {DATA_FILE}; train it again with deeplab-train"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DeeplabError(
+            f"{path} is damaged ({one_line(str(error))}); train again in another workdir"
+        ) from error
+
+
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """The lines of a `METRICS_FILE`, none if it is absent.
+
+    It ends at a line that a kill or a full disk cut off.
+    """
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

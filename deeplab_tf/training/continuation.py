@@ -1,0 +1,53 @@
+"""Whether a workdir holds the run that is to go on there, and what says so for the next time."""
+
+import pathlib
+
+from deeplab_tf import config as config_lib
+from deeplab_tf.config import Experiment, training_differences
+from deeplab_tf.data.records import Records
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import write_text
+from deeplab_tf.runs.checkpoints import checkpoint_steps
+from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE, data_to_json, read_config, read_data
+from deeplab_tf.training.class_weights import record_class_weights
+
+
+def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Records) -> None:
+    """Checks that `experiment` on `records` is the run whose checkpoints are in `workdir`.
+
+    Without a checkpoint there is nothing to go on with, and anything may begin there.
+
+    Raises:
+        DeeplabError: the run was begun with another config or data set; names the fields.
+    """
+    if not checkpoint_steps(workdir):
+        return
+    differences = [
+        f"{name}={before} (received {now})"
+        for name, before, now in training_differences(read_config(workdir), experiment)
+    ]
+    if differences:
+        raise DeeplabError(
+            f"workdir {workdir} holds a run with {'; '.join(differences)}. "
+            "Use another --workdir, or the same values to go on"
+        )
+    labels, fingerprint = read_data(workdir)
+    if labels != records.labels:
+        raise DeeplabError(f"workdir {workdir} holds a run on other classes; use another one")
+    if fingerprint != records.fingerprint:
+        raise DeeplabError(
+            f"workdir {workdir} holds a run on other images or masks than {records.folder} has "
+            "now; use another one"
+        )
+
+
+def describe_workdir(
+    workdir: pathlib.Path,
+    experiment: Experiment,
+    records: Records,
+    class_weights: dict[str, float] | None = None,
+) -> None:
+    """Writes the resolved config, the classes and fingerprint of the data, and class weights."""
+    record_class_weights(workdir, class_weights)
+    write_text(workdir / DATA_FILE, data_to_json(records.labels, records.fingerprint))
+    write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment))

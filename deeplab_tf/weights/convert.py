@@ -1,0 +1,126 @@
+"""The whole of `deeplab-import`: read, build, compare, write, report."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from PIL import Image
+
+from deeplab_tf.artefacts.trained_model import TrainedModel, save_backbone, save_model
+from deeplab_tf.config import Experiment, validate
+from deeplab_tf.data.sources.draw_shapes import draw_example
+from deeplab_tf.images.classes import labels_by_number
+from deeplab_tf.images.files import read_pixels
+from deeplab_tf.images.frame import into_frame
+from deeplab_tf.models import build_backbone, build_model
+from deeplab_tf.weights.batch_norm import estimate_statistics
+from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, build_network
+from deeplab_tf.weights.keras_applications import read_keras_applications
+from deeplab_tf.weights.parity import measure
+from deeplab_tf.weights.slim import read_slim
+from deeplab_tf.weights.tflite import read_tflite
+from deeplab_tf.weights.torchvision import read_torchvision
+
+SIDE = 513
+"""Longest side, in pixels, of an image that is compared, for a source of any size."""
+
+DRAWN = 4
+GREY = np.full(3, 128, np.uint8)
+
+READERS: dict[str, Callable[[pathlib.Path], ImportedWeights]] = {
+    "tflite": read_tflite,
+    "torchvision": read_torchvision,
+    "keras_applications": read_keras_applications,
+    "slim": read_slim,
+}
+
+
+def run_import(
+    source: str,
+    weights: pathlib.Path,
+    out: pathlib.Path,
+    photos: list[pathlib.Path],
+    multi_grid: tuple[int, ...] | None = None,
+) -> str:
+    """Imports `weights` into the `.keras` file `out`.
+
+    Args:
+        source: one of `READERS`.
+        weights: the file.
+        out: the `.keras` file; an old one is replaced.
+        photos: images to compare on, and to estimate batch norm statistics where the source has
+            none; empty: compared on drawn images, and no statistics are estimated.
+        multi_grid: that of the source's training, of which TF-Slim's checkpoints tell nothing;
+            None is without.
+
+    Returns:
+        What was done, in lines.
+
+    Raises:
+        DeeplabError: the file is not what `source` says, or does not agree with its own runtime.
+    """
+    imported = READERS[source](weights)
+    model, report = build_network(imported, str(weights))
+    config = validate(Experiment(model=imported.config)).model
+    lines = [
+        f"{config.backbone}"
+        + (f", width {config.width_multiplier:g}" if config.width_multiplier != 1 else "")
+        + (f", {config.num_classes} classes" if config.num_classes else ", a backbone alone")
+        + f", output_stride {config.output_stride}, normalization {config.normalization}",
+        report.table(),
+    ]
+    if imported.without_statistics and photos:
+        estimate_statistics(model, _images(photos))
+        lines.append(f"batch norm statistics estimated on {len(photos)} images")
+    elif imported.without_statistics:
+        lines.append(
+            "the file has no batch norm statistics; to fine-tune it, give --images like those it "
+            "will be trained on"
+        )
+    try:
+        reference = imported.reference()
+    except NoRuntimeError as error:
+        lines.append(f"not compared with its own runtime: {error}")
+    else:
+        parity = measure(model, reference, _images(photos, imported))
+        lines.append(f"beside its own runtime: {parity.in_words()}")
+        if imported.exact:
+            parity.check(str(weights))
+    if multi_grid is not None:
+        # After the comparison: tf-slim's own ResNet has no multi-grid.
+        config = validate(
+            Experiment(model=dataclasses.replace(config, multi_grid=multi_grid))
+        ).model
+        weights_of = model.get_weights()
+        model = (build_backbone if config.num_classes is None else build_model)(config)
+        model.set_weights(weights_of)
+        lines.append(f"multi_grid {multi_grid}, as given; compared without")
+    if config.num_classes is None:
+        save_backbone(model, config, out)
+    else:
+        labels = labels_by_number(config.num_classes)
+        experiment = Experiment(model=config)
+        experiment.evaluate.pad_to = imported.pad_to
+        experiment.data = dataclasses.replace(experiment.data, dataset=labels.dataset)
+        save_model(TrainedModel(model, experiment, labels), out)
+    lines.append(f"written: {out}")
+    return "\n".join(lines)
+
+
+def _images(
+    photos: list[pathlib.Path], imported: ImportedWeights | None = None
+) -> Iterator[np.ndarray]:
+    """uint8 [H, W, 3]: the photos, or drawn images, at most `SIDE` pixels long; of the size that
+    the source of `imported` takes: padded where it pads, else stretched, as for a classifier."""
+    frame = imported and imported.frame
+    pixels = (
+        map(read_pixels, photos) if photos else (draw_example((i,)).image for i in range(DRAWN))
+    )
+    for image in pixels:
+        if imported and frame and imported.pad_to is None:
+            resized = Image.fromarray(image).resize((frame[1], frame[0]), Image.Resampling.BILINEAR)
+            yield np.asarray(resized)
+            continue
+        framed, (height, width) = into_frame(image, frame or (SIDE, SIDE), GREY)
+        yield framed[0] if frame else framed[0, :height, :width]
