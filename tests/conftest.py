@@ -45,7 +45,7 @@ def shapes_data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def artefacts(tmp_path_factory):
     """A folder with `random_trained_model()` as the SavedModel `saved` and as `model.keras`."""
-    from random_model import random_trained_model
+    from support.random_model import random_trained_model
 
     from deeplab_tf.artefacts.trained_model import save_model
     from deeplab_tf.export.saved_model import write_saved_model

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.litert import open_interpreter
 from deeplab_tf.artefacts.onnx import open_onnx

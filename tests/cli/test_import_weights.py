@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from parity.seeded_weights import draw
+from support.seeded_weights import draw
 
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Backbone

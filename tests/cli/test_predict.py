@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from random_model import random_picture, random_trained_model, write_kinds
-from tiny_voc import write_voc
+from support.random_model import random_picture, random_trained_model, write_kinds
+from support.tiny_voc import write_voc
 
 from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.images.classes import VOC

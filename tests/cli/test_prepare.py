@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 from PIL import Image
-from shared_data import SHARED, needs_shared_data
-from tiny_folder import write_folder
-from tiny_voc import save_mask, write_voc
+from support.shared_data import SHARED, needs_shared_data
+from support.tiny_folder import write_folder
+from support.tiny_voc import save_mask, write_voc
 
 from deeplab_tf.config import load_experiment
 from deeplab_tf.data.records import open_records

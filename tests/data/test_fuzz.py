@@ -1,6 +1,5 @@
 """Broken files of every kind: the right labels, or an error that names the file; 712 cases."""
 
-import copy
 import io
 import json
 import shutil
@@ -9,11 +8,12 @@ import numpy as np
 import pytest
 import scipy.io
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_coco import PERSON, TRUCK, annotation, box, write_coco
-from tiny_voc import write_voc
+from support.fuzz import JSON, broken, cases, places, with_change
+from support.tiny_coco import PERSON, TRUCK, annotation, box, write_coco
+from support.tiny_voc import write_voc
 
 from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
@@ -29,33 +29,6 @@ from deeplab_tf.images.classes import VOC, VOID
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.choice(np.array([0, 1, 2, 3, 255], np.uint8), (9, 13))
-
-
-def cases(count):
-    return settings(
-        max_examples=count,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
-    )
-
-
-@st.composite
-def broken(draw, data: bytes) -> bytes:
-    """`data` cut, with bytes changed, taken out or put in."""
-    mutable = bytearray(data)
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, max(len(mutable) - 1, 0)))
-        match draw(st.sampled_from(["change", "cut", "remove", "insert"])):
-            case "change" if mutable:
-                mutable[place] = draw(st.integers(0, 255))
-            case "cut":
-                del mutable[place:]
-            case "remove":
-                del mutable[place : place + draw(st.integers(1, 9))]
-            case "insert":
-                mutable[place:place] = draw(st.binary(min_size=1, max_size=9))
-    return bytes(mutable)
 
 
 def png(mode) -> bytes:
@@ -139,35 +112,6 @@ def test_a_broken_image_keeps_its_size_and_mask_or_is_named(suffix, tmp_path):
             np.testing.assert_array_equal(tf.io.decode_png(example["mask"])[..., 0], LABELS)
 
     check()
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 10**12) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
-    max_leaves=6,
-)
-
-
-def places(value, path=()):
-    """The paths of everything inside a JSON value."""
-    if isinstance(value, dict | list):
-        keys = value if isinstance(value, dict) else range(len(value))
-        for key in keys:
-            yield (*path, key)
-            yield from places(value[key], (*path, key))
-
-
-def with_change(content, where, value, remove):
-    """A copy of `content` with another value at the path `where`, or without it."""
-    changed = copy.deepcopy(content)
-    inside = changed
-    for key in where[:-1]:
-        inside = inside[key]
-    if remove:
-        del inside[where[-1]]
-    else:
-        inside[where[-1]] = value
-    return changed
 
 
 @pytest.mark.parametrize("reader", [coco_source, coco_voc_source])

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
-from shared_data import SHARED, needs_shared_data
-from tiny_voc import save_mask, write_voc
+from support.shared_data import SHARED, needs_shared_data
+from support.tiny_voc import save_mask, write_voc
 
 from deeplab_tf.data.records import (
     find_corrupt_file,

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import tensorflow as tf
-from tiny_voc import write_voc
+from support.tiny_voc import write_voc
 
 from deeplab_tf import parallel
 from deeplab_tf.data.records import open_records, parse_encoded

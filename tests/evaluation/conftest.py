@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 from PIL import Image
-from random_model import random_picture
+from support.random_model import random_picture
 
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source

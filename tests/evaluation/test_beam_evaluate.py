@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_records import record, write_shard
+from support.tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
 

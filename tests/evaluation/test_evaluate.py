@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from random_model import random_trained_model
+from support.random_model import random_trained_model
 
 from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig

@@ -8,8 +8,8 @@ import threading
 
 import numpy as np
 import pytest
-from random_model import random_trained_model
-from training.train_processes import free_ports, tf_config
+from support.random_model import random_trained_model
+from support.train_processes import free_ports, tf_config
 
 from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig, StrategyName

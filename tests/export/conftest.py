@@ -1,7 +1,7 @@
 """One random model and a few pictures, shared by the tests of this folder."""
 
 import pytest
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.export.images import Picture
 

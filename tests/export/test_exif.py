@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
-from random_model import random_picture
+from support.random_model import random_picture
 
 from deeplab_tf.export.exif import exif_orientation, upright
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from random_model import random_picture, random_trained_model
-from shared_data import SHARED
+from support.random_model import random_picture, random_trained_model
+from support.shared_data import SHARED
 
 from deeplab_tf.artefacts.litert import CONVOLUTIONS, open_interpreter, open_segmenter
 from deeplab_tf.artefacts.trained_model import TrainedModel

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.errors import DeeplabError

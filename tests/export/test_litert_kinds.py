@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 import pytest
-from random_model import random_picture
+from support.random_model import random_picture
 
 from deeplab_tf.artefacts.litert import CONVOLUTIONS, open_segmenter
 from deeplab_tf.export.litert import convert, export_litert, write_litert

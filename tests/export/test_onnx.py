@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import tensorflow as tf
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.artefacts.onnx import open_onnx

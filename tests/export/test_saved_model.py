@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deeplab_tf.artefacts.description import parse_description

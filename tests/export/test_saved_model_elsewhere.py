@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deeplab_tf.config import Backbone
@@ -36,7 +36,7 @@ def test_the_c_library_runs_it(served, tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            pathlib.Path(__file__).parent / "c_api.py",
+            pathlib.Path(__file__).parents[1] / "support" / "c_api.py",
             folder,
             tmp_path / "images.npy",
             tmp_path / "labels.npy",

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from parity.seeded_weights import set_seeded_weights
+from support.seeded_weights import set_seeded_weights
 
 from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.models.aspp import BroadcastLike, aspp, effective_rates

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from parity.seeded_weights import draw_image, set_seeded_weights
+from support.seeded_weights import draw_image, set_seeded_weights
 
 from deeplab_tf.config import Backbone, ModelConfig, Normalization
 from deeplab_tf.models import build_model, with_output_stride

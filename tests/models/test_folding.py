@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import Backbone, Head, ModelConfig
 from deeplab_tf.models import FusedBatchNormalization, build_model

@@ -15,8 +15,8 @@ import numpy as np
 # Before TensorFlow: torchvision brings triton, which crashes when it loads after it.
 import torch
 import torchvision
-from parity.seeded_weights import draw, draw_image
-from parity.slim_networks import slim_networks
+from support.seeded_weights import draw, draw_image
+from support.slim_networks import slim_networks
 
 from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.errors import DeeplabError

@@ -7,8 +7,8 @@ Run from the project's root in the virtual environment that `make parity` instal
 import pathlib
 
 import numpy as np
-from parity.seeded_weights import digest, draw, draw_image
-from parity.slim_networks import slim_networks
+from support.seeded_weights import digest, draw, draw_image
+from support.slim_networks import slim_networks
 
 from deeplab_tf.models import build_backbone, build_model
 from deeplab_tf.weights.slim import slim_name

@@ -11,8 +11,8 @@ import numpy as np
 # Before TensorFlow: torchvision brings triton, which crashes when it loads after it.
 import torch
 import torchvision
-from parity.seeded_weights import digest, draw, draw_image
 from parity.torchvision_side import torchvision_logits, torchvision_model
+from support.seeded_weights import digest, draw, draw_image
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from parity.seeded_weights import digest, draw, draw_image, set_seeded_weights
-from parity.slim_networks import slim_networks
+from support.seeded_weights import digest, draw, draw_image, set_seeded_weights
+from support.slim_networks import slim_networks
 
 from deeplab_tf.config import Backbone, ModelConfig, Normalization
 from deeplab_tf.errors import DeeplabError

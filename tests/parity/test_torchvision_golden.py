@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from parity.seeded_weights import digest, draw_image, set_seeded_weights
+from support.seeded_weights import digest, draw_image, set_seeded_weights
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from parity.seeded_weights import draw
+from support.seeded_weights import draw
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.errors import DeeplabError

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from random_model import random_picture, random_trained_model, write_kinds
-from tiny_records import record, write_shard
+from support.random_model import random_picture, random_trained_model, write_kinds
+from support.tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
 

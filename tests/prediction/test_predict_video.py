@@ -3,7 +3,7 @@ import fractions
 import numpy as np
 import pytest
 from PIL import Image
-from random_model import random_picture
+from support.random_model import random_picture
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES, VOC

@@ -7,7 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_voc import write_voc
+from support.tiny_voc import write_voc
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES, VOC

@@ -2,7 +2,7 @@
 
 import pytest
 import tensorflow as tf
-from random_model import random_trained_model
+from support.random_model import random_trained_model
 
 from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.serving.served_model import open_served_model

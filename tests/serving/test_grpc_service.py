@@ -7,8 +7,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_model import random_picture
-from serving_requests import encode, grpc_channel, held, metric, png_that_claims
+from support.random_model import random_picture
+from support.serving_requests import encode, grpc_channel, held, metric, png_that_claims
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     classification_pb2,

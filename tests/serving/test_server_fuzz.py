@@ -12,8 +12,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from random_model import random_picture
-from serving_requests import PREDICT, client, encode, rows
+from support.random_model import random_picture
+from support.serving_requests import PREDICT, client, encode, rows
 
 from deeplab_tf.serving.limits import Limits
 from deeplab_tf.serving.service import Service

@@ -16,8 +16,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_model import random_picture
-from serving_requests import PREDICT, encode, rows
+from support.random_model import random_picture
+from support.serving_requests import PREDICT, encode, rows
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 # So large that each is a batch alone, and there is time to send the signal meanwhile.

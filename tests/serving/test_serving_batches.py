@@ -3,8 +3,8 @@
 import asyncio
 
 import numpy as np
-from random_model import random_picture
-from serving_requests import PREDICT, client, encode, held, metric, rows
+from support.random_model import random_picture
+from support.serving_requests import PREDICT, client, encode, held, metric, rows
 
 from deeplab_tf.serving import batching
 from deeplab_tf.serving.limits import Limits

@@ -6,8 +6,17 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from random_model import random_picture
-from serving_requests import PREDICT, ask, client, encode, held, metric, png_that_claims, rows
+from support.random_model import random_picture
+from support.serving_requests import (
+    PREDICT,
+    ask,
+    client,
+    encode,
+    held,
+    metric,
+    png_that_claims,
+    rows,
+)
 
 from deeplab_tf.serving.limits import Limits
 from deeplab_tf.serving.service import Service

@@ -12,8 +12,8 @@ import numpy as np
 import orjson
 import pytest
 import tensorflow as tf
-from random_model import random_picture
-from serving_requests import PREDICT, ask, encode, grpc_channel, held, metric, rows
+from support.random_model import random_picture
+from support.serving_requests import PREDICT, ask, encode, grpc_channel, held, metric, rows
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deeplab_tf.serving import grpc_service, limits, server

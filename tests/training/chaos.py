@@ -23,7 +23,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from training.train_processes import CONFIG, SMALL, metrics
+from support.train_processes import CONFIG, SMALL, metrics
 
 from deeplab_tf.cli import flags, train
 

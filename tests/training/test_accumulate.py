@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import tensorflow as tf
-from noise_run import FROZEN, check_same_but_for_rounding, noise_run
+from support.noise_run import FROZEN, check_same_but_for_rounding, noise_run
 
 from deeplab_tf.config import Experiment, Loss, StrategyName, TrainConfig, validate
 from deeplab_tf.distributed.strategy import make_strategy

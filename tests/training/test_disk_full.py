@@ -5,8 +5,8 @@ import subprocess
 import numpy as np
 import pytest
 import tensorflow as tf
-from training.test_checkpoint import begin, make
-from training.train_processes import start
+from support.tiny_run import begin, make
+from support.train_processes import start
 
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 

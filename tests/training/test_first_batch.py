@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_loop import small
+from support.train_processes import small
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES, VOC

@@ -7,25 +7,14 @@ import time
 
 import numpy as np
 import pytest
-from training.train_processes import SMALL, metrics, start, wait_for_step
+from support.train_processes import metrics, small, start, wait_for_step
 
 from deeplab_tf.artefacts.trained_model import load_model
-from deeplab_tf.config import Experiment, load_experiment, validate
+from deeplab_tf.config import load_experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 from deeplab_tf.training.loop import train
-
-
-def small(**changes) -> Experiment:
-    """The demo at a size for tests; `changes` are fields of the train section."""
-    experiment = load_experiment("configs/shapes.py:demo")
-    for name, value in SMALL.items():
-        section, field = name.split(".")
-        setattr(getattr(experiment, section), field, value)
-    return validate(
-        dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **changes))
-    )
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from training.loss_cases import VOID, random_case, value_and_gradient
+from support.loss_cases import VOID, random_case, value_and_gradient
 
 from deeplab_tf.config import Loss, TrainConfig
 from deeplab_tf.training.loss import (

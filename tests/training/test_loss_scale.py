@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from noise_run import noise_run
+from support.noise_run import noise_run
 
 from deeplab_tf.config import Precision, StrategyName
 from deeplab_tf.distributed.strategy import make_strategy

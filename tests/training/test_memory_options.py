@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_model import random_picture
-from test_loop import metrics, small
+from support.random_model import random_picture
+from support.train_processes import metrics, small
 
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Precision

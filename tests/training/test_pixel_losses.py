@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from training.loss_cases import (
+from support.loss_cases import (
     VOID,
     numeric_gradient,
     random_case,

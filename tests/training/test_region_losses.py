@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from training.loss_cases import (
+from support.loss_cases import (
     CLASSES,
     VOID,
     numeric_gradient,

@@ -1,7 +1,7 @@
 """Rematerialisation: the same step, bit by bit where the arithmetic is."""
 
 import pytest
-from noise_run import MODEL, check_same_but_for_rounding, furthest, noise_run
+from support.noise_run import MODEL, check_same_but_for_rounding, furthest, noise_run
 
 from deeplab_tf.config import Backbone, BatchNormMode, ModelConfig, Precision, StrategyName
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 import tifffile
 from PIL import Image
-from random_model import random_trained_model
-from test_loop import small
+from support.random_model import random_trained_model
+from support.train_processes import small
 
 from deeplab_tf.artefacts.trained_model import load_model, save_model
 from deeplab_tf.config import EvaluateConfig, validate

@@ -8,10 +8,10 @@ import time
 import keras
 import numpy as np
 import pytest
-from training.test_loop import small
-from training.train_processes import (
+from support.train_processes import (
     free_ports,
     metrics,
+    small,
     start,
     start_workers,
     tf_config,

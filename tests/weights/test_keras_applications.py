@@ -4,7 +4,7 @@ the pixels are BGR less their mean."""
 import keras
 import numpy as np
 import pytest
-from random_model import random_picture
+from support.random_model import random_picture
 
 from deeplab_tf.config import Backbone, Normalization, StridePlacement
 from deeplab_tf.config.resnet_plan import SPECS

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 from scipy.io import savemat
-from tiny_voc import write_voc
+from support.tiny_voc import write_voc
 
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.records import open_records

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from shared_data import SHARED, needs_shared_data
+from support.shared_data import SHARED, needs_shared_data
 
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.sources.camvid import camvid_source

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shared_data import SHARED, needs_shared_data
-from test_fuzz import JSON, cases, places, with_change
-from tiny_folder import write_folder
+from support.fuzz import JSON, cases, places, with_change
+from support.shared_data import SHARED, needs_shared_data
+from support.tiny_folder import BY_COLOR, BY_NUMBER, EXPECTED, write_folder
 
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.records import open_records
@@ -17,20 +17,6 @@ from deeplab_tf.data.sources.folder import folder_source, is_validation
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import CAMVID, VOID
-
-BY_NUMBER = {
-    "name": "streets",
-    "classes": ["other", "road", "car"],
-    "labels": {"0": "other", "7": "road", "9": "car"},
-    "void": [255],
-    "splits": {"train": "train.txt", "val": "lists/val.txt"},
-}
-BY_COLOR = {
-    **BY_NUMBER,
-    "labels": {"#000000": "other", "#804080": "road", "#010203": "car"},
-    "void": ["#FFFFFF"],
-}
-EXPECTED = np.array([[0, 1, 1], [2, 255, 0]], np.uint8)
 
 
 def ids_of(source):

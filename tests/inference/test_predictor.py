@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.errors import DeeplabError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from noise_run import FROZEN, noise_run
+from support.noise_run import FROZEN, noise_run
 
 from deeplab_tf.config import Experiment, StrategyName, TrainConfig, validate
 from deeplab_tf.errors import DeeplabError

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_folder import BY_COLOR, EXPECTED
-from tiny_folder import NUMBERS, colored, write_folder
+from support.tiny_folder import BY_COLOR, EXPECTED, NUMBERS, colored, write_folder
 
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.sources.describe_folder import propose, write_description

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from shared_data import SHARED, needs_shared_data
-from tiny_voc import save_mask, write_voc
+from support.shared_data import SHARED, needs_shared_data
+from support.tiny_voc import save_mask, write_voc
 
 from deeplab_tf.data.check.doctor import examine, held_out_from, report_in_words, report_to_dict
 from deeplab_tf.data.check.results import write_check

@@ -2,7 +2,7 @@ import fractions
 
 import numpy as np
 import pytest
-from random_model import random_picture
+from support.random_model import random_picture
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.video import Frame, open_video, video_file

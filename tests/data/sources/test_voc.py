@@ -1,8 +1,8 @@
 """Lists of a VOCdevkit become splits; what is missing is named."""
 
 import pytest
-from shared_data import SHARED, needs_shared_data
-from tiny_voc import write_voc
+from support.shared_data import SHARED, needs_shared_data
+from support.tiny_voc import write_voc
 
 from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.errors import DeeplabError

@@ -7,6 +7,19 @@ from PIL import Image
 
 NUMBERS = np.array([[0, 7, 7], [9, 255, 0]], np.uint8)
 COLORS = {0: (0, 0, 0), 7: (128, 64, 128), 9: (1, 2, 3), 255: (255, 255, 255)}
+BY_NUMBER = {
+    "name": "streets",
+    "classes": ["other", "road", "car"],
+    "labels": {"0": "other", "7": "road", "9": "car"},
+    "void": [255],
+    "splits": {"train": "train.txt", "val": "lists/val.txt"},
+}
+BY_COLOR = {
+    **BY_NUMBER,
+    "labels": {"#000000": "other", "#804080": "road", "#010203": "car"},
+    "void": ["#FFFFFF"],
+}
+EXPECTED = np.array([[0, 1, 1], [2, 255, 0]], np.uint8)
 
 
 def colored(numbers):

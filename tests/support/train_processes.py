@@ -1,11 +1,14 @@
-"""`deeplab-train` in processes of its own, alone or as the workers of one training."""
+"""A small training: its experiment, and `deeplab-train` in processes of its own that run it."""
 
+import dataclasses
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+
+from deeplab_tf.config import Experiment, load_experiment, validate
 
 SMALL = {
     "data.crop_size": 33,
@@ -16,6 +19,17 @@ SMALL = {
     "train.panels_every": 6,
 }
 CONFIG = "--config=configs/shapes.py:demo"
+
+
+def small(**changes) -> Experiment:
+    """The demo at a size for tests; `changes` are fields of the train section."""
+    experiment = load_experiment("configs/shapes.py:demo")
+    for name, value in SMALL.items():
+        section, field = name.split(".")
+        setattr(getattr(experiment, section), field, value)
+    return validate(
+        dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **changes))
+    )
 
 
 def free_ports(count: int) -> list[int]:

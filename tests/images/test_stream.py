@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from random_model import random_picture
+from support.random_model import random_picture
 
 from deeplab_tf.images.stream import JPEG, PNG, split_images
 

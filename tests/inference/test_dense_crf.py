@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError

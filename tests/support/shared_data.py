@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
+REPOSITORY = pathlib.Path(__file__).parents[2]
 SHARED = pathlib.Path(
     os.environ.get("DEEPLAB_SHARED_DATA", REPOSITORY.parent / "shared" / "data")
 ).resolve()

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from random_model import random_trained_model
+from support.random_model import random_trained_model
 
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError

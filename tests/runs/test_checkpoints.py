@@ -1,34 +1,17 @@
 """Checkpoints: rotation, exact return, and what a workdir refuses."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
+from support.tiny_run import EXPERIMENT, RECORDS, begin, make
 
 from deeplab_tf.artefacts.trained_model import load_model
-from deeplab_tf.config import Backbone, Experiment, ModelConfig, TrainConfig, validate
-from deeplab_tf.data.records import Records
+from deeplab_tf.config import TrainConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import CAMVID, SHAPES
-from deeplab_tf.models import build_model
-from deeplab_tf.runs.checkpoints import Checkpoints, checkpoint_steps
+from deeplab_tf.runs.checkpoints import checkpoint_steps
 from deeplab_tf.training.continuation import check_workdir, describe_workdir
-from deeplab_tf.training.step import make_optimizer
-
-EXPERIMENT = validate(
-    Experiment(
-        model=ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6, multi_grid=(1, 1, 1))
-    )
-)
-RECORDS = Records(pathlib.Path("data/shapes"), SHAPES, {}, {}, fingerprint="a" * 64)
-
-
-def make(workdir, experiment=EXPERIMENT, keep=2):
-    model = build_model(experiment.model)
-    optimizer = make_optimizer(experiment.train)
-    optimizer.build(model.trainable_variables)
-    return model, optimizer, Checkpoints(workdir, model, optimizer, keep)
 
 
 def test_rotation_and_exact_return(tmp_path):
@@ -59,15 +42,6 @@ def test_another_architecture_is_refused_in_one_line(tmp_path):
     with pytest.raises(DeeplabError, match="does not fit the model") as error:
         make(tmp_path, dataclasses.replace(EXPERIMENT, model=wider))[2].restore()
     assert "\n" not in str(error.value)
-
-
-def begin(workdir, steps=(10, 20)):
-    """A described workdir with checkpoints of an optimiser that counts `steps`."""
-    describe_workdir(workdir, EXPERIMENT, RECORDS)
-    _, optimizer, checkpoints = make(workdir)
-    for step in steps:
-        optimizer.iterations.assign(step)
-        checkpoints.save()
 
 
 def test_after_deleting_a_damaged_checkpoint_the_one_before_is_gone_on_with(tmp_path):

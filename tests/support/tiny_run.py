@@ -1,0 +1,34 @@
+"""A workdir with checkpoints, without a training."""
+
+import pathlib
+
+from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+from deeplab_tf.data.records import Records
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.models import build_model
+from deeplab_tf.runs.checkpoints import Checkpoints
+from deeplab_tf.training.continuation import describe_workdir
+from deeplab_tf.training.step import make_optimizer
+
+EXPERIMENT = validate(
+    Experiment(
+        model=ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6, multi_grid=(1, 1, 1))
+    )
+)
+RECORDS = Records(pathlib.Path("data/shapes"), SHAPES, {}, {}, fingerprint="a" * 64)
+
+
+def make(workdir, experiment=EXPERIMENT, keep=2):
+    model = build_model(experiment.model)
+    optimizer = make_optimizer(experiment.train)
+    optimizer.build(model.trainable_variables)
+    return model, optimizer, Checkpoints(workdir, model, optimizer, keep)
+
+
+def begin(workdir, steps=(10, 20)):
+    """A described workdir with checkpoints of an optimiser that counts `steps`."""
+    describe_workdir(workdir, EXPERIMENT, RECORDS)
+    _, optimizer, checkpoints = make(workdir)
+    for step in steps:
+        optimizer.iterations.assign(step)
+        checkpoints.save()
