@@ -9,7 +9,7 @@ _HOME = {
     "AtrousConv2D": "deeplab_tf.models.conv",
     "DeeplabError": "deeplab_tf.errors",
     "Experiment": "deeplab_tf.config",
-    "LabelSet": "deeplab_tf.images.classes",
+    "Classes": "deeplab_tf.images.classes",
     "ModelConfig": "deeplab_tf.config",
     "TrainedModel": "deeplab_tf.artefacts.trained_model",
     "build_model": "deeplab_tf.models.deeplab",

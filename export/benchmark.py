@@ -112,7 +112,7 @@ def _in_turns(runs: Sequence[Callable[[], object]]) -> list[list[float]]:
 def _labeller(path: pathlib.Path, size: tuple[int, int]) -> Callable[[], np.ndarray]:
     """Labels one image of noise, as `deeplab-predict` does."""
     predictor = load_predictor(path)
-    takes = predictor.image
+    takes = predictor.image_format
     image = np.random.default_rng(0).integers(
         0, 1 << takes.bits, (1, *size, takes.bands), takes.dtype
     )

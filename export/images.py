@@ -11,7 +11,7 @@ from PIL import Image
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import check_same_classes, labelled_images
 from deeplab_tf.images.bands import read_image_of
-from deeplab_tf.images.classes import VOID, LabelSet
+from deeplab_tf.images.classes import VOID, Classes
 from deeplab_tf.images.formats import RGB, ImageFormat
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.prediction.inputs import find_images
@@ -30,7 +30,7 @@ class Picture(NamedTuple):
 
 
 def data_set_images(
-    data_dir: pathlib.Path, dataset: str, split: str, count: int, labels: LabelSet | None = None
+    data_dir: pathlib.Path, dataset: str, split: str, count: int, classes: Classes | None = None
 ) -> Iterator[Picture]:
     """The first `count` examples of a split that `deeplab-prepare` wrote, by their ids.
 
@@ -45,20 +45,20 @@ def data_set_images(
     """
     records = open_records(data_dir, dataset)
     examples = itertools.islice(labelled_images(records.split(split)), count)
-    if labels is None or not sum(records.pixels[split][:-1]):
+    if classes is None or not sum(records.pixels[split][:-1]):
         return (Picture(name, image) for name, image, _ in examples)
-    check_same_classes(labels, records.labels)
+    check_same_classes(classes, records.classes)
     return itertools.starmap(Picture, examples)
 
 
-def file_images(images: str, count: int, image: ImageFormat = RGB) -> Iterator[Picture]:
+def file_images(images: str, count: int, image_format: ImageFormat = RGB) -> Iterator[Picture]:
     """The first `count` of a file, a folder or a glob pattern, by name.
 
     Raises:
         DeeplabError: there is none; while reading, a file that is no picture.
     """
     files = find_images(images)[:count]
-    return (Picture(str(file), read_image_of(file, image)) for file in files)
+    return (Picture(str(file), read_image_of(file, image_format)) for file in files)
 
 
 def fit_picture(picture: Picture, size: tuple[int, int] | None, fill: Sequence[float]) -> Picture:

@@ -88,10 +88,10 @@ def export_litert(
             model, a pattern of `keep_float` fits no layer, there is no image to calibrate on, or
             the directory is a SavedModel, whose `parity.json` is its own.
     """
-    if not trained.image.is_rgb:
+    if not trained.image_format.is_rgb:
         raise DeeplabError(
-            f"a LiteRT file takes RGB images, and this model {trained.image.bands} bands of "
-            f"{trained.image.bits} bits; export it as a SavedModel"
+            f"a LiteRT file takes RGB images, and this model {trained.image_format.bands} bands of "
+            f"{trained.image_format.bits} bits; export it as a SavedModel"
         )
     options = Options(image_size, quantize, outputs, tuple(keep_float))
     out_file = pathlib.Path(out_file)
@@ -186,9 +186,9 @@ def write_litert(
     # A flatbuffer is read from its head and a zip archive from its tail: one file can be both, as
     # in TensorFlow Lite's own metadata. ZipInfo's fixed date keeps equal exports equal.
     with zipfile.ZipFile(path, "a") as archive:
-        description = describe(trained.experiment, trained.labels)
+        description = describe(trained.experiment, trained.classes)
         archive.writestr(zipfile.ZipInfo(DESCRIPTION), description)
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE), "\n".join(trained.labels.names) + "\n")
+        archive.writestr(zipfile.ZipInfo(LABELS_FILE), "\n".join(trained.classes.names) + "\n")
     return float_file
 
 

@@ -54,10 +54,10 @@ def export_onnx(
         DeeplabError: the model is not for RGB images, it has an operation that ONNX does not, an
             atrous convolution would not be native, or one of the runtimes disagrees.
     """
-    if not trained.image.is_rgb:
+    if not trained.image_format.is_rgb:
         raise DeeplabError(
-            f"an ONNX file takes RGB images, and this model {trained.image.bands} bands of "
-            f"{trained.image.bits} bits; export it as a SavedModel"
+            f"an ONNX file takes RGB images, and this model {trained.image_format.bands} bands of "
+            f"{trained.image_format.bits} bits; export it as a SavedModel"
         )
     out_file = pathlib.Path(out_file)
     check_out_dir(out_file.parent)
@@ -104,7 +104,7 @@ def write_onnx(trained: TrainedModel, path: str | os.PathLike, *, outputs: str =
     refuse_lowered_atrous(model, trained.model)
     pad_in_numbers(model)
     name_sides(model)
-    description = describe(trained.experiment, trained.labels)
+    description = describe(trained.experiment, trained.classes)
     onnx.helper.set_model_props(model, {DESCRIPTION: description})
     onnx.checker.check_model(model, full_check=True)
     pathlib.Path(path).write_bytes(model.SerializeToString())

@@ -46,7 +46,9 @@ def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
     from deeplab_tf.inference.predictor import load_predictor
 
     predictor = load_predictor(artefact)
-    predictor.predict(np.zeros((1, *size, predictor.image.bands), predictor.image.dtype))
+    predictor.predict(
+        np.zeros((1, *size, predictor.image_format.bands), predictor.image_format.dtype)
+    )
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def write_saved_model(
     """
     module = serving_module(trained, serving)
     signatures = {name: getattr(module, name) for name in (SIGNATURE, *serving.signatures)}
-    if trained.image.is_rgb:
+    if trained.image_format.is_rgb:
         signatures["image_bytes"] = module.image_bytes
     with traced_for(Runs.ANYWHERE):
         tf.saved_model.save(module, str(directory), signatures=signatures)
@@ -151,7 +151,7 @@ def write_saved_model(
         trained.experiment.evaluate, scales=serving.scales, flip=serving.flip
     )
     experiment = dataclasses.replace(trained.experiment, evaluate=evaluate)
-    (extra / DESCRIPTION).write_text(describe(experiment, trained.labels))
+    (extra / DESCRIPTION).write_text(describe(experiment, trained.classes))
 
 
 def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module:
@@ -159,8 +159,10 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
 
     A module of its own and not the Keras model, which would bring its training functions along.
     """
-    image, network = trained.image, folded(trained.model)
-    pixels = tf.TensorSpec((None, None, None, image.bands), image.dtype, name="images")
+    image_format, network = trained.image_format, folded(trained.model)
+    pixels = tf.TensorSpec(
+        (None, None, None, image_format.bands), image_format.dtype, name="images"
+    )
 
     @tf.function(input_signature=[pixels])
     def scores(images):
@@ -197,7 +199,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
     extra = {"probabilities": probabilities, "logits": logits, "uncertainty": uncertainty}
     for name in serving.signatures:
         setattr(module, name, extra[name])
-    if image.is_rgb:
+    if image_format.is_rgb:
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
         def image_bytes(image_bytes):

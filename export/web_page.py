@@ -106,17 +106,17 @@ def page_facts(model: pathlib.Path) -> dict:
     refuse_custom_operations(content, f"LiteRT file {model.name}")
     with zipfile.ZipFile(model) as archive:
         description = archive.read(DESCRIPTION).decode()
-    experiment, labels = parse_description(description)
+    experiment, classes = parse_description(description)
     name, height, width = _input_of(model)
     pad = np.round(pixel_statistics(experiment.model).mean).astype(int).tolist()
-    classes = zip(labels.names, labels.palette, strict=True)
+    classes = zip(classes.names, classes.palette, strict=True)
     return {
         "file": model.name,
         "bytes": len(content),
-        "dataset": labels.dataset,
+        "dataset": classes.dataset,
         "classes": [{"name": name, "color": color} for name, color in classes],
         # Class 0 keeps the plain photo where it is the background, as deeplab-predict draws it.
-        "background": 0 if labels.names[0] == "background" else None,
+        "background": 0 if classes.names[0] == "background" else None,
         "input": {"name": name, "height": height, "width": width, "pad": pad},
         "normalization": json.loads(description)["normalization"],
         "runtime": f"@litertjs/core {VERSION}",

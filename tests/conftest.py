@@ -38,7 +38,7 @@ def shapes_data(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("shapes")
     write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)
-    write_records(voc_source(root / "VOCdevkit", labels=SHAPES), root / "data")
+    write_records(voc_source(root / "VOCdevkit", classes=SHAPES), root / "data")
     return root / "data"
 
 

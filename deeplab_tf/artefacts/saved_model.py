@@ -8,7 +8,7 @@ import tensorflow as tf
 from deeplab_tf.artefacts.description import DESCRIPTION, parse_description
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 
 SAVED_MODEL_FILE = "saved_model.pb"
 EXTRA_DIR = "assets.extra"
@@ -18,7 +18,7 @@ SIGNATURE = "serving_default"
 """The signature that TensorFlow Serving and LiteRT call where a client names none."""
 
 
-def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, LabelSet]:
+def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, Classes]:
     """A SavedModel of ours as TensorFlow's object, which must be kept as long as its signatures are
     used, with what it was trained by and its classes.
 
@@ -31,7 +31,7 @@ def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, LabelSet]:
             f"SavedModel {folder} has no {EXTRA_DIR}/{DESCRIPTION}: it was not written by "
             "deeplab-export"
         )
-    experiment, labels = parse_description(description.read_text())
+    experiment, classes = parse_description(description.read_text())
     try:
         loaded = tf.saved_model.load(str(folder))
         _ = loaded.signatures[SIGNATURE]
@@ -39,4 +39,4 @@ def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, LabelSet]:
         raise DeeplabError(
             f"SavedModel {folder} is damaged: {one_line(str(error))[:200]}"
         ) from error
-    return loaded, experiment, labels
+    return loaded, experiment, classes

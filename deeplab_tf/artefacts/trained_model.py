@@ -19,14 +19,14 @@ import tensorflow as tf
 from deeplab_tf.artefacts.description import (
     DESCRIPTION,
     describe,
-    image_format,
+    image_format_of,
     parse_description,
     parse_experiment,
 )
 from deeplab_tf.config import Experiment, ModelConfig, validate
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.models import build_model, with_output_stride
 from deeplab_tf.runs.checkpoints import AVERAGED, checkpoint_steps, describe_broken, restore_last
@@ -35,18 +35,18 @@ from deeplab_tf.runs.workdir import CONFIG_FILE, read_config, read_data
 
 @dataclasses.dataclass
 class TrainedModel:
-    """`model` maps pixels to logits as `build_model` says; `labels` names the logits' channels;
+    """`model` maps pixels to logits as `build_model` says; `classes` names the logits' channels;
     `step` is that of the checkpoint it was read from, if it was."""
 
     model: keras.Model
     experiment: Experiment
-    labels: LabelSet
+    classes: Classes
     step: int | None = None
 
     @property
-    def image(self) -> ImageFormat:
+    def image_format(self) -> ImageFormat:
         """What images the model takes."""
-        return image_format(self.experiment.model)
+        return image_format_of(self.experiment.model)
 
 
 def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
@@ -59,12 +59,12 @@ def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
     model = dataclasses.replace(config, output_stride=output_stride)
     experiment = validate(dataclasses.replace(trained.experiment, model=model))
     network = with_output_stride(trained.model, config, output_stride)
-    return TrainedModel(network, experiment, trained.labels)
+    return TrainedModel(network, experiment, trained.classes)
 
 
 def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
     """Writes a `.keras` file with the description inside; either the whole file or none appears."""
-    _save(trained.model, describe(trained.experiment, trained.labels), path)
+    _save(trained.model, describe(trained.experiment, trained.classes), path)
 
 
 def save_backbone(model: keras.Model, config: ModelConfig, path: str | os.PathLike) -> None:
@@ -101,11 +101,11 @@ def load_model(path: str | os.PathLike) -> TrainedModel:
 
 
 def _load_keras_file(path: pathlib.Path) -> TrainedModel:
-    experiment, labels = read_description(path)
-    return TrainedModel(read_keras_file(path), experiment, labels)
+    experiment, classes = read_description(path)
+    return TrainedModel(read_keras_file(path), experiment, classes)
 
 
-def read_description(path: pathlib.Path) -> tuple[Experiment, LabelSet]:
+def read_description(path: pathlib.Path) -> tuple[Experiment, Classes]:
     """What a `.keras` file of ours says of itself; raises `DeeplabError` if it is none."""
     text = _read_member(path)
     if text is None:
@@ -163,7 +163,7 @@ def _zip_members(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
 
 def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
     experiment = read_config(workdir)
-    labels, _ = read_data(workdir)
+    classes, _ = read_data(workdir)
     if not checkpoint_steps(workdir):
         raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
     model = build_model(experiment.model)
@@ -173,4 +173,4 @@ def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
     step, broken = restore_last(tf.train.Checkpoint(**state), workdir)
     for line in describe_broken(workdir, broken):
         print(f"{line}; the one of step {step} is used", file=sys.stderr)
-    return TrainedModel(model, experiment, labels, step)
+    return TrainedModel(model, experiment, classes, step)

@@ -174,13 +174,13 @@ def _pictures(trained: "TrainedModel", split: str, count: int) -> "Images":
     from deeplab_tf.export import images  # pyright: ignore[reportMissingImports]
 
     if given.IMAGES.value is not None:
-        return list(images.file_images(given.IMAGES.value, count, trained.image))
+        return list(images.file_images(given.IMAGES.value, count, trained.image_format))
     return images.data_set_images(
         pathlib.Path(str(given.DATA_DIR.value)),
         trained.experiment.data.dataset,
         split,
         count,
-        trained.labels,
+        trained.classes,
     )
 
 

@@ -138,7 +138,7 @@ def main() -> int:
     check_files(files, out)
     predictor = load_predictor(_MODEL.value, **inference_flags.overrides())
     if _SUBMISSION.value:
-        check_classes(predictor.labels)
+        check_classes(predictor.classes)
     if not files:
         print(run_stream(predictor, out))
         return 0

@@ -137,7 +137,7 @@ def main() -> int:
     records = None if _CHECK.value else written_before(source, data_dir)
     if records:
         images = {name: split.num_examples for name, split in records.splits.items()}
-        print(pixel_table(records.labels.names, images, records.pixels))
+        print(pixel_table(records.classes.names, images, records.pixels))
         written = False
     else:
         source = _checked(source, data_dir)
@@ -145,7 +145,7 @@ def main() -> int:
             return 0
         records, written = write_records(source, data_dir, _WORKERS.value, beam_flags.beam())
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
-    dataset = records.labels.dataset
+    dataset = records.classes.dataset
     example = EXAMPLES.get(dataset, f"--config=configs/own.py:slim --config.data.dataset={dataset}")
     print(f"next: deeplab-train {example} --data_dir={data_dir} --workdir=runs/{dataset}")
     return 0
@@ -177,7 +177,7 @@ def _checked(source, data_dir: pathlib.Path):
 
     report = examine(source, _WORKERS.value)
     print(report_in_words(report, most=SHOWN), end="")
-    folder = data_dir / f"{source.labels.dataset}.check"
+    folder = data_dir / f"{source.classes.dataset}.check"
     write_check(report, folder)
     print(f"\ncheck: {folder}")
     errors = report.errors

@@ -7,31 +7,31 @@ import tensorflow as tf
 
 from deeplab_tf.data.records import SplitFiles, decode_mask, parse_encoded
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 
 
-def class_ids(labels: LabelSet, classes: Sequence[str]) -> list[int]:
-    """The ids of `classes`; raises `DeeplabError` for a name that `labels` does not have."""
-    unknown = [name for name in classes if name not in labels.names]
+def class_ids(classes: Classes, names: Sequence[str]) -> list[int]:
+    """The ids of the classes called `names`; raises `DeeplabError` for one that is not there."""
+    unknown = [name for name in names if name not in classes.names]
     if unknown:
         raise DeeplabError(
             f"config.data.duplicate_classes has {', '.join(unknown)}, but the classes of "
-            f"{labels.dataset} are {', '.join(labels.names)}"
+            f"{classes.dataset} are {', '.join(classes.names)}"
         )
-    return [labels.names.index(name) for name in classes]
+    return [classes.names.index(name) for name in names]
 
 
-def with_duplicates(split: SplitFiles, labels: LabelSet, classes: Sequence[str]) -> SplitFiles:
-    """`split` with every record whose mask has a pixel of one of `classes` counted twice.
+def with_duplicates(split: SplitFiles, classes: Classes, names: Sequence[str]) -> SplitFiles:
+    """`split` with every record whose mask has a pixel of one of the classes `names` counted twice.
 
-    Reads every mask once. Without `classes` it is `split` itself.
+    Reads every mask once. Without `names` it is `split` itself.
 
     Raises:
-        DeeplabError: `labels` has no such class. While reading, TensorFlow's own errors.
+        DeeplabError: `classes` has none of that name. While reading, TensorFlow's own errors.
     """
-    if not classes:
+    if not names:
         return split
-    hard = tf.constant(class_ids(labels, classes), tf.uint8)
+    hard = tf.constant(class_ids(classes, names), tf.uint8)
 
     def repeats(record: tf.Tensor) -> tf.Tensor:
         mask = decode_mask(parse_encoded(record))

@@ -75,7 +75,7 @@ def training_batches(
         records = records.filter(lambda *example: example[0] % batch_size // share == shard_index)
 
     def example(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = parse_record(record, split.image)
+        parsed = parse_record(record, split.image_format)
         return augment(parsed["image"], parsed["mask"], _seeds(seed, index), config, mean_pixel)
 
     return (
@@ -104,7 +104,7 @@ def evaluation_images(
     _check_not_empty(split)
 
     def example(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        parsed = parse_record(record, split.image)
+        parsed = parse_record(record, split.image_format)
         return parsed["id"], parsed["image"], parsed["mask"]
 
     return (

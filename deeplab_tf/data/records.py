@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import DATA_SETS, SHAPES, VOID, LabelSet
+from deeplab_tf.images.classes import DATA_SETS, SHAPES, VOID, Classes
 from deeplab_tf.images.formats import RGB, ImageFormat
 
 VERSION = "1.0.0"
@@ -32,19 +32,19 @@ class SplitFiles:
         files: their paths.
         num_examples: of one epoch.
         repeats: by file, how often each of its records comes in an epoch; None is once each.
-        image: what their images are.
+        image_format: what their images are.
     """
 
     files: list[str]
     num_examples: int
     repeats: tuple[tuple[int, ...], ...] | None = None
-    image: ImageFormat = RGB
+    image_format: ImageFormat = RGB
 
     @classmethod
-    def of(cls, split: tfds.core.SplitInfo, image: ImageFormat) -> "SplitFiles":
+    def of(cls, split: tfds.core.SplitInfo, image_format: ImageFormat) -> "SplitFiles":
         """Those of a split as tfds describes it."""
         files = [os.fspath(file) for file in split.filepaths]
-        return cls(files, split.num_examples, image=image)
+        return cls(files, split.num_examples, image_format=image_format)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,25 +53,25 @@ class Records:
 
     Attributes:
         folder: where its files are.
-        labels: its classes.
+        classes: its classes.
         splits: the record files by split.
         pixels: pixels by split: one number a class, then void.
         fingerprint: a sha256 in hex; equal means the same classes, splits, images and masks.
-        image: what its images are.
+        image_format: what its images are.
     """
 
     folder: Path
-    labels: LabelSet
+    classes: Classes
     splits: dict[str, SplitFiles]
     pixels: dict[str, list[int]]
     fingerprint: str
-    image: ImageFormat = RGB
+    image_format: ImageFormat = RGB
 
     def split(self, name: str) -> SplitFiles:
         """The split `name`; raises `DeeplabError` listing the splits if there is no such one."""
         if name not in self.splits:
             raise DeeplabError(
-                f"data set {self.labels.dataset} in {self.folder} has no split {name!r}; splits "
+                f"data set {self.classes.dataset} in {self.folder} has no split {name!r}; splits "
                 f"are {', '.join(self.splits)}"
             )
         return self.splits[name]
@@ -81,8 +81,8 @@ class Records:
         split = self.split(name)
         if not sum(self.pixels[name][:-1]):
             raise DeeplabError(
-                f"split {name!r} of {self.labels.dataset} has no labelled pixel: its masks are not "
-                "public, or void everywhere"
+                f"split {name!r} of {self.classes.dataset} has no labelled pixel: its masks are "
+                "not public, or void everywhere"
             )
         return split
 
@@ -110,12 +110,14 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
     try:
         info = tfds.builder_from_directory(folder).info
         metadata = dict(info.metadata or {})
-        image = ImageFormat.from_dict(metadata.get("image", {}))
+        image_format = ImageFormat.from_dict(metadata.get("image", {}))
         records = Records(
             folder=folder,
-            labels=LabelSet.from_dict(metadata["labels"]),
-            image=image,
-            splits={name: SplitFiles.of(split, image) for name, split in info.splits.items()},
+            classes=Classes.from_dict(metadata["labels"]),
+            image_format=image_format,
+            splits={
+                name: SplitFiles.of(split, image_format) for name, split in info.splits.items()
+            },
             pixels=metadata["pixels"],
             fingerprint=metadata["fingerprint"],
         )
@@ -179,19 +181,19 @@ def parse_encoded(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return tf.io.parse_single_example(serialized, FEATURES)
 
 
-def decode(encoded: dict[str, tf.Tensor], image: ImageFormat = RGB) -> dict[str, tf.Tensor]:
+def decode(encoded: dict[str, tf.Tensor], image_format: ImageFormat = RGB) -> dict[str, tf.Tensor]:
     """What `parse_encoded` gave, as `id`, `image` [H, W, bands] and `mask` uint8 [H, W]."""
-    pixels = decode_image(encoded, image)
+    pixels = decode_image(encoded, image_format)
     return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
 
 
-def decode_image(encoded: dict[str, tf.Tensor], image: ImageFormat = RGB) -> tf.Tensor:
+def decode_image(encoded: dict[str, tf.Tensor], image_format: ImageFormat = RGB) -> tf.Tensor:
     """The image of what `parse_encoded` gave, [H, W, bands]."""
-    if image.is_rgb:
+    if image_format.is_rgb:
         # The accurate DCT gives Pillow's pixels to the last digit; this operation reads PNG too.
         return tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE")
-    flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image.dtype)
-    return tf.reshape(flat, [tf.shape(flat)[0], -1, image.bands])
+    flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image_format.dtype)
+    return tf.reshape(flat, [tf.shape(flat)[0], -1, image_format.bands])
 
 
 def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -199,10 +201,10 @@ def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.squeeze(tf.io.decode_png(encoded["mask"], channels=1), axis=-1)
 
 
-def parse_record(serialized: tf.Tensor, image: ImageFormat = RGB) -> dict[str, tf.Tensor]:
+def parse_record(serialized: tf.Tensor, image_format: ImageFormat = RGB) -> dict[str, tf.Tensor]:
     """A serialized record, decoded: `id`, `image` uint8 (or uint16) [H, W, bands] and `mask` uint8
     [H, W]."""
-    return decode(parse_encoded(serialized), image)
+    return decode(parse_encoded(serialized), image_format)
 
 
 def count_pixels(split: SplitFiles, num_classes: int) -> list[int]:

@@ -31,7 +31,7 @@ Encode = Callable[[Pair], list[tuple[str, bytes, bytes]]]
 
 def written_before(source: Source, data_dir: str | Path) -> Records | None:
     """The records of exactly this source under `data_dir`, if they are there and whole."""
-    if not (Path(data_dir) / source.labels.dataset / VERSION).is_dir():
+    if not (Path(data_dir) / source.classes.dataset / VERSION).is_dir():
         return None  # without reading every file of the source
     with contextlib.suppress(OSError):  # a file of it is missing
         return _records_of(fingerprint(source, RECORD_FORMAT), source, data_dir)
@@ -41,7 +41,7 @@ def written_before(source: Source, data_dir: str | Path) -> Records | None:
 def _records_of(mark: str, source: Source, data_dir: str | Path) -> Records | None:
     """The records of that fingerprint under the source's name, if they are there and whole."""
     with contextlib.suppress(DeeplabError):
-        records = open_records(data_dir, source.labels.dataset)
+        records = open_records(data_dir, source.classes.dataset)
         return records if records.fingerprint == mark else None
     return None
 
@@ -79,7 +79,7 @@ def write_records(
     before = _records_of(mark, source, data_dir)
     if before:
         return before, False
-    folder = data_dir / source.labels.dataset
+    folder = data_dir / source.classes.dataset
     with held_folder(folder, f"{folder} is being written by another deeplab-prepare"):
         for leftover in folder.glob("incomplete-*"):
             shutil.rmtree(leftover)
@@ -92,7 +92,7 @@ def write_records(
             built.rename(final)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return open_records(data_dir, source.labels.dataset), True
+    return open_records(data_dir, source.classes.dataset), True
 
 
 def _build(
@@ -108,7 +108,9 @@ def _build(
     # Counted in the records themselves: what is told is what is there.
     builder.pixels.update(
         {
-            name: count_pixels(SplitFiles.of(split, source.image), source.labels.num_classes)
+            name: count_pixels(
+                SplitFiles.of(split, source.image_format), source.classes.num_classes
+            )
             for name, split in builder.info.splits.items()
         }
     )
@@ -134,14 +136,14 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def __init__(
         self, source: Source, mark: str, data_dir: Path, workers: int | None, by_beam: bool
     ):
-        self.name = source.labels.dataset
+        self.name = source.classes.dataset
         self._source = source
         self._workers = workers
         self._by_beam = by_beam
         self.pixels: dict[str, list[int]] = {}
         self._metadata = tfds.core.MetadataDict(
-            labels=source.labels.to_dict(),
-            image=source.image.to_dict(),
+            labels=source.classes.to_dict(),
+            image=source.image_format.to_dict(),
             fingerprint=mark,
             pixels=self.pixels,
         )
@@ -161,14 +163,16 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _image_feature(self) -> tfds.features.Image:
-        image = self._source.image
-        if image.is_rgb:
+        image_format = self._source.image_format
+        if image_format.is_rgb:
             return tfds.features.Image(shape=(None, None, 3))
-        return tfds.features.Image(shape=(None, None, 1), dtype=image.dtype, encoding_format="png")
+        return tfds.features.Image(
+            shape=(None, None, 1), dtype=image_format.dtype, encoding_format="png"
+        )
 
     def _split_generators(self, dl_manager) -> dict:
         encode = functools.partial(
-            encode_examples, image_format=self._source.image, tiling=self._source.tiling
+            encode_examples, image_format=self._source.image_format, tiling=self._source.tiling
         )
         generate = _beam_examples if self._by_beam else self._generate_examples
         return {s: generate(s, pairs, encode) for s, pairs in self._source.splits.items()}

@@ -93,23 +93,23 @@ def _gathering_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
 def _build(
     pipeline: Any, model: Model, records: Records, split: SplitFiles, results: pathlib.Path
 ) -> None:
-    read = record_files(pipeline, split) | beam.ParDo(_ReadLabelled(records.image)).with_outputs(
-        FAILED, main="read"
-    )
+    read = record_files(pipeline, split) | beam.ParDo(
+        _ReadLabelled(records.image_format)
+    ).with_outputs(FAILED, main="read")
     # One image at a time, as `evaluate`: in a batch the network may round otherwise.
     predicted = read["read"] | RunInference(PredictorHandler(model, 1))
-    counted = predicted | beam.ParDo(_Count(records.labels.num_classes)).with_outputs(
+    counted = predicted | beam.ParDo(_Count(records.classes.num_classes)).with_outputs(
         FAILED, main="counted"
     )
     _ = (
         counted["counted"]
-        | beam.CombineGlobally(_Sum(records.labels.num_classes))
+        | beam.CombineGlobally(_Sum(records.classes.num_classes))
         | beam.Map(_write_matrix, results / MATRIX_FILE)
     )
     _ = (
         predicted
         | "spread" >> beam.combiners.Top.Of(SAMPLES, key=_spread, reverse=True)
-        | "write samples" >> beam.Map(_write_samples, results / SAMPLES_FILE, records.image)
+        | "write samples" >> beam.Map(_write_samples, results / SAMPLES_FILE, records.image_format)
     )
     wrong: Collection = (read[FAILED], counted[FAILED]) | beam.Flatten()
     write_failures(wrong, results / FAILED_FILE)

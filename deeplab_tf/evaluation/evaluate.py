@@ -15,7 +15,7 @@ from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.files import whole_file, write_text
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.formats import ImageFormat, view_rgb
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.parallel import in_threads
@@ -70,7 +70,7 @@ def evaluate(
         DeeplabError: the data set has other classes or no such split, or a file is corrupt.
     """
     split = check_data(predictor, records, split_name)
-    classes = predictor.labels.num_classes
+    classes = predictor.classes.num_classes
     matrix = np.zeros((classes, classes), np.int64)
     own = len(range(workers.index, split.num_examples, workers.count))
     keep = set(np.linspace(0, own - 1, SAMPLES).round().astype(int).tolist())
@@ -95,19 +95,19 @@ def evaluate(
     for counts, prediction, (name, image, truth) in done:
         matrix += counts
         if images in keep:
-            samples.append(Sample(name, view_rgb(image, records.image), truth, prediction))
+            samples.append(Sample(name, view_rgb(image, records.image_format), truth, prediction))
         images += 1
     return Evaluation(workers.sum(matrix), int(workers.sum(images)), tuple(samples))
 
 
 def check_data(predictor: Predictor, records: Records, split_name: str) -> SplitFiles:
     """The split; raises `DeeplabError` where it is not there or does not fit the model."""
-    check_same_classes(predictor.labels, records.labels)
-    check_same_format(predictor.image, records.image)
+    check_same_classes(predictor.classes, records.classes)
+    check_same_format(predictor.image_format, records.image_format)
     return records.labelled_split(split_name)
 
 
-def check_same_classes(model: LabelSet, data: LabelSet) -> None:
+def check_same_classes(model: Classes, data: Classes) -> None:
     """Raises `DeeplabError` where the model's classes are not the data set's, naming the first."""
     if model.names == data.names:
         return
@@ -147,30 +147,30 @@ def labelled_images(
 
 
 def write_results(
-    evaluation: Evaluation, labels: LabelSet, facts: dict, folder: pathlib.Path
+    evaluation: Evaluation, classes: Classes, facts: dict, folder: pathlib.Path
 ) -> None:
     """Writes `eval.json` and `confusion_matrix.csv` (class names as heads) into `folder`.
 
     Args:
         evaluation: the results.
-        labels: the classes.
+        classes: those of the matrix.
         facts: what else `eval.json` says: data set, settings, checkpoint.
         folder: made if absent.
     """
     with whole_file(folder / MATRIX_FILE) as path:
-        _write_matrix(evaluation.matrix, labels, path)
+        _write_matrix(evaluation.matrix, classes, path)
     scores = evaluation.scores
-    classes = [
+    by_class = [
         {"name": name, **dataclasses.asdict(score)}
-        for name, score in zip(labels.names, scores.classes, strict=True)
+        for name, score in zip(classes.names, scores.classes, strict=True)
     ]
-    content = {**facts, "images": evaluation.images, **scores.summary(), "classes": classes}
+    content = {**facts, "images": evaluation.images, **scores.summary(), "classes": by_class}
     write_text(folder / EVAL_FILE, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def _write_matrix(matrix: np.ndarray, labels: LabelSet, path: pathlib.Path) -> None:
+def _write_matrix(matrix: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["truth \\ prediction", *labels.names])
-        for name, row in zip(labels.names, matrix.tolist(), strict=True):
+        writer.writerow(["truth \\ prediction", *classes.names])
+        for name, row in zip(classes.names, matrix.tolist(), strict=True):
             writer.writerow([name, *row])

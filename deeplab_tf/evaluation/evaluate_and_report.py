@@ -73,7 +73,7 @@ def run_evaluation(
         raise DeeplabError(f"{source} does not tell its data set; give --dataset")
     records = open_records(data_dir, dataset)
     if predictor.experiment is None:
-        predictor = with_classes_of(predictor, records.labels)
+        predictor = with_classes_of(predictor, records.classes)
     if beam:
         evaluation = _evaluate_by_beam(beam, source, predictor, settings, records, out)
     else:
@@ -84,29 +84,29 @@ def run_evaluation(
         print(f"worker {workers.index} of {workers.count}; worker 0 has the results")
         return evaluation
     facts = {
-        "dataset": records.labels.dataset,
+        "dataset": records.classes.dataset,
         "fingerprint": records.fingerprint,
         "model": str(source.resolve()),
         **facts,
     }
     page = write_report(
-        f"DeepLabv3 on {records.labels.dataset}, {settings.split}",
+        f"DeepLabv3 on {records.classes.dataset}, {settings.split}",
         evaluation,
-        predictor.labels,
+        predictor.classes,
         _in_words(predictor, evaluation, settings, facts),
         config_lib.to_json(predictor.experiment) if predictor.experiment else None,
         out,
         source / METRICS_FILE,
     )
     text = (
-        f"{format_table(evaluation.scores, predictor.labels.names)}\n\n"
-        f"{evaluation.images} images of {records.labels.dataset}/{settings.split}\n"
+        f"{format_table(evaluation.scores, predictor.classes.names)}\n\n"
+        f"{evaluation.images} images of {records.classes.dataset}/{settings.split}\n"
         f"figures  {out / EVAL_FILE}\n"
         f"report   {page}\n"
     )
     write_text(out / TABLE_FILE, text)
     # Last: who finds eval.json finds the rest as well.
-    write_results(evaluation, records.labels, facts, out)
+    write_results(evaluation, records.classes, facts, out)
     print(text, end="")
     return evaluation
 

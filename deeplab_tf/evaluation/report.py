@@ -10,7 +10,7 @@ from deeplab_tf.evaluation.confusion import TITLES, ClassScore, percent
 from deeplab_tf.evaluation.curves import draw_curves
 from deeplab_tf.evaluation.evaluate import Evaluation, Sample
 from deeplab_tf.files import whole_folder
-from deeplab_tf.images.classes import VOID, Color, LabelSet
+from deeplab_tf.images.classes import VOID, Classes, Color
 from deeplab_tf.images.drawing import labels_image
 
 MAX_PICTURE_SIDE = 640
@@ -20,7 +20,7 @@ REPORT_DIR = "report"
 def write_report(
     title: str,
     evaluation: Evaluation,
-    labels: LabelSet,
+    classes: Classes,
     facts: dict[str, str],
     config_json: str | None,
     folder: pathlib.Path,
@@ -42,8 +42,8 @@ def write_report(
         curves = draw_curves(metrics, beside) if metrics and metrics.is_file() else []
         sections = [
             _headline(evaluation, facts),
-            _class_table(evaluation, labels),
-            _samples(evaluation.samples, labels, beside),
+            _class_table(evaluation, classes),
+            _samples(evaluation.samples, classes, beside),
             _curves(curves),
             _config(config_json) if config_json else "",
         ]
@@ -85,12 +85,12 @@ def _headline(evaluation: Evaluation, facts: dict[str, str]) -> str:
     return f"<section class='tiles'>{tiles}</section>\n<dl class='facts'>{listed}</dl>"
 
 
-def _class_table(evaluation: Evaluation, labels: LabelSet) -> str:
+def _class_table(evaluation: Evaluation, classes: Classes) -> str:
     total = max(int(evaluation.matrix.sum()), 1)
     rows = "\n".join(
         _class_row(name, color, score, total)
         for name, color, score in zip(
-            labels.names, labels.palette, evaluation.scores.classes, strict=True
+            classes.names, classes.palette, evaluation.scores.classes, strict=True
         )
     )
     return f"""<section><h2>Classes</h2>
@@ -119,15 +119,15 @@ def _swatch(color: Color) -> str:
     return f"<span class='swatch' style='background:rgb{tuple(color)}'></span>"
 
 
-def _samples(samples: tuple[Sample, ...], labels: LabelSet, folder: pathlib.Path) -> str:
+def _samples(samples: tuple[Sample, ...], classes: Classes, folder: pathlib.Path) -> str:
     if not samples:
         return ""
     rows = []
     for index, sample in enumerate(samples):
         pictures = {
             "input": Image.fromarray(sample.image),
-            "truth": labels_image(sample.truth, labels),
-            "prediction": labels_image(sample.prediction, labels),
+            "truth": labels_image(sample.truth, classes),
+            "prediction": labels_image(sample.prediction, classes),
         }
         cells = []
         for kind, picture in pictures.items():
@@ -144,11 +144,11 @@ def _samples(samples: tuple[Sample, ...], labels: LabelSet, folder: pathlib.Path
         )
     shown = {int(i) for s in samples for part in (s.truth, s.prediction) for i in set(part.flat)}
     legend = "".join(
-        f"<li>{_swatch(labels.palette[i])}{escape(labels.names[i])}</li>"
+        f"<li>{_swatch(classes.palette[i])}{escape(classes.names[i])}</li>"
         for i in sorted(shown - {VOID})
     )
     if VOID in shown:
-        legend += f"<li>{_swatch(labels.void_color)}void (not counted)</li>"
+        legend += f"<li>{_swatch(classes.void_color)}void (not counted)</li>"
     return f"""<section><h2>Samples</h2>
 <ul class='legend'>{legend}</ul>
 <div class='triple heads'><span>input</span><span>truth</span><span>prediction</span></div>

@@ -16,7 +16,7 @@ Color = tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelSet:
+class Classes:
     """The classes of one data set; class i has `names[i]` and the RGB colour `palette[i]`.
 
     Attributes:
@@ -62,7 +62,7 @@ class LabelSet:
         }
 
     @classmethod
-    def from_dict(cls, fields: dict) -> "LabelSet":
+    def from_dict(cls, fields: dict) -> "Classes":
         """Reads what `to_dict` wrote."""
         return cls(
             dataset=fields["dataset"],
@@ -89,7 +89,7 @@ def _color(values: Sequence[int]) -> Color:
     return (int(red), int(green), int(blue))
 
 
-VOC = LabelSet(
+VOC = Classes(
     dataset="voc",
     names=tuple(
         "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
@@ -99,7 +99,7 @@ VOC = LabelSet(
 )
 
 # The 11 classes of the SegNet tutorial's CamVid, with its colours.
-CAMVID = LabelSet(
+CAMVID = Classes(
     dataset="camvid",
     names=tuple("sky building pole road pavement tree sign fence car pedestrian bicyclist".split()),
     palette=(
@@ -118,16 +118,16 @@ CAMVID = LabelSet(
     void_color=(0, 0, 0),
 )
 
-SHAPES = LabelSet(
+SHAPES = Classes(
     dataset="shapes",
     names=("background", "circle", "square", "triangle", "star", "ring"),
     palette=voc_palette(6),
 )
 
 
-def labels_by_number(num_classes: int) -> LabelSet:
+def labels_by_number(num_classes: int) -> Classes:
     """The classes of another's network, which names none: VOC's where there are 21."""
     if num_classes == VOC.num_classes:
         return VOC
     names = tuple(f"class {index}" for index in range(num_classes))
-    return LabelSet("unknown", names, voc_palette(num_classes))
+    return Classes("unknown", names, voc_palette(num_classes))

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_tf.files import whole_file, write_jpeg
-from deeplab_tf.images.classes import VOID, Color, LabelSet
+from deeplab_tf.images.classes import VOID, Classes, Color
 
 OVERLAY_OPACITY = 0.55
 MAX_OVERLAY_SIDE = 4096
@@ -18,44 +18,44 @@ _LINE = 20
 _SWATCH = 12
 
 
-def labels_image(labels: np.ndarray, label_set: LabelSet) -> Image.Image:
+def labels_image(labels: np.ndarray, classes: Classes) -> Image.Image:
     """uint8 [H, W] as a palette picture whose pixel values are the labels, as VOC's files."""
     image = Image.fromarray(labels)
-    image.putpalette(label_set.flat_palette())
+    image.putpalette(classes.flat_palette())
     return image
 
 
-def write_labels(labels: np.ndarray, label_set: LabelSet, path: pathlib.Path) -> None:
+def write_labels(labels: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
     """Writes `labels_image` as a PNG, whole or not at all."""
     with whole_file(path) as beside:
-        labels_image(labels, label_set).save(beside)
+        labels_image(labels, classes).save(beside)
 
 
 def write_overlay(
-    image: np.ndarray, labels: np.ndarray, label_set: LabelSet, path: pathlib.Path
+    image: np.ndarray, labels: np.ndarray, classes: Classes, path: pathlib.Path
 ) -> None:
     """Writes the image under its labels' colours, with a legend, as a JPEG.
 
     Args:
         image: uint8 [H, W, 3].
         labels: uint8 [H, W].
-        label_set: names and colours.
+        classes: names and colours.
         path: ends in .jpg.
     """
-    write_jpeg(path, overlay(image, labels, label_set), quality=92)
+    write_jpeg(path, overlay(image, labels, classes), quality=92)
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.Image:
+def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Image:
     """The blend of image and colours above a legend of the classes present, RGB.
 
     Sides over `MAX_OVERLAY_SIDE` are shrunk.
     """
-    blended = blend(image, labels, label_set)
+    blended = blend(image, labels, classes)
     blended.thumbnail((MAX_OVERLAY_SIDE, MAX_OVERLAY_SIDE))
-    palette = np.asarray(label_set.flat_palette(), np.uint8).reshape(VOID + 1, 3)
+    palette = np.asarray(classes.flat_palette(), np.uint8).reshape(VOID + 1, 3)
     entries = []
     for label in map(int, np.unique(labels)):
-        name = label_set.names[label] if label < label_set.num_classes else "void"
+        name = classes.names[label] if label < classes.num_classes else "void"
         share = 100 * np.count_nonzero(labels == label) / labels.size
         entries.append((tuple(palette[label].tolist()), f"{name}  {share:.1f} %"))
     key = legend(entries, max(blended.width, _LEGEND_WIDTH))
@@ -65,7 +65,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image
     return canvas
 
 
-def blend(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.Image:
+def blend(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Image:
     """The image under its labels' colours, RGB.
 
     Class 0 keeps the plain photograph where it is a background.
@@ -73,19 +73,19 @@ def blend(image: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> Image.I
     Args:
         image: uint8 [H, W, 3].
         labels: uint8 [H, W].
-        label_set: names and colours.
+        classes: names and colours.
     """
     photo = Image.fromarray(image)
-    colored = labels_image(labels, label_set).convert("RGB")
+    colored = labels_image(labels, classes).convert("RGB")
     blended = Image.blend(photo, colored, OVERLAY_OPACITY)
-    if label_set.names[0] == "background":
+    if classes.names[0] == "background":
         blended.paste(photo, mask=Image.fromarray(labels == 0))
     return blended
 
 
-def class_legend(label_set: LabelSet, width: int) -> Image.Image:
+def class_legend(classes: Classes, width: int) -> Image.Image:
     """The colours and names of all classes, `width` pixels wide or more, RGB."""
-    entries = list(zip(label_set.palette, label_set.names, strict=True))
+    entries = list(zip(classes.palette, classes.names, strict=True))
     return legend(entries, max(width, _LEGEND_WIDTH))
 
 

@@ -44,8 +44,8 @@ class ReadRecords(beam.DoFn):
     broken: where the next record begins is not known then.
     """
 
-    def __init__(self, image: ImageFormat):
-        self._image = image
+    def __init__(self, image_format: ImageFormat):
+        self._image_format = image_format
 
     def example(self, name: str, encoded: dict[str, tf.Tensor]) -> Any:
         """The element of the record with id `name` and these encoded features."""
@@ -53,7 +53,7 @@ class ReadRecords(beam.DoFn):
 
     def image_of(self, encoded: dict[str, tf.Tensor]) -> np.ndarray:
         """The record's image, [H, W, bands]."""
-        return decode_image(encoded, self._image).numpy()
+        return decode_image(encoded, self._image_format).numpy()
 
     def process(self, file: str) -> Iterator[Any]:
         count = 0

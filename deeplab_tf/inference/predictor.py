@@ -11,14 +11,14 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.artefacts.description import DESCRIPTION, image_format, parse_description
+from deeplab_tf.artefacts.description import DESCRIPTION, image_format_of, parse_description
 from deeplab_tf.artefacts.litert import LiteRTSegmenter, open_segmenter
 from deeplab_tf.artefacts.onnx import open_onnx
 from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, SIGNATURE, open_saved_model
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
 from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import LabelSet, labels_by_number
+from deeplab_tf.images.classes import Classes, labels_by_number
 from deeplab_tf.images.formats import RGB, ImageFormat
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.strategies import images_to_labels, in_parts, settings_of
@@ -33,16 +33,16 @@ class Predictor:
     """A model as a function of pixels.
 
     Attributes:
-        labels: its classes; those of an artefact that is not ours are a guess by their number.
-        predict: images of the format `image`, [B, H, W, bands] of any size, -> uint8 [B, H, W].
-        image: what it takes.
+        classes: its classes; those of an artefact that is not ours are a guess by their number.
+        predict: images of that `image_format`, [B, H, W, bands] of any size, -> uint8 [B, H, W].
+        image_format: what it takes.
         experiment: what the artefact was trained by; None where it is not ours.
         at_once: how many threads may call `predict` together and gain by it.
     """
 
-    labels: LabelSet
+    classes: Classes
     predict: Callable[[np.ndarray], np.ndarray]
-    image: ImageFormat = RGB
+    image_format: ImageFormat = RGB
     experiment: Experiment | None = None
     at_once: int = 1
 
@@ -50,16 +50,17 @@ class Predictor:
 def trained_predictor(trained: TrainedModel, settings: EvaluateConfig) -> Predictor:
     """A Keras model by the inference strategy of `settings`."""
     predict = images_to_labels(trained, settings)
-    return Predictor(trained.labels, predict, trained.image, trained.experiment)
+    return Predictor(trained.classes, predict, trained.image_format, trained.experiment)
 
 
 def check_rgb(predictor: Predictor) -> None:
     """Raises `DeeplabError` where the model takes other images than RGB of 8 bits, which videos and
     streams are."""
-    if not predictor.image.is_rgb:
+    image_format = predictor.image_format
+    if not image_format.is_rgb:
         raise DeeplabError(
-            f"a video or a stream is RGB of 8 bits, and this model takes {predictor.image.bands} "
-            f"bands of {predictor.image.bits} bits; give it image files"
+            f"a video or a stream is RGB of 8 bits, and this model takes {image_format.bands} "
+            f"bands of {image_format.bits} bits; give it image files"
         )
 
 
@@ -68,18 +69,18 @@ def is_exported(path: pathlib.Path) -> bool:
     return (path / SAVED_MODEL_FILE).is_file() or (path.suffix in FILE_SUFFIXES and path.is_file())
 
 
-def with_classes_of(predictor: Predictor, labels: LabelSet) -> Predictor:
+def with_classes_of(predictor: Predictor, classes: Classes) -> Predictor:
     """A model of others, which does not name its classes, as one of those of `labels`.
 
     Raises:
         DeeplabError: it has another number of them.
     """
-    if predictor.labels.num_classes != labels.num_classes:
+    if predictor.classes.num_classes != classes.num_classes:
         raise DeeplabError(
-            f"the model has {predictor.labels.num_classes} classes, the data set {labels.dataset} "
-            f"{labels.num_classes}"
+            f"the model has {predictor.classes.num_classes} classes, the data set "
+            f"{classes.dataset} {classes.num_classes}"
         )
-    return dataclasses.replace(predictor, labels=labels)
+    return dataclasses.replace(predictor, classes=classes)
 
 
 def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
@@ -111,7 +112,7 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
 
 
 def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
-    loaded, experiment, labels = open_saved_model(folder)
+    loaded, experiment, classes = open_saved_model(folder)
     serve = loaded.signatures[SIGNATURE]
 
     def predict(images: np.ndarray) -> np.ndarray:
@@ -120,7 +121,9 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
     scale = max(experiment.evaluate.scales)
-    return Predictor(labels, in_parts(predict, scale), image_format(experiment.model), experiment)
+    return Predictor(
+        classes, in_parts(predict, scale), image_format_of(experiment.model), experiment
+    )
 
 
 def _onnx_predictor(path: pathlib.Path) -> Predictor:
@@ -130,18 +133,18 @@ def _onnx_predictor(path: pathlib.Path) -> Predictor:
             f"ONNX file {path} has no {DESCRIPTION} in its metadata: it was not written by "
             "deeplab-export"
         )
-    experiment, labels = parse_description(segmenter.metadata[DESCRIPTION])
+    experiment, classes = parse_description(segmenter.metadata[DESCRIPTION])
     predict = in_parts(lambda images: segmenter.run(images)[0])
-    return Predictor(labels, predict, RGB, experiment)
+    return Predictor(classes, predict, RGB, experiment)
 
 
 def _litert_predictor(path: pathlib.Path) -> Predictor:
     description = _litert_description(path)
     segmenter = open_segmenter(path)
     if description is None:
-        experiment, labels, fill = None, _labels_by_number(segmenter), FOREIGN_MEAN
+        experiment, classes, fill = None, _labels_by_number(segmenter), FOREIGN_MEAN
     else:
-        experiment, labels = description
+        experiment, classes = description
         fill = np.round(pixel_statistics(experiment.model).mean).astype(np.uint8)
 
     def run(image: np.ndarray) -> np.ndarray:
@@ -156,10 +159,10 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
         # The file takes one image a time.
         return np.stack([predict_one(image) for image in images])
 
-    return Predictor(labels, predict, RGB, experiment)
+    return Predictor(classes, predict, RGB, experiment)
 
 
-def _litert_description(path: pathlib.Path) -> tuple[Experiment, LabelSet] | None:
+def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None:
     """What a LiteRT file of ours says of itself; None where it is another's."""
     content = path.read_bytes()
     if DESCRIPTION.encode() not in content:
@@ -173,7 +176,7 @@ def _litert_description(path: pathlib.Path) -> tuple[Experiment, LabelSet] | Non
         ) from error
 
 
-def _labels_by_number(segmenter: LiteRTSegmenter) -> LabelSet:
+def _labels_by_number(segmenter: LiteRTSegmenter) -> Classes:
     """The classes of another's file, which names none: VOC's where there are 21."""
     if segmenter.num_classes is None:
         raise DeeplabError(f"LiteRT file {segmenter.path} does not tell how many classes it has")

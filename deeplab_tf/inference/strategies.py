@@ -30,18 +30,18 @@ def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
 def images_to_labels(
     trained: TrainedModel, settings: EvaluateConfig
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """[B, H, W, bands] in the dtype of `trained.image` -> uint8 [B, H, W], by the inference
-    strategy of `settings`.
+    """[B, H, W, bands] in the dtype of `trained.image_format` -> uint8 [B, H, W], by the
+    inference strategy of `settings`.
 
     Raises:
         DeeplabError: `settings.crf` without the CRF's library, or for images that are not RGB.
     """
-    if settings.crf and not trained.image.is_rgb:
+    if settings.crf and not trained.image_format.is_rgb:
         raise DeeplabError("--crf compares colours, and the images of this model are not RGB")
     config = trained.experiment.model
     stride = settings.output_stride or config.output_stride
     model = folded(with_output_stride(trained.model, config, stride))
-    dtype = tf.as_dtype(trained.image.dtype)
+    dtype = tf.as_dtype(trained.image_format.dtype)
     labels = label_function(model, settings.scales, settings.flip, settings.crf, dtype)
     labels = in_parts(labels, max(settings.scales))
     if settings.window:

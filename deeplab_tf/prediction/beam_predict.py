@@ -22,7 +22,7 @@ from deeplab_tf.distributed.beam import Beam
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
 from deeplab_tf.images.bands import read_image_of
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import labels_image
 from deeplab_tf.images.files import IMAGE_SUFFIXES
 from deeplab_tf.images.formats import ImageFormat
@@ -67,7 +67,7 @@ class Images:
             raise no_image(self.pattern)
 
     def pictures(
-        self, pipeline: beam.Pipeline, out: pathlib.Path, image: ImageFormat
+        self, pipeline: beam.Pipeline, out: pathlib.Path, image_format: ImageFormat
     ) -> Collection:
         named = (
             pipeline
@@ -76,7 +76,9 @@ class Images:
             # Two images of one output come together, and all are dealt out to the workers.
             | beam.GroupByKey()
         )
-        return named | beam.ParDo(_ReadImage(out, image)).with_outputs(THERE, FAILED, main="read")
+        return named | beam.ParDo(_ReadImage(out, image_format)).with_outputs(
+            THERE, FAILED, main="read"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,10 +96,12 @@ class RecordImages:
         """They are open already."""
 
     def pictures(
-        self, pipeline: beam.Pipeline, out: pathlib.Path, image: ImageFormat
+        self, pipeline: beam.Pipeline, out: pathlib.Path, image_format: ImageFormat
     ) -> Collection:
         files = record_files(pipeline, self.split)
-        return files | beam.ParDo(_ReadSplit(out, image)).with_outputs(THERE, FAILED, main="read")
+        return files | beam.ParDo(_ReadSplit(out, image_format)).with_outputs(
+            THERE, FAILED, main="read"
+        )
 
 
 def predict_by_beam(
@@ -128,7 +132,7 @@ def predict_by_beam(
     """
     runner.check()
     inputs.check()
-    labels, image = _what_it_takes(model)
+    classes, image_format = _what_it_takes(model)
     digest = model_digest(model.path)
     job = {
         "model": digest,
@@ -137,11 +141,11 @@ def predict_by_beam(
     }
     with job_folder(out, job) as writing:
         with runner.pipeline() as pipeline:
-            read = inputs.pictures(pipeline, out, image)
+            read = inputs.pictures(pipeline, out, image_format)
             written = (
                 read["read"]
                 | RunInference(PredictorHandler(model, batch_size))
-                | beam.Map(functools.partial(_write, out=out, labels=labels))
+                | beam.Map(functools.partial(_write, out=out, classes=classes))
             )
             write_failures(read[FAILED], out / FAILED_FILE)
             _write_counts(written, read[THERE], read[FAILED], writing / COUNTS_FILE)
@@ -152,10 +156,10 @@ def predict_by_beam(
     return _summary(out, counts)
 
 
-def _what_it_takes(model: Model) -> tuple[LabelSet, ImageFormat]:
+def _what_it_takes(model: Model) -> tuple[Classes, ImageFormat]:
     """Its classes and its images; it is loaded for that, and let go."""
     predictor = model.load()
-    return predictor.labels, predictor.image
+    return predictor.classes, predictor.image_format
 
 
 def _given(overrides: dict[str, Any]) -> dict[str, Any]:
@@ -176,9 +180,9 @@ def _named_files(pattern: str, out: pathlib.Path) -> Iterator[tuple[str, str]]:
 class _ReadImage(beam.DoFn):
     """(output, images of that name) to a picture; more than one are failures."""
 
-    def __init__(self, out: pathlib.Path, image: ImageFormat):
+    def __init__(self, out: pathlib.Path, image_format: ImageFormat):
         self._out = out
-        self._image = image
+        self._image_format = image_format
 
     def process(self, element: tuple[str, Iterable[str]]) -> Iterator[Any]:
         name, paths = element[0], sorted(element[1])
@@ -194,7 +198,7 @@ class _ReadImage(beam.DoFn):
             yield beam.pvalue.TaggedOutput(THERE, name)
         else:
             try:
-                yield Picture(name, read_image_of(path, self._image))
+                yield Picture(name, read_image_of(path, self._image_format))
             except DeeplabError as error:
                 yield failed(str(path), str(error))
 
@@ -202,8 +206,8 @@ class _ReadImage(beam.DoFn):
 class _ReadSplit(ReadRecords):
     """A record file to pictures, and the names of those whose labels are there."""
 
-    def __init__(self, out: pathlib.Path, image: ImageFormat):
-        super().__init__(image)
+    def __init__(self, out: pathlib.Path, image_format: ImageFormat):
+        super().__init__(image_format)
         self._out = out
 
     def example(self, name: str, encoded: dict[str, Any]) -> Any:
@@ -215,11 +219,11 @@ class _ReadSplit(ReadRecords):
         return Picture(output, self.image_of(encoded))
 
 
-def _write(done: Predicted[str], out: pathlib.Path, labels: LabelSet) -> str:
+def _write(done: Predicted[str], out: pathlib.Path, classes: Classes) -> str:
     """Writes the labels and returns their name. Another worker may be writing the same ones."""
     path = out / done.picture.source
     beside = out / WRITING_DIR / f"{uuid.uuid4().hex}.png"
-    labels_image(done.labels, labels).save(beside)
+    labels_image(done.labels, classes).save(beside)
     path.parent.mkdir(parents=True, exist_ok=True)
     os.replace(beside, path)
     return done.picture.source

@@ -51,13 +51,13 @@ def write_prediction(
 ) -> None:
     """The two files of one picture."""
     labels_path, overlay_path = image_outputs(done.picture.source, out)
-    write_labels(done.labels, predictor.labels, labels_path)
-    view = view_rgb(done.picture.pixels, predictor.image)
-    write_overlay(view, done.labels, predictor.labels, overlay_path)
+    write_labels(done.labels, predictor.classes, labels_path)
+    view = view_rgb(done.picture.pixels, predictor.image_format)
+    write_overlay(view, done.labels, predictor.classes, overlay_path)
 
 
 def _read(path: pathlib.Path, predictor: Predictor) -> Picture[pathlib.Path] | DeeplabError:
     try:
-        return Picture(path, read_image_of(path, predictor.image))
+        return Picture(path, read_image_of(path, predictor.image_format))
     except DeeplabError as error:
         return error

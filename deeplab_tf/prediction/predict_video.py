@@ -10,7 +10,7 @@ from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_folder
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import blend, class_legend, write_labels
 from deeplab_tf.images.video import Frame, Video, open_video, video_file
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted, predict_batches
@@ -49,7 +49,7 @@ def predict_video(
             reason = video.problem or "it has no frame"
             raise DeeplabError(f"video {path} cannot be read: {reason}") from None
         height, width, _ = first.pixels.shape
-        view = _View(height, width, predictor.labels)
+        view = _View(height, width, predictor.classes)
         pictures = (
             Picture((number, frame.time), frame.pixels)
             for number, frame in enumerate(itertools.chain([first], frames), 1)
@@ -62,7 +62,7 @@ def predict_video(
 
             def finish(done: Predicted[tuple[int, fractions.Fraction]]) -> Frame:
                 number, time = done.picture.source
-                write_labels(done.labels, predictor.labels, labels_folder / f"{number:06}.png")
+                write_labels(done.labels, predictor.classes, labels_folder / f"{number:06}.png")
                 return Frame(time, view.draw(done.picture.pixels, done.labels))
 
             predicted = tqdm.tqdm(
@@ -92,11 +92,11 @@ def _problems(video: Video, count: int) -> list[DeeplabError]:
 class _View:
     """Frames of one size under their labels' colours, above the names of all classes."""
 
-    def __init__(self, height: int, width: int, labels: LabelSet):
+    def __init__(self, height: int, width: int, classes: Classes):
         shrink = min(1.0, MAX_SIDE / max(height, width))
-        self._labels = labels
+        self._labels = classes
         self._inner = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        self._legend = class_legend(labels, self._inner[0])
+        self._legend = class_legend(classes, self._inner[0])
         width, height = self._legend.width, self._inner[1] + self._legend.height
         self.size = (height + height % 2, width + width % 2)
         """Even (height, width): H.264 stores colours at half the resolution."""

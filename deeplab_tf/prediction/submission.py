@@ -9,7 +9,7 @@ from PIL import Image
 
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
-from deeplab_tf.images.classes import VOC, LabelSet
+from deeplab_tf.images.classes import VOC, Classes
 from deeplab_tf.images.files import read_pixels
 from deeplab_tf.prediction.outputs import image_outputs
 
@@ -17,12 +17,12 @@ FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 """comp6: trained on any data but VOC's test set, which pretraining on COCO makes this."""
 
 
-def check_classes(labels: LabelSet) -> None:
+def check_classes(classes: Classes) -> None:
     """Raises `DeeplabError` for a model that does not predict VOC's classes in its colours."""
-    if (labels.names, labels.palette) != (VOC.names, VOC.palette):
+    if (classes.names, classes.palette) != (VOC.names, VOC.palette):
         raise DeeplabError(
             f"a submission needs VOC's {VOC.num_classes} classes and palette, and this model has "
-            f"the {labels.num_classes} classes of {labels.dataset}"
+            f"the {classes.num_classes} classes of {classes.dataset}"
         )
 
 

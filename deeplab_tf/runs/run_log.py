@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.files import write_text
-from deeplab_tf.images.classes import VOID, LabelSet
+from deeplab_tf.images.classes import VOID, Classes
 from deeplab_tf.images.formats import RGB, ImageFormat, view_rgb
 from deeplab_tf.runs.workdir import METRICS_FILE, read_metrics
 
@@ -31,13 +31,13 @@ class RunLog:
         workdir: pathlib.Path,
         start_step: int,
         total_steps: int,
-        labels: LabelSet,
-        image: ImageFormat = RGB,
+        classes: Classes,
+        image_format: ImageFormat = RGB,
     ):
         self._metrics = workdir / METRICS_FILE
         self._total = total_steps
-        self._image = image
-        self._colors = np.asarray(labels.flat_palette(), np.uint8).reshape(VOID + 1, 3)
+        self._image_format = image_format
+        self._colors = np.asarray(classes.flat_palette(), np.uint8).reshape(VOID + 1, 3)
         self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIR))
         self._since = (start_step, time.monotonic())
         kept = [row for row in read_metrics(self._metrics) if row["step"] <= start_step]
@@ -76,7 +76,7 @@ class RunLog:
             labels, predictions: [N, H, W] integer, class ids or void.
         """
         pictures = [
-            view_rgb(np.asarray(images), self._image),
+            view_rgb(np.asarray(images), self._image_format),
             self._colors[np.asarray(labels)],
             self._colors[np.asarray(predictions)],
         ]

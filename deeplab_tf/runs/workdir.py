@@ -6,7 +6,7 @@ import pathlib
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 
 CONFIG_FILE = "config.json"
 """The resolved experiment, written before the first step."""
@@ -46,17 +46,17 @@ def read_config(workdir: pathlib.Path) -> Experiment:
     return config_lib.load_experiment(str(workdir / CONFIG_FILE))
 
 
-def data_to_json(labels: LabelSet, fingerprint: str) -> str:
+def data_to_json(classes: Classes, fingerprint: str) -> str:
     """The text of `DATA_FILE`."""
-    return json.dumps({"labels": labels.to_dict(), "fingerprint": fingerprint}, indent=2)
+    return json.dumps({"labels": classes.to_dict(), "fingerprint": fingerprint}, indent=2)
 
 
-def read_data(workdir: pathlib.Path) -> tuple[LabelSet, str]:
+def read_data(workdir: pathlib.Path) -> tuple[Classes, str]:
     """The run's classes and the fingerprint of its records; raises `DeeplabError` as above."""
     path = workdir / DATA_FILE
     try:
         fields = json.loads(path.read_text())
-        return LabelSet.from_dict(fields["labels"]), str(fields["fingerprint"])
+        return Classes.from_dict(fields["labels"]), str(fields["fingerprint"])
     except FileNotFoundError as error:
         raise DeeplabError(
             f"workdir {workdir} has no {DATA_FILE}; train it again with deeplab-train"

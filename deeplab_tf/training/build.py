@@ -110,7 +110,7 @@ def build_training(experiment: Experiment, records: Records) -> Training:
     config = experiment.train
     split = records.split(experiment.data.split)
     with naming_corrupt_file(split):
-        split = with_duplicates(split, records.labels, experiment.data.duplicate_classes)
+        split = with_duplicates(split, records.classes, experiment.data.duplicate_classes)
     class_weights = find_class_weights(experiment, records)
     strategy = make_strategy(config.strategy, config.batch_size)
     check_parts(config, strategy)

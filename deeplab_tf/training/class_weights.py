@@ -28,7 +28,7 @@ def find_class_weights(experiment: Experiment, records: Records) -> dict[str, fl
         DeeplabError: the file is missing or not right, or gives weight 0 to every pixel of the
             split.
     """
-    given, names = experiment.train.class_weights, records.labels.names
+    given, names = experiment.train.class_weights, records.classes.names
     if given == "none":
         return None
     pixels = records.pixels[experiment.data.split][:-1]  # without void

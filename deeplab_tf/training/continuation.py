@@ -31,8 +31,8 @@ def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Record
             f"workdir {workdir} holds a run with {'; '.join(differences)}. "
             "Use another --workdir, or the same values to go on"
         )
-    labels, fingerprint = read_data(workdir)
-    if labels != records.labels:
+    classes, fingerprint = read_data(workdir)
+    if classes != records.classes:
         raise DeeplabError(f"workdir {workdir} holds a run on other classes; use another one")
     if fingerprint != records.fingerprint:
         raise DeeplabError(
@@ -49,5 +49,5 @@ def describe_workdir(
 ) -> None:
     """Writes the resolved config, the classes and fingerprint of the data, and class weights."""
     record_class_weights(workdir, class_weights)
-    write_text(workdir / DATA_FILE, data_to_json(records.labels, records.fingerprint))
+    write_text(workdir / DATA_FILE, data_to_json(records.classes, records.fingerprint))
     write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment))

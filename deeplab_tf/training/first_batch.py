@@ -5,36 +5,36 @@ import math
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import VOID, LabelSet
+from deeplab_tf.images.classes import VOID, Classes
 
 SURPRISING = 2.0
 """A first loss that many times above or below that of guessing is pointed out."""
 
 
-def describe_batch(images: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> str:
+def describe_batch(images: np.ndarray, labels: np.ndarray, classes: Classes) -> str:
     """One line on the batch: size, classes, void, pixel values.
 
     Args:
         images: [B, H, W, bands].
         labels: integer [B, H, W].
-        label_set: the data set's classes.
+        classes: the data set's classes.
 
     Raises:
         DeeplabError: a label is neither a class nor void.
     """
     found, counts = np.unique(labels, return_counts=True)
-    wrong = [int(label) for label in found if label_set.num_classes <= label != VOID]
+    wrong = [int(label) for label in found if classes.num_classes <= label != VOID]
     if wrong:
         raise DeeplabError(
-            f"the first batch has label {wrong[0]}, but {label_set.dataset} has the classes 0 to "
-            f"{label_set.num_classes - 1} and {VOID} for void; write the records again with "
+            f"the first batch has label {wrong[0]}, but {classes.dataset} has the classes 0 to "
+            f"{classes.num_classes - 1} and {VOID} for void; write the records again with "
             "deeplab-prepare"
         )
     void = counts[found == VOID].sum() / labels.size
-    classes = np.count_nonzero(found != VOID)
+    present = np.count_nonzero(found != VOID)
     text = (
-        f"first batch: {len(images)} images of {images.shape[2]}x{images.shape[1]}, {classes} of "
-        f"{label_set.num_classes} classes, {void:.1%} void, pixels {images.min():.0f} to "
+        f"first batch: {len(images)} images of {images.shape[2]}x{images.shape[1]}, {present} of "
+        f"{classes.num_classes} classes, {void:.1%} void, pixels {images.min():.0f} to "
         f"{images.max():.0f}"
     )
     if void == 1:

@@ -105,7 +105,7 @@ def train(
     )
     log = None
     if workers.is_chief:
-        log = RunLog(workdir, start, config.steps, records.labels, records.image)
+        log = RunLog(workdir, start, config.steps, records.classes, records.image_format)
     try:
         with naming_corrupt_file(training.split), caught_signals() as received:
             batches = iter(training.batches(start))
@@ -125,7 +125,7 @@ def train(
 
     # The file to keep.
     if workers.is_chief:
-        final = TrainedModel(training.evaluated_model(), experiment, records.labels)
+        final = TrainedModel(training.evaluated_model(), experiment, records.classes)
         save_model(final, workdir / MODEL_FILE)
     workers.meet()
     print(f"done: {workdir / MODEL_FILE}")
@@ -154,7 +154,7 @@ def check_run(
     """
     records = open_records(data_dir, experiment.data.dataset)
     records.labelled_split(experiment.data.split)
-    class_ids(records.labels, experiment.data.duplicate_classes)
+    class_ids(records.classes, experiment.data.duplicate_classes)
     experiment = _with_data(experiment, records)
     strategy = make_strategy(experiment.train.strategy, experiment.train.batch_size)
     check_parts(experiment.train, strategy)
@@ -199,18 +199,18 @@ def _run_steps(
     0 when all steps are done.
     """
     config = run.experiment.train
-    labels = run.records.labels
+    classes = run.records.classes
     train_step = run.make_step()
     schedule = make_schedule(config)
     predict = tf.function(lambda image: run.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []
     for step, batch in zip(range(start + 1, config.steps + 1), batches, strict=False):
         if step == 1:
-            print(describe_batch(*run.on_host(batch), labels))
+            print(describe_batch(*run.on_host(batch), classes))
         pending.append(train_step(*batch))
         if step == 1:
             loss = float(pending[0]["cross_entropy"])
-            print(describe_first_loss(loss, labels.num_classes, fresh), flush=True)
+            print(describe_first_loss(loss, classes.num_classes, fresh), flush=True)
         if step == start + 1:
             # Traced here: the checkpoint that a signal asks for must not wait for it.
             predict(_panel_part(run, batch[0]))
@@ -292,20 +292,24 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
 
 def _with_data(experiment: Experiment, records: Records) -> Experiment:
     """With the number of classes and the bands that the data set has."""
-    image = records.image
-    found = {"num_classes": records.labels.num_classes}
-    if not image.is_rgb:
-        found |= {"band_mean": image.mean, "band_std": image.std, "bits": image.bits}
+    image_format = records.image_format
+    found = {"num_classes": records.classes.num_classes}
+    if not image_format.is_rgb:
+        found |= {
+            "band_mean": image_format.mean,
+            "band_std": image_format.std,
+            "bits": image_format.bits,
+        }
     for name, value in found.items():
         wanted = getattr(experiment.model, name)
         if wanted not in (None, (), value):
             raise DeeplabError(
-                f"config.model.{name} is {wanted}, but {records.labels.dataset} has {value}; leave "
-                "it out to take the data set's"
+                f"config.model.{name} is {wanted}, but {records.classes.dataset} has {value}; "
+                "leave it out to take the data set's"
             )
-    if image.is_rgb and experiment.model.band_mean:
+    if image_format.is_rgb and experiment.model.band_mean:
         raise DeeplabError(
-            f"config.model.band_mean is {experiment.model.band_mean}, but {records.labels.dataset} "
-            "has RGB images; leave it out"
+            f"config.model.band_mean is {experiment.model.band_mean}, but "
+            f"{records.classes.dataset} has RGB images; leave it out"
         )
     return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **found))

@@ -46,8 +46,8 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
     train_step = training.make_step()
     with naming_corrupt_file(training.split):
         batch = next(iter(training.batches(0)))
-    print(describe_batch(*training.on_host(batch), records.labels))
-    num_classes = records.labels.num_classes
+    print(describe_batch(*training.on_host(batch), records.classes))
+    num_classes = records.classes.num_classes
     wanted = LEARNT * math.log(num_classes)
     loss = math.inf
     for step in range(1, MAX_STEPS + 1):

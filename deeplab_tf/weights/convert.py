@@ -99,11 +99,11 @@ def run_import(
     if config.num_classes is None:
         save_backbone(model, config, out)
     else:
-        labels = labels_by_number(config.num_classes)
+        classes = labels_by_number(config.num_classes)
         experiment = Experiment(model=config)
         experiment.evaluate.pad_to = imported.pad_to
-        experiment.data = dataclasses.replace(experiment.data, dataset=labels.dataset)
-        save_model(TrainedModel(model, experiment, labels), out)
+        experiment.data = dataclasses.replace(experiment.data, dataset=classes.dataset)
+        save_model(TrainedModel(model, experiment, classes), out)
     lines.append(f"written: {out}")
     return "\n".join(lines)
 

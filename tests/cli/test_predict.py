@@ -182,7 +182,7 @@ def test_an_empty_stream_is_an_error(trained, tmp_path):
 
 def test_submission_of_the_listed_images(tmp_path):
     trained = random_trained_model(num_classes=21)
-    trained.labels = VOC
+    trained.classes = VOC
     save_model(trained, tmp_path / "model.keras")
     voc = write_voc(tmp_path, test=["2008_000006", "2008_000011"], train=["2007_000001"])
     arguments = [

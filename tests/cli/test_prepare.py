@@ -83,7 +83,7 @@ def test_an_own_folder_from_init_to_the_next_command(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "--config=configs/own.py:slim --config.data.dataset=roofs" in done.stdout
     records = open_records(tmp_path / "data", "roofs")
-    assert records.labels.names == ("class_0", "class_7", "class_9")
+    assert records.classes.names == ("class_0", "class_7", "class_9")
     assert records.pixels == {"train": [6, 6, 3, 3], "val": [2, 2, 1, 1]}
     again = prepare(*flags, "--init")
     assert again.returncode == 1 and "dataset.json is there already" in again.stderr

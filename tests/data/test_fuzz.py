@@ -137,7 +137,7 @@ def test_broken_annotations_give_labels_of_the_classes_or_are_named(reader, tmp_
         else:
             for pairs in source.splits.values():
                 for pair in pairs:
-                    allowed = [*range(source.labels.num_classes), VOID]
+                    allowed = [*range(source.classes.num_classes), VOID]
                     assert np.isin(pair.mask.read(), allowed).all()
 
     check()

@@ -44,7 +44,7 @@ def file_bytes(records):
 
 def test_images_and_masks_come_out_as_pillow_reads_the_files(folder, tmp_path):
     records, written = write_records(voc_source(folder), tmp_path / "data")
-    assert written and records.labels == VOC
+    assert written and records.classes == VOC
     assert {name: split.num_examples for name, split in records.splits.items()} == {
         "train": 3,
         "val": 2,

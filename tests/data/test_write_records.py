@@ -40,7 +40,7 @@ def content(data_dir):
         for name, split in records.splits.items()
     }
     files = sorted(str(path.relative_to(data_dir)) for path in data_dir.rglob("*.*"))
-    return files, examples, records.labels, records.pixels, records.fingerprint
+    return files, examples, records.classes, records.pixels, records.fingerprint
 
 
 @pytest.fixture(scope="module")

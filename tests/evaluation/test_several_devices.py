@@ -38,7 +38,7 @@ def test_two_devices_give_the_matrix_of_one(trained, data_dir):
             used.append(threading.get_ident())
             return copy.predict(images)
 
-        return type(copy)(copy.labels, predict, copy.image, copy.experiment)
+        return type(copy)(copy.classes, predict, copy.image_format, copy.experiment)
 
     two = on_devices(load, devices_of(StrategyName.MIRRORED))
     assert two.at_once == 2

@@ -35,7 +35,7 @@ def test_every_artefact_is_run_in_turns_beside_the_keras_model(folder, monkeypat
             ran.append((path.name, images.shape))
             return predictor.predict(images)
 
-        return Predictor(predictor.labels, predict, predictor.image)
+        return Predictor(predictor.classes, predict, predictor.image_format)
 
     monkeypatch.setattr(benchmark, "load_predictor", watched)
     monkeypatch.setattr(benchmark, "peak_memory", lambda path, size: 5_000_000)

@@ -108,8 +108,8 @@ def test_members_and_both_interpreters_from_path_and_bytes(trained, float32):
         assert archive.testzip() is None
         description = parse_description(archive.read("deeplab_tf.json").decode())
         names = archive.read("labels.txt").decode().splitlines()
-    assert description == (trained.experiment, trained.labels)
-    assert names == list(trained.labels.names)
+    assert description == (trained.experiment, trained.classes)
+    assert names == list(trained.classes.names)
     content = float32.artefact.read_bytes()
     picture, answers = random_picture(*SIZE)[None], []
     for interpreter_class in (Interpreter, tf.lite.Interpreter):

@@ -121,13 +121,13 @@ def test_the_report_has_both_runtimes(exported, out, pictures):
 def test_the_description_is_read_back(trained, exported):
     assert parse_description(open_onnx(exported.artefact).metadata["deeplab_tf.json"]) == (
         trained.experiment,
-        trained.labels,
+        trained.classes,
     )
 
 
 def test_the_predictor_and_the_benchmark_know_it(trained, exported, out):
     predictor = load_predictor(exported.artefact)
-    assert (predictor.labels, predictor.experiment) == (trained.labels, trained.experiment)
+    assert (predictor.classes, predictor.experiment) == (trained.classes, trained.experiment)
     images = np.stack([random_picture(50, 71, seed=seed) for seed in range(2)])
     expected = np.asarray(trained.model(images)).argmax(axis=-1)
     assert np.mean(predictor.predict(images) == expected) >= 0.999

@@ -212,7 +212,7 @@ def test_no_space_to_batch_in_any_graph_and_the_reader_would_see_one(exported):
 
 def test_the_description_travels_along(trained, exported):
     text = (exported.artefact / "assets.extra" / "deeplab_tf.json").read_text()
-    assert parse_description(text) == (trained.experiment, trained.labels)
+    assert parse_description(text) == (trained.experiment, trained.classes)
 
 
 def test_the_report_has_the_numbers(exported, pictures):

@@ -68,19 +68,19 @@ def test_model_json_says_what_the_file_says_of_itself(trained, exported, facts):
     file = exported.artefact / "model_float16.tflite"
     assert facts["file"] == file.name
     assert facts["bytes"] == file.stat().st_size
-    assert [entry["name"] for entry in facts["classes"]] == list(trained.labels.names)
-    assert [tuple(entry["color"]) for entry in facts["classes"]] == list(trained.labels.palette)
+    assert [entry["name"] for entry in facts["classes"]] == list(trained.classes.names)
+    assert [tuple(entry["color"]) for entry in facts["classes"]] == list(trained.classes.palette)
     assert facts["background"] == 0
     # The mean pixel of the original DeepLab, rounded, which the network sees as zero.
     assert facts["input"] == {"name": "images", "height": 65, "width": 81, "pad": [123, 116, 103]}
-    described = json.loads(describe(trained.experiment, trained.labels))
+    described = json.loads(describe(trained.experiment, trained.classes))
     assert facts["normalization"] == described["normalization"]
 
 
 def test_what_a_browser_must_compute_is_what_the_keras_model_computes(trained, facts):
     logits = np.asarray(trained.model(drawn_picture(*SIZE)[None]))[0]
     check = facts["check"]
-    assert len(check["index"]) == 16 * len(trained.labels.names)
+    assert len(check["index"]) == 16 * len(trained.classes.names)
     expected = logits.ravel()[check["index"]]
     largest = np.abs(expected).max()
     np.testing.assert_allclose(check["logits"], expected, atol=0.02 * largest)  # float16 weights
@@ -90,7 +90,7 @@ def test_what_a_browser_must_compute_is_what_the_keras_model_computes(trained, f
 def test_a_first_class_that_is_no_background_is_coloured(trained, exported, tmp_path):
     file = tmp_path / "model.tflite"
     content = (exported.artefact / "model_float16.tflite").read_bytes()
-    text = describe(trained.experiment, trained.labels).replace('"background"', '"sky"')
+    text = describe(trained.experiment, trained.classes).replace('"background"', '"sky"')
     file.write_bytes(content[: zip_start(content)])
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(DESCRIPTION, text)
@@ -219,7 +219,7 @@ def test_tensors_that_a_browser_cannot_hand_over_are_refused(trained, tmp_path, 
     file = tmp_path / "model.tflite"
     file.write_bytes(converted(function, dtype))
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(DESCRIPTION, describe(trained.experiment, trained.labels))
+        archive.writestr(DESCRIPTION, describe(trained.experiment, trained.classes))
     with pytest.raises(DeeplabError, match="from uint8 pixels to labels .* Received: {"):
         page_facts(file)
 

@@ -45,10 +45,10 @@ def write_five(root, ids="abcdef"):
 @pytest.mark.parametrize(("bands", "dtype"), [(1, np.uint8), (5, np.uint8), (2, np.uint16)])
 def test_what_is_stored_is_what_is_decoded(bands, dtype):
     pixels = pixels_of(0, bands, dtype)
-    image = ImageFormat(bands, 8 * np.dtype(dtype).itemsize)
+    image_format = ImageFormat(bands, 8 * np.dtype(dtype).itemsize)
     mask = np.zeros(pixels.shape[:2], np.uint8)
     stored = {"id": "a", "image": encode_bands(pixels), "mask": encode_png(mask)}
-    decoded = decode(stored, image)["image"].numpy()
+    decoded = decode(stored, image_format)["image"].numpy()
     np.testing.assert_array_equal(decoded, pixels)
     assert decoded.dtype == dtype
 
@@ -91,11 +91,11 @@ def test_init_sees_the_bands_and_the_records_hold_them(tmp_path):
     source = report.healthy()
     training = [pixels_of("abcdef".index(pair.id)) for pair in source.splits["train"]]
     seen = np.stack(training).reshape(-1, 5).astype(np.float64)
-    np.testing.assert_allclose(source.image.mean, seen.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(source.image.std, seen.std(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(source.image_format.mean, seen.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(source.image_format.std, seen.std(axis=0), rtol=1e-9)
 
     records, _ = write_records(source, tmp_path / "data")
-    assert records.image == source.image
+    assert records.image_format == source.image_format
     for split in ("train", "val"):
         found = list(evaluation_images(records.split(split)).as_numpy_iterator())
         assert sorted(name.decode() for name, *_ in found) == [p.id for p in source.splits[split]]
@@ -119,11 +119,11 @@ def test_each_band_is_augmented_as_if_alone():
 
 
 def test_a_view_has_the_first_bands_stretched():
-    image = ImageFormat(5, 16, (1000.0,) * 5, (100.0,) * 5)
+    image_format = ImageFormat(5, 16, (1000.0,) * 5, (100.0,) * 5)
     pixels = np.full((1, 4, 5), 1000, np.uint16)
     pixels[0, :, 0] = (700, 900, 1100, 1300)
     np.testing.assert_array_equal(
-        view_rgb(pixels, image)[0],
+        view_rgb(pixels, image_format)[0],
         [[0, 127, 127], [63, 127, 127], [191, 127, 127], [255, 127, 127]],
     )
     rgb = pixels_of(0, 3, np.uint8)

@@ -52,7 +52,7 @@ def argmax(model: keras.Model, image: np.ndarray) -> np.ndarray:
 def test_keras_file(trained, keras_file):
     image = random_picture(40, 53)
     predictor = load_predictor(keras_file)
-    assert predictor.labels == SHAPES
+    assert predictor.classes == SHAPES
     labels = predictor.predict(image[None])[0]
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, argmax(trained.model, image))
@@ -80,7 +80,7 @@ def test_the_experiment_says_how_to_predict(tmp_path):
 
 def test_saved_model(trained, saved_model):
     predictor = load_predictor(saved_model)
-    assert predictor.labels == SHAPES
+    assert predictor.classes == SHAPES
     for size in ((40, 53), (1, 1)):
         image = random_picture(*size)
         labels = predictor.predict(image[None])[0]
@@ -91,7 +91,7 @@ def test_saved_model(trained, saved_model):
 def test_litert_file_at_its_size(trained, litert_file):
     image = random_picture(*FRAME)
     predictor = load_predictor(litert_file)
-    assert predictor.labels == SHAPES
+    assert predictor.classes == SHAPES
     labels = predictor.predict(image[None])[0]
     assert labels.dtype == np.uint8
     assert np.mean(labels == argmax(trained.model, image)) > 0.999

@@ -62,7 +62,7 @@ def test_a_damaged_state_file_costs_nothing(tmp_path, content):
     begin(tmp_path)
     (tmp_path / "checkpoints" / "checkpoint").write_text(content)
     assert make(tmp_path)[2].restore() == 20
-    assert load_model(tmp_path).labels == SHAPES
+    assert load_model(tmp_path).classes == SHAPES
 
 
 def cut(path, size):
@@ -152,7 +152,7 @@ def test_a_described_workdir_loads_again(tmp_path):
     begin(tmp_path / "run", steps=(0,))
     trained = load_model(tmp_path / "run")
     assert trained.experiment == EXPERIMENT
-    assert trained.labels == SHAPES
+    assert trained.classes == SHAPES
 
 
 def test_another_run_is_refused_by_what_differs(tmp_path):
@@ -163,7 +163,7 @@ def test_another_run_is_refused_by_what_differs(tmp_path):
     with pytest.raises(DeeplabError, match=r"init_from=None \(received w.keras\)"):
         check_workdir(tmp_path, dataclasses.replace(EXPERIMENT, init_from="w.keras"), RECORDS)
     with pytest.raises(DeeplabError, match="other classes"):
-        check_workdir(tmp_path, EXPERIMENT, dataclasses.replace(RECORDS, labels=CAMVID))
+        check_workdir(tmp_path, EXPERIMENT, dataclasses.replace(RECORDS, classes=CAMVID))
     with pytest.raises(DeeplabError, match="other images or masks than data/shapes has now"):
         check_workdir(tmp_path, EXPERIMENT, dataclasses.replace(RECORDS, fingerprint="b"))
 

@@ -187,7 +187,7 @@ def draw(root: pathlib.Path) -> int:
     from deeplab_tf.images.classes import SHAPES
 
     write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)
-    write_records(voc_source(root / "VOCdevkit", labels=SHAPES), root / "data")
+    write_records(voc_source(root / "VOCdevkit", classes=SHAPES), root / "data")
     return 0
 
 

@@ -47,7 +47,7 @@ def test_a_run_leaves_everything_it_promises(undisturbed):
 def test_the_final_file_and_the_workdir_hold_the_same_weights(undisturbed):
     workdir, _ = undisturbed
     file, checkpoint = load_model(workdir / "model.keras"), load_model(workdir)
-    assert file.experiment == checkpoint.experiment and file.labels == checkpoint.labels
+    assert file.experiment == checkpoint.experiment and file.classes == checkpoint.classes
     for a, b in zip(file.model.weights, checkpoint.model.weights, strict=True):
         np.testing.assert_array_equal(a, b)
 

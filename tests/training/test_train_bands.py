@@ -19,13 +19,13 @@ from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate import evaluate
-from deeplab_tf.images.classes import LabelSet, voc_palette
+from deeplab_tf.images.classes import Classes, voc_palette
 from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.training.loop import train
 
-LABELS = LabelSet("fields", ("soil", "crop"), voc_palette(2))
+LABELS = Classes("fields", ("soil", "crop"), voc_palette(2))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def data_dir(tmp_path_factory):
             IndexMask(root / f"{number}.png", plain_values(2, 255)),
         )
         splits["train" if number < 8 else "val"].append(pair)
-    source = Source(LABELS, splits, image=ImageFormat(5, 16))
+    source = Source(LABELS, splits, image_format=ImageFormat(5, 16))
     write_records(examine(source).healthy(), root / "data")
     return root / "data"
 
@@ -67,7 +67,7 @@ def workdir(data_dir, tmp_path_factory):
 
 def test_the_network_has_the_data_sets_bands_and_learns_from_the_fifth(data_dir, workdir):
     trained, records = load_model(workdir), open_records(data_dir, "fields")
-    assert trained.image == records.image and trained.model.input_shape[-1] == 5
+    assert trained.image_format == records.image_format and trained.model.input_shape[-1] == 5
     evaluation = evaluate(trained_predictor(trained, EvaluateConfig()), records, "val")
     # A coin gets 0.33 and one class everywhere 0.25; the other bands are noise.
     assert evaluation.scores.summary()["mean_iou"] > 0.5
@@ -121,7 +121,7 @@ def test_weights_of_rgb_begin_all_but_the_first_convolution(data_dir, tmp_path, 
 def test_the_model_of_other_bands_is_refused(data_dir, workdir, shapes_data):
     records = open_records(shapes_data, "shapes")
     trained = load_model(workdir)
-    trained.labels = records.labels
+    trained.classes = records.classes
     with pytest.raises(DeeplabError, match="takes images of 5 bands of 16 bits, and the data set"):
         evaluate(trained_predictor(trained, EvaluateConfig()), records, "val")
     wrong = experiment()

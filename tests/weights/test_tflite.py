@@ -109,7 +109,7 @@ def test_import_writes_a_model_with_its_classes_and_says_what_it_did(released, t
     assert "mobilenet_v2, width 0.25, 6 classes, output_stride 8" in said
     assert "of the labels are equal" in said and "written: " in said
     loaded = load_model(tmp_path / "a.keras")
-    assert loaded.labels.names == tuple(f"class {i}" for i in range(6))
+    assert loaded.classes.names == tuple(f"class {i}" for i in range(6))
     assert loaded.experiment.evaluate.pad_to == SIDE
 
 
@@ -132,7 +132,7 @@ def test_statistics_are_estimated_and_the_function_stays(trained, released):
 
 def test_a_foreign_file_predicts_padded_as_it_is(trained, released):
     predictor = load_predictor(released)
-    assert predictor.experiment is None and predictor.labels.num_classes == 6
+    assert predictor.experiment is None and predictor.classes.num_classes == 6
     picture = random_picture(40, 53)
     framed, _ = into_frame(picture, (SIDE, SIDE), np.full(3, 128, np.uint8))
     expected = trained.model(framed, training=False).numpy().argmax(-1)[0, :40, :53]

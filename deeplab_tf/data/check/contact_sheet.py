@@ -23,23 +23,23 @@ def contact_sheet(report: Report) -> Image.Image | None:
     Only pairs that can be read and have a labelled pixel are shown, under SPLIT/ID; None if there
     is none.
     """
-    labels = report.source.labels
+    classes = report.source.classes
     shown = _choose(report)
     if not shown:
         return None
     rows = -(-len(shown) // COLUMNS)
     line = TILE + CAPTION
     width = COLUMNS * TILE
-    colors = (*labels.palette, labels.void_color)
-    key = legend(list(zip(colors, (*labels.names, "void"), strict=True)), width)
+    colors = (*classes.palette, classes.void_color)
+    key = legend(list(zip(colors, (*classes.names, "void"), strict=True)), width)
     sheet = Image.new("RGB", (width, rows * line + key.height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for place, (split, pair) in enumerate(shown):
         x, y = place % COLUMNS * TILE, place // COLUMNS * line
-        pixels, mask = read_decoded(pair, report.source.image)
+        pixels, mask = read_decoded(pair, report.source.image_format)
         step = max(1, max(mask.shape) // (4 * TILE))  # huge images are not blended whole
-        view = view_rgb(pixels[::step, ::step], report.image)
-        tile = blend(view, mask[::step, ::step], labels)
+        view = view_rgb(pixels[::step, ::step], report.image_format)
+        tile = blend(view, mask[::step, ::step], classes)
         tile.thumbnail((TILE - 6, TILE - 4))
         sheet.paste(tile, (x, y + CAPTION))
         draw.text((x + 1, y + 2), f"{split}/{pair.id}"[:34], fill="black", font=font)
@@ -61,7 +61,7 @@ def _choose(report: Report) -> list[tuple[str, Pair]]:
     shares = pixels / pixels.sum(axis=1, keepdims=True)
     chosen = {
         int(shares[:, label].argmax())
-        for label in range(report.source.labels.num_classes)
+        for label in range(report.source.classes.num_classes)
         if shares[:, label].any()
     }
     for index in np.linspace(0, len(usable) - 1, FEW).astype(int):

@@ -110,17 +110,17 @@ class Report:
                     f"none of the {len(self.source.splits[split]):,} images of {split} can be "
                     f"used; the first: {self.errors[0]}"
                 )
-        return dataclasses.replace(self.source, splits=splits, image=self.image)
+        return dataclasses.replace(self.source, splits=splits, image_format=self.image_format)
 
     @functools.cached_property
-    def image(self) -> ImageFormat:
+    def image_format(self) -> ImageFormat:
         """The source's, with mean and standard deviation of each band over the splits to train on.
 
         Other splits' pixels are not looked at: they would leak.
         """
-        if self.source.image.is_rgb:
-            return self.source.image
-        count, sums = 0, np.zeros((2, self.source.image.bands))
+        if self.source.image_format.is_rgb:
+            return self.source.image_format
+        count, sums = 0, np.zeros((2, self.source.image_format.bands))
         for split, found in self.findings.items():
             if _is_held_out(split, self.source):
                 continue
@@ -129,19 +129,19 @@ class Report:
                     count += finding.size[0] * finding.size[1]
                     sums += finding.sums
         if not count:
-            return self.source.image
+            return self.source.image_format
         mean, square = sums / count
         # A band of one value is all mean, whatever it is divided by.
         std = np.sqrt(np.maximum(square - mean**2, 0))
         std = np.where(std < 1e-3, 1.0, std)
         return dataclasses.replace(
-            self.source.image, mean=tuple(mean.tolist()), std=tuple(std.tolist())
+            self.source.image_format, mean=tuple(mean.tolist()), std=tuple(std.tolist())
         )
 
     @functools.cached_property
     def pixels(self) -> dict[str, list[int]]:
         """By split: the pixels of each class, then void."""
-        num_classes = self.source.labels.num_classes
+        num_classes = self.source.classes.num_classes
         sums = {
             split: np.sum([finding.pixels for finding in found], axis=0)
             for split, found in self.findings.items()
@@ -157,7 +157,7 @@ def examine(source: Source, workers: int | None = None) -> Report:
     # One is often in several splits.
     pairs = {_key(pair): pair for split in source.splits.values() for pair in split}
     examine_one = functools.partial(
-        examine_pair, image_format=source.image, huge=source.tiling is not None
+        examine_pair, image_format=source.image_format, huge=source.tiling is not None
     )
     looked_at = tqdm(
         in_processes(examine_one, pairs.values(), workers, 1 if source.tiling else CHUNK),
@@ -219,10 +219,10 @@ def held_out_from(split: str, other: str) -> bool:
 def report_in_words(report: Report, most: int | None = None) -> str:
     """Histogram, sizes, balance, warnings and errors, to read; of each kind of line `most`."""
     source = report.source
-    labels, splits = source.labels, source.splits
+    classes, splits = source.classes, source.splits
     images = {split: len(pairs) for split, pairs in splits.items()}
     blocks = [
-        pixel_table(labels.names, images, report.pixels),
+        pixel_table(classes.names, images, report.pixels),
         f"images that have the class\n{_images_table(report)}",
         f"sizes\n{_sizes_table(report)}",
         "\n".join(_balance(report)),
@@ -239,7 +239,7 @@ def report_in_words(report: Report, most: int | None = None) -> str:
 def report_to_dict(report: Report) -> dict:
     """The same as plain JSON types."""
     return {
-        "labels": report.source.labels.to_dict(),
+        "labels": report.source.classes.to_dict(),
         "images": {split: len(pairs) for split, pairs in report.source.splits.items()},
         "pixels": report.pixels,
         "images_by_class": {s: _images_by_class(report, s) for s in report.findings},
@@ -291,7 +291,7 @@ def _ids_by_digest(pairs: list[Pair], findings: list[Finding]) -> dict[str, list
 
 
 def _warnings(report: Report) -> Iterator[str]:
-    names = report.source.labels.names
+    names = report.source.classes.names
     for split, pairs in report.source.splits.items():
         pixels = report.pixels[split]
         if not sum(pixels[:-1]):
@@ -332,7 +332,8 @@ def _overlaps(report: Report) -> Iterator[str]:
 def _images_by_class(report: Report, split: str) -> list[int]:
     """Images that have a pixel of each class."""
     has = [
-        finding.pixels[: report.source.labels.num_classes] > 0 for finding in report.findings[split]
+        finding.pixels[: report.source.classes.num_classes] > 0
+        for finding in report.findings[split]
     ]
     return np.sum(has, axis=0).tolist()
 
@@ -340,7 +341,7 @@ def _images_by_class(report: Report, split: str) -> list[int]:
 def _images_table(report: Report) -> str:
     columns = [_images_by_class(report, split) for split in report.findings]
     rows = [["", *report.findings]]
-    for index, name in enumerate(report.source.labels.names):
+    for index, name in enumerate(report.source.classes.names):
         rows.append([name, *(f"{column[index]:,}" for column in columns)])
     return align(rows)
 
@@ -377,7 +378,7 @@ def _balance(report: Report) -> Iterator[str]:
     for split, pixels in report.pixels.items():
         if _is_held_out(split, report.source):
             continue
-        present = {n: c for n, c in zip(report.source.labels.names, pixels, strict=False) if c}
+        present = {n: c for n, c in zip(report.source.classes.names, pixels, strict=False) if c}
         if len(present) > 1:
             total = sum(present.values())
             most, least = (

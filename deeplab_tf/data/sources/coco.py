@@ -14,7 +14,7 @@ from typing_extensions import TypedDict  # pydantic reads no other before 3.12
 
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import VOC, VOID, LabelSet, voc_palette
+from deeplab_tf.images.classes import VOC, VOID, Classes, voc_palette
 from deeplab_tf.parallel import in_processes
 
 MIN_REGION = 1000
@@ -174,16 +174,16 @@ def coco_source(root: str | Path) -> Source:
         DeeplabError: no such files, one that is not COCO's, or pycocotools is not installed.
     """
     root, files = Path(root), _instance_files(Path(root))
-    splits, labels = {}, None
+    splits, classes = {}, None
     for split, file in files.items():
         content = _read_instances(file)
         own = _own_labels(content)
-        if labels not in (None, own):
+        if classes not in (None, own):
             raise DeeplabError(f"{file} has other categories than {next(iter(files.values()))}")
-        labels = own
+        classes = own
         splits[split] = _pairs(root, file, content, _own_ids(content))
-    assert labels is not None  # there is a file
-    return Source(labels, _full(splits))
+    assert classes is not None  # there is a file
+    return Source(classes, _full(splits))
 
 
 def coco_voc_source(root: str | Path) -> Source:
@@ -268,10 +268,10 @@ def _own_ids(content: _Instances) -> dict[int, int]:
     return {id_: label for label, id_ in enumerate(ids, start=1)}
 
 
-def _own_labels(content: _Instances) -> LabelSet:
+def _own_labels(content: _Instances) -> Classes:
     categories = sorted(content["categories"], key=lambda category: category["id"])
     names = ("background", *(category["name"] for category in categories))
-    return LabelSet(dataset="coco", names=names, palette=voc_palette(len(names)))
+    return Classes(dataset="coco", names=names, palette=voc_palette(len(names)))
 
 
 def _pairs(root: Path, file: Path, content: _Instances, label_of: dict[int, int]) -> list[Pair]:

@@ -25,7 +25,7 @@ import pydantic
 from deeplab_tf.data.sources.masks import ColorMask, IndexMask, Mask, unpack_color
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name, read_list
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import DATA_SETS, VOID, Color, LabelSet, voc_palette
+from deeplab_tf.images.classes import DATA_SETS, VOID, Classes, Color, voc_palette
 from deeplab_tf.images.files import IMAGE_SUFFIXES
 from deeplab_tf.images.formats import ImageFormat
 
@@ -84,12 +84,12 @@ class Description(pydantic.BaseModel):
         self.values()
         return self
 
-    def label_set(self) -> LabelSet:
+    def class_set(self) -> Classes:
         """The classes."""
         colors = voc_palette(len(self.classes))
         if self.palette:
             colors = tuple(_color(color) for color in self.palette)
-        return LabelSet(self.name, tuple(self.classes), colors)
+        return Classes(self.name, tuple(self.classes), colors)
 
     def mask_of(self) -> Callable[[Path], Mask]:
         """The kind of this data set's masks: of a file, how it is read."""
@@ -147,10 +147,10 @@ def folder_source(root: str | Path) -> Source:
         check_ids(pairs, listing.listed_in)
         splits[split] = pairs
     return Source(
-        description.label_set(),
+        description.class_set(),
         splits,
         notes=tuple(_lone_masks(masks, description.mask_suffix, everything)),
-        image=ImageFormat(description.bands, description.bits),
+        image_format=ImageFormat(description.bands, description.bits),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from deeplab_tf.data.sources.masks import Mask
 from deeplab_tf.data.tiles import Tiling
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import LabelSet
+from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.formats import RGB, ImageFormat
 
 
@@ -31,17 +31,17 @@ class Source:
     """A raw data set on disk.
 
     Attributes:
-        labels: its classes.
+        classes: its classes.
         splits: split name to pairs, in the publisher's order; none is empty.
         notes: what was left out and why, a line each, for the user to read.
-        image: what the images are.
+        image_format: what the images are.
         tiling: how each is cut into examples; None: it is one.
     """
 
-    labels: LabelSet
+    classes: Classes
     splits: dict[str, list[Pair]]
     notes: tuple[str, ...] = ()
-    image: ImageFormat = RGB
+    image_format: ImageFormat = RGB
     tiling: Tiling | None = None
 
 
@@ -106,15 +106,15 @@ def fingerprint(source: Source, record_format: int) -> str:
 
     content = {
         "record_format": record_format,
-        "labels": source.labels.to_dict(),
+        "labels": source.classes.to_dict(),
         "splits": {
             name: [[pair.id, image_digest(pair.image), mask_digest(pair.mask)] for pair in pairs]
             for name, pairs in source.splits.items()
         },
     }
     # Only where they are not the usual ones: what was written before stays valid.
-    if not source.image.is_rgb:
-        content["image"] = [source.image.bands, source.image.bits]
+    if not source.image_format.is_rgb:
+        content["image"] = [source.image_format.bands, source.image_format.bits]
     if source.tiling:
         content["tiling"] = dataclasses.astuple(source.tiling)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

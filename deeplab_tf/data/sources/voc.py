@@ -5,23 +5,23 @@ from pathlib import Path
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name, read_list
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import VOC, VOID, LabelSet
+from deeplab_tf.images.classes import VOC, VOID, Classes
 
 LISTS = Path("ImageSets", "Segmentation")
 
 
-def voc_source(root: str | Path, labels: LabelSet = VOC) -> Source:
+def voc_source(root: str | Path, classes: Classes = VOC) -> Source:
     """The splits of a VOCdevkit: one a list in ImageSets/Segmentation; `test` needs no masks.
 
     Args:
         root: VOCdevkit, the folder that holds it, or VOC2012 itself.
-        labels: the classes, where another data set is laid out as VOC is.
+        classes: those of it, where another data set is laid out as VOC is.
 
     Raises:
         DeeplabError: no lists there, or one has an id twice.
     """
     folder = find_voc_folder(Path(root))
-    values = plain_values(labels.num_classes, VOID)
+    values = plain_values(classes.num_classes, VOID)
     splits, notes = {}, []
     for listed_in in sorted((folder / LISTS).glob("*.txt")):
         pairs = [_pair(folder, name, listed_in, values) for name in read_list(listed_in)]
@@ -33,7 +33,7 @@ def voc_source(root: str | Path, labels: LabelSet = VOC) -> Source:
         splits[listed_in.stem] = pairs
     if not any(pair.mask for pairs in splits.values() for pair in pairs):
         raise DeeplabError(f"no list of images with masks in {folder / LISTS}; add a train.txt")
-    return Source(labels, splits, notes=tuple(notes))
+    return Source(classes, splits, notes=tuple(notes))
 
 
 def find_voc_folder(root: Path) -> Path:

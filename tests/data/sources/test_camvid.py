@@ -27,7 +27,7 @@ def test_splits_of_the_folder_and_of_its_parent(tmp_path):
         "val": ["c"],
         "test": ["d"],
     }
-    assert source.labels.num_classes == 11
+    assert source.classes.num_classes == 11
 
 
 def test_void_11_becomes_255_and_12_is_refused(tmp_path):

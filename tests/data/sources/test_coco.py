@@ -30,7 +30,7 @@ def test_polygons_of_voc_classes(tmp_path):
     expected[5:35, 10:50] = expected[5:15, 60:70] = 15
     expected[30:40, 70:80] = 20
     source = coco_voc_source(root)
-    assert source.labels.names[15] == "person" and source.labels.names[20] == "tvmonitor"
+    assert source.classes.names[15] == "person" and source.classes.names[20] == "tvmonitor"
     np.testing.assert_array_equal(only_mask(source).read(), expected)
 
 
@@ -39,7 +39,7 @@ def test_its_own_classes_are_numbered_in_the_order_of_the_ids(tmp_path):
         tmp_path, annotation(TRUCK, box(0, 0, 80, 20)), annotation(TV, box(0, 20, 9, 60))
     )
     source = coco_source(root)
-    assert source.labels.names == ("background", "person", "truck", "boat", "tv")
+    assert source.classes.names == ("background", "person", "truck", "boat", "tv")
     expected = np.zeros((60, 80), np.uint8)
     expected[:20], expected[20:, :9] = 2, 4
     np.testing.assert_array_equal(only_mask(source).read(), expected)
@@ -159,7 +159,7 @@ def test_splits_with_other_categories_are_refused(tmp_path):
 def test_records(tmp_path):
     root = write_coco(tmp_path, annotation(BOAT, box(0, 0, 40, 30)))
     records, written = write_records(coco_voc_source(root), tmp_path / "data")
-    assert written and records.labels.dataset == "coco_voc"
+    assert written and records.classes.dataset == "coco_voc"
     assert records.pixels["train"][4] == 1200 and records.pixels["train"][0] == 3600
     assert not write_records(coco_voc_source(root), tmp_path / "data")[1]
 

@@ -27,7 +27,7 @@ def ids_of(source):
 def test_values_and_colours_become_class_ids(tmp_path, masks, description):
     source = folder_source(write_folder(tmp_path, description, masks=masks))
     assert ids_of(source) == {"train": ["a", "b", "c"], "val": ["d"]}
-    assert source.labels.dataset == "streets" and source.labels.names == ("other", "road", "car")
+    assert source.classes.dataset == "streets" and source.classes.names == ("other", "road", "car")
     _, mask = read_pair(source.splits["train"][0])
     np.testing.assert_array_equal(mask, EXPECTED)
 
@@ -43,7 +43,7 @@ def test_two_values_of_one_class_are_merged_and_the_palette_is_taken(tmp_path):
     np.testing.assert_array_equal(
         read_pair(source.splits["val"][0])[1], np.minimum(EXPECTED, 1) + 254 * (EXPECTED == 255)
     )
-    assert source.labels.palette == ((0, 0, 0), (0, 255, 128))
+    assert source.classes.palette == ((0, 0, 0), (0, 255, 128))
 
 
 def test_without_labels_the_values_are_the_places_of_the_classes(tmp_path):
@@ -167,4 +167,4 @@ def test_camvid_as_a_folder_gives_the_records_of_camvid(tmp_path):
     theirs.splits = {name: pairs[:5] for name, pairs in theirs.splits.items()}
     ours, _ = write_records(folder_source(root), tmp_path / "data")
     expected, _ = write_records(theirs, tmp_path / "data")
-    assert ours.pixels == expected.pixels and ours.labels.names == expected.labels.names
+    assert ours.pixels == expected.pixels and ours.classes.names == expected.classes.names

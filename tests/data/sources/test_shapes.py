@@ -68,7 +68,7 @@ def test_a_stopped_drawing_leaves_nothing_and_a_killed_one_is_cleaned(tmp_path, 
         write_shapes_devkit(tmp_path / "kit", train=1, val=1)
     assert os.listdir(tmp_path) == []
     code = (
-        "import os, sys; from deeplab_tf.data import shapes\n"
+        "import os, sys; from deeplab_tf.data.sources import shapes\n"
         "shapes.tqdm = lambda *_, **__: os.kill(os.getpid(), 9)\n"
         "shapes.write_shapes_devkit(sys.argv[1], 1, 1)"
     )

@@ -21,8 +21,8 @@ def test_the_devkit_its_parent_and_voc2012_give_the_same_splits(tmp_path):
     pair = source.splits["val"][0]
     assert pair.image == folder / "JPEGImages" / "c.jpg"
     assert pair.mask.path == folder / "SegmentationClass" / "c.png"
-    assert source.labels == VOC
-    assert voc_source(folder, SHAPES).labels is SHAPES
+    assert source.classes == VOC
+    assert voc_source(folder, SHAPES).classes is SHAPES
 
 
 def test_empty_lists_are_noted_and_left_out(tmp_path):

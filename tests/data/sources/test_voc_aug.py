@@ -64,7 +64,7 @@ def test_the_rule(both):
 
 def test_records_of_both_kinds_of_masks(both):
     records, _ = write_records(voc_aug_source(both), both / "data")
-    assert records.labels.dataset == "voc_aug"
+    assert records.classes.dataset == "voc_aug"
     assert records.split("trainaug").num_examples == 5
     # SBD's masks are of class 7 alone; VOC's random ones have 0, 1 and 20.
     pairs = voc_aug_source(both).splits["trainaug"]
