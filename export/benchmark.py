@@ -22,7 +22,7 @@ WARM_UP, ROUNDS = 3, 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class ArtefactFigures:
     """One artefact.
 
     Attributes:
@@ -43,7 +43,7 @@ class Measured:
 
 def measure_artefacts(
     model: pathlib.Path, folder: pathlib.Path, size: tuple[int, int]
-) -> list[Measured]:
+) -> list[ArtefactFigures]:
     """The Keras model and the artefacts of `folder`, on one image each.
 
     Each round runs every artefact once, so that what else the machine does meets all alike.
@@ -60,7 +60,7 @@ def measure_artefacts(
     sizes = [_size(path) or size for path in paths]
     seconds = _in_turns([_labeller(path, at) for path, at in zip(paths, sizes, strict=True)])
     return [
-        Measured(path, at, tuple(times), peak_memory(path, at), _bytes(path))
+        ArtefactFigures(path, at, tuple(times), peak_memory(path, at), _bytes(path))
         for path, at, times in zip(paths, sizes, seconds, strict=True)
     ]
 
@@ -76,7 +76,7 @@ def find_artefacts(folder: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
-def format_measured(measured: Sequence[Measured]) -> str:
+def format_measured(measured: Sequence[ArtefactFigures]) -> str:
     """A table: the first row is what the others are compared with."""
     first = statistics.median(measured[0].seconds)
     rows = [["", "image", "median ms", "least", "most", "speed", "peak MB", "file MB"]]

@@ -17,7 +17,7 @@ from deeplab_tf.images.frame import into_frame
 from deeplab_tf.prediction.inputs import find_images
 
 
-class Picture(NamedTuple):
+class ComparedImage(NamedTuple):
     """One image: [H, W, bands], and where it is labelled its mask, uint8 [H, W].
 
     `inner` is the (height, width) of what is not padding, from the upper left; None is all of it.
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
 
 def data_set_images(
     data_dir: pathlib.Path, dataset: str, split: str, count: int, classes: Classes | None = None
-) -> Iterator[Picture]:
+) -> Iterator[ComparedImage]:
     """The first `count` examples of a split that `deeplab-prepare` wrote, by their ids.
 
     Args:
@@ -46,22 +46,26 @@ def data_set_images(
     records = open_records(data_dir, dataset)
     examples = itertools.islice(labelled_images(records.split(split)), count)
     if classes is None or not sum(records.pixels[split][:-1]):
-        return (Picture(name, image) for name, image, _ in examples)
+        return (ComparedImage(name, image) for name, image, _ in examples)
     check_same_classes(classes, records.classes)
-    return itertools.starmap(Picture, examples)
+    return itertools.starmap(ComparedImage, examples)
 
 
-def file_images(images: str, count: int, image_format: ImageFormat = RGB) -> Iterator[Picture]:
+def file_images(
+    images: str, count: int, image_format: ImageFormat = RGB
+) -> Iterator[ComparedImage]:
     """The first `count` of a file, a folder or a glob pattern, by name.
 
     Raises:
         DeeplabError: there is none; while reading, a file that is no picture.
     """
     files = find_images(images)[:count]
-    return (Picture(str(file), read_image_of(file, image_format)) for file in files)
+    return (ComparedImage(str(file), read_image_of(file, image_format)) for file in files)
 
 
-def fit_picture(picture: Picture, size: tuple[int, int] | None, fill: Sequence[float]) -> Picture:
+def fit_picture(
+    picture: ComparedImage, size: tuple[int, int] | None, fill: Sequence[float]
+) -> ComparedImage:
     """`picture` in a frame of `size` as `deeplab-predict` puts it there, its mask alike and filled
     with void; as it is where `size` is None, any.
     """
@@ -74,4 +78,4 @@ def fit_picture(picture: Picture, size: tuple[int, int] | None, fill: Sequence[f
         height, width = inner
         small = Image.fromarray(picture.truth).resize((width, height), Image.Resampling.NEAREST)
         truth[:height, :width] = np.asarray(small)
-    return Picture(picture.name, framed[0], truth, inner)
+    return ComparedImage(picture.name, framed[0], truth, inner)

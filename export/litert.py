@@ -23,7 +23,7 @@ from .full_int8 import quantize_full
 from .images import fit_picture
 from .layer_noise import LayerNoise, noisiest_layers
 from .operations import litert_operations, refuse_space_to_batch
-from .parity import Export, Images, check, compare, keras_logits, write_report
+from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
 LABELS_FILE = "labels.txt"
 FILE_NAMES = {
@@ -62,13 +62,13 @@ class Options:
 def export_litert(
     trained: TrainedModel,
     out_file: str | os.PathLike,
-    images: Images,
+    images: ComparedImages,
     *,
     image_size: Size,
     quantize: str = "none",
     outputs: str = "both",
     keep_float: Sequence[str] = (),
-    calibration: Images = (),
+    calibration: ComparedImages = (),
 ) -> Export:
     """Writes the LiteRT file and its parity report beside it; a failure leaves neither.
 

@@ -24,7 +24,7 @@ from .onnx_graph import (
     refuse_lowered_atrous,
     refuse_unknown_operations,
 )
-from .parity import Export, Images, Parity, check, compare, keras_logits, write_report
+from .parity import ComparedImages, Export, ExportParity, check, compare, keras_logits, write_report
 
 FILE_NAME = "model.onnx"
 OPSET = 18
@@ -36,7 +36,11 @@ Runner = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
 def export_onnx(
-    trained: TrainedModel, out_file: str | os.PathLike, images: Images, *, outputs: str = "both"
+    trained: TrainedModel,
+    out_file: str | os.PathLike,
+    images: ComparedImages,
+    *,
+    outputs: str = "both",
 ) -> Export:
     """Writes the ONNX file and its parity report beside it; a failure leaves neither.
 
@@ -66,7 +70,7 @@ def export_onnx(
     with whole_file(out_file) as beside, whole_file(report) as report_beside:
         write_onnx(trained, beside, outputs=outputs)
         expected = keras_logits(trained.model)
-        found: dict[str, Parity] = {}
+        found: dict[str, ExportParity] = {}
         for runtime, open_file in RUNTIMES.items():
             found[runtime] = compare(expected, open_file(beside), pictures)
             check(found[runtime], "none", f"ONNX file {out_file} in {runtime}")
@@ -149,7 +153,7 @@ def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
     return model
 
 
-def _by_runtime(found: dict[str, Parity]) -> dict[str, dict]:
+def _by_runtime(found: dict[str, ExportParity]) -> dict[str, dict]:
     """What the report says of each runtime."""
     return {
         runtime: {

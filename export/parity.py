@@ -14,7 +14,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.images.classes import VOID
 
-from .images import Picture
+from .images import ComparedImage
 from .layer_noise import LayerNoise
 
 THRESHOLDS = {"none": 0.999, "float16": 0.995, "dynamic": 0.98, "int8": 0.97}
@@ -23,7 +23,7 @@ LARGEST_MEAN_IOU_LOSS = 0.01
 """What int8 may lose on labelled images; it decides there instead of the share of equal labels."""
 INT8 = ("dynamic", "int8")
 
-Images = Iterable[Picture]
+ComparedImages = Iterable[ComparedImage]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parity:
+class ExportParity:
     """How far two models agree.
 
     Attributes:
@@ -70,7 +70,7 @@ class Export:
     artefact: pathlib.Path
     report: pathlib.Path
     size_bytes: int
-    parity: Parity
+    parity: ExportParity
     noisiest: Sequence[LayerNoise] = ()
 
 
@@ -82,8 +82,8 @@ def keras_logits(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 def compare(
     reference: Callable[[np.ndarray], np.ndarray],
     artefact: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]],
-    images: Images,
-) -> Parity:
+    images: ComparedImages,
+) -> ExportParity:
     """Runs both on every image, one at a time.
 
     Args:
@@ -127,7 +127,7 @@ def compare(
         raise DeeplabError(
             "there is no image to compare the export on; give --data_dir or --images"
         )
-    return Parity(count, equal / pixels, largest, where, _mean_ious(matrices))
+    return ExportParity(count, equal / pixels, largest, where, _mean_ious(matrices))
 
 
 def _mean_ious(matrices: np.ndarray | None) -> tuple[float, float] | None:
@@ -140,7 +140,7 @@ def _mean_ious(matrices: np.ndarray | None) -> tuple[float, float] | None:
 
 
 def check(
-    parity: Parity, quantize: str, artefact: str, noisiest: Sequence[LayerNoise] = ()
+    parity: ExportParity, quantize: str, artefact: str, noisiest: Sequence[LayerNoise] = ()
 ) -> None:
     """Raises `DeeplabError` with the numbers if int8 loses more than `LARGEST_MEAN_IOU_LOSS` on
     labelled images, or, otherwise, the labels agree less than `THRESHOLDS` asks.
@@ -161,7 +161,7 @@ def check(
     raise DeeplabError(message)
 
 
-def _shortfall(parity: Parity, quantize: str) -> str | None:
+def _shortfall(parity: ExportParity, quantize: str) -> str | None:
     """In words, what is missing; None where nothing is."""
     if quantize in INT8 and parity.mean_iou is not None:
         keras_model, found = parity.mean_iou

@@ -19,7 +19,7 @@ from deeplab_tf.models.folding import folded
 
 from .exif import exif_orientation, upright
 from .operations import refuse_space_to_batch, saved_model_operations
-from .parity import Export, Images, check, compare, keras_logits, write_report
+from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,10 @@ PLAIN = Serving()
 
 
 def export_saved_model(
-    trained: TrainedModel, out_dir: str | os.PathLike, images: Images, serving: Serving = PLAIN
+    trained: TrainedModel,
+    out_dir: str | os.PathLike,
+    images: ComparedImages,
+    serving: Serving = PLAIN,
 ) -> Export:
     """Writes the SavedModel `out_dir` with `parity.json` inside; all of it or nothing appears.
 

@@ -25,7 +25,7 @@ from deeplab_tf.files import whole_file, whole_folder
 from .litert import FILE_NAMES, export_litert
 from .litert_js import VERSION, litert_js_files
 from .operations import refuse_custom_operations
-from .parity import Export, Images
+from .parity import ComparedImages, Export
 from .self_check import expected_logits
 
 PAGE = pathlib.Path(__file__).parent / "web"
@@ -39,7 +39,7 @@ _BROWSER_TYPES = ("float32", "int32", "uint8")
 def export_web(
     trained: TrainedModel,
     out_dir: str | os.PathLike,
-    images: Images,
+    images: ComparedImages,
     *,
     image_size: tuple[int, int],
     quantize: str = "none",

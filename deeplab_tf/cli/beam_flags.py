@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 
 RUNNER = flags.DEFINE_string(
     "runner",
@@ -20,8 +20,8 @@ flags.register_multi_flags_validator(
 )
 
 
-def beam() -> Beam | None:
+def runner() -> BeamRunner | None:
     """What the flags ask for as a `Beam`; None without `--runner`."""
     if RUNNER.value is None:
         return None
-    return Beam(RUNNER.value, tuple(f"--{option.lstrip('-')}" for option in OPTIONS.value))
+    return BeamRunner(RUNNER.value, tuple(f"--{option.lstrip('-')}" for option in OPTIONS.value))

@@ -75,9 +75,9 @@ def main() -> int:
     """Evaluates; TensorFlow is imported here, so that a wrong flag answers at once."""
     source = pathlib.Path(str(_WORKDIR.value or _MODEL.value))
     row = load_experiment(_CONFIG.value).evaluate if _CONFIG.value else None
-    beam = beam_flags.beam()
-    if beam:
-        beam.check()
+    runner = beam_flags.runner()
+    if runner:
+        runner.check()
     import_tensorflow(trains=False)
     from deeplab_tf.evaluation.evaluate_and_report import run_evaluation
 
@@ -89,7 +89,7 @@ def main() -> int:
         settings=row,
         strategy=_STRATEGY.value,
         overrides={"split": _SPLIT.value, **inference_flags.overrides()},
-        beam=beam,
+        runner=runner,
     )
     return 0
 

@@ -96,10 +96,10 @@ def main() -> int:
 
 
 def _print_table(number: int, runs: pathlib.Path | None) -> int:
-    from deeplab_tf.paper.beside import table_in_words
+    from deeplab_tf.paper.beside import format_table
     from deeplab_tf.paper.results import find_results
 
-    print(table_in_words(number, find_results(runs) if runs is not None else []), end="")
+    print(format_table(number, find_results(runs) if runs is not None else []), end="")
     return 0
 
 
@@ -107,7 +107,7 @@ def _draw_figure(out: pathlib.Path) -> int:
     import_tensorflow()
     from deeplab_tf.paper import valid_weights
 
-    text = valid_weights.in_words()
+    text = valid_weights.format_valid_weights()
     valid_weights.draw_figure(out)
     print(f"{text}\nfigure 4: {out}")
     return 0
@@ -132,7 +132,7 @@ def _print_miniature(runs: pathlib.Path | None) -> int:
     from deeplab_tf.paper import miniature
 
     measured = miniature.collect(runs) if runs is not None else miniature.read_measured()
-    print(miniature.in_words(measured))
+    print(miniature.format_rows(measured))
     if _OUT.value is not None:
         miniature.draw(measured, pathlib.Path(_OUT.value))
         print(f"\nplot: {_OUT.value}")

@@ -40,7 +40,7 @@ from absl import flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 
 STREAM = "-"
 """The value of --images that means standard input."""
@@ -120,7 +120,7 @@ def main() -> int:
     from deeplab_tf.prediction.inputs import find_images, listed_images
 
     out = pathlib.Path(_OUT.value)
-    if runner := beam_flags.beam():
+    if runner := beam_flags.runner():
         runner.check()
         return _predict_by_beam(runner, out)
     images = str(_IMAGES.value)
@@ -149,14 +149,14 @@ def main() -> int:
     return 0
 
 
-def _predict_by_beam(runner: Beam, out: pathlib.Path) -> int:
+def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
     import_tensorflow(trains=False)
     from deeplab_tf.data.records import open_records
     from deeplab_tf.inference.model_handler import Model
-    from deeplab_tf.prediction.beam_predict import Images, RecordImages, predict_by_beam
+    from deeplab_tf.prediction.beam_predict import ImageFiles, RecordImages, predict_by_beam
 
     if _IMAGES.value is not None:
-        inputs = Images(_IMAGES.value)
+        inputs = ImageFiles(_IMAGES.value)
     else:
         dataset, name = str(_DATASET.value), str(_SPLIT.value)
         records = open_records(str(_DATA_DIR.value), dataset)

@@ -143,7 +143,7 @@ def main() -> int:
         source = _checked(source, data_dir)
         if _CHECK.value:
             return 0
-        records, written = write_records(source, data_dir, _WORKERS.value, beam_flags.beam())
+        records, written = write_records(source, data_dir, _WORKERS.value, beam_flags.runner())
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
     dataset = records.classes.dataset
     example = EXAMPLES.get(dataset, f"--config=configs/own.py:slim --config.data.dataset={dataset}")
@@ -172,11 +172,11 @@ def _meaning_of_255() -> str | None:
 def _checked(source, data_dir: pathlib.Path):
     """The source without what cannot be used; raises `DeeplabError` for it if it is not to be
     skipped."""
-    from deeplab_tf.data.check.doctor import examine, report_in_words
+    from deeplab_tf.data.check.doctor import examine, format_report
     from deeplab_tf.data.check.results import write_check
 
     report = examine(source, _WORKERS.value)
-    print(report_in_words(report, most=SHOWN), end="")
+    print(format_report(report, most=SHOWN), end="")
     folder = data_dir / f"{source.classes.dataset}.check"
     write_check(report, folder)
     print(f"\ncheck: {folder}")

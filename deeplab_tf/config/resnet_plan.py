@@ -32,7 +32,7 @@ SPECS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitPlan:
+class ResNetUnit:
     """One bottleneck unit.
 
     Attributes:
@@ -57,7 +57,7 @@ class UnitPlan:
         return (self.stride, 1) if self.strides_first else (1, self.stride)
 
 
-def plan_units(config: ModelConfig) -> list[UnitPlan]:
+def plan_units(config: ModelConfig) -> list[ResNetUnit]:
     """Turns strides into atrous rates once `output_stride` is reached (figure 3b).
 
     The convolution whose stride is dropped still has the rate before it; those after it have the
@@ -83,7 +83,7 @@ def plan_units(config: ModelConfig) -> list[UnitPlan]:
             if config.atrous:
                 rate *= dropped
             plans.append(
-                UnitPlan(
+                ResNetUnit(
                     name=f"block{block}_unit{unit}",
                     filters=filters,
                     stride=stride,

@@ -56,7 +56,7 @@ def encode_examples(
     ]
 
 
-def times(size: tuple[int, int]) -> str:
+def size_text(size: tuple[int, int]) -> str:
     """A width and a height in words."""
     return f"{size[0]}x{size[1]}"
 
@@ -89,7 +89,7 @@ def _read_mask(pair: Pair, size: tuple[int, int], image_format: ImageFormat) -> 
                 f"does not follow: turn the mask, or remove the EXIF tag"
             )
         raise DeeplabError(
-            f"mask {pair.mask} is {times(mask_size)} pixels and image {pair.image} is "
-            f"{times(size)}: {cause}"
+            f"mask {pair.mask} is {size_text(mask_size)} pixels and image {pair.image} is "
+            f"{size_text(size)}: {cause}"
         )
     return mask

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, open_records
 from deeplab_tf.data.sources.source import Pair, Source, fingerprint
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
 from deeplab_tf.images.files import as_png
@@ -50,7 +50,7 @@ def write_records(
     source: Source,
     data_dir: str | Path,
     workers: int | None = None,
-    beam: Beam | None = None,
+    runner: BeamRunner | None = None,
 ) -> tuple[Records, bool]:
     """Writes `source` under `data_dir`, unless it is there already; every file of it is checked.
 
@@ -63,7 +63,7 @@ def write_records(
         source: the data set.
         data_dir: gets a folder of its name.
         workers: processes that read and check; default: one a core.
-        beam: writes by Apache Beam instead; its workers must see the files and `data_dir` under the
+        runner: writes by Apache Beam instead; its workers must see the files and `data_dir` under the
             same paths.
 
     Returns:
@@ -85,7 +85,7 @@ def write_records(
             shutil.rmtree(leftover)
         staging = Path(tempfile.mkdtemp(prefix="incomplete-", dir=folder))
         try:
-            built = _build(source, mark, staging, workers, beam)
+            built = _build(source, mark, staging, workers, runner)
             final = folder / VERSION
             if final.exists():
                 final.rename(staging / "replaced")
@@ -96,14 +96,14 @@ def write_records(
 
 
 def _build(
-    source: Source, mark: str, staging: Path, workers: int | None, beam: Beam | None
+    source: Source, mark: str, staging: Path, workers: int | None, runner: BeamRunner | None
 ) -> Path:
     """The folder of the complete records, in `staging`."""
-    builder = _Builder(source, mark, staging, workers, by_beam=beam is not None)
+    builder = _Builder(source, mark, staging, workers, by_beam=runner is not None)
     # tfds prints lines about downloads and has bars that fill a log file; ours are below.
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(download_config=_download_config(beam))
+        builder.download_and_prepare(download_config=_download_config(runner))
     folder = Path(builder.data_dir)
     # Counted in the records themselves: what is told is what is there.
     builder.pixels.update(
@@ -118,11 +118,11 @@ def _build(
     return folder
 
 
-def _download_config(beam: Beam | None) -> tfds.download.DownloadConfig | None:
-    if beam is None:
+def _download_config(runner: BeamRunner | None) -> tfds.download.DownloadConfig | None:
+    if runner is None:
         return None
-    options = beam.pipeline_options()
-    return tfds.download.DownloadConfig(beam_runner=beam.runner, beam_options=options)
+    options = runner.pipeline_options()
+    return tfds.download.DownloadConfig(beam_runner=runner.name, beam_options=options)
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -13,10 +13,10 @@ QUIET = "--default_sdk_harness_log_level=ERROR"
 
 
 @dataclasses.dataclass(frozen=True)
-class Beam:
+class BeamRunner:
     """How Apache Beam runs: its runner, as `DirectRunner`, and its options, as `--region=...`."""
 
-    runner: str
+    name: str
     options: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -27,9 +27,9 @@ class Beam:
         except ImportError as error:
             raise DeeplabError("--runner needs Apache Beam: pip install apache-beam") from error
         try:
-            create_runner(self.runner)
+            create_runner(self.name)
         except (ValueError, ImportError, AttributeError) as error:
-            raise DeeplabError(f"no Beam runner {self.runner!r}: {one_line(str(error))}") from error
+            raise DeeplabError(f"no Beam runner {self.name!r}: {one_line(str(error))}") from error
 
     def pipeline_options(self) -> Any:
         """Beam's `PipelineOptions`; raises `DeeplabError` as `check`."""
@@ -51,5 +51,5 @@ class Beam:
 
         # What ends the pipeline is raised as well.
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-        with apache_beam.Pipeline(self.runner, options=options) as pipeline:
+        with apache_beam.Pipeline(self.name, options=options) as pipeline:
             yield pipeline

@@ -13,7 +13,7 @@ import numpy as np
 from apache_beam.ml.inference.base import RunInference
 
 from deeplab_tf.data.records import Records, SplitFiles, decode_mask
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.evaluation.evaluate import SAMPLES, Evaluation, Sample
@@ -25,7 +25,7 @@ from deeplab_tf.inference.beam_steps import (
     Collection,
     ReadRecords,
     failed,
-    in_words,
+    format_failures,
     record_files,
     write_failures,
 )
@@ -45,7 +45,7 @@ class _Truth:
 
 
 def evaluate_by_beam(
-    runner: Beam, model: Model, records: Records, split: SplitFiles, out: pathlib.Path
+    runner: BeamRunner, model: Model, records: Records, split: SplitFiles, out: pathlib.Path
 ) -> Evaluation:
     """As `evaluate`, the record files dealt out to the runner's workers.
 
@@ -66,7 +66,7 @@ def evaluate_by_beam(
     with _gathering_folder(out) as results:
         with runner.pipeline() as pipeline:
             _build(pipeline, model, records, split, results)
-        wrong = in_words(results / FAILED_FILE)
+        wrong = format_failures(results / FAILED_FILE)
         if wrong:
             raise DeeplabError(f"{records.folder} cannot be evaluated on: {wrong}")
         with np.load(results / MATRIX_FILE) as counts:

@@ -8,7 +8,7 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import EvaluateConfig, StrategyName
 from deeplab_tf.data.records import Records, open_records
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.distributed.connection import connect
 from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.distributed.processes import Workers, workers_of
@@ -40,7 +40,7 @@ def run_evaluation(
     dataset: str | None = None,
     settings: EvaluateConfig | None = None,
     overrides: dict | None = None,
-    beam: Beam | None = None,
+    runner: BeamRunner | None = None,
     strategy: StrategyName = StrategyName.AUTO,
 ) -> Evaluation:
     """Evaluates the model of `source`, writes the results into `out` and prints the table.
@@ -55,7 +55,7 @@ def run_evaluation(
         overrides: fields of `settings` to replace, where they are not None.
         strategy: the devices, a copy of the model on each. Of the workers of TF_CONFIG each calls
             this and does its share of the images; worker 0 writes and prints.
-        beam: evaluate by Apache Beam instead of in this process.
+        runner: evaluate by Apache Beam instead of in this process.
 
     Raises:
         DeeplabError: `out` is a file, or model, data, settings and devices do not fit, or another
@@ -63,7 +63,7 @@ def run_evaluation(
     """
     if out.exists() and not out.is_dir():
         raise DeeplabError(f"{out} is a file; give a folder for the results")
-    workers = Workers() if beam else workers_of(strategy)
+    workers = Workers() if runner else workers_of(strategy)
     if workers.count > 1:
         connect(workers)
     devices = devices_of(strategy)
@@ -74,8 +74,8 @@ def run_evaluation(
     records = open_records(data_dir, dataset)
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
-    if beam:
-        evaluation = _evaluate_by_beam(beam, source, predictor, settings, records, out)
+    if runner:
+        evaluation = _evaluate_by_beam(runner, source, predictor, settings, records, out)
     else:
         with naming_lost_worker(workers, lambda: ""):
             _check_same(workers, facts, records)
@@ -93,7 +93,7 @@ def run_evaluation(
         f"DeepLabv3 on {records.classes.dataset}, {settings.split}",
         evaluation,
         predictor.classes,
-        _in_words(predictor, evaluation, settings, facts),
+        _format_results(predictor, evaluation, settings, facts),
         config_lib.to_json(predictor.experiment) if predictor.experiment else None,
         out,
         source / METRICS_FILE,
@@ -150,24 +150,24 @@ def _open(
 
 
 def _evaluate_by_beam(
-    beam: Beam,
+    runner: BeamRunner,
     source: pathlib.Path,
     predictor: Predictor,
     settings: EvaluateConfig,
     records: Records,
     out: pathlib.Path,
 ) -> Evaluation:
-    beam.check()
+    runner.check()
     # Not before: apache_beam is an extra.
     from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
     from deeplab_tf.inference.model_handler import Model
 
     split = check_data(predictor, records, settings.split)
     model = Model(source, settings=None if is_exported(source) else settings)
-    return evaluate_by_beam(beam, model, records, split, out)
+    return evaluate_by_beam(runner, model, records, split, out)
 
 
-def _in_words(
+def _format_results(
     predictor: Predictor, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
 ) -> dict[str, str]:
     words = {"images": f"{evaluation.images:,}"}

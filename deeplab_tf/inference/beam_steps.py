@@ -95,7 +95,7 @@ def write_failures(failures: Collection, path: pathlib.Path) -> None:
     write_lines(lines, path, "write failures")
 
 
-def in_words(path: pathlib.Path) -> str:
+def format_failures(path: pathlib.Path) -> str:
     """The first of the failures in `path`, as an error says them; empty where there is none."""
     first, count = [], 0
     with path.open() as file:

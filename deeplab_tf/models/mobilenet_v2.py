@@ -39,7 +39,7 @@ BLOCKS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitPlan:
+class MobileNetUnit:
     """One inverted residual; stride and rate are its depthwise convolution's."""
 
     name: str
@@ -69,7 +69,7 @@ def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
     return None
 
 
-def plan_units(config: ModelConfig) -> list[UnitPlan]:
+def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
     """Turns strides into atrous rates once `output_stride` is reached, as in the ResNets.
 
     A unit whose stride is dropped still has the rate before it; the units after it have the rate
@@ -84,7 +84,9 @@ def plan_units(config: ModelConfig) -> list[UnitPlan]:
             if reached >= config.output_stride:
                 stride, dropped = 1, stride
             name = f"block{number}_unit{unit}"
-            plans.append(UnitPlan(name, block.expansion, channels, stride, rate, first=unit == 1))
+            plans.append(
+                MobileNetUnit(name, block.expansion, channels, stride, rate, first=unit == 1)
+            )
             reached *= stride
             if config.atrous:
                 rate *= dropped
@@ -107,7 +109,7 @@ def mobilenet_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor
 
 
 def _inverted_residual(
-    x: keras.KerasTensor, plan: UnitPlan, config: ModelConfig
+    x: keras.KerasTensor, plan: MobileNetUnit, config: ModelConfig
 ) -> keras.KerasTensor:
     """1x1 expansion, 3x3 depthwise (stride and rate), linear 1x1; added to its input but in the
     first unit of a block, which changes the channels."""

@@ -34,9 +34,9 @@ def freeze_through(model: keras.Model, last: str) -> None:
 
 def rate_multipliers(model: keras.Model, backbone: float, head: float) -> list[float]:
     """A factor of the learning rate for each of the model's trainable variables, in order."""
-    of_path = {
+    by_path = {
         variable.path: head if part_of(layer.name) == HEAD else backbone
         for layer in model.layers
         for variable in layer.trainable_variables
     }
-    return [of_path[variable.path] for variable in model.trainable_variables]
+    return [by_path[variable.path] for variable in model.trainable_variables]

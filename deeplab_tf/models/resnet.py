@@ -3,7 +3,7 @@
 import keras
 
 from deeplab_tf.config import ModelConfig
-from deeplab_tf.config.resnet_plan import SPECS, UnitPlan, plan_units
+from deeplab_tf.config.resnet_plan import SPECS, ResNetUnit, plan_units
 from deeplab_tf.models.conv import conv_bn
 
 
@@ -27,7 +27,7 @@ def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
     return x
 
 
-def _bottleneck(x: keras.KerasTensor, plan: UnitPlan, config: ModelConfig) -> keras.KerasTensor:
+def _bottleneck(x: keras.KerasTensor, plan: ResNetUnit, config: ModelConfig) -> keras.KerasTensor:
     """1x1, 3x3 (rate; one of the two strides), 1x1 to four times the width, plus the shortcut."""
     name, out = plan.name, 4 * plan.filters
     if plan.projects:

@@ -10,7 +10,7 @@ from deeplab_tf.text_table import align
 NOT_RUN = "not run"
 
 
-def table_in_words(number: int, results: Sequence[Result]) -> str:
+def format_table(number: int, results: Sequence[Result]) -> str:
     """Table `number`: mean IoU in %, the paper's / ours from `results`, or "not run".
 
     A note to each of ours has its files, its initial weights, and in what it is not as its row
@@ -24,7 +24,7 @@ def table_in_words(number: int, results: Sequence[Result]) -> str:
         cells = []
         for spec in specs:
             row = load_experiment(spec, shipped=True)
-            ours = [_in_words(group, notes) for group in ours_of(row, results)]
+            ours = [_format_ours(group, notes) for group in ours_of(row, results)]
             cells.append(f"{row.paper_miou:.{table.digits}f} / {', '.join(ours) or NOT_RUN}")
         lines.append([name, *cells])
     text = f"Table {number}: {table.title}\nmean IoU in %: the paper's / ours\n\n{align(lines)}\n"
@@ -35,7 +35,7 @@ def table_in_words(number: int, results: Sequence[Result]) -> str:
     return text
 
 
-def _in_words(ours: Ours, notes: list[str]) -> str:
+def _format_ours(ours: Ours, notes: list[str]) -> str:
     """The mean, the range over several models, and the number of the note added to `notes`."""
     text = f"{ours.mean:.2f}"
     if len(ours.mious) > 1:

@@ -28,7 +28,7 @@ TITLES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class MeasuredRow:
     """One row of the study.
 
     Attributes:
@@ -54,7 +54,7 @@ class Measured:
         return sum(self.mious.values()) / len(self.mious)
 
 
-def collect(runs: pathlib.Path) -> list[Measured]:
+def collect(runs: pathlib.Path) -> list[MeasuredRow]:
     """The study's rows that `runs` has results for, in the config's order.
 
     Raises:
@@ -67,7 +67,7 @@ def collect(runs: pathlib.Path) -> list[Measured]:
     return measured
 
 
-def _measure(row: Experiment, results: Sequence[Result]) -> Measured | None:
+def _measure(row: Experiment, results: Sequence[Result]) -> MeasuredRow | None:
     mious, minutes = {}, {}
     for result in results:
         found = deviations(row, result)
@@ -83,7 +83,7 @@ def _measure(row: Experiment, results: Sequence[Result]) -> Measured | None:
     if not mious or row.paper_miou is None:
         return None
     name = str(row.row).rsplit(":", 1)[1]
-    return Measured(name, row.paper_miou, dict(sorted(mious.items())), minutes or None)
+    return MeasuredRow(name, row.paper_miou, dict(sorted(mious.items())), minutes or None)
 
 
 def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
@@ -96,7 +96,7 @@ def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
     return seconds / 60
 
 
-def joined(before: Sequence[Measured], new: Sequence[Measured]) -> list[Measured]:
+def joined(before: Sequence[MeasuredRow], new: Sequence[MeasuredRow]) -> list[MeasuredRow]:
     """The rows and seeds of both, in the config's order; of a row and seed in both, the new."""
     by_row = {row.row: row for row in before}
     for row in new:
@@ -113,16 +113,16 @@ def _names() -> list[str]:
     return [str(row.row).rsplit(":", 1)[1] for row in load_rows(CONFIG).values()]
 
 
-def to_json(measured: Sequence[Measured]) -> str:
+def to_json(measured: Sequence[MeasuredRow]) -> str:
     """`measured` as indented JSON."""
     return json.dumps([dataclasses.asdict(row) for row in measured], indent=2) + "\n"
 
 
-def read_measured(path: pathlib.Path = MEASURED) -> list[Measured]:
+def read_measured(path: pathlib.Path = MEASURED) -> list[MeasuredRow]:
     """Reads what `to_json` wrote."""
     rows = json.loads(path.read_text())
     return [
-        Measured(
+        MeasuredRow(
             row["row"],
             row["paper"],
             _by_seed(row["mious"]),
@@ -137,13 +137,13 @@ def _by_seed(values: dict[str, float]) -> dict[int, float]:
     return {int(seed): value for seed, value in values.items()}
 
 
-def _by_table(measured: Sequence[Measured]) -> dict[int, list[Measured]]:
+def _by_table(measured: Sequence[MeasuredRow]) -> dict[int, list[MeasuredRow]]:
     """The rows of each of the paper's tables that there are any of."""
     found = {n: [row for row in measured if row.row.startswith(f"table{n}_")] for n in TITLES}
     return {table: rows for table, rows in found.items() if rows}
 
 
-def in_words(measured: Sequence[Measured]) -> str:
+def format_rows(measured: Sequence[MeasuredRow]) -> str:
     """A table for each of the paper's: its mean IoU, ours, ours by seed, minutes of training."""
     blocks = []
     for table, rows in _by_table(measured).items():
@@ -164,7 +164,7 @@ def in_words(measured: Sequence[Measured]) -> str:
     return "\n\n".join(blocks)
 
 
-def draw(measured: Sequence[Measured], path: pathlib.Path) -> None:
+def draw(measured: Sequence[MeasuredRow], path: pathlib.Path) -> None:
     """Draws a panel for each table: the paper's mean IoU and ours, less that of the first row.
 
     The levels are of two data sets and two sizes of network; what can be compared is the trend.

@@ -141,8 +141,8 @@ def deviations(experiment: Experiment) -> list[tuple[str, str, str]]:
     for rule in _rules(experiment):
         value = functools.reduce(getattr, rule.field.split("."), experiment)
         if value not in rule.values:
-            wanted = " or ".join(map(_in_words, rule.values))
-            found.append((rule.field, _in_words(value), f"{wanted} ({rule.source})"))
+            wanted = " or ".join(map(_format_value, rule.values))
+            found.append((rule.field, _format_value(value), f"{wanted} ({rule.source})"))
     if not experiment.init_from:
         wanted = f"weights of {experiment.initial_weights or 'ImageNet'} (section 4)"
         found.append(("init_from", "none: random weights", wanted))
@@ -159,7 +159,7 @@ def explain(experiment: Experiment, name: str) -> str:
     text = ""
     while True:
         text += f"{name} against the paper's protocol, {stage_of(experiment)}\n\n"
-        text += _deviations_in_words(experiment) + "\n\n"
+        text += _format_deviations(experiment) + "\n\n"
         if experiment.paper_miou is not None:
             text += f"the paper's mean IoU that the row carries: {experiment.paper_miou} %\n\n"
         if not experiment.previous_stage:
@@ -169,7 +169,7 @@ def explain(experiment: Experiment, name: str) -> str:
     return text + "in every run of this code:\n" + "\n".join(f"- {note}" for note in STANDING)
 
 
-def _deviations_in_words(experiment: Experiment) -> str:
+def _format_deviations(experiment: Experiment) -> str:
     found = deviations(experiment)
     if not found:
         return "no field deviates"
@@ -182,7 +182,7 @@ def _deviations_in_words(experiment: Experiment) -> str:
     )
 
 
-def _in_words(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, tuple):
         return "(" + ", ".join(map(str, value)) + ")"
     return "none" if value is None else str(value)

@@ -51,7 +51,7 @@ def _shares(valid: np.ndarray) -> dict[int, float]:
     }
 
 
-def in_words() -> str:
+def format_valid_weights() -> str:
     """The shares at some rates, after both ways of counting were compared at all of them.
 
     Raises:

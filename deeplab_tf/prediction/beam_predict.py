@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 
 from deeplab_tf.data.records import SplitFiles
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
 from deeplab_tf.images.bands import read_image_of
@@ -33,7 +33,7 @@ from deeplab_tf.inference.beam_steps import (
     Collection,
     ReadRecords,
     failed,
-    in_words,
+    format_failures,
     record_files,
     write_failures,
     write_lines,
@@ -54,7 +54,7 @@ COUNTS_FILE = "counts"
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
+class ImageFiles:
     """Image files: one, a folder's, or a glob pattern's. `root/a/NAME.jpg` becomes `a/NAME.png`."""
 
     pattern: str
@@ -105,9 +105,9 @@ class RecordImages:
 
 
 def predict_by_beam(
-    runner: Beam,
+    runner: BeamRunner,
     model: Model,
-    inputs: Images | RecordImages,
+    inputs: ImageFiles | RecordImages,
     out: pathlib.Path,
     batch_size: int = BATCH_SIZE,
 ) -> str:
@@ -255,6 +255,6 @@ def _summary(out: pathlib.Path, counts: dict[str, int]) -> str:
         print(summary)
         raise DeeplabError(
             f"{counts['failed']} of {total} images could not be predicted: "
-            f"{in_words(out / FAILED_FILE)}"
+            f"{format_failures(out / FAILED_FILE)}"
         )
     return summary

@@ -16,11 +16,11 @@ def evaluated_weights(
 
     The moving statistics of batch norms, which are averages themselves, have none.
     """
-    of_path = {
+    by_path = {
         variable.path: average
         for variable, average in zip(model.trainable_variables, averages(optimizer), strict=False)
     }
-    return [of_path.get(variable.path, variable) for variable in model.weights]
+    return [by_path.get(variable.path, variable) for variable in model.weights]
 
 
 def begin_average(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:

@@ -93,7 +93,7 @@ def read_class_weights(path: pathlib.Path, names: Sequence[str]) -> dict[str, fl
     return {name: float(found[name]) for name in names}
 
 
-def in_one_line(weights: dict[str, float]) -> str:
+def format_class_weights(weights: dict[str, float]) -> str:
     """`sky 2.1, pole 40.3`."""
     return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
 

@@ -24,7 +24,11 @@ from deeplab_tf.runs.same_run import check_same_run
 from deeplab_tf.runs.workdir import MODEL_FILE, initial_weights_file
 from deeplab_tf.training.accumulate import check_parts
 from deeplab_tf.training.build import Training, build_training
-from deeplab_tf.training.class_weights import check_recorded, find_class_weights, in_one_line
+from deeplab_tf.training.class_weights import (
+    check_recorded,
+    find_class_weights,
+    format_class_weights,
+)
 from deeplab_tf.training.continuation import check_workdir, describe_workdir
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
@@ -93,7 +97,7 @@ def train(
         describe_workdir(workdir, experiment, records, class_weights)
         _tell_environment(experiment, workdir, start, repeat_of)
     if class_weights:
-        print(f"class weights ({config.class_weights}): {in_one_line(class_weights)}")
+        print(f"class weights ({config.class_weights}): {format_class_weights(class_weights)}")
     print(
         f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
         f"{model.count_params():,} weights) on {training.split.num_examples} images of "

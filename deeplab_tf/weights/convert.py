@@ -84,7 +84,7 @@ def run_import(
         lines.append(f"not compared with its own runtime: {error}")
     else:
         parity = measure(model, reference, _images(photos, imported))
-        lines.append(f"beside its own runtime: {parity.in_words()}")
+        lines.append(f"beside its own runtime: {parity.format()}")
         if imported.exact:
             parity.check(str(weights))
     if multi_grid is not None:

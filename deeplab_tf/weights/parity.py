@@ -15,7 +15,7 @@ LARGEST_DIFFERENCE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
-class Parity:
+class ImportParity:
     """How far the network and its source agree on some images; None is what the source tells not.
 
     Attributes:
@@ -32,7 +32,7 @@ class Parity:
     largest_output: float | None
     relative_error: float | None
 
-    def in_words(self) -> str:
+    def format(self) -> str:
         """One line."""
         parts = []
         if self.label_agreement is not None:
@@ -54,12 +54,12 @@ class Parity:
         ):
             raise DeeplabError(
                 f"{what} is not imported: the network does not answer as its source, "
-                f"{self.in_words()}; at least {LEAST_AGREEMENT:.1%} and at most "
+                f"{self.format()}; at least {LEAST_AGREEMENT:.1%} and at most "
                 f"{LARGEST_DIFFERENCE:g} of the largest output are allowed"
             )
 
 
-def measure(model: keras.Model, reference: Reference, images: Iterable[np.ndarray]) -> Parity:
+def measure(model: keras.Model, reference: Reference, images: Iterable[np.ndarray]) -> ImportParity:
     """Runs both on each of `images`, uint8 [H, W, 3] of sizes that the source takes."""
     count = pixels = equal = values = 0
     largest = magnitude = squares = norm = 0.0
@@ -77,7 +77,7 @@ def measure(model: keras.Model, reference: Reference, images: Iterable[np.ndarra
             squares += float(np.square(difference).sum())
             norm += float(np.square(outputs, dtype=np.float64).sum())
             values += outputs.size
-    return Parity(
+    return ImportParity(
         count,
         equal / pixels if pixels else None,
         largest if values else None,

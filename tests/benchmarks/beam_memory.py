@@ -13,11 +13,11 @@ import tempfile
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.inference.model_handler import Model
 from deeplab_tf.inference.predictor import Predictor
-from deeplab_tf.prediction.beam_predict import Images, predict_by_beam
+from deeplab_tf.prediction.beam_predict import ImageFiles, predict_by_beam
 
 COUNTS = (50, 400, 2000)
 
@@ -39,8 +39,10 @@ def peak_mb(count: int) -> float:
         for number in range(count):
             picture.save(root / "images" / f"{number}.jpg")
         (root / "model").touch()
-        inputs = Images(str(root / "images"))
-        predict_by_beam(Beam("DirectRunner"), RedIsTheLabel(root / "model"), inputs, root / "out")
+        inputs = ImageFiles(str(root / "images"))
+        predict_by_beam(
+            BeamRunner("DirectRunner"), RedIsTheLabel(root / "model"), inputs, root / "out"
+        )
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -28,7 +28,7 @@ OPTIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class MemoryUse:
     """Peaks in bytes before the first step and after the last; the median step in seconds, by the
     clock and of all cores, which other work on the machine disturbs less."""
 
@@ -80,15 +80,15 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def in_own_process(option: str, arguments: Sequence[str]) -> Measured:
+def in_own_process(option: str, arguments: Sequence[str]) -> MemoryUse:
     """`measure` of `option`, by the command line `arguments`, in a new process."""
     command = [sys.executable, __file__, *arguments, f"--one={option}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     at_rest, peak, seconds, cpu_seconds = done.stdout.split()[-4:]
-    return Measured(int(at_rest), int(peak), float(seconds), float(cpu_seconds))
+    return MemoryUse(int(at_rest), int(peak), float(seconds), float(cpu_seconds))
 
 
-def measure(arguments: argparse.Namespace) -> Measured:
+def measure(arguments: argparse.Namespace) -> MemoryUse:
     """Takes the steps on one batch of noise."""
     import numpy as np
     import tensorflow as tf
@@ -136,7 +136,7 @@ def measure(arguments: argparse.Namespace) -> Measured:
         seconds.append(time.perf_counter() - begun)
         cpu_seconds.append(time.process_time() - cpu_begun)
     # The first step traces and compiles.
-    return Measured(
+    return MemoryUse(
         at_rest, own_peak(), statistics.median(seconds[1:]), statistics.median(cpu_seconds[1:])
     )
 

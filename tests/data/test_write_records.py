@@ -15,7 +15,7 @@ from deeplab_tf import parallel
 from deeplab_tf.data.records import open_records, parse_encoded
 from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.data.write_records import write_records, written_before
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 
 IDS = [f"{number:03d}" for number in range(2 * parallel.FEW)]
@@ -57,14 +57,14 @@ def test_several_processes_write_the_same_records(source, by_one_process, tmp_pa
 
 def test_beam_writes_the_same_records(source, by_one_process, tmp_path):
     pytest.importorskip("apache_beam")
-    write_records(source, tmp_path, beam=Beam("DirectRunner"))
+    write_records(source, tmp_path, runner=BeamRunner("DirectRunner"))
     assert content(tmp_path) == by_one_process
 
 
 def test_an_unknown_beam_runner_is_named(source, tmp_path):
     pytest.importorskip("apache_beam")
     with pytest.raises(DeeplabError, match="no Beam runner 'Nobody'"):
-        write_records(source, tmp_path / "data", beam=Beam("Nobody"))
+        write_records(source, tmp_path / "data", runner=BeamRunner("Nobody"))
     assert not (tmp_path / "data").exists()
 
 

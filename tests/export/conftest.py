@@ -3,7 +3,7 @@
 import pytest
 from support.random_model import random_picture, random_trained_model
 
-from deeplab_tf.export.images import Picture
+from deeplab_tf.export.images import ComparedImage
 
 
 @pytest.fixture(scope="session")
@@ -15,4 +15,4 @@ def trained():
 def pictures():
     """At sizes on and off the output_stride's grid."""
     sizes = {"fits": (65, 65), "odd": (50, 71), "line": (1, 70)}
-    return [Picture(name, random_picture(*size)) for name, size in sizes.items()]
+    return [ComparedImage(name, random_picture(*size)) for name, size in sizes.items()]

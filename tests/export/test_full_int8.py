@@ -15,7 +15,7 @@ from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.full_int8 import measure_ranges, quantize_full
-from deeplab_tf.export.images import Picture
+from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.layer_noise import noisiest_layers
 from deeplab_tf.export.litert import convert, export_litert, layer_names, write_litert
 from deeplab_tf.export.operations import litert_operations
@@ -69,7 +69,7 @@ def labelled(spoilt):
     """Pictures whose truth is what the network itself says: its mean IoU is 1."""
     pictures = [random_picture(*SIZE, seed) for seed in range(10, 13)]
     return [
-        Picture(str(i), p, np.asarray(spoilt.model(p[None]))[0].argmax(-1).astype(np.uint8))
+        ComparedImage(str(i), p, np.asarray(spoilt.model(p[None]))[0].argmax(-1).astype(np.uint8))
         for i, p in enumerate(pictures)
     ]
 
@@ -272,10 +272,10 @@ def test_a_trained_network_keeps_its_labels(tmp_path):
     exported = export_litert(
         TrainedModel(model, experiment, VOC),
         tmp_path / "a.tflite",
-        [Picture(str(i), photo) for i, photo in enumerate(photos)],
+        [ComparedImage(str(i), photo) for i, photo in enumerate(photos)],
         image_size=(257, 257),
         quantize="int8",
         outputs="labels",
-        calibration=[Picture("", photo) for photo in photos],
+        calibration=[ComparedImage("", photo) for photo in photos],
     )
     assert exported.parity.label_agreement > 0.97

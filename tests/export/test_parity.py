@@ -9,16 +9,16 @@ from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.images import Picture, data_set_images, file_images, fit_picture
+from deeplab_tf.export.images import ComparedImage, data_set_images, file_images, fit_picture
 from deeplab_tf.export.layer_noise import LayerNoise
-from deeplab_tf.export.parity import Parity, Place, check, compare
+from deeplab_tf.export.parity import ExportParity, Place, check, compare
 from deeplab_tf.images.classes import SHAPES, VOC, VOID
 from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.images.frame import predict_in_frame
 
 IMAGES = [
-    Picture("a", np.zeros((4, 5, 3), np.uint8)),
-    Picture("b", np.ones((2, 5, 3), np.uint8)),
+    ComparedImage("a", np.zeros((4, 5, 3), np.uint8)),
+    ComparedImage("b", np.ones((2, 5, 3), np.uint8)),
 ]
 
 
@@ -36,7 +36,7 @@ def test_agreement_is_over_pixels_and_the_difference_has_its_place():
         return logits.argmax(axis=-1), logits
 
     parity = compare(scores, artefact, IMAGES)
-    assert parity == Parity(2, 29 / 30, 3.0, Place("b", row=1, column=3, class_index=0))
+    assert parity == ExportParity(2, 29 / 30, 3.0, Place("b", row=1, column=3, class_index=0))
 
 
 def test_the_labels_are_the_artefacts_own():
@@ -55,7 +55,7 @@ def test_the_labels_are_the_artefacts_own():
     ],
 )
 def test_thresholds(agreement, quantize, passes):
-    parity = Parity(2, agreement, 0.5, Place("a", 0, 0, 0))
+    parity = ExportParity(2, agreement, 0.5, Place("a", 0, 0, 0))
     if passes:
         check(parity, quantize, "it")
     else:
@@ -84,15 +84,15 @@ def test_mean_iou_is_of_the_labelled_pixels_of_both():
 
 @pytest.mark.parametrize("quantize", ["dynamic", "int8"])
 def test_int8_may_lose_a_hundredth_of_mean_iou_and_names_its_layers(quantize):
-    parity = Parity(50, 0.5, None, None, mean_iou=(0.75, 0.741))
+    parity = ExportParity(50, 0.5, None, None, mean_iou=(0.75, 0.741))
     check(parity, quantize, "it")
-    parity = Parity(50, 0.999, None, None, mean_iou=(0.75, 0.739))
+    parity = ExportParity(50, 0.999, None, None, mean_iou=(0.75, 0.739))
     noisiest = [LayerNoise("block1_conv", 0.5, 3.0), LayerNoise("logits", 0.1, 9.0)]
     with pytest.raises(DeeplabError, match="on 50 images is 0.7390, the Keras model's 0.7500") as e:
         check(parity, quantize, "it", noisiest)
     assert "the layers that lose most: block1_conv, logits; keep some with --keep_float" in str(e)
     with pytest.raises(DeeplabError, match="agree with the Keras model's on 96.0000%"):
-        check(Parity(50, 0.96, None, None), quantize, "it")
+        check(ExportParity(50, 0.96, None, None), quantize, "it")
 
 
 def test_no_image_and_broken_logits_are_refused():
@@ -107,7 +107,7 @@ MEAN = (123.15, 115.9, 103.06)
 
 def test_a_small_picture_is_padded_with_the_mean_and_void():
     image = np.arange(7 * 4 * 3, dtype=np.uint8).reshape(7, 4, 3)
-    fitted = fit_picture(Picture("a", image, image[..., 0]), (8, 6), MEAN)
+    fitted = fit_picture(ComparedImage("a", image, image[..., 0]), (8, 6), MEAN)
     assert fitted.inner == (7, 4)
     np.testing.assert_array_equal(fitted.image[:7, :4], image)
     np.testing.assert_array_equal(
@@ -115,7 +115,7 @@ def test_a_small_picture_is_padded_with_the_mean_and_void():
     )
     np.testing.assert_array_equal(fitted.truth[:7, :4], image[..., 0])
     assert (fitted.truth[7:] == VOID).all() and (fitted.truth[:, 4:] == VOID).all()
-    assert fit_picture(Picture("a", image), None, MEAN) == Picture("a", image)
+    assert fit_picture(ComparedImage("a", image), None, MEAN) == ComparedImage("a", image)
 
 
 def test_a_large_picture_is_compared_as_deeplab_predict_shows_it_to_the_file():
@@ -127,7 +127,7 @@ def test_a_large_picture_is_compared_as_deeplab_predict_shows_it_to_the_file():
         return framed[..., 0]
 
     labels = predict_in_frame(image, (33, 65), np.uint8([123, 116, 103]), run)
-    fitted = fit_picture(Picture("a", image, labels), (33, 65), MEAN)
+    fitted = fit_picture(ComparedImage("a", image, labels), (33, 65), MEAN)
     np.testing.assert_array_equal(fitted.image, shown[0])
     assert fitted.inner == (33, 47)
     # The mask follows: the labels of the whole picture, shrunk again, are those of the frame.
@@ -175,7 +175,7 @@ def test_files_are_taken_by_name_up_to_the_count(tmp_path):
 
 def test_padding_does_not_count():
     """A file that is wrong everywhere but in the padding is wrong."""
-    picture = fit_picture(Picture("a", np.full((2, 3, 3), 9, np.uint8)), (8, 8), (0, 0, 0))
+    picture = fit_picture(ComparedImage("a", np.full((2, 3, 3), 9, np.uint8)), (8, 8), (0, 0, 0))
     assert picture.inner == (2, 3)
 
     def logits(images):

@@ -50,7 +50,7 @@ def test_rows_are_collected_by_seed_with_their_cost(tmp_path):
     rows = list(measured.values())
     (tmp_path / "measured.json").write_text(miniature.to_json(rows))
     assert miniature.read_measured(tmp_path / "measured.json") == rows
-    text = miniature.in_words(rows)
+    text = miniature.format_rows(rows)
     assert "Table 1 in miniature: output_stride, block7" in text
     assert "os16  73.88  54.50  55.00, 54.00     13.3" in text
 

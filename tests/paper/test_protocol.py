@@ -123,7 +123,7 @@ def test_the_stage_before_is_held_to_the_paper_too():
         assert [field for field, _, _ in deviations(changed)] == ["previous_stage"]
 
 
-def test_in_words():
+def test_format():
     text = explain(load_experiment("configs/paper/table6.py:os8"), "table6.py:os8")
     assert text.startswith("table6.py:os8 against the paper's protocol, stage 1 (section 4.1)")
     assert "init_from  none: random weights  weights of ImageNet (section 4)" in text

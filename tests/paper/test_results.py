@@ -8,7 +8,7 @@ import pytest
 
 from deeplab_tf.config import load_experiment, to_json, validate
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.paper.beside import table_in_words
+from deeplab_tf.paper.beside import format_table
 from deeplab_tf.paper.results import deviations, find_results, ours_of
 from deeplab_tf.paper.tables import TABLES
 
@@ -51,7 +51,7 @@ def test_a_run_of_the_row_is_its_result(tmp_path):
         ours_of(load_experiment("configs/paper/table3.py:mg121_block6"), find_results(tmp_path))
         == []
     )
-    text = table_in_words(3, find_results(tmp_path))
+    text = format_table(3, find_results(tmp_path))
     assert "76.66 / 76.50 [1]" in text
     assert text.endswith(f"ours:\n[1] {tmp_path}/a/eval.json: initial weights imagenet.keras\n")
 
@@ -60,7 +60,7 @@ def test_seeds_are_averaged(tmp_path):
     write_result(tmp_path / "a", STAGE1, 76.0, seed=0)
     write_result(tmp_path / "b", STAGE1, 77.0, seed=1)
     assert ours(STAGE1, tmp_path) == [76.0, 77.0]
-    text = table_in_words(3, find_results(tmp_path))
+    text = format_table(3, find_results(tmp_path))
     assert "76.66 / 76.50 (76.00 to 77.00, 2 models) [1]" in text
 
 
@@ -99,23 +99,23 @@ def test_rows_of_equal_trainings_share_their_result(tmp_path):
 )
 def test_what_is_not_the_rows_protocol_is_said(tmp_path, changes, said):
     write_result(tmp_path / "a", STAGE1, 12.3, **changes)
-    text = table_in_words(3, find_results(tmp_path))
+    text = format_table(3, find_results(tmp_path))
     assert "76.66 / 12.30 [1]" in text
     assert f"[1] {tmp_path}/a/eval.json: initial weights " in text and f"; {said}\n" in text
     # Of several that deviate none is hidden.
     write_result(tmp_path / "b", STAGE1, 70.0, batch_size=8)
-    text = table_in_words(3, find_results(tmp_path))
+    text = format_table(3, find_results(tmp_path))
     assert "76.66 / 12.30 [1], 70.00 [2]" in text
     assert "train.batch_size=8 (the row: 16)\n" in text
     # One that is as the row says is enough.
     write_result(tmp_path / "c", STAGE1, 76.0)
-    assert "76.66 / 76.00 [1]\n" in table_in_words(3, find_results(tmp_path))
+    assert "76.66 / 76.00 [1]\n" in format_table(3, find_results(tmp_path))
 
 
 def test_jft_is_not_imagenet(tmp_path):
     """Table 7's two rows differ in their initial weights alone."""
     write_result(tmp_path / "a", "configs/paper/test_server.py:deeplabv3", 85.0)
-    text = table_in_words(7, find_results(tmp_path))
+    text = format_table(7, find_results(tmp_path))
     assert "85.7 / 85.00 [1]" in text and "86.9 / not run" in text
 
 
@@ -128,7 +128,7 @@ def test_a_file_in_the_current_folder_does_not_stand_for_the_paper(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     own = load_experiment("configs/paper/table1.py:os16")
     assert own.paper_miou == 50.0 and own.row == f"{tmp_path}/configs/paper/table1.py:os16"
-    assert "73.88 / not run" in table_in_words(1, [])
+    assert "73.88 / not run" in format_table(1, [])
 
 
 def test_settings_that_an_older_file_lacks_are_the_defaults(tmp_path):
@@ -154,13 +154,13 @@ def test_another_split_and_windows_are_said(tmp_path):
 def test_every_number_of_the_tables_is_printed_as_not_run():
     """How many numbers of its own each table of the paper has."""
     for number, cells in {1: 6, 2: 8, 3: 20, 4: 4, 5: 5, 6: 5, 7: 2}.items():
-        text = table_in_words(number, [])
+        text = format_table(number, [])
         assert text.count("/ not run") == cells
         for specs in TABLES[number].rows.values():
             for spec in specs:
                 digits = 1 if number == 7 else 2
                 assert f"{load_experiment(spec).paper_miou:.{digits}f} / not run" in text
-    assert re.search(r"PSPNet +85\.4\n", table_in_words(7, []))
+    assert re.search(r"PSPNet +85\.4\n", format_table(7, []))
 
 
 def test_folders_and_files_that_are_not_results(tmp_path):

@@ -10,7 +10,7 @@ from deeplab_tf.paper.valid_weights import (
     MAP_SIZE,
     RATES,
     draw_figure,
-    in_words,
+    format_valid_weights,
     shares_by_convolution,
     shares_by_definition,
 )
@@ -45,13 +45,13 @@ def test_the_convolution_agrees_at_every_rate_drawn():
     assert list(RATES) == list(range(1, 101))
     for rate in RATES:
         assert shares_by_definition(65, rate) == shares_by_convolution(65, rate)
-    assert "agree at the rates 1 to 100" in in_words()
+    assert "agree at the rates 1 to 100" in format_valid_weights()
 
 
 def test_a_disagreement_is_an_error(monkeypatch):
     monkeypatch.setattr(valid_weights, "shares_by_convolution", lambda size, rate: {9: 1.0})
     with pytest.raises(DeeplabError, match="at rate 1 the definition gives"):
-        in_words()
+        format_valid_weights()
 
 
 def test_figure_is_drawn(tmp_path):

@@ -108,7 +108,7 @@ def main() -> int:
             assert not report.unexpected and not report.missing
             images = [draw_image(seed, *size)[0] for seed, size in enumerate(sizes)]
             parity = measure(model, imported.reference(), images)
-            print(f"{source:<19}{name:<24}{parity.in_words()}", flush=True)
+            print(f"{source:<19}{name:<24}{parity.format()}", flush=True)
             try:
                 parity.check(name)
             except DeeplabError as error:

@@ -21,7 +21,7 @@ pytest.importorskip("apache_beam")
 import apache_beam
 
 from deeplab_tf.data.records import SplitFiles, open_records, parse_record
-from deeplab_tf.distributed.beam import Beam
+from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.classes import SHAPES
@@ -30,11 +30,11 @@ from deeplab_tf.inference.batches import Picture, Predicted
 from deeplab_tf.inference.beam_steps import write_lines
 from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.inference.predictor import load_predictor
-from deeplab_tf.prediction.beam_predict import Images, RecordImages, _write, predict_by_beam
+from deeplab_tf.prediction.beam_predict import ImageFiles, RecordImages, _write, predict_by_beam
 from deeplab_tf.prediction.job import model_digest
 from deeplab_tf.prediction.predict_images import predict_images
 
-LOCAL = Beam("DirectRunner")
+LOCAL = BeamRunner("DirectRunner")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def one_process(model, images: list[pathlib.Path], out, **overrides) -> dict[str
 
 
 def predict(model, images, out, **overrides):
-    return predict_by_beam(LOCAL, Model(model, overrides), Images(str(images)), out, 2)
+    return predict_by_beam(LOCAL, Model(model, overrides), ImageFiles(str(images)), out, 2)
 
 
 def test_labels_are_those_of_one_process_in_the_images_own_folders(artefacts, images, tmp_path):

@@ -13,7 +13,7 @@ from deeplab_tf.training.class_weights import (
     auto_weights,
     check_recorded,
     find_class_weights,
-    in_one_line,
+    format_class_weights,
     read_class_weights,
     record_class_weights,
 )
@@ -109,4 +109,4 @@ def test_what_is_recorded_is_a_file_to_give(tmp_path):
 
 
 def test_in_one_line():
-    assert in_one_line({"sky": 1.533, "pole": 25.4966}) == "sky 1.533, pole 25.4966"
+    assert format_class_weights({"sky": 1.533, "pole": 25.4966}) == "sky 1.533, pole 25.4966"

@@ -24,7 +24,7 @@ from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.weights.batch_norm import estimate_statistics
 from deeplab_tf.weights.convert import READERS, run_import
 from deeplab_tf.weights.imported import build_network
-from deeplab_tf.weights.parity import Parity, measure
+from deeplab_tf.weights.parity import ImportParity, measure
 from deeplab_tf.weights.tflite import read_tflite
 
 SIDE = 65
@@ -275,7 +275,7 @@ def test_a_network_that_answers_otherwise_is_not_written(released, tmp_path, mon
     ],
 )
 def test_what_an_import_must_hold(agreement, difference, holds):
-    parity = Parity(1, agreement, difference, 10.0, 0.0)
+    parity = ImportParity(1, agreement, difference, 10.0, 0.0)
     with contextlib.nullcontext() if holds else pytest.raises(DeeplabError):
         parity.check("file")
 

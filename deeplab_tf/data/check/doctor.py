@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deeplab_tf.data.check.pixel_table import pixel_table
-from deeplab_tf.data.read_pair import read_decoded, times
+from deeplab_tf.data.read_pair import read_decoded, size_text
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID
@@ -216,7 +216,7 @@ def held_out_from(split: str, other: str) -> bool:
     return "test" in word or not other.lower().removeprefix(f"{start}train").startswith("val")
 
 
-def report_in_words(report: Report, most: int | None = None) -> str:
+def format_report(report: Report, most: int | None = None) -> str:
     """Histogram, sizes, balance, warnings and errors, to read; of each kind of line `most`."""
     source = report.source
     classes, splits = source.classes, source.splits
@@ -364,9 +364,9 @@ def _sizes_table(report: Report) -> str:
         rows.append(
             [
                 split,
-                times(by_area[0]),
-                times(by_area[-1]),
-                f"{times(often)} {share:.0%}",
+                size_text(by_area[0]),
+                size_text(by_area[-1]),
+                f"{size_text(often)} {share:.0%}",
                 f"{len(sizes):,}",
             ]
         )

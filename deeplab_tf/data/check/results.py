@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 from deeplab_tf.data.check.contact_sheet import contact_sheet
-from deeplab_tf.data.check.doctor import Report, report_in_words, report_to_dict
+from deeplab_tf.data.check.doctor import Report, format_report, report_to_dict
 from deeplab_tf.files import whole_folder, write_jpeg, write_text
 
 
 def write_check(report: Report, folder: Path) -> None:
     """Writes `folder`, whole or as it was before; without a usable pair it has no sheet."""
     with whole_folder(folder) as beside:
-        write_text(beside / "report.txt", report_in_words(report))
+        write_text(beside / "report.txt", format_report(report))
         write_text(beside / "report.json", json.dumps(report_to_dict(report), indent=2) + "\n")
         sheet = contact_sheet(report)
         if sheet:

@@ -120,7 +120,9 @@ def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> 
         splits=_splits(root, images, masks, image_files),  # pyright: ignore[reportArgumentType]
         **fields,
     )
-    return Proposal(description, _in_words(description, kind, counts, images_with, len(found)))
+    return Proposal(
+        description, _format_proposal(description, kind, counts, images_with, len(found))
+    )
 
 
 def look_at_mask(path: Path) -> MaskPixels:
@@ -277,7 +279,7 @@ def _name_of(root: Path) -> str:
     return name[:64]
 
 
-def _in_words(
+def _format_proposal(
     description: Description,
     kind: str,
     counts: dict[int, int],

@@ -8,7 +8,7 @@ from PIL import Image
 from support.shared_data import SHARED, needs_shared_data
 from support.tiny_voc import save_mask, write_voc
 
-from deeplab_tf.data.check.doctor import examine, held_out_from, report_in_words, report_to_dict
+from deeplab_tf.data.check.doctor import examine, format_report, held_out_from, report_to_dict
 from deeplab_tf.data.check.results import write_check
 from deeplab_tf.data.sources.camvid import camvid_source
 from deeplab_tf.data.sources.voc import voc_source
@@ -45,7 +45,7 @@ def test_pixels_images_and_sizes_are_counted(folder):
     assert found["images"] == {"train": 3, "val": 2}
     assert [n for n in found["images_by_class"]["train"] if n] == [3, 1, 2]
     assert found["sizes"] == {"train": {"5x10": 2, "8x10": 1}, "val": {"5x10": 2}}
-    text = report_in_words(report)
+    text = format_report(report)
     sizes = text[text.index("sizes\n") :].splitlines()
     assert sizes[2].split() == ["train", "5x10", "8x10", "5x10", "67%", "2"]
     assert "balance of train: background 81.2%, bird 6.25%: 13 to 1" in text
@@ -109,7 +109,7 @@ def test_every_pair_that_cannot_be_used_is_named_once(folder):
         "trainval": ["c", "e"],
         "val": ["e"],
     }
-    assert "and 1 more errors" in report_in_words(report, most=2)
+    assert "and 1 more errors" in format_report(report, most=2)
 
 
 def test_nothing_left_of_a_split_is_refused(folder):
