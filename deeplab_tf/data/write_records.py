@@ -63,8 +63,8 @@ def write_records(
         source: the data set.
         data_dir: gets a folder of its name.
         workers: processes that read and check; default: one a core.
-        runner: writes by Apache Beam instead; its workers must see the files and `data_dir` under the
-            same paths.
+        runner: writes by Apache Beam instead; its workers must see the files and `data_dir` under
+            the same paths.
 
     Returns:
         The records, and whether they were written now.
