@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from support.commands import call
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import to_json
@@ -22,15 +21,6 @@ from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.runs.workdir import data_to_json
 
 FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")
-
-
-def call(binary, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"deeplab_tf.cli.{binary}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

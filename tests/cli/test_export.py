@@ -1,8 +1,7 @@
 """deeplab-export as a user calls it, in processes of their own."""
 
+import functools
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -10,6 +9,8 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
+from support import commands
+from support.commands import run
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.litert import open_interpreter
@@ -22,12 +23,8 @@ from deeplab_tf.images.classes import SHAPES, VOID
 from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.models import with_output_stride
 
+call = functools.partial(commands.call, "export")
 INT8 = {"--format": "litert", "--quantize": "int8"}
-
-
-def call(*arguments):
-    command = [sys.executable, "-m", "deeplab_tf.cli.export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +90,7 @@ def test_a_missing_package_of_onnx_is_named(folder, tmp_path):
         "import sys; sys.modules['openvino'] = None; from deeplab_tf.cli.export import run; run()"
     )
     arguments = ["--format=onnx", f"--images={folder}/photo0.jpg", f"--out={tmp_path}/out"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, f"--model={folder}/model.keras", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("-c", code, f"--model={folder}/model.keras", *arguments)
     assert done.returncode == 1
     assert "--format=onnx needs openvino: pip install tf2onnx" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,8 @@
 """deeplab-import as a user runs it."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from support.commands import call
 from support.seeded_weights import draw
 
 from deeplab_tf.artefacts.trained_model import load_model
@@ -13,13 +11,8 @@ from deeplab_tf.models import build_model
 from deeplab_tf.weights.torchvision import torch_key, torchvision_config
 
 
-def run_import(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "deeplab_tf.cli.import_weights", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run_import(*arguments, **options):
+    return call("import_weights", *arguments, **options)
 
 
 @pytest.mark.parametrize(
@@ -45,13 +38,7 @@ def run_import(*arguments):
     ],
 )
 def test_bad_input_is_one_line(arguments, code, said, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "deeplab_tf.cli.import_weights", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    done = run_import(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (code, "")
     assert said.split("|")[0].strip("<") in done.stderr
     assert done.stderr.count("\n") == 1

@@ -1,19 +1,12 @@
 """deeplab-paper as a user runs it."""
 
-import subprocess
-import sys
-
 import pytest
 from PIL import Image
+from support.commands import call
 
 
 def paper(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "deeplab_tf.cli.paper", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return call("paper", *arguments)
 
 
 def test_table_without_runs():

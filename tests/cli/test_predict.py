@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import call
 from support.random_model import random_picture, random_trained_model, write_kinds
 from support.tiny_voc import write_voc
 
@@ -21,9 +22,7 @@ COMMAND = [sys.executable, "-m", "deeplab_tf.cli.predict"]
 
 
 def predict(*arguments):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    return call("predict", *arguments)
 
 
 @pytest.fixture(scope="module")

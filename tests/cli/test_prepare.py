@@ -2,11 +2,10 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 from PIL import Image
+from support.commands import run
 from support.shared_data import SHARED, needs_shared_data
 from support.tiny_folder import write_folder
 from support.tiny_voc import save_mask, write_voc
@@ -17,9 +16,7 @@ from deeplab_tf.data.records import open_records
 
 def prepare(*arguments, code=None):
     start = ["-c", code] if code else ["-m", "deeplab_tf.cli.prepare"]
-    return subprocess.run(
-        [sys.executable, *start, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    return run(*start, *arguments)
 
 
 def test_voc_prints_counts_the_folder_and_a_next_command_that_exists(tmp_path):

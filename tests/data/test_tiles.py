@@ -2,14 +2,13 @@
 
 import itertools
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.commands import call
 
 from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
@@ -81,10 +80,8 @@ def test_tiles_are_examples_and_part_of_the_fingerprint(tmp_path):
 
 def test_an_image_16000_pixels_wide_is_cut_by_the_command(tmp_path):
     root = write_wide(tmp_path / "wide", 16_000, 600)
-    command = [sys.executable, "-m", "deeplab_tf.cli.prepare", "--dataset=folder"]
-    command += [f"--source={root}", f"--data_dir={tmp_path / 'data'}"]
-    tiles = ["--tile=512", "--tile_overlap=64"]
-    done = subprocess.run([*command, *tiles], capture_output=True, text=True, check=False)
+    arguments = ["--dataset=folder", f"--source={root}", f"--data_dir={tmp_path / 'data'}"]
+    done = call("prepare", *arguments, "--tile=512", "--tile_overlap=64")
     assert (done.returncode, done.stderr) == (0, "")
     split = open_records(tmp_path / "data", "wide").split("val")
     assert split.num_examples == 36 * 2  # 15,488 more columns by steps of 448, and the border
@@ -97,9 +94,7 @@ def test_an_image_16000_pixels_wide_is_cut_by_the_command(tmp_path):
         np.testing.assert_array_equal(mask, np.broadcast_to((columns + 1) % 2, mask.shape))
         seen[top : top + 512, left : left + 512] = True
     assert seen.all()
-    wrong = subprocess.run(
-        [*command, "--tile=64", "--tile_overlap=64"], capture_output=True, text=True, check=False
-    )
+    wrong = call("prepare", *arguments, "--tile=64", "--tile_overlap=64")
     assert wrong.returncode == 2 and "--tile_overlap must be less than --tile" in wrong.stderr
 
 

@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
+from support.commands import Command
 from support.random_model import random_trained_model
 from support.train_processes import free_ports, tf_config
 
@@ -65,12 +64,8 @@ def test_two_processes_give_the_matrix_of_one(trained, data_dir, tmp_path):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         if cluster:
             environment["TF_CONFIG"] = tf_config(*cluster)
-        command = [
-            *(sys.executable, "-m", "deeplab_tf.cli.eval", f"--model={tmp_path}/model.keras"),
-            *(f"--data_dir={data_dir}", f"--out={out}"),
-        ]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        runs.append(subprocess.Popen(command, env=environment, **pipes))
+        arguments = [f"--model={tmp_path}/model.keras", f"--data_dir={data_dir}", f"--out={out}"]
+        runs.append(Command("-m", "deeplab_tf.cli.eval", *arguments, env=environment))
     said = [run.communicate(timeout=240) for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0], said
     assert said[2] == ("worker 1 of 2; worker 0 has the results\n", "")

@@ -4,8 +4,6 @@ import io
 import json
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 
 import keras
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
+from support.commands import run
 from support.random_model import random_picture, random_trained_model
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -177,7 +176,7 @@ def test_plain_tensorflow_loads_it(trained, pictures, exported, tmp_path):
         "labels = served.signatures['serving_default'](images=picture[None])['labels']\n"
         f"np.save({str(tmp_path / 'labels.npy')!r}, labels)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert run("-c", program).returncode == 0
     labels = np.load(tmp_path / "labels.npy")
     np.testing.assert_array_equal(labels[0], labels_of(trained, picture))
 

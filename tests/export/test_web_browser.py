@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import call
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.trained_model import save_model
@@ -60,10 +60,9 @@ def folder(tmp_path_factory):
     for seed, (name, size) in enumerate(PHOTOS.items()):
         Image.fromarray(random_picture(*size, seed=seed)).save(folder / name)
     (folder / "notes.txt").write_text("no image")
-    command = [sys.executable, "-m", "deeplab_tf.cli.export", f"--model={folder}/model.keras"]
-    command += ["--format=web", f"--out={folder}/page", f"--images={folder}/*.jpg"]
-    command += [f"--image_size={SIZE[0]},{SIZE[1]}", f"--litertjs={cache_folder()}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    arguments = ["--format=web", f"--out={folder}/page", f"--images={folder}/*.jpg"]
+    arguments += [f"--image_size={SIZE[0]},{SIZE[1]}", f"--litertjs={cache_folder()}"]
+    done = call("export", f"--model={folder}/model.keras", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"next               python -m http.server --directory={folder}/page" in done.stdout
     return folder

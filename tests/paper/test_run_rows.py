@@ -3,10 +3,10 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
+from support.commands import Command
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.paper.run_rows import _run, plan_jobs, run_jobs
@@ -98,18 +98,9 @@ def test_a_signal_reaches_the_training(config, shapes_data, tmp_path, number):
     """It saves a checkpoint and ends, and so does the one that started it."""
     text = config.read_text().replace("steps=1,", "steps=1000, checkpoint_every=1000,")
     config.write_text(text)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "deeplab_tf.cli.paper",
-            f"--run={config}:at8",
-            f"--data_dir={shapes_data}",
-            f"--runs={tmp_path}/runs",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    process = Command(
+        *("-m", "deeplab_tf.cli.paper", f"--run={config}:at8"),
+        *(f"--data_dir={shapes_data}", f"--runs={tmp_path}/runs"),
     )
     workdir = tmp_path / "runs" / "rows_at8_seed0"
     deadline = time.monotonic() + 120

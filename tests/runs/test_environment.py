@@ -5,13 +5,13 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from support import commands
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model, save_model
 from deeplab_tf.config import load_experiment
@@ -47,9 +47,8 @@ EXPERIMENTS = {
 
 
 def call(folder, *arguments, **variables):
-    command = [sys.executable, "-m", "deeplab_tf.cli.train", *map(str, arguments)]
     env = {**os.environ, "TF_NUM_INTRAOP_THREADS": "2", **variables}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=env)
+    done = commands.call("train", *arguments, cwd=folder, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

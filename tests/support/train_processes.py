@@ -4,11 +4,10 @@ import dataclasses
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 
 from deeplab_tf.config import Experiment, load_experiment, validate
+from support.commands import Command
 
 SMALL = {
     "data.crop_size": 33,
@@ -55,18 +54,9 @@ def start(data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"
     environment.pop("TF_CONFIG", None)
     if cluster:
         environment["TF_CONFIG"] = tf_config(*cluster)
-    return subprocess.Popen(
-        [
-            sys.executable,
-            *program,
-            CONFIG,
-            f"--data_dir={data_dir}",
-            f"--workdir={workdir}",
-            *(f"--config.{name}={value}" for name, value in fields.items()),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return Command(
+        *(*program, CONFIG, f"--data_dir={data_dir}", f"--workdir={workdir}"),
+        *(f"--config.{name}={value}" for name, value in fields.items()),
         env=environment,
     )
 

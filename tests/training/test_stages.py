@@ -2,11 +2,10 @@
 
 import dataclasses
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from support.commands import run
 
 from deeplab_tf.artefacts.trained_model import load_model, save_model
 from deeplab_tf.config import load_experiment
@@ -151,10 +150,8 @@ experiment = load_experiment(spec)
 experiment.train.strategy = StrategyName.MIRRORED
 sys.exit(train_stages(experiment, pathlib.Path(data_dir), pathlib.Path(workdir)))
 """
-    command = [sys.executable, "-c", program, f"{rows}:third", shapes_data, tmp_path / "run"]
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, cwd="tests", check=False
-    )
+    arguments = (f"{rows}:third", shapes_data, tmp_path / "run")
+    done = run("-c", program, *arguments, cwd="tests")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("2 device(s)") == 3
 

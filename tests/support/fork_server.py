@@ -1,0 +1,75 @@
+"""The process that `support.commands` forks commands from: it has imported TensorFlow, and waits.
+
+    python fork_server.py FILE_DESCRIPTOR
+
+TensorFlow's runtime begins with its first operation, in the forked process. Modules that define
+flags are not imported here: each command has its own.
+"""
+
+import os
+import pickle
+import runpy
+import signal
+import socket
+import sys
+import types
+
+import ai_edge_litert.interpreter  # noqa: F401
+import keras  # noqa: F401
+import tensorflow as tf  # noqa: F401
+
+import deeplab_tf.inference.predictor
+import deeplab_tf.training.loop  # noqa: F401
+
+LARGEST_ORDER = 1 << 17
+
+
+def serve(connection: socket.socket) -> None:
+    """Forks what is ordered and waits for what has ended, until the other side closes.
+
+    An order is a dict of `python` (an interpreter's arguments), `env` and `cwd`, and comes with the
+    file descriptors of stdout and stderr; the answer is the process' id. Or it is such an id of a
+    process that has ended, and the answer its exit code.
+    """
+    while True:
+        content, outputs, _, _ = socket.recv_fds(connection, LARGEST_ORDER, 2)
+        if not content:
+            return
+        order = pickle.loads(content)
+        if isinstance(order, int):
+            status = os.waitpid(order, 0)[1]
+            connection.send(pickle.dumps(os.waitstatus_to_exitcode(status)))
+            continue
+        child = os.fork()
+        if child == 0:
+            connection.close()
+            become(order, outputs)
+            return  # to the interpreter's end, as a command does
+        for output in outputs:
+            os.close(output)
+        connection.send(pickle.dumps(child))
+
+
+def become(order: dict, outputs: list[int]) -> None:
+    """Does what `python` with these arguments does."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, output in enumerate(outputs, start=1):
+        os.dup2(output, number)
+        os.close(output)
+    os.environ.clear()
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    kind, what, *arguments = order["python"]
+    sys.path[0] = "" if kind == "-c" else os.getcwd()
+    sys.argv = [kind, *arguments]
+    if kind == "-c":
+        main = types.ModuleType("__main__")
+        sys.modules["__main__"] = main
+        exec(compile(what, "<string>", "exec"), main.__dict__)
+    else:
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
