@@ -9,7 +9,7 @@ from support.train_processes import metrics, small
 
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Precision
-from deeplab_tf.export.images import Picture
+from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.saved_model import export_saved_model
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.models import build_model
@@ -87,7 +87,7 @@ def test_what_is_kept_is_one_float32_network_from_checkpoint_to_export(runs, tmp
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
     images = np.stack([random_picture(65, 65, seed) for seed in (0, 1)])
     exported = export_saved_model(
-        from_workdir, tmp_path / "served", [Picture("blobs", images[0])]
+        from_workdir, tmp_path / "served", [ComparedImage("blobs", images[0])]
     ).artefact
     labels = [
         load_predictor(path).predict(images) for path in (whole, whole / "model.keras", exported)
