@@ -1,29 +1,125 @@
 """DeepLabv3 (arXiv 1706.05587) for Keras 3: the public names.
 
-They are imported on first use, so that `--help` of a binary does not wait for TensorFlow.
+Each is imported on first use, so that `--help` of a binary does not wait for TensorFlow.
 """
 
 import importlib
+import importlib.abc
+import importlib.util
+import sys
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "AtrousConv2D": "deeplab_tf.models.conv",
-    "DeeplabError": "deeplab_tf.errors",
-    "Experiment": "deeplab_tf.config",
-    "Classes": "deeplab_tf.images.classes",
-    "ModelConfig": "deeplab_tf.config",
-    "TrainedModel": "deeplab_tf.artefacts.trained_model",
-    "build_model": "deeplab_tf.models.deeplab",
-    "load_experiment": "deeplab_tf.config",
-    "load_model": "deeplab_tf.artefacts.trained_model",
+if TYPE_CHECKING:
+    from deeplab_tf.artefacts.trained_model import TrainedModel, load_model, save_model
+    from deeplab_tf.config import (
+        Backbone,
+        BatchNormMode,
+        DataConfig,
+        EvaluateConfig,
+        Experiment,
+        Head,
+        Loss,
+        ModelConfig,
+        Normalization,
+        Precision,
+        StrategyName,
+        StridePlacement,
+        TrainConfig,
+        Upsampling,
+        load_experiment,
+    )
+    from deeplab_tf.errors import DeeplabError
+    from deeplab_tf.evaluation.evaluate_and_report import evaluate
+    from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
+    from deeplab_tf.images.classes import Classes
+    from deeplab_tf.inference.segmenter import Segmenter, load
+    from deeplab_tf.models.conv import AtrousConv2D
+    from deeplab_tf.models.deeplab import build_model
+    from deeplab_tf.training.stages import train
+
+_HOMES = {
+    "artefacts.trained_model": ("TrainedModel", "load_model", "save_model"),
+    "config": (
+        *("Backbone", "BatchNormMode", "DataConfig", "EvaluateConfig", "Experiment", "Head"),
+        *("Loss", "ModelConfig", "Normalization", "Precision", "StrategyName", "StridePlacement"),
+        *("TrainConfig", "Upsampling", "load_experiment"),
+    ),
+    "errors": ("DeeplabError",),
+    "evaluation.evaluate_and_report": ("evaluate",),
+    "export.export_model": ("export_model",),
+    "images.classes": ("Classes",),
+    "inference.segmenter": ("Segmenter", "load"),
+    "models.conv": ("AtrousConv2D",),
+    "models.deeplab": ("build_model",),
+    "training.stages": ("train",),
 }
-__all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AtrousConv2D",
+    "Backbone",
+    "BatchNormMode",
+    "Classes",
+    "DataConfig",
+    "DeeplabError",
+    "EvaluateConfig",
+    "Experiment",
+    "Head",
+    "Loss",
+    "ModelConfig",
+    "Normalization",
+    "Precision",
+    "Segmenter",
+    "StrategyName",
+    "StridePlacement",
+    "TrainConfig",
+    "TrainedModel",
+    "Upsampling",
+    "build_model",
+    "evaluate",
+    "export_model",
+    "load",
+    "load_experiment",
+    "load_model",
+    "save_model",
+    "train",
+]
 
 
 def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module 'deeplab_tf' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    return getattr(importlib.import_module(f"deeplab_tf.{_HOME[name]}"), name)
 
 
 def __dir__():
     return __all__
+
+
+class _RegisterWithKeras(importlib.abc.MetaPathFinder):
+    """Imports our layers after Keras, which then loads a `.keras` file of ours by itself.
+
+    Keras looks classes up among those that were registered, and imports none by their module.
+    """
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != "keras":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module):
+            execute(module)
+            importlib.import_module("deeplab_tf.models")
+
+        spec.loader.exec_module = execute_and_register
+        return spec
+
+
+if "keras" in sys.modules:
+    importlib.import_module("deeplab_tf.models")
+else:
+    sys.meta_path.insert(0, _RegisterWithKeras())

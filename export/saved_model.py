@@ -67,8 +67,8 @@ def export_saved_model(
     check_out_dir(out_dir)
     if "logits" in serving.signatures and not serving.one_view:
         raise DeeplabError(
-            "several scales and flip average probabilities, of which there are no logits; leave "
-            "out --scales and --flip, or ask for --signatures=probabilities"
+            "several scales and flip average probabilities, of which there are no logits; give "
+            "--scales=1 --noflip, or ask for --signatures=probabilities"
         )
     with whole_folder(out_dir) as beside:
         write_saved_model(trained, beside, serving)

@@ -30,11 +30,9 @@ from absl import flags
 
 from deeplab_tf.cli import export_flags as given
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.errors import DeeplabError
 
 if TYPE_CHECKING:
-    from deeplab_tf.artefacts.trained_model import TrainedModel
-    from deeplab_tf.export.parity import Export, Images  # pyright: ignore[reportMissingImports]
+    from deeplab_tf.export.parity import Export  # pyright: ignore[reportMissingImports]
 
 flags.adopt_module_key_flags(given)
 
@@ -42,86 +40,42 @@ flags.adopt_module_key_flags(given)
 def main() -> None:
     """Exports; TensorFlow is imported here, so that a wrong flag answers at once."""
     import_tensorflow(trains=False)
-    out = pathlib.Path(given.OUT.value)
-    trained = _trained_model()
+    # Pyright does not follow setup.cfg's package_dir from an editable install.
+    from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
+
+    model, out = str(given.WORKDIR.value or given.MODEL.value), pathlib.Path(given.OUT.value)
     if given.BENCHMARK.value:
-        _benchmark(trained, out)
+        _benchmark(model, out)
         return
-    # Of files all at once, so that a broken one is found before the model is converted.
-    split = given.SPLIT.value or trained.experiment.evaluate.split
-    images = _pictures(trained, split, _parity_count())
-    exporters = {
-        "saved_model": _export_saved_model,
-        "litert": _export_litert,
-        "onnx": _export_onnx,
-        "web": _export_web,
-    }
-    _print(exporters[given.FORMAT.value](trained, out, images))
-
-
-# Pyright does not follow setup.cfg's package_dir from an editable install.
-def _export_saved_model(trained: "TrainedModel", out: pathlib.Path, images: "Images") -> "Export":
-    from deeplab_tf.export import saved_model  # pyright: ignore[reportMissingImports]
-
-    scales = tuple(float(scale) for scale in given.SCALES.value)
-    signatures = tuple(dict.fromkeys(given.SIGNATURES.value))
-    serving = saved_model.Serving(signatures, scales, given.FLIP.value)
-    return saved_model.export_saved_model(trained, out, images, serving)
-
-
-def _export_litert(trained: "TrainedModel", out: pathlib.Path, images: "Images") -> "Export":
-    from deeplab_tf.export import litert  # pyright: ignore[reportMissingImports]
-
-    calibration = ()
-    if given.QUANTIZE.value == "int8":
-        split, count = trained.experiment.data.split, given.CALIBRATION_IMAGES.value
-        calibration = _pictures(trained, split, count)
-    return litert.export_litert(
-        trained,
-        out / litert.FILE_NAMES[given.QUANTIZE.value],
-        images,
-        image_size=_image_size(trained),
-        quantize=given.QUANTIZE.value,
-        outputs=given.OUTPUTS.value,
-        keep_float=given.split_patterns(given.KEEP_FLOAT.value),
-        calibration=calibration,
-    )
-
-
-def _export_onnx(trained: "TrainedModel", out: pathlib.Path, images: "Images") -> "Export":
-    try:
-        from deeplab_tf.export.onnx_model import (  # pyright: ignore[reportMissingImports]
-            FILE_NAME,
-            export_onnx,
-        )
-    except ModuleNotFoundError as error:
-        raise DeeplabError(
-            f"--format=onnx needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
-        ) from error
-    return export_onnx(trained, out / FILE_NAME, images, outputs=given.OUTPUTS.value)
-
-
-def _export_web(trained: "TrainedModel", out: pathlib.Path, images: "Images") -> "Export":
-    from deeplab_tf.export.web_page import export_web  # pyright: ignore[reportMissingImports]
-
-    size = _image_size(trained)
-    assert size is not None  # --image_size=dynamic is refused with the flags
-    return export_web(
-        trained,
+    exported = export_model(
+        model,
         out,
-        images,
-        image_size=size,
+        given.FORMAT.value,
+        images=given.IMAGES.value,
+        data_dir=given.DATA_DIR.value,
+        split=given.SPLIT.value,
+        parity_images=given.PARITY_IMAGES.value,
+        output_stride=given.OUTPUT_STRIDE.value,
+        image_size=given.image_size(),
+        open_size=given.is_open(),
         quantize=given.QUANTIZE.value,
+        keep_float=given.split_patterns(given.KEEP_FLOAT.value),
+        calibration_images=given.CALIBRATION_IMAGES.value,
+        outputs=given.OUTPUTS.value,
+        signatures=given.SIGNATURES.value,
+        scales=given.SCALES.value and [float(scale) for scale in given.SCALES.value],
+        flip=given.FLIP.value,
         litertjs=given.LITERTJS.value,
     )
+    _print(exported)
 
 
-def _benchmark(trained: "TrainedModel", out: pathlib.Path) -> None:
+def _benchmark(model: str, out: pathlib.Path) -> None:
+    from deeplab_tf.artefacts.trained_model import load_model
     from deeplab_tf.export import benchmark  # pyright: ignore[reportMissingImports]
 
-    size = _image_size(trained) or (trained.experiment.data.crop_size,) * 2
-    model = pathlib.Path(str(given.WORKDIR.value or given.MODEL.value))
-    print(benchmark.format_measured(benchmark.measure_artefacts(model, out, size)))
+    size = given.image_size() or (load_model(model).experiment.data.crop_size,) * 2
+    print(benchmark.format_measured(benchmark.measure_artefacts(pathlib.Path(model), out, size)))
 
 
 def _print(exported: "Export") -> None:
@@ -145,43 +99,6 @@ def _next_command(artefact: pathlib.Path) -> str:
     if given.FORMAT.value == "web":
         return f"python -m http.server --directory={artefact}, and open http://localhost:8000"
     return f"deeplab-predict --model={artefact} --images=FILES --out=DIR"
-
-
-def _parity_count() -> int:
-    """Mean IoU wants more images than the equality of labels."""
-    return given.PARITY_IMAGES.value or (100 if given.QUANTIZE.value in ("dynamic", "int8") else 8)
-
-
-def _image_size(trained: "TrainedModel") -> tuple[int, int] | None:
-    """`--image_size`; None is any."""
-    if given.IMAGE_SIZE.value == ["dynamic"]:
-        return None
-    height, width = given.IMAGE_SIZE.value or (trained.experiment.data.crop_size,) * 2
-    return int(height), int(width)
-
-
-def _trained_model() -> "TrainedModel":
-    """What `--workdir` or `--model` names, at `--output_stride`."""
-    from deeplab_tf.artefacts.trained_model import at_output_stride, load_model
-
-    trained = load_model(str(given.WORKDIR.value or given.MODEL.value))
-    stride = given.OUTPUT_STRIDE.value
-    return trained if stride is None else at_output_stride(trained, stride)
-
-
-def _pictures(trained: "TrainedModel", split: str, count: int) -> "Images":
-    """The first `count` of `--images`, or of a split of the data set."""
-    from deeplab_tf.export import images  # pyright: ignore[reportMissingImports]
-
-    if given.IMAGES.value is not None:
-        return list(images.file_images(given.IMAGES.value, count, trained.image_format))
-    return images.data_set_images(
-        pathlib.Path(str(given.DATA_DIR.value)),
-        trained.experiment.data.dataset,
-        split,
-        count,
-        trained.classes,
-    )
 
 
 def run() -> None:

@@ -88,9 +88,17 @@ SIGNATURES = flags.DEFINE_list(
     "More that a SavedModel gives, of probabilities, logits and uncertainty (entropy, in nats).",
 )
 SCALES = flags.DEFINE_list(
-    "scales", ["1"], "Image scales whose class probabilities are averaged; saved_model only."
+    "scales",
+    None,
+    "Image scales whose class probabilities are averaged, saved_model only; default: as the "
+    "experiment's evaluate section.",
 )
-FLIP = flags.DEFINE_bool("flip", False, "Average with the mirrored image too; saved_model only.")
+FLIP = flags.DEFINE_bool(
+    "flip",
+    None,
+    "Average with the mirrored image too (--noflip: do not), saved_model only; default: as the "
+    "experiment's evaluate section.",
+)
 BENCHMARK = flags.DEFINE_boolean(
     "benchmark",
     False,
@@ -143,7 +151,7 @@ flags.register_multi_flags_validator(
     ["format", "signatures", "scales", "flip"],
     lambda values: (
         values["format"] == "saved_model"
-        or (not values["signatures"] and values["scales"] == ["1"] and not values["flip"])
+        or (not values["signatures"] and values["scales"] is None and values["flip"] is None)
     ),
     "--signatures, --scales and --flip are for --format=saved_model",
 )
@@ -186,3 +194,16 @@ flags.register_validator(
     lambda stride: stride in (None, *OUTPUT_STRIDES),
     f"must be one of {', '.join(map(str, OUTPUT_STRIDES))}",
 )
+
+
+def image_size() -> tuple[int, int] | None:
+    """Returns (height, width) of `--image_size`; None where it is not given, or `dynamic`."""
+    if IMAGE_SIZE.value is None or is_open():
+        return None
+    height, width = IMAGE_SIZE.value
+    return int(height), int(width)
+
+
+def is_open() -> bool:
+    """Returns whether `--image_size=dynamic` asks for an input of any size."""
+    return IMAGE_SIZE.value == ["dynamic"]

@@ -1,4 +1,4 @@
-"""Pictures of one size go through the network together."""
+"""Batches of pictures of one size, which go through the network together."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,12 @@ Source = TypeVar("Source")
 
 BATCH_SIZE = 8
 WAITING_PIXELS = 1 << 24
-"""So many may wait for others of their size, as 64 pictures of 512x512."""
+"""The most pixels that may wait for others of their size, as of 64 pictures of 512x512."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture(Generic[Source]):
-    """`pixels` in the predictor's format, [H, W, bands], of the file or frame `source`."""
+    """An image, `pixels` [H, W, bands] in the predictor's format, of the file or frame `source`."""
 
     source: Source
     pixels: np.ndarray
@@ -34,10 +34,10 @@ class Predicted(Generic[Source]):
 def predict_batches(
     predictor: Predictor, pictures: Iterable[Picture[Source]], batch_size: int
 ) -> Iterator[Predicted[Source]]:
-    """Labels for all `pictures`, in batches of at most `batch_size` of one size.
+    """Yields the labels of all `pictures`, predicted in batches of one size.
 
-    Pictures of one size keep their order; of several sizes those come first whose batch is full
-    first.
+    Batches have at most `batch_size` pictures. Pictures of one size keep their order; among several
+    sizes, the size whose batch is full first comes first.
     """
     for batch in by_size(pictures, batch_size):
         labels = predictor.predict(np.stack([picture.pixels for picture in batch]))
@@ -47,8 +47,10 @@ def predict_batches(
 def by_size(
     pictures: Iterable[Picture[Source]], batch_size: int
 ) -> Iterator[list[Picture[Source]]]:
-    """Lists of pictures of one size: `batch_size` of them, or fewer where too many wait, and at the
-    end."""
+    """Yields lists of pictures of one size.
+
+    A list has `batch_size` pictures, or fewer at the end and where too many pixels wait.
+    """
     waiting: dict[tuple[int, ...], list[Picture[Source]]] = {}
     pixels_waiting = 0
     for picture in pictures:
@@ -60,7 +62,7 @@ def by_size(
         if len(batch) >= batch_size:
             ready = shape
         elif pixels_waiting > WAITING_PIXELS:
-            ready = next(iter(waiting))  # the one that has waited longest
+            ready = next(iter(waiting))  # the size that has waited longest
         else:
             continue
         batch = waiting.pop(ready)

@@ -1,4 +1,7 @@
-"""Steps that Beam's prediction and evaluation share: records read, what failed, written lines."""
+"""Pipeline steps that prediction and evaluation by Apache Beam share.
+
+The steps read records, collect failures and write lines.
+"""
 
 import dataclasses
 import json
@@ -16,43 +19,43 @@ from deeplab_tf.errors import one_line
 from deeplab_tf.images.formats import ImageFormat
 
 Collection = Any
-"""A PCollection of Beam's, whose `|` has no type that a checker could follow."""
+"""A PCollection of Beam, whose `|` has no type that a type checker could follow."""
 
 FAILED = "failed"
-"""The tag of the dead-letter output: what could not be read, as `Failure`s."""
+"""The tag of the dead-letter output, the `Failure`s of what could not be read."""
 SHOWN = 5
-"""So many failures are named in the terminal; the file has all."""
+"""The number of failures that are named in the terminal; the file of failures has all."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """What could not be done, and why."""
+    """An image or record that could not be processed (`source`), and why (`reason`)."""
 
     source: str
     reason: str
 
 
 def failed(source: str, reason: str) -> beam.pvalue.TaggedOutput:
-    """A `Failure` for the dead-letter output."""
+    """Returns a `Failure` for the dead-letter output."""
     return beam.pvalue.TaggedOutput(FAILED, Failure(source, reason))
 
 
 class ReadRecords(beam.DoFn):
-    """A record file to what `example` makes of each record.
+    """A step from a record file to the elements that `example` makes of the records.
 
-    A record that cannot be decoded is a failure, and so is the rest of a file whose bytes are
-    broken: where the next record begins is not known then.
+    A record that cannot be decoded is a failure. Where the bytes of a file are broken, the rest of
+    the file is one failure, since the beginning of the next record is not known.
     """
 
     def __init__(self, image_format: ImageFormat):
         self._image_format = image_format
 
     def example(self, name: str, encoded: dict[str, tf.Tensor]) -> Any:
-        """The element of the record with id `name` and these encoded features."""
+        """Returns the element of the record with id `name` and these encoded features."""
         raise NotImplementedError
 
     def image_of(self, encoded: dict[str, tf.Tensor]) -> np.ndarray:
-        """The record's image, [H, W, bands]."""
+        """Returns the record's image, [H, W, bands]."""
         return decode_image(encoded, self._image_format).numpy()
 
     def process(self, file: str) -> Iterator[Any]:
@@ -75,28 +78,34 @@ class ReadRecords(beam.DoFn):
 
 
 def reason_of(error: Exception) -> str:
-    """TensorFlow's or Python's message, without the node of a graph before it."""
+    """Returns the message of TensorFlow or Python, at most 200 characters in one line.
+
+    The node of the graph, which TensorFlow puts before its message, is left out.
+    """
     return one_line(str(error)).rpartition("}} ")[2][:200]
 
 
 def record_files(pipeline: beam.Pipeline, split: SplitFiles) -> Collection:
-    """The paths of the split's files, free to go to any worker."""
+    """Returns the paths of the split's files, free to go to any worker."""
     return pipeline | beam.Create(split.files) | beam.Reshuffle()
 
 
 def write_lines(lines: Collection, path: pathlib.Path, label: str) -> None:
-    """Writes strings to the one file `path`; Beam writes beside and renames."""
+    """Writes strings to the one file `path`; Beam writes a temporary file and renames it."""
     _ = lines | label >> WriteToText(str(path), num_shards=1, shard_name_template="")
 
 
 def write_failures(failures: Collection, path: pathlib.Path) -> None:
-    """One JSON object a line, with `source` and `reason`."""
+    """Writes one JSON object a line to `path`, with `source` and `reason`."""
     lines = failures | beam.Map(lambda failure: json.dumps(dataclasses.asdict(failure)))
     write_lines(lines, path, "write failures")
 
 
 def format_failures(path: pathlib.Path) -> str:
-    """The first of the failures in `path`, as an error says them; empty where there is none."""
+    """Returns the first `SHOWN` failures in the file `path` as text for an error message.
+
+    The text is empty where the file has no failure.
+    """
     first, count = [], 0
     with path.open() as file:
         for line in file:

@@ -12,10 +12,11 @@ class CrfParameters:
     """The CRF's pairwise terms; the defaults are those released with DeepLabv2's ResNet-101.
 
     Attributes:
-        bilateral_weight, bilateral_xy, bilateral_rgb: weight of the appearance kernel, its standard
-            deviations in pixels and in grey levels (w1, sigma alpha, sigma beta).
-        gaussian_weight, gaussian_xy: of the smoothness kernel (w2, sigma gamma).
-        iterations: of mean-field inference.
+        bilateral_weight, bilateral_xy, bilateral_rgb: the weight of the appearance kernel, and its
+            standard deviations in pixels and in grey levels (w1, sigma alpha, sigma beta).
+        gaussian_weight, gaussian_xy: the weight of the smoothness kernel, and its standard
+            deviation in pixels (w2, sigma gamma).
+        iterations: the number of iterations of mean-field inference.
     """
 
     bilateral_weight: float = 4.0
@@ -27,7 +28,7 @@ class CrfParameters:
 
 
 def check_dense_crf() -> None:
-    """Raises `DeeplabError` where the library is not installed."""
+    """Raises `DeeplabError` where pydensecrf2 is not installed."""
     try:
         import pydensecrf.densecrf  # noqa: F401
     except ImportError as error:
@@ -40,18 +41,19 @@ def check_dense_crf() -> None:
 def refine(
     image: np.ndarray, probabilities: np.ndarray, parameters: CrfParameters | None = None
 ) -> np.ndarray:
-    """Class probabilities after mean-field inference in the CRF of one image.
+    """Returns the class probabilities after mean-field inference in the CRF of one image.
 
     The kernels are normalised symmetrically and evaluated on a permutohedral lattice,
     approximately.
 
     Args:
         image: RGB uint8 [H, W, 3].
-        probabilities: float [H, W, C], the network's, summing to 1 over the classes.
-        parameters: None takes the defaults.
+        probabilities: the network's class probabilities, float [H, W, C], which sum to 1 over the
+            classes.
+        parameters: the pairwise terms; None takes the defaults.
 
     Returns:
-        float32 [H, W, C], summing to 1.
+        float32 [H, W, C], which sums to 1 over the classes.
     """
     from pydensecrf import densecrf
 

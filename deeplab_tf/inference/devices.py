@@ -1,4 +1,4 @@
-"""A model on several devices of this machine, a copy on each."""
+"""A model on several devices of one machine, a copy on each."""
 
 import dataclasses
 import queue
@@ -11,10 +11,10 @@ from deeplab_tf.inference.predictor import Predictor
 
 
 def on_devices(load: Callable[[], Predictor], devices: list[str]) -> Predictor:
-    """What `load` gives, once on each of `devices`, as one predictor.
+    """Returns one predictor made of the predictors that `load` returns, one on each of `devices`.
 
-    Its `predict` may be called from as many threads as there are devices; each call takes a device
-    that is free.
+    As many threads as there are devices may call `predict`; each call takes a free device. Without
+    devices the result is the predictor of one call of `load`.
     """
     if not devices:
         return load()

@@ -16,18 +16,22 @@ from deeplab_tf.inference.batches import WAITING_PIXELS, Picture, Predicted, pre
 from deeplab_tf.inference.predictor import Predictor, load_predictor, trained_predictor
 
 GATHERED = 4
-"""Times the batch size: so many pictures are in one batch of Beam's, and of these those of one size
-go through the network together. They are written after that, and done again where it was killed."""
+"""The pictures in one batch of Beam, as a multiple of the batch size.
+
+Pictures of one size in a batch of Beam go through the network together. The labels of such a batch
+are written after the whole batch, and the batch is done again where its worker was killed.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What a worker loads.
+    """The model that a worker loads.
 
     Attributes:
         path: any artefact that `load_predictor` takes.
-        overrides: as its arguments.
-        settings: how a Keras model infers instead; None for what `overrides` say.
+        overrides: the other arguments of `load_predictor`.
+        settings: the inference strategy of a Keras model; None for the strategy that its experiment
+            and `overrides` say.
     """
 
     path: pathlib.Path
@@ -35,7 +39,7 @@ class Model:
     settings: EvaluateConfig | None = None
 
     def load(self) -> Predictor:
-        """Loads it; raises `DeeplabError` as `load_predictor`."""
+        """Loads the predictor; raises `DeeplabError` as `load_predictor` does."""
         if self.settings is None:
             return load_predictor(self.path, **self.overrides)
         return trained_predictor(load_model(self.path), self.settings)
@@ -45,15 +49,14 @@ class Model:
 class _Loaded:
     predictor: Predictor
     lock: threading.Lock
-    """One batch at a time: the network uses all cores itself, memory is one batch's, and a LiteRT
-    interpreter is not safe to share."""
+    """A lock for one batch at a time: the network uses all cores by itself, memory is for one
+    batch, and a LiteRT interpreter is not safe to share."""
 
 
 class PredictorHandler(ModelHandler[Picture[Any], Predicted[Any], _Loaded]):
-    """Loads a model once a process and predicts pictures, those of one size together.
+    """A Beam handler that loads a model once a process and predicts pictures, size by size.
 
-    Beam's `TFModelHandlerTensor` stacks all that comes, which pictures of several sizes are not fit
-    for.
+    Beam's `TFModelHandlerTensor` would stack all pictures, which must then be of one size.
     """
 
     def __init__(self, model: Model, batch_size: int):
@@ -62,7 +65,7 @@ class PredictorHandler(ModelHandler[Picture[Any], Predicted[Any], _Loaded]):
         self._batch_size = batch_size
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        # Beam's size of a batch is counted in pixels here: memory is bounded by them.
+        # Beam's batch size is counted in pixels here, since pixels decide the memory.
         return {
             "min_batch_size": WAITING_PIXELS,
             "max_batch_size": WAITING_PIXELS,
@@ -87,6 +90,9 @@ class PredictorHandler(ModelHandler[Picture[Any], Predicted[Any], _Loaded]):
 
 
 def _weight(picture: Picture[Any], most: int) -> int:
-    """Its pixels, so that a batch has at least one picture and at most `most`."""
+    """Returns the pixels of a picture, within limits.
+
+    The limits let a batch have at least one picture and at most `most`.
+    """
     pixels = picture.pixels.shape[0] * picture.pixels.shape[1]
     return min(max(pixels, WAITING_PIXELS // most), WAITING_PIXELS)

@@ -1,5 +1,7 @@
-"""One way to predict with every kind of artefact: workdir, `.keras`, SavedModel, LiteRT or ONNX
-file."""
+"""One way to predict with every kind of artefact.
+
+The kinds are workdir, `.keras` file, SavedModel, LiteRT file and ONNX file.
+"""
 
 import dataclasses
 import io
@@ -25,19 +27,20 @@ from deeplab_tf.inference.strategies import images_to_labels, in_parts, settings
 
 FILE_SUFFIXES = (".tflite", ".onnx")
 FOREIGN_MEAN = np.full(3, 128, np.uint8)
-"""The pixel that the networks of others are taken to see as zero, next to the middle of 0..255."""
+"""The pixel that a network of others is assumed to see as zero, next to the middle of 0..255."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """A model as a function of pixels.
+    """A model as a function from images to labels.
 
     Attributes:
-        classes: its classes; those of an artefact that is not ours are a guess by their number.
-        predict: images of that `image_format`, [B, H, W, bands] of any size, -> uint8 [B, H, W].
-        image_format: what it takes.
-        experiment: what the artefact was trained by; None where it is not ours.
-        at_once: how many threads may call `predict` together and gain by it.
+        classes: the model's classes; for an artefact of others, a guess by their number.
+        predict: a function from images of `image_format`, [B, H, W, bands] of any size, to labels,
+            uint8 [B, H, W].
+        image_format: the images that `predict` takes.
+        experiment: the experiment that the artefact was trained by; None for one of others.
+        at_once: the number of threads that may call `predict` together and gain by it.
     """
 
     classes: Classes
@@ -48,14 +51,16 @@ class Predictor:
 
 
 def trained_predictor(trained: TrainedModel, settings: EvaluateConfig) -> Predictor:
-    """A Keras model by the inference strategy of `settings`."""
+    """Returns a predictor of a Keras model by the inference strategy of `settings`."""
     predict = images_to_labels(trained, settings)
     return Predictor(trained.classes, predict, trained.image_format, trained.experiment)
 
 
 def check_rgb(predictor: Predictor) -> None:
-    """Raises `DeeplabError` where the model takes other images than RGB of 8 bits, which videos and
-    streams are."""
+    """Raises `DeeplabError` where the model takes other images than RGB of 8 bits.
+
+    Videos and streams are RGB of 8 bits.
+    """
     image_format = predictor.image_format
     if not image_format.is_rgb:
         raise DeeplabError(
@@ -65,15 +70,15 @@ def check_rgb(predictor: Predictor) -> None:
 
 
 def is_exported(path: pathlib.Path) -> bool:
-    """Whether `path` is a SavedModel, a LiteRT or an ONNX file, whose inference is fixed."""
+    """Returns whether `path` is an exported artefact: a SavedModel, a LiteRT or an ONNX file."""
     return (path / SAVED_MODEL_FILE).is_file() or (path.suffix in FILE_SUFFIXES and path.is_file())
 
 
 def with_classes_of(predictor: Predictor, classes: Classes) -> Predictor:
-    """A model of others, which does not name its classes, as one of those of `labels`.
+    """Returns the predictor of a model of others, which does not name its classes, with `classes`.
 
     Raises:
-        DeeplabError: it has another number of them.
+        DeeplabError: the model has another number of classes.
     """
     if predictor.classes.num_classes != classes.num_classes:
         raise DeeplabError(
@@ -84,17 +89,19 @@ def with_classes_of(predictor: Predictor, classes: Classes) -> Predictor:
 
 
 def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
-    """Loads a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, or anyone's
-    `.tflite` file.
+    """Loads a predictor from an artefact.
+
+    The artefact is a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, or
+    anyone's `.tflite` file.
 
     Args:
         path: the artefact.
         overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
-            `.keras`); None takes the `evaluate` section of its experiment. A SavedModel, a
-            LiteRT and an ONNX file have their inference fixed.
+            `.keras`); None takes the value of the experiment's `evaluate` section. A SavedModel, a
+            LiteRT and an ONNX file have their inference fixed and take no field.
 
     Raises:
-        DeeplabError: `path` is none of these, is damaged, or cannot take the options.
+        DeeplabError: `path` is no such artefact, is damaged, or cannot take the options.
     """
     path = pathlib.Path(path)
     if not is_exported(path):
@@ -116,7 +123,7 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
     serve = loaded.signatures[SIGNATURE]
 
     def predict(images: np.ndarray) -> np.ndarray:
-        # `loaded` holds the variables that the signature reads.
+        # The function must keep `loaded`, which holds the variables that the signature reads.
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
@@ -156,14 +163,14 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
         return predict_in_frame(image, segmenter.size, fill, run)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        # The file takes one image a time.
+        # A LiteRT file takes one image at a time.
         return np.stack([predict_one(image) for image in images])
 
     return Predictor(classes, predict, RGB, experiment)
 
 
 def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None:
-    """What a LiteRT file of ours says of itself; None where it is another's."""
+    """Returns the description in a LiteRT file of ours; None for a file of others."""
     content = path.read_bytes()
     if DESCRIPTION.encode() not in content:
         return None
@@ -177,7 +184,7 @@ def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None
 
 
 def _labels_by_number(segmenter: LiteRTSegmenter) -> Classes:
-    """The classes of another's file, which names none: VOC's where there are 21."""
+    """Returns the classes of a file of others, which names none: VOC's where there are 21."""
     if segmenter.num_classes is None:
         raise DeeplabError(f"LiteRT file {segmenter.path} does not tell how many classes it has")
     return labels_by_number(segmenter.num_classes)

@@ -1,4 +1,7 @@
-"""From a model to labels: the paper's inference strategies (section 4.1; tables 4 and 6)."""
+"""The paper's inference strategies (section 4.1; tables 4 and 6).
+
+A strategy turns a model into a function from images to labels or class probabilities.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -17,11 +20,15 @@ from deeplab_tf.models import with_output_stride
 from deeplab_tf.models.folding import folded
 
 BATCH_PIXELS = 1 << 22
-"""What goes through the network together: the feature maps have to fit into memory."""
+"""The most pixels that go through the network together, as feature maps must fit into memory."""
 
 
 def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
-    """The experiment's `evaluate` section with the `overrides` that are not None; validated."""
+    """Returns the experiment's `evaluate` section with the `overrides` that are not None.
+
+    Raises:
+        DeeplabError: the section is not valid with the overrides.
+    """
     given = {name: value for name, value in overrides.items() if value is not None}
     evaluate = dataclasses.replace(experiment.evaluate, **given)
     return config_lib.validate(dataclasses.replace(experiment, evaluate=evaluate)).evaluate
@@ -30,33 +37,61 @@ def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
 def images_to_labels(
     trained: TrainedModel, settings: EvaluateConfig
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """[B, H, W, bands] in the dtype of `trained.image_format` -> uint8 [B, H, W], by the
-    inference strategy of `settings`.
+    """Returns a function from images to their labels by the inference strategy of `settings`.
+
+    Args:
+        trained: the network and its experiment.
+        settings: output_stride, scales, flip, windows, padding and CRF.
+
+    Returns:
+        A function of images [B, H, W, bands] in the dtype of `trained.image_format` that gives
+        uint8 [B, H, W].
 
     Raises:
-        DeeplabError: `settings.crf` without the CRF's library, or for images that are not RGB.
+        DeeplabError: `settings.crf` is true and the CRF's library is missing or the images are not
+            RGB.
     """
+    return _by_strategy(label_function, trained, settings)
+
+
+def images_to_probabilities(
+    trained: TrainedModel, settings: EvaluateConfig
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function like that of `images_to_labels` which gives class probabilities.
+
+    Returns:
+        A function that gives float32 [B, H, W, num_classes], which sum to 1 over the classes.
+    """
+    return _by_strategy(probability_function, trained, settings)
+
+
+def _by_strategy(
+    make: Callable[..., Callable[[np.ndarray], np.ndarray]],
+    trained: TrainedModel,
+    settings: EvaluateConfig,
+) -> Callable[[np.ndarray], np.ndarray]:
     if settings.crf and not trained.image_format.is_rgb:
         raise DeeplabError("--crf compares colours, and the images of this model are not RGB")
     config = trained.experiment.model
     stride = settings.output_stride or config.output_stride
     model = folded(with_output_stride(trained.model, config, stride))
     dtype = tf.as_dtype(trained.image_format.dtype)
-    labels = label_function(model, settings.scales, settings.flip, settings.crf, dtype)
-    labels = in_parts(labels, max(settings.scales))
+    predict = make(model, settings.scales, settings.flip, settings.crf, dtype)
+    predict = in_parts(predict, max(settings.scales))
     if settings.window:
-        labels = in_windows(labels, settings.window, stride)
+        predict = in_windows(predict, settings.window, stride)
     if settings.pad_to:
-        labels = _padded(labels, settings.pad_to, pixel_statistics(config).mean)
-    return labels
+        predict = _padded(predict, settings.pad_to, pixel_statistics(config).mean)
+    return predict
 
 
 def in_parts(
     predict: Callable[[np.ndarray], np.ndarray], scale: float = 1.0
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """`predict` for any number of images, at most `BATCH_PIXELS` at a time, or one image.
+    """Returns a function like `predict` for any number of images.
 
-    `scale` is the largest that the network sees.
+    The function gives `predict` at most `BATCH_PIXELS` pixels at a time, or one image. `scale` is
+    the largest scale at which the network sees the images.
     """
 
     def predict_parts(images: np.ndarray) -> np.ndarray:
@@ -71,7 +106,10 @@ def in_parts(
 def _padded(
     predict: Callable[[np.ndarray], np.ndarray], side: int, mean: Sequence[float]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """`predict` on images padded with `mean`, below and right, to `side` pixels a side."""
+    """Returns a function like `predict` that pads images with `mean` and cuts the result back.
+
+    Images smaller than `side` pixels are padded below and right to `side` pixels a side.
+    """
 
     def predict_padded(images: np.ndarray) -> np.ndarray:
         count, height, width, bands = images.shape
@@ -92,30 +130,17 @@ def label_function(
     crf: bool = False,
     dtype: tf.DType = tf.uint8,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from images, [B, H, W, bands] of `dtype`, to their labels, uint8 [B, H, W].
+    """Returns a function from images [B, H, W, bands] of `dtype` to their labels, uint8 [B, H, W].
 
-    One scale of 1 without flip is the argmax of the logits; anything else the argmax of
-    `class_probabilities`, which with `crf` are refined before.
+    The labels of one scale of 1, without flip and CRF, are the argmax of the logits. All others are
+    the argmax of `class_probabilities`, which the CRF refines before where `crf` is true.
     """
-    # A single trace serves every size and number of images.
-    spec = tf.TensorSpec([None, None, None, model.input_shape[-1]], dtype, name="images")
     if crf:
-        check_dense_crf()
-        probabilities = tf.function(
-            lambda images: class_probabilities(model, images, scales, flip),
-            input_signature=[spec],
-        )
-        return lambda images: np.stack(
-            [
-                refine(image, unrefined).argmax(axis=-1).astype(np.uint8)
-                for image, unrefined in zip(
-                    images, probabilities(tf.constant(images)).numpy(), strict=True
-                )
-            ]
-        )
+        refined = probability_function(model, scales, flip, crf, dtype)
+        return lambda images: refined(images).argmax(axis=-1).astype(np.uint8)
     plain = tuple(scales) == (1.0,) and not flip
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[_any_images(model, dtype)])
     def labels(images):
         if plain:
             scores = model(images, training=False)
@@ -126,17 +151,50 @@ def label_function(
     return lambda images: labels(tf.constant(images)).numpy()
 
 
+def probability_function(
+    model: keras.Model,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    crf: bool = False,
+    dtype: tf.DType = tf.uint8,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from images, [B, H, W, bands] of `dtype`, to `class_probabilities`.
+
+    The function gives float32 [B, H, W, num_classes]; with `crf` the fully connected CRF refines
+    the probabilities of each image.
+    """
+    if crf:
+        check_dense_crf()
+    probabilities = tf.function(
+        lambda images: class_probabilities(model, images, scales, flip),
+        input_signature=[_any_images(model, dtype)],
+    )
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        found = probabilities(tf.constant(images)).numpy()
+        if not crf:
+            return found
+        return np.stack([refine(*both) for both in zip(images, found, strict=True)])
+
+    return predict
+
+
+def _any_images(model: keras.Model, dtype: tf.DType) -> tf.TensorSpec:
+    """Returns the shape of images of any size and number, so that one trace serves them all."""
+    return tf.TensorSpec([None, None, None, model.input_shape[-1]], dtype, name="images")
+
+
 def class_probabilities(
     model: keras.Model, images: tf.Tensor, scales: Sequence[float] = (1.0,), flip: bool = False
 ) -> tf.Tensor:
-    """Class probabilities averaged over image scales and, with `flip`, over mirrored images too.
+    """Returns class probabilities averaged over image scales and, with `flip`, mirrored images too.
 
-    Each view is resized bilinearly, goes through the model, and its softmax is resized back to the
-    image's size; probabilities are averaged, not logits. The views run one after the other, so that
-    memory holds one at a time.
+    Each view of the image is resized bilinearly and goes through the model, and its softmax is
+    resized back to the image's size. Probabilities are averaged, not logits. The views run one
+    after the other, so memory holds one view at a time.
 
     Args:
-        model: pixels to logits, as `build_model` says.
+        model: a network from pixels to logits, as `build_model` says.
         images: [B, H, W, bands], of any integer type.
         scales: positive factors of the image's sides.
         flip: whether to add the left-right mirrored view of each scale.
@@ -175,13 +233,14 @@ def class_probabilities(
 
 
 def _scaled(size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """Sides of the scaled image: (side - 1) * scale + 1, which keeps k * output_stride + 1.
+    """Returns the sides of the scaled image, (side - 1) * scale + 1, and at least 1.
 
-    A crop of 513 becomes 257, 385, 641, 769, 897 at the paper's scales. At least 1.
+    A side of the form k * output_stride + 1 keeps this form: a crop of 513 becomes 257, 385, 641,
+    769, 897 at the paper's scales.
     """
     return tf.cast(tf.floor(tf.cast(size - 1, tf.float32) * scale + 0.5), tf.int32) + 1
 
 
 def _mirror_if(mirrored: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """[B, H, W, C], left and right exchanged where `mirrored` is true."""
+    """Returns images [B, H, W, C] with left and right exchanged where `mirrored` is true."""
     return tf.cond(mirrored, lambda: images[:, :, ::-1], lambda: images)

@@ -1,0 +1,139 @@
+"""A model that labels pictures in Python, from any artefact that `deeplab-predict` takes."""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.bands import read_image_of
+from deeplab_tf.images.classes import Classes
+from deeplab_tf.images.drawing import overlay
+from deeplab_tf.images.formats import ImageFormat, view_rgb
+from deeplab_tf.inference.predictor import (
+    Predictor,
+    is_exported,
+    load_predictor,
+    trained_predictor,
+)
+from deeplab_tf.inference.strategies import images_to_probabilities, settings_of
+
+Picture = str | os.PathLike | np.ndarray | Image.Image
+"""An image file, pixels [H, W, bands] in the model's own dtype, or a Pillow image."""
+
+
+def load(path: str | os.PathLike) -> "Segmenter":
+    """Loads a workdir, a `.keras`, `.onnx` or `.tflite` file, or a SavedModel folder.
+
+    Raises:
+        DeeplabError: `path` is none of these, or is damaged.
+    """
+    path = pathlib.Path(path)
+    if is_exported(path):
+        predictor = load_predictor(path)
+        return Segmenter(path, None, predictor)
+    trained = load_model(path)
+    return Segmenter(path, trained, trained_predictor(trained, settings_of(trained.experiment)))
+
+
+class Segmenter:
+    """A loaded model: `segment` gives the labels of an image, `overlay` shows them.
+
+    Attributes:
+        classes: the model's classes.
+        image_format: the images that the model takes.
+        trained: the Keras model with its experiment; None for an exported artefact.
+    """
+
+    def __init__(self, path: pathlib.Path, trained: TrainedModel | None, predictor: Predictor):
+        self.trained = trained
+        self.classes: Classes = predictor.classes
+        self.image_format: ImageFormat = predictor.image_format
+        self._path = path
+        # Each way to infer is traced once.
+        self._functions: dict[tuple, Callable[[np.ndarray], np.ndarray]] = {
+            _key(False, {}): predictor.predict
+        }
+
+    def segment(
+        self,
+        image: Picture,
+        *,
+        output_stride: int | None = None,
+        scales: Sequence[float] | None = None,
+        flip: bool | None = None,
+        window: int | None = None,
+        probabilities: bool = False,
+    ) -> np.ndarray:
+        """Labels one image at its own size.
+
+        Args:
+            image: a file, pixels or a Pillow image.
+            output_stride: 8, 16 or 32: the same weights on a denser or a coarser map.
+            scales: factors of the image's sides whose class probabilities are averaged.
+            flip: whether to average with the mirrored image.
+            window: pixels a side of the overlapping windows that a larger image is cut into.
+            probabilities: whether to return the classes' probabilities instead of labels.
+
+            None takes the value of the experiment's evaluate section. An exported artefact has its
+            inference fixed and takes no value.
+
+        Returns:
+            uint8 [H, W], or float32 [H, W, num_classes] that sum to 1 over the classes.
+
+        Raises:
+            DeeplabError: the image is of another format, or the model cannot infer in that way.
+        """
+        given = {"output_stride": output_stride, "flip": flip, "window": window}
+        given["scales"] = None if scales is None else tuple(float(scale) for scale in scales)
+        given = {name: value for name, value in given.items() if value is not None}
+        return self._function(probabilities, given)(self._pixels(image)[None])[0]
+
+    def overlay(self, image: Picture, labels: np.ndarray | None = None) -> Image.Image:
+        """Draws an image under its labels' colours, above a legend, as an RGB picture.
+
+        `labels`, uint8 [H, W], are those of `segment` by default.
+        """
+        pixels = self._pixels(image)
+        if labels is None:
+            labels = self.segment(pixels)
+        return overlay(view_rgb(pixels, self.image_format), labels, self.classes)
+
+    def _function(self, probabilities: bool, given: dict) -> Callable[[np.ndarray], np.ndarray]:
+        key = _key(probabilities, given)
+        if key not in self._functions:
+            self._functions[key] = self._make(probabilities, given)
+        return self._functions[key]
+
+    def _make(self, probabilities: bool, given: dict) -> Callable[[np.ndarray], np.ndarray]:
+        if self.trained is None:
+            wanted = [*given, *(["probabilities"] if probabilities else [])]
+            raise DeeplabError(
+                f"{self._path} is an exported model, whose inference is fixed: "
+                f"{', '.join(wanted)} needs a workdir or a .keras file"
+            )
+        settings = settings_of(self.trained.experiment, **given)
+        if probabilities:
+            return images_to_probabilities(self.trained, settings)
+        return trained_predictor(self.trained, settings).predict
+
+    def _pixels(self, image: Picture) -> np.ndarray:
+        """Returns the pixels of `image`, [H, W, bands], in the model's format."""
+        if isinstance(image, str | os.PathLike):
+            return read_image_of(pathlib.Path(image), self.image_format)
+        if isinstance(image, Image.Image):
+            image = np.asarray(image.convert("RGB"))
+        wanted = self.image_format
+        if image.ndim != 3 or image.shape[-1] != wanted.bands or image.dtype != wanted.dtype:
+            raise DeeplabError(
+                f"an image must be {wanted.dtype} [height, width, {wanted.bands}]. "
+                f"Received: {image.dtype} {list(image.shape)}"
+            )
+        return image
+
+
+def _key(probabilities: bool, given: dict) -> tuple:
+    return probabilities, *sorted(given.items())

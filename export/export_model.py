@@ -1,0 +1,126 @@
+"""Exports a model in any format, compared with the Keras model on images before it is published."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Literal
+
+from deeplab_tf.artefacts.trained_model import TrainedModel, at_output_stride, load_model
+from deeplab_tf.errors import DeeplabError
+
+from .images import data_set_images, file_images
+from .parity import INT8, ComparedImages, Export
+
+Format = Literal["saved_model", "litert", "onnx", "web"]
+Quantize = Literal["none", "float16", "dynamic", "int8"]
+Outputs = Literal["both", "labels", "logits"]
+
+FEW_IMAGES = 8
+MANY_IMAGES = 100
+"""How many images are compared by default: mean IoU, by which int8 is judged, wants more."""
+
+
+def export_model(
+    model: TrainedModel | str | os.PathLike,
+    out: str | os.PathLike,
+    format: Format = "saved_model",
+    *,
+    images: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
+    split: str | None = None,
+    parity_images: int | None = None,
+    output_stride: int | None = None,
+    image_size: tuple[int, int] | None = None,
+    open_size: bool = False,
+    quantize: Quantize = "none",
+    keep_float: Sequence[str] = (),
+    calibration_images: int = MANY_IMAGES,
+    outputs: Outputs = "both",
+    signatures: Sequence[str] = (),
+    scales: Sequence[float] | None = None,
+    flip: bool | None = None,
+    litertjs: str | os.PathLike | None = None,
+) -> Export:
+    """Writes an artefact into the folder `out` if it agrees with the Keras model on images.
+
+    Args:
+        model: a trained model, a workdir or a `.keras` file.
+        out: the folder; `saved_model` and `web` replace it, the others write a file into it.
+        format: `saved_model`, `litert`, `onnx`, or `web` for a page that runs a LiteRT file.
+        images: a file, a folder or a glob pattern to compare on; or
+        data_dir: where `deeplab-prepare` wrote the model's data set, whose `split` is compared on;
+            None takes the split of the experiment's evaluate section.
+        parity_images: how many images are compared; None: 8, and 100 with int8 weights.
+        output_stride: of the exported network; None: as trained.
+        image_size: (height, width) of a LiteRT file's input; None: the training crop.
+        open_size: whether a LiteRT file takes images of any size instead.
+        quantize: of a LiteRT file, see `litert.Options`.
+        keep_float: regular expressions of layers that `int8` leaves in float32.
+        calibration_images: how many images `int8` measures ranges on.
+        outputs: what a LiteRT or ONNX file gives.
+        signatures: what a SavedModel gives beside labels: `probabilities`, `logits`, `uncertainty`.
+        scales, flip: the views that a SavedModel averages; None: those of the experiment's evaluate
+            section.
+        litertjs: a folder with LiteRT.js' archives; None: npm fetches them.
+
+    Raises:
+        DeeplabError: the artefact is worse than its format allows, a package is missing, or the
+            options do not fit each other.
+    """
+    if (images is None) == (data_dir is None):
+        raise DeeplabError("give one of images= and data_dir=, on which the artefact is compared")
+    trained = model if isinstance(model, TrainedModel) else load_model(model)
+    if output_stride is not None:
+        trained = at_output_stride(trained, output_stride)
+    out = pathlib.Path(out)
+
+    def compared(split: str, count: int) -> ComparedImages:
+        if images is not None:
+            # All at once, so that a broken file is found before the model is converted.
+            return list(file_images(str(images), count, trained.image_format))
+        dataset = trained.experiment.data.dataset
+        return data_set_images(pathlib.Path(str(data_dir)), dataset, split, count, trained.classes)
+
+    count = parity_images or (MANY_IMAGES if quantize in INT8 else FEW_IMAGES)
+    parity = compared(split or trained.experiment.evaluate.split, count)
+    side = trained.experiment.data.crop_size
+    size = image_size or (side, side)
+    if format == "saved_model":
+        from .saved_model import Serving, export_saved_model
+
+        evaluate = trained.experiment.evaluate
+        scales = evaluate.scales if scales is None else tuple(float(scale) for scale in scales)
+        flip = evaluate.flip if flip is None else flip
+        serving = Serving(tuple(dict.fromkeys(signatures)), scales, flip)
+        return export_saved_model(trained, out, parity, serving)
+    if format == "litert":
+        from .litert import FILE_NAMES, export_litert
+
+        calibration = ()
+        if quantize == "int8":
+            calibration = compared(trained.experiment.data.split, calibration_images)
+        return export_litert(
+            trained,
+            out / FILE_NAMES[quantize],
+            parity,
+            image_size=None if open_size else size,
+            quantize=quantize,
+            outputs=outputs,
+            keep_float=keep_float,
+            calibration=calibration,
+        )
+    if format == "onnx":
+        try:
+            from .onnx_model import FILE_NAME, export_onnx
+        except ModuleNotFoundError as error:
+            raise DeeplabError(
+                f"format=onnx needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
+            ) from error
+        return export_onnx(trained, out / FILE_NAME, parity, outputs=outputs)
+    if format == "web":
+        from .web_page import export_web
+
+        return export_web(
+            trained, out, parity, image_size=size, quantize=quantize, litertjs=litertjs
+        )
+    raise DeeplabError(f"format must be saved_model, litert, onnx or web. Received: {format!r}")

@@ -1,0 +1,41 @@
+"""What `import deeplab_tf` offers: names that an editor sees, and files that Keras loads."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from support.random_model import random_trained_model
+
+import deeplab_tf
+from deeplab_tf.artefacts.trained_model import save_model
+
+LOADS = """
+import sys
+import {imports}
+print(keras.saving.load_model(sys.argv[1]).output_shape)
+"""
+
+
+def test_every_name_is_there_and_the_editor_sees_the_same():
+    for name in deeplab_tf.__all__:
+        assert getattr(deeplab_tf, name).__name__ == name
+    assert deeplab_tf.__all__ == sorted(deeplab_tf.__all__) == sorted(deeplab_tf._HOME)
+    tree = ast.parse(pathlib.Path(str(deeplab_tf.__file__)).read_text())
+    (for_editors,) = (
+        node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node)
+    )
+    seen = {alias.name: node.module for node in for_editors.body for alias in node.names}
+    assert seen == {name: f"deeplab_tf.{module}" for name, module in deeplab_tf._HOME.items()}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = deeplab_tf.nothing
+
+
+@pytest.mark.parametrize("imports", ["deeplab_tf, keras", "keras, deeplab_tf"])
+def test_keras_loads_a_file_of_ours(tmp_path, imports):
+    save_model(random_trained_model(), tmp_path / "model.keras")
+    program = LOADS.format(imports=imports)
+    command = [sys.executable, "-c", program, tmp_path / "model.keras"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "(None, None, None, 6)\n"), done.stderr
