@@ -1,0 +1,160 @@
+"""Every private interface of others that the package leans on: an upgrade fails here with words.
+
+Each test names who needs the interface and for what. The list is complete: the last test reads the
+sources for imports of private modules and for underscored attributes of others' objects.
+"""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from support.random_model import random_trained_model
+
+from deeplab_tf.artefacts.litert import open_interpreter
+from deeplab_tf.export.litert import write_litert
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+MODULES = {
+    "tensorflow.python.util._pywrap_util_port": "models/kernels.py: whether oneDNN is in use",
+    "tensorflow.python.eager.context": "distributed/connection.py: the coordination service",
+    "tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2": "distributed/connection.py",
+    "tensorflow.core.protobuf.saved_model_pb2": "serving and export: a SavedModel's graph",
+    "tensorflow.core.framework.graph_pb2": "export/operations.py: a function's graph",
+    "tensorflow.lite.python.schema_py_generated": "export/full_int8.py: the file's tensors",
+    "tensorflow.lite.python.convert": "export: the converter's error, and the int8 quantiser",
+    "tensorflow.lite.python.util": "export/full_int8.py: bytes in and out",
+    "tensorflow.python.framework.dtypes": "export/full_int8.py: the quantiser's types",
+    "onnxruntime.capi.onnxruntime_pybind11_state": "artefacts/onnx.py: a damaged file's errors",
+    "uvicorn.protocols.http.h11_impl": "serving/http_protocol.py: slow clients",
+}
+"""Modules without a promise, by name, with who needs them."""
+
+ATTRIBUTES = {
+    "_get_ops_details": "LiteRT's Interpreter: artefacts/litert.py, export/operations.py",
+    "_keras_history": "Keras' tensor: models/folding.py finds the layer before a batch norm",
+    "_model_variables_moving_average": "Keras' optimizer: runs/average.py",
+    "_exit": "os: ends a process without its exit handlers",
+    "_replace": "NamedTuple's public method",
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_there(name):
+    importlib.import_module(name)
+
+
+def test_tensorflow_tells_whether_onednn_is_in_use():
+    from tensorflow.python.util import _pywrap_util_port
+
+    assert isinstance(_pywrap_util_port.IsMklEnabled(), bool)
+
+
+def test_the_coordination_service_is_configured_by_these_names():
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+    from tensorflow.python.eager import context
+
+    runtime = context.context()
+    assert {
+        "service_leader",
+        "cluster_register_timeout_in_ms",
+        "heartbeat_timeout_in_ms",
+        "shutdown_barrier_timeout_in_ms",
+        "coordinated_jobs",
+    } <= set(inspect.signature(runtime.configure_coordination_service).parameters)
+    config = coordination_config_pb2.CoordinationServiceConfig()
+    assert hasattr(config, "cluster_register_with_barrier")
+    coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=2)
+
+
+def test_the_int8_quantiser_takes_these_arguments():
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+    from tensorflow.lite.python.util import modify_model_io_type
+
+    assert "denylisted_nodes" in inspect.signature(mlir_quantize).parameters
+    assert len(inspect.signature(modify_model_io_type).parameters) == 3
+    assert issubclass(ConverterError, Exception)
+    assert {"scale", "zeroPoint"} <= set(vars(schema.QuantizationParametersT()))
+
+
+def test_keras_keeps_the_average_of_the_weights_under_this_name():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(use_ema=True)
+    optimizer.build(model.trainable_variables)
+    shapes = [variable.shape for variable in optimizer._model_variables_moving_average]
+    assert shapes == [(2, 1), (1,)]
+    assert keras.optimizers.LossScaleOptimizer(optimizer).inner_optimizer is optimizer
+
+
+def test_a_keras_tensor_knows_its_layer():
+    inputs = keras.Input((2,))
+    layer = keras.layers.Dense(1)
+    assert layer(inputs)._keras_history.operation is layer
+
+
+def test_litert_lists_its_operations(tmp_path):
+    write_litert(random_trained_model(), tmp_path / "model.tflite", image_size=(33, 33))
+    operations = open_interpreter(tmp_path / "model.tflite", delegates=False)._get_ops_details()
+    assert {"op_name", "inputs", "outputs"} <= set(operations[0])
+    names = {operation["op_name"] for operation in operations}
+    assert {"CONV_2D", "ARG_MAX"} <= names
+
+
+def test_uvicorns_protocol_has_the_hooks_that_are_timed():
+    from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+    hooks = ("connection_made", "data_received", "pause_writing", "resume_writing")
+    for hook in (*hooks, "on_response_complete", "connection_lost"):
+        assert callable(getattr(H11Protocol, hook)), hook
+    source = inspect.getsource(H11Protocol) + inspect.getsource(RequestResponseCycle)
+    for name in ("self.flow", "self.cycle", "self.transport", "self.loop", "response_complete"):
+        assert name in source, name
+
+
+def test_a_checkpoints_text_has_this_name(tmp_path):
+    """runs/checkpoints.py adds up sizes, and this is the only entry without one."""
+    prefix = tf.train.Checkpoint(v=tf.Variable(1.0)).write(str(tmp_path / "step"))
+    reader = tf.train.load_checkpoint(prefix)
+    texts = [n for n, d in reader.get_variable_to_dtype_map().items() if d == tf.string]
+    assert texts == ["_CHECKPOINTABLE_OBJECT_GRAPH"]
+    assert isinstance(reader.get_tensor(texts[0]), bytes | np.bytes_)
+
+
+def test_the_list_is_complete():
+    modules, attributes = set(), set()
+    for folder in ("deeplab_tf", "export", "configs"):
+        for path in (ROOT / folder).glob("**/*.py"):
+            tree = ast.parse(path.read_text())
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names = [f"{node.module}.{alias.name}" for alias in node.names]
+                    modules.update(name for name in (node.module, *names) if _is_private(name))
+                if (
+                    isinstance(node, ast.Attribute)
+                    and re.match("_[a-z]", node.attr)
+                    and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+                ):
+                    attributes.add(node.attr)
+    # TF-Slim's side is in tests/parity, with tf_keras of its own version.
+    assert modules - set(MODULES) == set()
+    assert attributes - set(ATTRIBUTES) == set()
+
+
+def _is_private(name: str) -> bool:
+    if name == "uvicorn.protocols.http.h11_impl":
+        return True
+    if not re.search(
+        r"tensorflow\.(python|compiler|core|lite\.python)\.|keras\.src|capi\.|\._", name
+    ):
+        return False
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the name of a thing in a module, not of a module
+        return False
