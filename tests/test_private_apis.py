@@ -147,14 +147,16 @@ def test_the_list_is_complete():
     assert attributes - set(ATTRIBUTES) == set()
 
 
+PRIVATE = r"tensorflow\.(python|compiler|core|lite\.python)\.|keras\.src|capi\.|\._"
+
+
 def _is_private(name: str) -> bool:
     if name == "uvicorn.protocols.http.h11_impl":
         return True
-    if not re.search(
-        r"tensorflow\.(python|compiler|core|lite\.python)\.|keras\.src|capi\.|\._", name
-    ):
+    if not re.search(PRIVATE, name):
         return False
     try:
-        return importlib.util.find_spec(name) is not None
+        spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:  # the name of a thing in a module, not of a module
         return False
+    return spec is not None and spec.submodule_search_locations is None  # no package
