@@ -1,17 +1,25 @@
-"""Random scale, pad, crop and flip of an image and its mask (section 4.1), computed in one go.
+"""Random scale, pad, crop and flip of an image and its mask (section 4.1), computed in one step.
 
-What comes out is by definition: resize the whole image bilinearly (pixel centres at half, as
-`tf.image.resize`) and the mask by nearest neighbour, pad right and bottom with the mean pixel and
-void, cut the crop, mirror it. How it is computed: every output row is a blend of two source rows
-(a mask's row is one source row), so the crop is one product with a sparse matrix of two weights a
-row for the rows, one for the columns, and nothing outside the crop is ever made. Columns are
-blended as rows of the transposed image: long rows are read much faster than many single pixels.
+The result is that of four steps, one after another:
 
-On VOC's images at crop 513 the image takes 2.8 ms of one core this way and 3.9 ms with gathered
-lines that are then blended, in one run. In an earlier one the latter took a third of the time of
-resize, crop, pad and flip one after another, and less than half of that of `crop_and_resize` and
-`ScaleAndTranslate`. The image stays float32: rounding to uint8 would spare 3 % of the whole
-pipeline. It is decoded whole: `decode_and_crop_jpeg` took as long and gives other pixels.
+1. Resize the whole image bilinearly, with pixel centres at half as in `tf.image.resize`, and the
+   whole mask by nearest neighbour.
+2. Pad both at the right and the bottom: the image with the mean pixel, the mask with void.
+3. Cut the crop.
+4. Mirror the crop.
+
+The computation is another: only the pixels of the crop are ever made. Each row of an image's crop
+is a blend of two source rows, and each row of a mask's crop is one source row. For an image, the
+rows of the crop are therefore a product of the source with a sparse matrix that has two weights in
+each row. The columns are a second such product, with the rows of the transposed image, because long
+rows are read much faster than many single pixels.
+
+On VOC's images at crop 513, the image takes 2.8 ms of one core this way, and took 3.9 ms in the
+same run where the two lines were gathered and then blended. In an earlier run, gathering and
+blending took a third of the time of resize, crop, pad and flip one after another, and less than
+half of the time of `crop_and_resize` and `ScaleAndTranslate`. The image stays float32: rounding to
+uint8 would save 3 % of the whole pipeline. The JPEG is decoded whole, since `decode_and_crop_jpeg`
+took as long and gives other pixels.
 """
 
 from typing import NamedTuple
@@ -23,12 +31,13 @@ from deeplab_tf.images.classes import VOID
 
 
 class Geometry(NamedTuple):
-    """One random draw: what to do with one image.
+    """The random choices for one image.
 
     Attributes:
         size: int64 [2], height and width of the whole scaled image, at least 1.
-        offset: int64 [2], the crop's top and left in it; 0 where the scaled image is smaller.
-        flip: bool, whether the crop is then mirrored left-right.
+        offset: int64 [2], the crop's top and left in the scaled image; 0 along a side where the
+            scaled image is smaller than the crop.
+        flip: bool, whether the crop is mirrored left-right.
     """
 
     size: tf.Tensor
@@ -37,14 +46,22 @@ class Geometry(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """Where each of the crop's rows (or columns) comes from along one axis of the source.
+    """The origin of each row of the crop in the source; for the other axis, of each column.
+
+    The window is the range of source rows that the crop needs. Entry i of each array is about row i
+    of the crop. A row of padding lies beyond the end of the scaled image.
 
     Attributes:
-        first, count: the window of source rows that the crop needs.
-        inside: bool [crop], false where there is padding.
-        below, above: int64 [crop], the two rows of the window to blend; any in padding.
-        weight: float32 [crop], the share of `above`; 0 in padding.
-        nearest: int64 [crop], the one row that a mask takes; `count` means padding.
+        first: int64, the first source row of the window.
+        count: int64, the number of rows in the window.
+        inside: bool [crop], false for a row of padding.
+        below, above: int64 [crop], the two neighbouring rows to blend, counted from the beginning
+            of the window, `below` with the smaller index; for a row of padding, any two rows of the
+            window.
+        weight: float32 [crop], the share of `above` in the blend, where `below` has the rest; 0 for
+            a row of padding.
+        nearest: int64 [crop], the row of the window that a mask takes; `count`, which is the row
+            after the window, for a row of padding.
     """
 
     first: tf.Tensor
@@ -70,16 +87,19 @@ def augment(
         mask: uint8 [H, W], class ids and `VOID`.
         seed: int64 [2]; equal seeds give equal crops.
         config: `crop_size`, `min_scale`, `max_scale` and `flip` are read.
-        mean_pixel: a number a band, fills what the scaled image does not cover.
+        mean_pixel: one number for each band; the value of pixels that the scaled image does not
+            cover.
 
     Returns:
-        image float32 [crop, crop, bands] and mask uint8 [crop, crop], `VOID` where padded.
+        The image, float32 [crop, crop, bands], and the mask, uint8 [crop, crop], which is `VOID` in
+        padding.
     """
     source = tf.shape(mask, out_type=tf.int64)
     geometry = sample_geometry(source, seed, config)
     rows, columns = (
         _axis(source[i], geometry.size[i], geometry.offset[i], config.crop_size) for i in (0, 1)
     )
+    # Mirroring costs nothing: the columns of the crop take their pixels in reverse order.
     columns = _mirrored_if(geometry.flip, columns)
     window = (
         slice(rows.first, rows.first + rows.count),
@@ -94,46 +114,63 @@ def augment(
 def sample_geometry(source: tf.Tensor, seed: tf.Tensor, config: DataConfig) -> Geometry:
     """Draws scale, crop position and flip for an image of height and width `source` (int64 [2]).
 
-    The scale is uniform in [min_scale, max_scale) and the same for both sides, each rounded to
-    whole pixels. The position is uniform over all that lie inside; an image smaller than the crop
-    keeps its place at the top left.
+    The scale is uniform in [min_scale, max_scale) and the same for both sides; each scaled side is
+    rounded to whole pixels. The position of the crop is uniform over all positions inside the
+    scaled image. Along a side that is smaller than the crop, the position is 0, so that the padding
+    lies at the right or the bottom.
     """
     draw = tf.random.stateless_uniform([4], seed)
     scale = config.min_scale + (config.max_scale - config.min_scale) * draw[0]
     size = tf.maximum(tf.cast(tf.round(tf.cast(source, tf.float32) * scale), tf.int64), 1)
     positions = tf.maximum(size - config.crop_size, 0) + 1
+    # A draw is below 1, so the cast, which rounds down, gives 0 to positions - 1.
     offset = tf.cast(draw[1:3] * tf.cast(positions, tf.float32), tf.int64)
     flip = tf.logical_and(draw[3] < 0.5, config.flip)
     return Geometry(size, offset, flip)
 
 
 def _axis(source: tf.Tensor, scaled: tf.Tensor, offset: tf.Tensor, crop: int) -> _Axis:
-    """The rows of a source of `source` rows, resized to `scaled` and cut from `offset`.
+    """Finds the source rows of a crop along one axis.
 
-    Row d of the resized image has its centre at (d + 1/2) * source / scaled - 1/2 in the source.
-    It is computed in integers, doubled, so that no rounding can move a mask's boundary.
+    A source of `source` rows is resized to `scaled` rows, and the crop takes `crop` rows from row
+    `offset` on. Row d of the resized image has its centre in the source at
+
+        position(d) = (d + 1/2) * source / scaled - 1/2
+                    = ((2 * d + 1) * source - scaled) / (2 * scaled).
+
+    The second form divides two integers, and the rows are found by integer division, so that no
+    rounding of floats can move the boundary of a mask.
     """
-    index = offset + tf.range(crop, dtype=tf.int64)
+    index = offset + tf.range(crop, dtype=tf.int64)  # d of each row of the crop
     inside = index < scaled
     doubled = (2 * index + 1) * source
+    # `low` is the position rounded down, so the centre lies between the source rows `low` and
+    # `low + 1`. The remainder of the division, over the divisor, is the distance of the centre from
+    # row `low`, which is the share of row `low + 1` in the blend. Rows at the edge of an enlarged
+    # image have a `low` of -1 or a `low + 1` of `source`, which `in_window` corrects.
     low = (doubled - scaled) // (2 * scaled)
     remainder = tf.where(inside, doubled - scaled - low * 2 * scaled, 0)
     weight = tf.cast(remainder, tf.float32) / tf.cast(2 * scaled, tf.float32)
 
+    # The window reaches from row `low` of the crop's first row to row `low + 1` of the crop's last
+    # row that is not padding, but not beyond the edges of the source.
     last_inside = tf.minimum(scaled - offset, crop) - 1
     first = tf.maximum(low[0], 0)
     count = tf.minimum(low[last_inside] + 1, source - 1) - first + 1
 
     def in_window(row: tf.Tensor) -> tf.Tensor:
-        # The clip repeats the image's edge, as tf.image.resize does.
+        # The clip turns a row beyond the source's edge into the row at the edge, which is therefore
+        # repeated as in tf.image.resize. The clip also gives a row of padding a valid index.
         return tf.clip_by_value(row - first, 0, count - 1)
 
+    # The nearest source row is the position plus 1/2, rounded down; the two halves cancel out. A
+    # row of padding gets the index after the window, where `_with_void` puts a line of `VOID`.
     nearest = tf.where(inside, in_window(doubled // (2 * scaled)), count)
     return _Axis(first, count, inside, in_window(low), in_window(low + 1), weight, nearest)
 
 
 def _mirrored_if(flip: tf.Tensor, axis: _Axis) -> _Axis:
-    """The same window, read from its other end when `flip`."""
+    """Returns `axis` with the lines of the crop in reverse order where `flip` is true."""
     step = tf.where(flip, -1, 1)
     return axis._replace(
         inside=axis.inside[::step],
@@ -147,15 +184,24 @@ def _mirrored_if(flip: tf.Tensor, axis: _Axis) -> _Axis:
 def _resample_image(
     window: tf.Tensor, rows: _Axis, columns: _Axis, crop: int, mean_pixel: tuple[float, ...]
 ) -> tf.Tensor:
-    """Blends `window` [rows.count, columns.count, bands] into float32 [crop, crop, bands]."""
+    """Blends `window` [rows.count, columns.count, bands] into float32 [crop, crop, bands].
+
+    The columns are blended first, then the rows, each by a `_product`, which blends the rows of a
+    matrix. The image is therefore transposed before the first product and again after it.
+    """
     bands = len(mean_pixel)
     height, width = rows.count, columns.count
-    by_column = tf.transpose(tf.cast(window, tf.float32), [1, 0, 2])
+    by_column = tf.transpose(tf.cast(window, tf.float32), [1, 0, 2])  # [width, height, bands]
     lines, weights = _blend(columns)
-    weights *= tf.cast(columns.inside, tf.float32)[:, None]  # padding is 0 at first
+    # Columns of padding become 0 here, so that `_blend_and_fill` can add the mean pixel to them.
+    weights *= tf.cast(columns.inside, tf.float32)[:, None]
+    # The matrix [width, height * bands] becomes [crop, height * bands]; each row of the two is one
+    # column of the image.
     by_column = _product(lines, weights, tf.reshape(by_column, [width, height * bands]))
     by_row = tf.transpose(tf.reshape(by_column, [crop, height, bands]), [1, 0, 2])
     by_row = tf.reshape(by_row, [height, crop * bands])
+    # The matrix [height, crop * bands] becomes [crop, crop * bands]; each row of the two is one row
+    # of the image. A crop without padding is spared the extra lines of `_blend_and_fill`.
     by_row = tf.cond(
         tf.reduce_all(rows.inside) & tf.reduce_all(columns.inside),
         lambda: _product(*_blend(rows), by_row),
@@ -165,7 +211,12 @@ def _resample_image(
 
 
 def _blend(axis: _Axis) -> tuple[tf.Tensor, tf.Tensor]:
-    """The lines that make each line of the crop, int64 [crop, 2], and their float32 weights."""
+    """Returns the two lines of the window that make each line of the crop, and their weights.
+
+    Returns:
+        The indices of the lines, int64 [crop, 2], and the weights, float32 [crop, 2]; the two
+        weights for a line of the crop add up to 1.
+    """
     lines = tf.stack([axis.below, axis.above], axis=1)
     return lines, tf.stack([1 - axis.weight, axis.weight], axis=1)
 
@@ -173,29 +224,59 @@ def _blend(axis: _Axis) -> tuple[tf.Tensor, tf.Tensor]:
 def _blend_and_fill(
     by_row: tf.Tensor, rows: _Axis, columns: _Axis, mean_pixel: tuple[float, ...]
 ) -> tf.Tensor:
-    """Blends float32 `by_row` [rows.count, crop * bands], 0 in padded columns, and sets padding.
+    """Blends the rows of `by_row` and fills the padding with the mean pixel.
 
-    Two lines more, of which nothing is blended, so that padding is the mean pixel to the last
-    digit: its padded columns, added to every row, and its other columns, all that a padded row has.
+    One `_product` does both, with two extra lines after the last row of the window:
+
+    - line `rows.count`, "padded", has the mean pixel in the columns of padding, 0 elsewhere;
+    - line `rows.count + 1`, "covered", has the mean pixel in the other columns, 0 in padding.
+
+    Every row of the crop adds the line "padded". A row of padding has the line "covered" in place
+    of a blend, so that the two lines together are the mean pixel in each column. The weights of the
+    extra lines are 1 or 0. Padding is therefore exactly the mean pixel, which a blend of m with m,
+    m * (1 - w) + m * w, need not be in floats.
+
+    Args:
+        by_row: float32 [rows.count, crop * bands], 0 in the columns of padding.
+        rows: the rows of the crop.
+        columns: the columns of the crop, of which `inside` is used.
+        mean_pixel: one number for each band.
+
+    Returns:
+        float32 [crop, crop * bands].
     """
+    # Both lines have the shape [crop, bands], the pixels of one row.
     padded = tf.where(columns.inside[:, None], 0.0, tf.constant(mean_pixel, tf.float32))
     covered = tf.constant(mean_pixel, tf.float32) - padded
     by_row = tf.concat([by_row, tf.reshape([padded, covered], [2, -1])], axis=0)
     lines, weights = _blend(rows)
+    # Both entries of a row of padding become "covered". Their weights are 1 and 0, since
+    # `rows.weight` is 0 in padding, so the row gets "covered" once.
     lines = tf.where(rows.inside[:, None], lines, rows.count + 1)
+    # A third entry adds "padded" to every row, with weight 1: lines and weights become [crop, 3].
     lines = tf.pad(lines, [[0, 0], [0, 1]], constant_values=rows.count)
     weights = tf.pad(weights, [[0, 0], [0, 1]], constant_values=1)
     return _product(lines, weights, by_row)
 
 
 def _product(lines: tf.Tensor, weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Row i is the sum over j of weights[i, j] * values[lines[i, j]]: float32 [crop, N].
+    """Adds up weighted lines: row i is the sum over j of weights[i, j] * values[lines[i, j]].
 
-    A matrix of compressed sparse rows, because its product reads the lines and writes their sum in
-    a single pass over memory: half the time of two gathers, a difference, a product and a sum, and
-    a quarter of that of `sparse_dense_matmul`.
+    The weights are put into a matrix of compressed sparse rows (CSR), because the product with such
+    a matrix reads the lines and writes their sum in a single pass over memory. The product takes
+    half the time of two gathers, a difference, a product and a sum, and a quarter of the time of
+    `sparse_dense_matmul`.
+
+    Args:
+        lines: int64 [crop, k], indices of rows of `values`, in any order; one may come twice.
+        weights: float32 [crop, k].
+        values: float32 [M, N].
+
+    Returns:
+        float32 [crop, N].
     """
     crop = tf.size(lines[:, 0], tf.int64)
+    # The matrix has the shape [crop, M], with weights[i, j] at row i and column lines[i, j].
     row = tf.broadcast_to(tf.range(crop)[:, None], tf.shape(lines))
     matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
         indices=tf.reshape(tf.stack([row, lines], axis=2), [-1, 2]),
@@ -206,13 +287,30 @@ def _product(lines: tf.Tensor, weights: tf.Tensor, values: tf.Tensor) -> tf.Tens
 
 
 def _resample_mask(window: tf.Tensor, rows: _Axis, columns: _Axis, crop: int) -> tf.Tensor:
-    """Picks uint8 `window` [rows.count, columns.count] into uint8 [crop, crop]."""
+    """Picks the pixels of the crop's mask from `window` by nearest neighbour.
+
+    The columns are picked first, as rows of the transposed window: [columns.count, rows.count]
+    becomes [crop, rows.count]. The result is transposed back, and [rows.count, crop] becomes
+    [crop, crop].
+
+    Args:
+        window: uint8 [rows.count, columns.count].
+        rows, columns: the origin of the crop's rows and columns; `nearest` and `inside` are used.
+        crop: the side of the crop.
+
+    Returns:
+        uint8 [crop, crop], `VOID` in padding.
+    """
     by_column = tf.gather(_with_void(tf.transpose(window), columns), columns.nearest)
     by_row = tf.gather(_with_void(tf.transpose(by_column), rows), rows.nearest)
     return tf.reshape(by_row, [crop, crop])
 
 
 def _with_void(lines: tf.Tensor, axis: _Axis) -> tf.Tensor:
-    """uint8 [axis.count, N] and, where it is needed, a line of `VOID`."""
+    """Returns `lines`, uint8 [axis.count, N], with a line of `VOID` at the end for the padding.
+
+    The index of the additional line is `axis.count`, the value of `axis.nearest` in padding. A crop
+    without padding along the axis gets no additional line.
+    """
     more = 1 - tf.cast(tf.reduce_all(axis.inside), tf.int32)
     return tf.pad(lines, tf.stack([[0, more], [0, 0]]), constant_values=VOID)

@@ -1,4 +1,7 @@
-"""Images of hard classes twice in each epoch (section 4.3, for the test server)."""
+"""The duplication of images with hard classes (section 4.3, for the test server).
+
+An image whose mask has a pixel of a hard class comes twice in each epoch.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,7 +14,11 @@ from deeplab_tf.images.classes import Classes
 
 
 def class_ids(classes: Classes, names: Sequence[str]) -> list[int]:
-    """The ids of the classes called `names`; raises `DeeplabError` for one that is not there."""
+    """Returns the ids of the classes called `names`.
+
+    Raises:
+        DeeplabError: `classes` has no class of one of the names.
+    """
     unknown = [name for name in names if name not in classes.names]
     if unknown:
         raise DeeplabError(
@@ -22,12 +29,13 @@ def class_ids(classes: Classes, names: Sequence[str]) -> list[int]:
 
 
 def with_duplicates(split: SplitFiles, classes: Classes, names: Sequence[str]) -> SplitFiles:
-    """`split` with every record whose mask has a pixel of one of the classes `names` counted twice.
+    """Returns `split` with `repeats` of 2 for every record that has a pixel of the classes `names`.
 
-    Reads every mask once. Without `names` it is `split` itself.
+    The function reads every mask once. Without `names` it returns `split` unchanged.
 
     Raises:
-        DeeplabError: `classes` has none of that name. While reading, TensorFlow's own errors.
+        DeeplabError: `classes` has no class of one of the names.
+        tf.errors.OpError: a record file cannot be read.
     """
     if not names:
         return split
@@ -35,6 +43,8 @@ def with_duplicates(split: SplitFiles, classes: Classes, names: Sequence[str]) -
 
     def repeats(record: tf.Tensor) -> tf.Tensor:
         mask = decode_mask(parse_encoded(record))
+        # The comparison has the shape [H, W, len(names)]; one true value in it makes the record
+        # come twice.
         return 1 + tf.cast(tf.reduce_any(tf.expand_dims(mask, -1) == hard), tf.int64)
 
     counts = tuple(

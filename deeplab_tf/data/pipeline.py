@@ -1,14 +1,16 @@
-"""TFRecords to batches, in an order that depends on the seed and the step alone.
+"""Pipelines from TFRecords to batches, whose order depends only on the seed and the step.
 
-Example i of a run, counted from 0 over all epochs, is record `i % N` of epoch `i // N`; batch b
-holds examples `b * batch_size` and up, across the end of an epoch where N does not divide. Each
-epoch has an order of its own, drawn from (seed, epoch); each example an augmentation of its own,
-drawn from (seed, i). So a run can begin at any step by skipping records, still encoded, within one
-epoch, and a shard of the input can take its slice of every global batch.
+Let N be the number of examples in an epoch. Example i of a run, counted from 0 over all epochs, is
+record `i % N` of epoch `i // N`. Batch b begins with example `b * batch_size`, and runs across the
+end of an epoch where `batch_size` does not divide N. The order of an epoch is drawn from (seed,
+epoch), and the augmentation of an example is drawn from (seed, i). A run can therefore begin at any
+step by skipping records, still encoded, within one epoch; and a shard of the input can take its
+slice of every global batch.
 
-An epoch shuffles the files, reads `INTERLEAVED_FILES` of them in turns, and shuffles records
-through a buffer. Only a buffer of at least N records gives every order the same chance; a smaller
-one mixes neighbours, and the turns over files are what brings distant records near each other.
+Each epoch shuffles the files, reads `INTERLEAVED_FILES` files in turns, and shuffles the records
+through a buffer. Only a buffer of at least N records makes all orders equally likely. A smaller
+buffer mixes only neighbouring records; reading the files in turns is what brings distant records
+near each other.
 """
 
 import tensorflow as tf
@@ -20,7 +22,11 @@ from deeplab_tf.errors import DeeplabError
 
 INTERLEAVED_FILES = 16
 PREFETCHED_BATCHES = 2
-"""Fixed, where tf.data's own tuning would fill the memory: 16 images of 513x513 are 50 MB."""
+"""The number of steps whose batches are prepared ahead.
+
+The number is fixed because tf.data's own tuning would fill the memory: a batch of 16 images of
+513x513 has 50 MB.
+"""
 PREFETCHED_IMAGES = 8
 
 
@@ -36,25 +42,26 @@ def training_batches(
     num_shards: int = 1,
     parts: int = 1,
 ) -> tf.data.Dataset:
-    """The training batches from step `start_step` (counted from 0) on, without end.
+    """Returns the training batches from step `start_step` (counted from 0) on, without end.
 
     Args:
-        split: the record files and the examples of an epoch.
+        split: the record files, and the number of examples in an epoch.
         config: crop, scales, flip and shuffle buffer.
-        batch_size: examples of the global batch, over all shards.
-        seed: of order and augmentation; TensorFlow's global seed changes nothing.
-        start_step: the first step; the batches are those that come after `start_step` others.
-        mean_pixel: a number a band, fills what an image does not cover.
-        shard_index, num_shards: which slice of every global batch to yield; all of it by default.
-            Records of other slices are skipped while still encoded.
-        parts: into how many batches, one after the other, that slice is cut: one a device.
+        batch_size: the number of examples in the global batch, over all shards.
+        seed: the seed of order and augmentation; TensorFlow's global seed changes nothing.
+        start_step: the first step; the batches of earlier steps are skipped.
+        mean_pixel: one number for each band; the value of pixels that an image does not cover.
+        shard_index, num_shards: the slice of every global batch to yield; by default the whole
+            batch. Records of other slices are skipped while still encoded.
+        parts: the number of consecutive batches into which the slice is cut, one for each device.
 
     Returns:
         A data set of (image float32 [B, crop, crop, bands], mask uint8 [B, crop, crop] of
-        class ids and `VOID`), B = batch_size / num_shards / parts; no size is open.
+        class ids and `VOID`), with B = batch_size / num_shards / parts; every size is static.
 
     Raises:
-        DeeplabError: the split has no example, or the batch does not divide over the shards.
+        DeeplabError: the split has no example, or the batch does not divide over the shards and
+            parts.
     """
     _check_not_empty(split)
     if batch_size % (num_shards * parts):
@@ -81,7 +88,8 @@ def training_batches(
     return (
         records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(share // parts, drop_remainder=True)
-        # Else several workers ask each other before every step whether all have a batch.
+        # With an unknown cardinality, several workers ask each other before every step whether all
+        # of them have another batch; so the pipeline is declared infinite.
         .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
         .prefetch(PREFETCHED_BATCHES * parts)
         .with_options(_options())
@@ -91,9 +99,9 @@ def training_batches(
 def evaluation_images(
     split: SplitFiles, shard_index: int = 0, num_shards: int = 1
 ) -> tf.data.Dataset:
-    """The split once, in the files' order, each image at its own size.
+    """Returns every example of the split once, in the files' order, each image at its own size.
 
-    Of several shards this one has the images `shard_index`, `shard_index + num_shards`, ...
+    Shard `shard_index` of several has the images `shard_index`, `shard_index + num_shards`, ...
 
     Returns:
         A data set of (id string, image uint8 or uint16 [H, W, bands], mask uint8 [H, W]).
@@ -117,14 +125,15 @@ def evaluation_images(
 
 
 def _epoch(split: SplitFiles, buffer: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
-    """The serialized records of one epoch, in the order that (seed, epoch) draws.
+    """Returns the serialized records of one epoch, in the order that (seed, epoch) draws.
 
-    Raises (while iterating) where the files do not hold `num_examples` records: a step's examples
-    could not be counted then.
+    Iterating raises an error where the files do not hold `num_examples` records, since the examples
+    of a step could not be counted then.
     """
-    # Dataset.shuffle also mixes in the seed of the graph it is built in, which for this function's
-    # graph is the program's global seed unless it is set here (not to 0: it is compared with a
-    # tensor then).
+    # Dataset.shuffle also mixes in the seed of the graph in which it is built. That seed is the
+    # program's global one unless this function's graph gets its own here, so that the order does
+    # not depend on the program. The value is not 0, because with 0 TensorFlow goes on to compare
+    # the tensor `mixing[0]` with a number in Python, which a graph does not allow.
     tf.compat.v1.set_random_seed(1)
     order, mixing = tf.unstack(tf.random.split(_seeds(seed, epoch), 2))
     files = tf.random.experimental.stateless_shuffle(tf.range(len(split.files)), order)
@@ -142,7 +151,10 @@ def _epoch(split: SplitFiles, buffer: int, seed: int, epoch: tf.Tensor) -> tf.da
 
 
 def _records_of_file(split: SplitFiles, file: tf.Tensor) -> tf.data.Dataset:
-    """The serialized records of the file with that index, each as often as `split` says."""
+    """Returns the serialized records of file number `file`.
+
+    Each record comes as often as `split.repeats` says.
+    """
     records = tf.data.TFRecordDataset(tf.gather(split.files, file))
     if split.repeats is None:
         return records
@@ -153,7 +165,7 @@ def _records_of_file(split: SplitFiles, file: tf.Tensor) -> tf.data.Dataset:
 
 
 def _seeds(seed: int, index: tf.Tensor) -> tf.Tensor:
-    """int64 [2], as the stateless random operations want it."""
+    """Returns (seed, index) as int64 [2], the seed of a stateless random operation."""
     return tf.stack([tf.constant(seed, tf.int64), index])
 
 
@@ -166,7 +178,8 @@ def _check_not_empty(split: SplitFiles) -> None:
 
 def _options() -> tf.data.Options:
     options = tf.data.Options()
-    # The cores share the images; an operation that spreads itself over them as well only waits
-    # (2 % more CPU). A thread pool of its own brought nothing.
+    # Each core works on images of its own. An operation that spread itself over the cores as well
+    # would only wait for them (2 % more CPU), so each operation keeps to one thread. A private
+    # thread pool for the pipeline made no difference.
     options.threading.max_intra_op_parallelism = 1
     return options

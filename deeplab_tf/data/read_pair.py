@@ -1,4 +1,4 @@
-"""Reads one image and its mask, checked, in the form that the records store."""
+"""The reading of one image and its mask, checked, in the form that the records store."""
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from deeplab_tf.images.formats import RGB, ImageFormat, encode_bands
 
 
 def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.ndarray]:
-    """The encoded image and its mask.
+    """Reads the encoded image and the mask of a pair.
 
     Returns:
-        The bytes of an upright 8-bit JPEG or PNG, or what `encode_bands` makes of another format,
-        and uint8 [H, W] of class ids and `VOID`, with the H and W of that image.
+        The bytes of an upright 8-bit JPEG or PNG, or for another format than RGB the bytes that
+        `encode_bands` returns; and the mask, uint8 [H, W] of class ids and `VOID`, with the H and W
+        of the image.
 
     Raises:
-        DeeplabError: either file is missing or broken, the sizes differ, or a label is not allowed.
+        DeeplabError: a file is missing or broken, the sizes of image and mask differ, or the mask
+            has a value or colour of no class.
     """
     _check_image_is_there(pair)
     if image_format.is_rgb:
@@ -31,7 +33,15 @@ def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.nd
 
 
 def read_decoded(pair: Pair, image_format: ImageFormat = RGB) -> tuple[np.ndarray, np.ndarray]:
-    """As `read_pair`, with the image as pixels, [H, W, bands]."""
+    """Reads the image of a pair as pixels and the mask.
+
+    Returns:
+        The image, uint8 or uint16 [H, W, bands], and the mask, uint8 [H, W] of class ids and
+        `VOID`.
+
+    Raises:
+        DeeplabError: the same errors as those of `read_pair`.
+    """
     _check_image_is_there(pair)
     pixels = read_image_of(pair.image, image_format)
     return pixels, _read_mask(pair, pixels.shape[1::-1], image_format)
@@ -40,9 +50,13 @@ def read_decoded(pair: Pair, image_format: ImageFormat = RGB) -> tuple[np.ndarra
 def encode_examples(
     pair: Pair, image_format: ImageFormat = RGB, tiling: Tiling | None = None
 ) -> list[tuple[str, bytes, bytes]]:
-    """The examples of a pair: its id, the image as `read_pair` gives it, the mask as a grey PNG.
+    """Returns the examples of a pair as tuples of an id, the encoded image and the mask as a PNG.
 
-    One, or with `tiling` its tiles, each image then a PNG.
+    Without `tiling` the pair is one example, with the image bytes that `read_pair` returns. With
+    `tiling` each tile is an example, whose image is a PNG. The PNG of a mask is grey.
+
+    Raises:
+        DeeplabError: the same errors as those of `read_pair`.
     """
     if tiling is None:
         image, mask = read_pair(pair, image_format)
@@ -57,7 +71,7 @@ def encode_examples(
 
 
 def size_text(size: tuple[int, int]) -> str:
-    """A width and a height in words."""
+    """Returns (width, height) as the text `WIDTHxHEIGHT`."""
     return f"{size[0]}x{size[1]}"
 
 
@@ -69,7 +83,10 @@ def _check_image_is_there(pair: Pair) -> None:
 
 
 def _read_mask(pair: Pair, size: tuple[int, int], image_format: ImageFormat) -> np.ndarray:
-    """The mask of an image of that width and height."""
+    """Reads the mask of an image whose (width, height) is `size`.
+
+    A pair without a mask has void in every pixel.
+    """
     if pair.mask is None:
         return np.full(size[::-1], VOID, np.uint8)
     try:

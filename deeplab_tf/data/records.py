@@ -1,8 +1,8 @@
-"""The records of a prepared data set: found, opened, parsed.
+"""The records of a prepared data set, and the functions that open and parse them.
 
 A data set is a tfds folder `DATA_DIR/NAME/1.0.0` of TFRecords, which `tfds.builder_from_directory`
-reads as well. A record holds `id`, the encoded `image` and the `mask` as a grey PNG of class ids,
-255 for void.
+reads as well. A record holds an `id`, the encoded `image`, and the `mask` as a grey PNG of class
+ids, where 255 is void.
 """
 
 import contextlib
@@ -26,13 +26,14 @@ FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("id", "image
 
 @dataclasses.dataclass(frozen=True)
 class SplitFiles:
-    """The TFRecord files of one split, in order, and how many examples they give together.
+    """The TFRecord files of one split, in order, and the number of examples in the files.
 
     Attributes:
-        files: their paths.
-        num_examples: of one epoch.
-        repeats: by file, how often each of its records comes in an epoch; None is once each.
-        image_format: what their images are.
+        files: the paths of the files.
+        num_examples: the number of examples in one epoch, repeated ones included.
+        repeats: for each file, how often each record of the file comes in an epoch; None where
+            every record comes once.
+        image_format: the bands and bits of the images.
     """
 
     files: list[str]
@@ -42,7 +43,7 @@ class SplitFiles:
 
     @classmethod
     def of(cls, split: tfds.core.SplitInfo, image_format: ImageFormat) -> "SplitFiles":
-        """Those of a split as tfds describes it."""
+        """Makes a `SplitFiles` of the split that tfds describes."""
         files = [os.fspath(file) for file in split.filepaths]
         return cls(files, split.num_examples, image_format=image_format)
 
@@ -52,12 +53,13 @@ class Records:
     """A prepared data set.
 
     Attributes:
-        folder: where its files are.
-        classes: its classes.
-        splits: the record files by split.
-        pixels: pixels by split: one number a class, then void.
-        fingerprint: a sha256 in hex; equal means the same classes, splits, images and masks.
-        image_format: what its images are.
+        folder: the folder of the record files, `DATA_DIR/NAME/1.0.0`.
+        classes: the classes of the data set.
+        splits: the record files of each split.
+        pixels: for each split, the number of pixels of each class, then of void.
+        fingerprint: a sha256 in hex; two data sets with equal fingerprints have the same classes,
+            splits, images and masks.
+        image_format: the bands and bits of the images, and the statistics of each band.
     """
 
     folder: Path
@@ -68,7 +70,11 @@ class Records:
     image_format: ImageFormat = RGB
 
     def split(self, name: str) -> SplitFiles:
-        """The split `name`; raises `DeeplabError` listing the splits if there is no such one."""
+        """Returns the split `name`.
+
+        Raises:
+            DeeplabError: the data set has no split `name`; the message lists the splits.
+        """
         if name not in self.splits:
             raise DeeplabError(
                 f"data set {self.classes.dataset} in {self.folder} has no split {name!r}; splits "
@@ -77,7 +83,12 @@ class Records:
         return self.splits[name]
 
     def labelled_split(self, name: str) -> SplitFiles:
-        """As `split`; raises `DeeplabError` too where every pixel is void, as in a test set."""
+        """Returns the split `name`, which must have a pixel that is not void.
+
+        Raises:
+            DeeplabError: there is no split `name`, or every pixel of the split is void, as in a
+                test set whose masks are not public.
+        """
         split = self.split(name)
         if not sum(self.pixels[name][:-1]):
             raise DeeplabError(
@@ -88,10 +99,11 @@ class Records:
 
 
 def open_records(data_dir: str | Path, dataset: str) -> Records:
-    """The data set that `deeplab-prepare` wrote under `data_dir`.
+    """Opens the data set `dataset` that `deeplab-prepare` wrote under `data_dir`.
 
     Raises:
-        DeeplabError: there is no such folder or data set, or a file of it is missing or broken.
+        DeeplabError: the folder or the data set does not exist, or a file of the data set is
+            missing or broken.
     """
     data_dir = Path(data_dir)
     kind = dataset if dataset in DATA_SETS else "folder"
@@ -129,7 +141,11 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
 
 
 def _check_files(split: SplitFiles, num_bytes: int, again: str) -> None:
-    """Raises `DeeplabError` for a missing file or, by the sum of their sizes, a cut one."""
+    """Raises `DeeplabError` where a file of the split is missing or was cut.
+
+    The sum of the file sizes shows a cut file: it must be `num_bytes`, the size of the serialized
+    records, plus the overhead of each record.
+    """
     for file in split.files:
         if not os.path.isfile(file):
             raise DeeplabError(f"record file {file} is missing; {again}")
@@ -145,11 +161,13 @@ def _check_files(split: SplitFiles, num_bytes: int, again: str) -> None:
 
 @contextlib.contextmanager
 def naming_corrupt_file(split: SplitFiles) -> Iterator[None]:
-    """Turns TensorFlow's error over a corrupt record, while `split` is read, into one that names
-    the file.
+    """Turns TensorFlow's error about a corrupt record into an error that names the file.
+
+    The body of the `with` statement is the code that reads `split`. An error of another cause
+    passes unchanged.
 
     Raises:
-        DeeplabError: a file of `split` is corrupt. Any other error passes as it is.
+        DeeplabError: a file of `split` is corrupt.
     """
     try:
         yield
@@ -163,9 +181,10 @@ def naming_corrupt_file(split: SplitFiles) -> Iterator[None]:
 
 
 def find_corrupt_file(files: Sequence[str]) -> str | None:
-    """The first TFRecord file whose records cannot be read or fail their checksums, or None.
+    """Returns the first TFRecord file that is missing, cannot be read or fails its checksums.
 
-    To be called when `tf.errors.DataLossError` has said that there is one but not which.
+    TensorFlow's `tf.errors.DataLossError` does not say which file is corrupt; this function reads
+    all `files` to find out. It returns None where every file is whole.
     """
     for file in files:
         try:
@@ -177,38 +196,42 @@ def find_corrupt_file(files: Sequence[str]) -> str | None:
 
 
 def parse_encoded(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """A serialized record as scalar strings `id`, `image` (JPEG or PNG) and `mask` (PNG)."""
+    """Parses a serialized record into scalar strings: `id`, `image` (JPEG or PNG) and `mask`
+    (PNG)."""
     return tf.io.parse_single_example(serialized, FEATURES)
 
 
 def decode(encoded: dict[str, tf.Tensor], image_format: ImageFormat = RGB) -> dict[str, tf.Tensor]:
-    """What `parse_encoded` gave, as `id`, `image` [H, W, bands] and `mask` uint8 [H, W]."""
+    """Decodes the result of `parse_encoded` into `id`, `image` uint8 or uint16 [H, W, bands], and
+    `mask` uint8 [H, W]."""
     pixels = decode_image(encoded, image_format)
     return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
 
 
 def decode_image(encoded: dict[str, tf.Tensor], image_format: ImageFormat = RGB) -> tf.Tensor:
-    """The image of what `parse_encoded` gave, [H, W, bands]."""
+    """Decodes the image in the result of `parse_encoded`: uint8 or uint16 [H, W, bands]."""
     if image_format.is_rgb:
-        # The accurate DCT gives Pillow's pixels to the last digit; this operation reads PNG too.
+        # The accurate DCT makes the pixels exactly equal to Pillow's. The operation decodes PNG as
+        # well as JPEG.
         return tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE")
+    # `encode_bands` stored the image as a grey picture of W * bands columns.
     flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image_format.dtype)
     return tf.reshape(flat, [tf.shape(flat)[0], -1, image_format.bands])
 
 
 def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:
-    """The mask of what `parse_encoded` gave, uint8 [H, W]."""
+    """Decodes the mask in the result of `parse_encoded`: uint8 [H, W] of class ids and `VOID`."""
     return tf.squeeze(tf.io.decode_png(encoded["mask"], channels=1), axis=-1)
 
 
 def parse_record(serialized: tf.Tensor, image_format: ImageFormat = RGB) -> dict[str, tf.Tensor]:
-    """A serialized record, decoded: `id`, `image` uint8 (or uint16) [H, W, bands] and `mask` uint8
-    [H, W]."""
+    """Parses and decodes a serialized record into `id`, `image` uint8 or uint16 [H, W, bands], and
+    `mask` uint8 [H, W]."""
     return decode(parse_encoded(serialized), image_format)
 
 
 def count_pixels(split: SplitFiles, num_classes: int) -> list[int]:
-    """The pixels of each class, then void, over all masks of `split`."""
+    """Counts the pixels of each class, then of void, over all masks of `split`."""
 
     def count(record: tf.Tensor) -> tf.Tensor:
         mask = tf.cast(decode_mask(parse_encoded(record)), tf.int32)

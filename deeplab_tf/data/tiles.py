@@ -1,4 +1,4 @@
-"""Huge images in overlapping tiles, each an example of its own."""
+"""The cutting of huge images into overlapping tiles, each of which becomes an example."""
 
 import dataclasses
 import itertools
@@ -9,7 +9,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """Square tiles of `size` pixels; neighbours share `overlap` pixels or more."""
+    """A grid of square tiles that covers an image.
+
+    Attributes:
+        size: the side of a tile in pixels.
+        overlap: the number of pixels that neighbouring tiles share at least.
+    """
 
     size: int
     overlap: int = 0
@@ -25,10 +30,10 @@ class Tiling:
 def cut(
     name: str, image: np.ndarray, mask: np.ndarray, tiling: Tiling
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """The tiles of an image [H, W, bands] and its mask [H, W], named NAME_yTOP_xLEFT.
+    """Yields the tiles of an image [H, W, bands] and its mask [H, W], named NAME_yTOP_xLEFT.
 
-    The last ones lie at the border, so that none is padded; an image that is no larger than a tile
-    is its only one, with its own name.
+    The last tile of a row or column ends at the image's border, so that no tile is padded. An image
+    that is no larger than a tile is yielded whole, under its own `name`.
     """
     height, width = mask.shape
     rows, columns = (_starts(side, tiling) for side in (height, width))
@@ -41,6 +46,7 @@ def cut(
 
 
 def _starts(side: int, tiling: Tiling) -> list[int]:
+    """Returns the first pixel of each tile along one side of the image."""
     if side <= tiling.size:
         return [0]
     last = side - tiling.size

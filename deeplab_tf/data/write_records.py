@@ -1,4 +1,7 @@
-"""Writes a raw data set as records, by a tfds builder: in processes of this machine, or by Beam."""
+"""The writing of a raw data set as records, by a tfds builder.
+
+The images are read and checked in processes of this machine, or by Apache Beam.
+"""
 
 import contextlib
 import functools
@@ -22,24 +25,30 @@ from deeplab_tf.images.files import as_png
 from deeplab_tf.parallel import CHUNK, in_processes
 
 RECORD_FORMAT = 1
-"""Goes into the fingerprint: a change of what a record holds must raise it."""
+"""The version of a record's content, which is part of the fingerprint.
+
+A change of what a record holds must raise the number, so that older records are written again.
+"""
 
 
 Encode = Callable[[Pair], list[tuple[str, bytes, bytes]]]
-"""A pair to its examples: id, encoded image, encoded mask."""
+"""A function from a pair to the pair's examples: tuples of id, encoded image and encoded mask."""
 
 
 def written_before(source: Source, data_dir: str | Path) -> Records | None:
-    """The records of exactly this source under `data_dir`, if they are there and whole."""
+    """Returns the records of exactly this source, or None where they are missing or damaged."""
     if not (Path(data_dir) / source.classes.dataset / VERSION).is_dir():
-        return None  # without reading every file of the source
-    with contextlib.suppress(OSError):  # a file of it is missing
+        return None  # the answer is known without the fingerprint, which reads every file
+    with contextlib.suppress(OSError):  # `fingerprint` found a file of the source missing
         return _records_of(fingerprint(source, RECORD_FORMAT), source, data_dir)
     return None
 
 
 def _records_of(mark: str, source: Source, data_dir: str | Path) -> Records | None:
-    """The records of that fingerprint under the source's name, if they are there and whole."""
+    """Returns the records under the source's name where they have the fingerprint `mark`.
+
+    The function returns None where the records are missing, damaged or those of other files.
+    """
     with contextlib.suppress(DeeplabError):
         records = open_records(data_dir, source.classes.dataset)
         return records if records.fingerprint == mark else None
@@ -52,25 +61,27 @@ def write_records(
     workers: int | None = None,
     runner: BeamRunner | None = None,
 ) -> tuple[Records, bool]:
-    """Writes `source` under `data_dir`, unless it is there already; every file of it is checked.
+    """Writes `source` under `data_dir` unless the same records exist, and checks every file.
 
-    The records are built in a folder beside and moved into place when complete, so that
-    whatever stops the build, `open_records` sees the former state or the new one or no data set.
-    The examples and their order depend on the source alone, not on who writes them; the bytes of a
-    record do not, since its features have no order.
+    The records are built in a temporary folder and moved into place when complete. Whatever stops
+    the build, `open_records` finds the old records, the new records or no data set. The examples
+    and their order depend only on the source, and not on the number of workers or on Beam; the
+    bytes of a record may differ, since the features in a record have no order.
 
     Args:
         source: the data set.
-        data_dir: gets a folder of its name.
-        workers: processes that read and check; default: one a core.
-        runner: writes by Apache Beam instead; its workers must see the files and `data_dir` under
-            the same paths.
+        data_dir: the folder that gets a folder with the name of the data set.
+        workers: the number of processes that read and check; by default one for each core.
+        runner: the Apache Beam runner that writes the records instead of processes of this machine;
+            the workers of the runner must see the source's files and `data_dir` under the same
+            paths.
 
     Returns:
-        The records, and whether they were written now.
+        The records, and whether this call wrote them.
 
     Raises:
-        DeeplabError: a file of the source is bad, or another process is writing the same data set.
+        DeeplabError: a file of the source cannot be used, or another process is writing the same
+            data set.
     """
     data_dir = Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
@@ -98,14 +109,16 @@ def write_records(
 def _build(
     source: Source, mark: str, staging: Path, workers: int | None, runner: BeamRunner | None
 ) -> Path:
-    """The folder of the complete records, in `staging`."""
+    """Writes the complete records in the folder `staging` and returns the folder of the records."""
     builder = _Builder(source, mark, staging, workers, by_beam=runner is not None)
-    # tfds prints lines about downloads and has bars that fill a log file; ours are below.
+    # tfds prints lines about downloads and progress bars that fill a log file, so its output is
+    # dropped; `_generate_examples` shows a bar of its own.
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_config=_download_config(runner))
     folder = Path(builder.data_dir)
-    # Counted in the records themselves: what is told is what is there.
+    # The pixels are counted in the written records, so that the reported numbers are those of the
+    # records and not of the source.
     builder.pixels.update(
         {
             name: count_pixels(
@@ -126,11 +139,15 @@ def _download_config(runner: BeamRunner | None) -> tfds.download.DownloadConfig 
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes a `Source` through tfds; the order in a split is that of the ids' hashes."""
+    """A tfds builder that writes a `Source`.
+
+    The examples of a split are written in the order of the hashes of their ids.
+    """
 
     VERSION = tfds.core.Version(VERSION)
-    # Where tfds would look for checksums of downloads. There are none, and the search needs
-    # importlib_resources, which tfds 4.9.10 does not install.
+    # tfds searches this path for checksums of downloads. The builder has no downloads, and the
+    # search needs importlib_resources, which tfds 4.9.10 does not install; None prevents the
+    # search.
     code_path = None
 
     def __init__(
@@ -180,7 +197,8 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(
         self, split: str, pairs: list[Pair], encode: Encode
     ) -> Iterator[tuple[str, dict]]:
-        # The tiles of a few huge images are enough for the memory.
+        # The tiles of all images in a chunk are in memory together, so a process takes one huge
+        # image at a time.
         chunk = 1 if self._source.tiling else CHUNK
         encoded = in_processes(encode, pairs, self._workers, chunk)
         for examples in tqdm(encoded, desc=split, unit="image", total=len(pairs), disable=None):
@@ -188,7 +206,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _beam_examples(split: str, pairs: list[Pair], encode: Encode):
-    """A transform that gives the examples, on the runner's workers."""
+    """Returns a Beam transform that makes the examples of a split on the runner's workers."""
     import apache_beam
 
     return (
@@ -199,15 +217,17 @@ def _beam_examples(split: str, pairs: list[Pair], encode: Encode):
 
 
 def stored_example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
-    """Its key and its features."""
+    """Returns the key and the features of an example, with an image that TensorFlow can decode."""
     if not _tensorflow_reads(image):
         image = as_png(image)
     return name, {"id": name, "image": image, "mask": mask}
 
 
 def _tensorflow_reads(image: bytes) -> bool:
-    """Whether TensorFlow reads the image too: it refuses some JPEGs with a stray marker, of which
-    Pillow has a picture."""
+    """Returns whether TensorFlow decodes the image.
+
+    TensorFlow refuses some JPEGs with a stray marker that Pillow decodes.
+    """
     try:
         tf.io.decode_jpeg(image, channels=3)
     except tf.errors.InvalidArgumentError:

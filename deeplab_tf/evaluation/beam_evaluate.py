@@ -1,4 +1,4 @@
-"""An evaluation as an Apache Beam pipeline: confusion matrices of record files, added up."""
+"""An evaluation as an Apache Beam pipeline: confusion matrices of images, added up."""
 
 import contextlib
 import dataclasses
@@ -38,7 +38,7 @@ SAMPLES_FILE = "samples.npz"
 
 @dataclasses.dataclass(frozen=True)
 class _Truth:
-    """What a picture is compared with: uint8 [H, W], of the example `name`."""
+    """The ground truth of a picture: the `mask`, uint8 [H, W], of the example `name`."""
 
     name: str
     mask: np.ndarray
@@ -47,21 +47,21 @@ class _Truth:
 def evaluate_by_beam(
     runner: BeamRunner, model: Model, records: Records, split: SplitFiles, out: pathlib.Path
 ) -> Evaluation:
-    """As `evaluate`, the record files dealt out to the runner's workers.
+    """Evaluates as `evaluate` does, with the record files dealt out to the runner's workers.
 
-    The matrix is the same to the last pixel: the counts are integers. The samples are others, those
-    with the least hashes of their names.
+    The matrix is that of `evaluate` to the last pixel, since the counts are integers. The samples
+    are other examples: those with the least hashes of their names.
 
     Args:
-        runner: of Beam; its workers see all paths as this process does.
-        model: what they load; it fits `records`.
+        runner: the runner of Beam; its workers see all paths as this process does.
+        model: the model that the workers load; the model must fit `records`.
         records: the data set.
-        split: of it.
-        out: a folder; the workers' results are gathered in a folder inside it, removed again.
+        split: a split of `records`.
+        out: a folder; the workers' results are gathered in a temporary folder inside it.
 
     Raises:
-        DeeplabError: records are broken or have labels that are no class; names the first. There is
-            no result then, since it would be of another set.
+        DeeplabError: records are broken or have labels that are no class; the message names the
+            first. There is no result then, since the result would be of another set.
     """
     with _gathering_folder(out) as results:
         with runner.pipeline() as pipeline:
@@ -80,7 +80,10 @@ def evaluate_by_beam(
 
 @contextlib.contextmanager
 def _gathering_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
-    """An empty folder in `out`, removed at the end; one that a kill left is removed first."""
+    """Yields an empty folder in `out`, which is removed at the end.
+
+    A folder that a killed run left is removed first.
+    """
     folder = out / ".evaluating"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -96,7 +99,7 @@ def _build(
     read = record_files(pipeline, split) | beam.ParDo(
         _ReadLabelled(records.image_format)
     ).with_outputs(FAILED, main="read")
-    # One image at a time, as `evaluate`: in a batch the network may round otherwise.
+    # The batch size is 1, as in `evaluate`: in larger batches the network may round otherwise.
     predicted = read["read"] | RunInference(PredictorHandler(model, 1))
     counted = predicted | beam.ParDo(_Count(records.classes.num_classes)).with_outputs(
         FAILED, main="counted"
@@ -116,14 +119,14 @@ def _build(
 
 
 class _ReadLabelled(ReadRecords):
-    """A record file to pictures with their masks."""
+    """A step from a record file to pictures with their masks."""
 
     def example(self, name: str, encoded: dict[str, Any]) -> Picture[_Truth]:
         return Picture(_Truth(name, decode_mask(encoded).numpy()), self.image_of(encoded))
 
 
 class _Count(beam.DoFn):
-    """Predictions to confusion matrices."""
+    """A step from predictions to confusion matrices."""
 
     def __init__(self, num_classes: int):
         self._num_classes = num_classes
@@ -137,7 +140,7 @@ class _Count(beam.DoFn):
 
 
 class _Sum(beam.CombineFn):
-    """The sum of int64 matrices and their number; a worker adds up before anything is sent."""
+    """The sum of int64 matrices and their number; each worker adds up before it sends anything."""
 
     def __init__(self, num_classes: int):
         self._num_classes = num_classes
@@ -163,7 +166,7 @@ class _Sum(beam.CombineFn):
 
 
 def _spread(done: Predicted[_Truth]) -> bytes:
-    """By which samples are chosen: as good as chance, and the same each time."""
+    """Returns the key by which samples are chosen: as good as chance, and the same each time."""
     return hashlib.sha256(done.picture.source.name.encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""The confusion matrix and the figures read from it (section 4: mean IoU over one whole set)."""
+"""The confusion matrix and the figures computed from it (section 4: mean IoU over a whole set)."""
 
 import dataclasses
 
@@ -16,14 +16,15 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         truth: integer array of any shape: 0..num_classes-1, or `VOID`, whose pixels are left out.
         prediction: integer array of the same shape: 0..num_classes-1; anything where the truth is
             `VOID`.
-        num_classes: classes, without void.
+        num_classes: the number of classes, without void.
 
     Returns:
-        int64 [num_classes, num_classes]; rows are true classes, columns predicted ones. Matrices
+        int64 [num_classes, num_classes]; rows are true classes, columns predicted classes. Matrices
         of several images add up.
 
     Raises:
-        DeeplabError: the shapes differ, or a label lies outside; names the value and the pixel.
+        DeeplabError: the shapes differ, or a label lies outside the classes; the message names the
+            label and its pixel.
     """
     if truth.shape != prediction.shape:
         raise DeeplabError(
@@ -54,13 +55,14 @@ def _size(labels: np.ndarray) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class ClassScore:
-    """One class.
+    """The figures of one class.
 
     Attributes:
         iou: intersection over union, 0..1; 0 where the class is only in the truth or only in the
-            predictions; None where it is in neither (absent).
-        accuracy: the share of its true pixels that were found, 0..1; None without true pixels.
-        truth_pixels, predicted_pixels: counts, outside void.
+            predictions; None where the class is in neither (absent).
+        accuracy: the share of the class's true pixels that were found, 0..1; None without true
+            pixels.
+        truth_pixels, predicted_pixels: the numbers of true and of predicted pixels, outside void.
     """
 
     iou: float | None
@@ -75,9 +77,9 @@ class Scores:
 
     Attributes:
         classes: one `ClassScore` a class.
-        mean_iou: over the classes that are not absent.
+        mean_iou: the mean IoU over the classes that are not absent.
         pixel_accuracy: correct pixels / all pixels outside void.
-        mean_accuracy: over the classes with true pixels.
+        mean_accuracy: the mean accuracy over the classes with true pixels.
         frequency_weighted_iou: IoU weighted by each class's share of the true pixels.
     """
 
@@ -89,7 +91,7 @@ class Scores:
 
     @classmethod
     def from_matrix(cls, matrix: np.ndarray) -> "Scores":
-        """Computes everything in float64 from an int64 matrix of `confusion_matrix`."""
+        """Computes all figures in float64 from an int64 matrix of `confusion_matrix`."""
         hits = np.diag(matrix).astype(np.float64)
         truth = matrix.sum(axis=1)
         predicted = matrix.sum(axis=0)
@@ -108,14 +110,14 @@ class Scores:
             mean_iou=float(iou[present].mean()) if present.any() else None,
             pixel_accuracy=float(hits.sum() / total) if total else None,
             mean_accuracy=float(accuracy[true].mean()) if true.any() else None,
-            # Not sum(share * IoU): a perfect score must be exactly 1.
+            # sum(share * IoU) could round a perfect score to less than 1, so the division is last.
             frequency_weighted_iou=float((truth * np.nan_to_num(iou)).sum() / total)
             if total
             else None,
         )
 
     def summary(self) -> dict[str, float | None]:
-        """The four figures over all classes, by name."""
+        """Returns the four figures over all classes, by name."""
         return {
             "mean_iou": self.mean_iou,
             "pixel_accuracy": self.pixel_accuracy,
@@ -134,11 +136,11 @@ TITLES = {
     "mean_accuracy": "mean accuracy",
     "frequency_weighted_iou": "frequency-weighted IoU",
 }
-"""How people call the figures of `Scores.summary`."""
+"""The figures of `Scores.summary` in the words of the tables."""
 
 
 def format_table(scores: Scores, names: tuple[str, ...]) -> str:
-    """The per-class table and the figures over all classes, aligned, in per cent.
+    """Returns the per-class table and the figures over all classes, aligned, in per cent.
 
     An absent class reads `absent`, an accuracy without true pixels `-`.
     """
@@ -164,5 +166,5 @@ def format_table(scores: Scores, names: tuple[str, ...]) -> str:
 
 
 def percent(share: float | None, otherwise: str) -> str:
-    """0.5 as `50.00`; None as `otherwise`."""
+    """Returns 0.5 as `50.00`, and None as `otherwise`."""
     return otherwise if share is None else f"{100 * share:.2f}"

@@ -8,19 +8,21 @@ from deeplab_tf.images.figure import new_figure
 from deeplab_tf.runs.workdir import read_metrics
 
 _INK = "#7d8896"
-"""Readable on white and on near-black: the pictures are transparent."""
+"""A grey that is readable on white and on near-black, since the pictures are transparent."""
 _LINE = "#3d7ff0"
 _SMOOTH_OVER = 15
-"""Log lines in the moving average; odd."""
+"""The number of log lines in the moving average; odd."""
 
 
 def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
-    """Draws `loss.png` and `learning_rate.png` into `folder`; returns the files' names.
+    """Draws `loss.png` and `learning_rate.png` into `folder` and returns the names of the files.
+
+    With fewer than two lines of metrics nothing is drawn.
 
     Args:
-        metrics: one JSON object a line, with `step`, `loss` and `learning_rate`; a last line cut
-            off by a kill is left out.
-        folder: exists.
+        metrics: a file with one JSON object a line, with `step`, `loss` and `learning_rate`; a last
+            line cut off by a kill is left out.
+        folder: an existing folder.
     """
     rows = read_metrics(metrics)
     if len(rows) < 2:
@@ -54,7 +56,10 @@ def _draw(
 
 
 def moving_average(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of the `window` (odd) values around each, fewer at the ends, [N] -> [N]."""
+    """Returns, for each value, the mean of the `window` values around it, [N] -> [N].
+
+    `window` is odd. At the ends the mean is over fewer values.
+    """
     sums = np.cumsum(np.concatenate([[0.0], values]))
     index = np.arange(len(values))
     starts = np.maximum(index - window // 2, 0)

@@ -1,4 +1,4 @@
-"""Evaluates a model on a split, each image at its own size, into one confusion matrix."""
+"""The evaluation of a model on a split, each image at its own size, as one confusion matrix."""
 
 import csv
 import dataclasses
@@ -23,14 +23,20 @@ from deeplab_tf.runs.workdir import EVAL_FILE
 
 MATRIX_FILE = "confusion_matrix.csv"
 SAMPLES = 8
-"""Examples kept for the report."""
+"""The number of examples that are kept for the report."""
 
 ALONE = Workers()
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One example: `image` to look at, uint8 [H, W, 3]; `truth` and `prediction` uint8 [H, W]."""
+    """One example for the report.
+
+    Attributes:
+        name: the id of the example.
+        image: a picture to look at, uint8 [H, W, 3].
+        truth, prediction: the mask and the labels, uint8 [H, W].
+    """
 
     name: str
     image: np.ndarray
@@ -40,11 +46,11 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came out.
+    """The result of an evaluation.
 
     Attributes:
-        matrix: int64 [C, C] over all images, rows true classes, columns predicted ones.
-        images: how many there were.
+        matrix: int64 [C, C] over all images; rows are true classes, columns predicted classes.
+        images: the number of images.
         samples: up to `SAMPLES` examples, spread over the split.
     """
 
@@ -54,7 +60,7 @@ class Evaluation:
 
     @property
     def scores(self) -> Scores:
-        """The figures of `matrix`."""
+        """Returns the figures of `matrix`."""
         return Scores.from_matrix(self.matrix)
 
 
@@ -63,11 +69,13 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates `predictor` on the split `split_name` of `records`.
 
-    Images are dealt out over `workers`, all of which must call this and get the sum; the samples
-    are each one's own. Progress is shown on stderr where that is a terminal.
+    Images are dealt out over `workers`. All workers must call this function; each gets the matrix
+    of all images, and samples of its own images. Progress is shown on stderr where stderr is a
+    terminal.
 
     Raises:
-        DeeplabError: the data set has other classes or no such split, or a file is corrupt.
+        DeeplabError: the data set has other classes, another image format or no such split, or a
+            file is corrupt.
     """
     split = check_data(predictor, records, split_name)
     classes = predictor.classes.num_classes
@@ -101,14 +109,17 @@ def evaluate(
 
 
 def check_data(predictor: Predictor, records: Records, split_name: str) -> SplitFiles:
-    """The split; raises `DeeplabError` where it is not there or does not fit the model."""
+    """Returns the split; raises `DeeplabError` where it is missing or does not fit the model."""
     check_same_classes(predictor.classes, records.classes)
     check_same_format(predictor.image_format, records.image_format)
     return records.labelled_split(split_name)
 
 
 def check_same_classes(model: Classes, data: Classes) -> None:
-    """Raises `DeeplabError` where the model's classes are not the data set's, naming the first."""
+    """Raises `DeeplabError` where the model has other classes than the data set.
+
+    The message names the first difference.
+    """
     if model.names == data.names:
         return
     if len(model.names) != len(data.names):
@@ -123,7 +134,7 @@ def check_same_classes(model: Classes, data: Classes) -> None:
 
 
 def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
-    """Raises `DeeplabError` where the model takes other images than the data set has."""
+    """Raises `DeeplabError` where the model takes other bands or bits than the data set has."""
     if (model.bands, model.bits) != (data.bands, data.bits):
         raise DeeplabError(
             f"the model takes images of {model.bands} bands of {model.bits} bits, and the data set "
@@ -134,10 +145,13 @@ def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
 def labelled_images(
     split: SplitFiles, shard_index: int = 0, num_shards: int = 1
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """The split's (id, image [H, W, bands], mask uint8 [H, W]), in order; of several shards one.
+    """Yields (id, image [H, W, bands], mask uint8 [H, W]) of the examples of the split, in order.
+
+    With several shards, only the examples of the shard `shard_index` come.
 
     Raises:
-        DeeplabError: while reading, a record file is corrupt; names it.
+        DeeplabError: a record file is corrupt, which is found while reading; the message names the
+            file.
     """
     with naming_corrupt_file(split):
         for name, image, mask in evaluation_images(
@@ -149,13 +163,13 @@ def labelled_images(
 def write_results(
     evaluation: Evaluation, classes: Classes, facts: dict, folder: pathlib.Path
 ) -> None:
-    """Writes `eval.json` and `confusion_matrix.csv` (class names as heads) into `folder`.
+    """Writes `eval.json` and `confusion_matrix.csv` (with class names as heads) into `folder`.
 
     Args:
         evaluation: the results.
-        classes: those of the matrix.
-        facts: what else `eval.json` says: data set, settings, checkpoint.
-        folder: made if absent.
+        classes: the classes of the matrix.
+        facts: the other entries of `eval.json`: data set, settings, checkpoint.
+        folder: the folder of the results, made if absent.
     """
     with whole_file(folder / MATRIX_FILE) as path:
         _write_matrix(evaluation.matrix, classes, path)

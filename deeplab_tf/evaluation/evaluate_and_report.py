@@ -48,14 +48,16 @@ def run_evaluation(
     Args:
         source: a workdir, whose latest checkpoint is taken, a `.keras` file, a SavedModel, an
             `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
-        data_dir: where `deeplab-prepare` wrote the records.
-        out: gets `eval.json`, `eval.txt` (what is printed), `confusion_matrix.csv` and `report/`.
-        dataset: the data set; None takes the experiment's.
-        settings: how to evaluate; None takes the experiment's.
+        data_dir: the folder into which `deeplab-prepare` wrote the records.
+        out: the folder that gets `eval.json`, `eval.txt` (the printed text),
+            `confusion_matrix.csv` and `report/`.
+        dataset: the name of the data set; None takes the experiment's.
+        settings: the inference strategy and the split; None takes the experiment's.
         overrides: fields of `settings` to replace, where they are not None.
-        strategy: the devices, a copy of the model on each. Of the workers of TF_CONFIG each calls
-            this and does its share of the images; worker 0 writes and prints.
-        runner: evaluate by Apache Beam instead of in this process.
+        runner: the runner of Apache Beam that evaluates; None evaluates in this process.
+        strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
+            each worker calls this function and does its share of the images; worker 0 writes and
+            prints.
 
     Raises:
         DeeplabError: `out` is a file, or model, data, settings and devices do not fit, or another
@@ -105,7 +107,7 @@ def run_evaluation(
         f"report   {page}\n"
     )
     write_text(out / TABLE_FILE, text)
-    # Last: who finds eval.json finds the rest as well.
+    # eval.json is written last, so whoever finds it finds the rest as well.
     write_results(evaluation, records.classes, facts, out)
     print(text, end="")
     return evaluation
@@ -122,7 +124,7 @@ def _check_same(workers: Workers, facts: dict, records: Records) -> None:
 def _open(
     source: pathlib.Path, settings: EvaluateConfig | None, overrides: dict, devices: list[str]
 ) -> tuple[Predictor, EvaluateConfig, dict]:
-    """The model, how it is evaluated, and what `eval.json` says of both."""
+    """Returns the predictor, its settings, and the entries of `eval.json` about both."""
     split = overrides.pop("split", None)
     if is_exported(source):
         if settings is not None:
@@ -141,7 +143,7 @@ def _open(
             experiment = dataclasses.replace(experiment, evaluate=settings)
         settings = settings_of(experiment, split=split, **overrides)
         settings.output_stride = settings.output_stride or experiment.model.output_stride
-        # Each has its weights folded into a network of its own, on its device.
+        # Each device gets a network of its own, with the batch norms folded into its weights.
         predictor = on_devices(lambda: trained_predictor(trained, settings), devices)
         facts = {"step": trained.step, **dataclasses.asdict(settings)}
     if predictor.experiment is not None:
@@ -158,7 +160,7 @@ def _evaluate_by_beam(
     out: pathlib.Path,
 ) -> Evaluation:
     runner.check()
-    # Not before: apache_beam is an extra.
+    # apache_beam is an extra and may be absent, so its users are imported only here.
     from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
     from deeplab_tf.inference.model_handler import Model
 

@@ -1,4 +1,4 @@
-"""The report page of an evaluation: `report/index.html` with pictures beside it, no network."""
+"""The report page of an evaluation: `report/index.html` with its pictures, readable offline."""
 
 import json
 import pathlib
@@ -30,11 +30,11 @@ def write_report(
 
     Args:
         title: the headline.
-        evaluation: figures and samples.
-        labels: names and colours.
-        facts: what was evaluated, in words, by title; shown under the headline.
-        config_json: the experiment, where there is one.
-        folder: the workdir.
+        evaluation: the figures and samples.
+        classes: the names and colours of the classes.
+        facts: texts by title that say what was evaluated; shown under the headline.
+        config_json: the experiment as JSON; None where there is none.
+        folder: the folder of the results.
         metrics: `metrics.jsonl` of the training, for the curves; skipped if absent.
     """
     report = folder / REPORT_DIR

@@ -1,4 +1,4 @@
-"""Scores a folder of predicted label PNGs against a folder of true ones."""
+"""Scores of a folder of predicted label PNGs against a folder of ground truth."""
 
 import pathlib
 
@@ -19,13 +19,14 @@ def score_folders(
     ignore_label: int,
     listed: pathlib.Path | None = None,
 ) -> tuple[np.ndarray, int]:
-    """The confusion matrix over all pairs of files, int64 [C, C], and the number of pairs.
+    """Returns the confusion matrix over all pairs of files, int64 [C, C], and the number of pairs.
 
     Args:
         predictions, ground_truth: folders of palette or grey PNGs, paired by file name.
-        num_classes: classes, without void.
-        ignore_label: the void of the true files; 255 in the predicted ones.
-        listed: a file of names without suffix, one a line, as VOC's ImageSets; only these count.
+        num_classes: the number of classes, without void.
+        ignore_label: the void label of the true files; the predicted files have 255.
+        listed: a file of names without suffix, one a line, as in VOC's ImageSets; only these files
+            count. None: all files.
 
     Raises:
         DeeplabError: a file has no partner, another size, or a label outside the classes.
@@ -49,7 +50,11 @@ def score_folders(
 def _listed_names(
     listed: pathlib.Path | None, predictions: pathlib.Path, ground_truth: pathlib.Path
 ) -> list[str]:
-    """The names that `listed` has, or else those in the folders; each there in both."""
+    """Returns the file names that `listed` has, or all names in the folders where it is None.
+
+    Raises:
+        DeeplabError: a file is missing from one of the two folders.
+    """
     if listed is None:
         return _paired_names(predictions, ground_truth)
     names = [f"{name}.png" for name in read_names(listed)]

@@ -1,4 +1,7 @@
-"""Images of any number of bands and 8 or 16 bits: TIFF by tifffile, PNG by imagecodecs."""
+"""The reading of images with any number of bands and 8 or 16 bits.
+
+TIFF files are read by tifffile, PNG files by imagecodecs.
+"""
 
 from pathlib import Path
 
@@ -12,19 +15,23 @@ TIFF = (".tif", ".tiff")
 
 
 def read_image_of(path: Path, image_format: ImageFormat) -> np.ndarray:
-    """The pixels of an image file as a network of that format takes them: [H, W, bands].
+    """Reads the pixels of an image file as a network of `image_format` takes them: [H, W, bands].
 
     Raises:
-        DeeplabError: the file is missing, broken, or of another format.
+        DeeplabError: the file is broken or of another format, or a file of RGB is missing.
+        FileNotFoundError: a file of another format than RGB is missing.
     """
     return read_pixels(path) if image_format.is_rgb else read_bands(path, image_format)
 
 
 def read_bands(path: Path, image_format: ImageFormat) -> np.ndarray:
-    """uint8 or uint16 [H, W, bands]; of a TIFF the bands may lie first or last.
+    """Reads the pixels of a TIFF or PNG: uint8 or uint16 [H, W, bands].
+
+    The bands may be the first or the last dimension in a TIFF.
 
     Raises:
-        DeeplabError: the file is missing, broken, or of another format.
+        DeeplabError: the file is broken or has other bands or bits than `image_format`.
+        FileNotFoundError: the file is missing.
     """
     pixels = read_any(path)
     wanted = f"{image_format.bands} bands of {image_format.bits} bits"
@@ -40,9 +47,14 @@ def read_bands(path: Path, image_format: ImageFormat) -> np.ndarray:
 
 
 def bands_and_bits(path: Path) -> tuple[int, int]:
-    """What an image file has; (3, 8) for all that is read as RGB.
+    """Returns the number of bands of an image file and the bits of each band.
 
-    A TIFF of three dimensions has its bands first or last, on the shorter of the two.
+    Every image that is read as RGB gives (3, 8). In a TIFF of three dimensions, the bands are the
+    shorter of the first and the last dimension.
+
+    Raises:
+        DeeplabError: a TIFF is broken, or is not one picture of 8 or 16 bits in each band.
+        OSError: the file is missing or cannot be read.
     """
     if path.suffix.lower() == ".png":
         with path.open("rb") as file:
@@ -65,10 +77,11 @@ def bands_and_bits(path: Path) -> tuple[int, int]:
 
 
 def read_any(path: Path) -> np.ndarray:
-    """The array that a TIFF or PNG holds, as it is.
+    """Reads the array in a TIFF or PNG without any change.
 
     Raises:
-        DeeplabError: the file is missing or broken, or the libraries are.
+        DeeplabError: the file is broken, or tifffile or imagecodecs is not installed.
+        FileNotFoundError: the file is missing.
     """
     try:
         import imagecodecs
@@ -84,7 +97,7 @@ def read_any(path: Path) -> np.ndarray:
         return imagecodecs.png_decode(path.read_bytes())
     except FileNotFoundError:
         raise
-    # Broken bytes reach the two libraries in many ways; each says that the file is broken.
+    # The two libraries raise many kinds of error over broken bytes, and all mean a broken file.
     except Exception as error:
         raise DeeplabError(
             f"image {path} cannot be read as TIFF or PNG: {one_line(str(error))[:200]}; replace "

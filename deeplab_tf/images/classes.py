@@ -1,16 +1,16 @@
-"""Classes of the data sets: names, palette, and the void label."""
+"""The classes of the data sets: names, palette, and the void label."""
 
 import dataclasses
 from collections.abc import Sequence
 
 VOID = 255
-"""The label of pixels that count neither in the loss nor in the evaluation (VOC's value).
+"""The class id of pixels that count neither in the loss nor in the evaluation (VOC's value).
 
-Everything inside the package uses it, whatever the data set's own files say: builders map theirs.
+The whole package uses this value; the readers of raw data sets map the values in the files to it.
 """
 
 DATA_SETS = ("voc", "voc_aug", "coco_voc", "coco", "camvid", "shapes")
-"""Those that `deeplab-prepare` knows; a folder's own must have another name."""
+"""The data sets that `deeplab-prepare` knows; a data set of your own must have another name."""
 
 Color = tuple[int, int, int]
 
@@ -22,7 +22,7 @@ class Classes:
     Attributes:
         dataset: the data set's name, as in `deeplab-prepare --dataset`.
         names: class names; index 0 is the background where there is one.
-        palette: one RGB colour in 0..255 a class.
+        palette: one RGB colour in 0..255 for each class.
         void_color: the colour that void pixels are drawn with.
     """
 
@@ -42,17 +42,23 @@ class Classes:
 
     @property
     def num_classes(self) -> int:
-        """Classes, without void."""
+        """The number of classes, without void."""
         return len(self.names)
 
     def flat_palette(self) -> list[int]:
-        """The 768 numbers of a palette PNG: the classes, black, and `void_color` at 255."""
+        """Returns the 768 numbers of the palette in a palette PNG.
+
+        The palette has the colours of the classes, then black, and `void_color` at index 255.
+        """
         flat = [channel for color in self.palette for channel in color]
         flat += [0] * (3 * VOID - len(flat))
         return flat + list(self.void_color)
 
     def to_dict(self) -> dict:
-        """As plain JSON types; `from_dict` reads it back. Carries `void` for other readers."""
+        """Returns the classes as plain JSON types, which `from_dict` reads.
+
+        The entry `void` is for other readers; `from_dict` ignores it.
+        """
         return {
             "dataset": self.dataset,
             "names": list(self.names),
@@ -63,7 +69,7 @@ class Classes:
 
     @classmethod
     def from_dict(cls, fields: dict) -> "Classes":
-        """Reads what `to_dict` wrote."""
+        """Makes classes of the result of `to_dict`."""
         return cls(
             dataset=fields["dataset"],
             names=tuple(fields["names"]),
@@ -73,7 +79,11 @@ class Classes:
 
 
 def voc_palette(count: int) -> tuple[Color, ...]:
-    """VOC's colour map: the bits of the class index are dealt out to R, G, B from the top bit."""
+    """Returns the first `count` colours of VOC's colour map.
+
+    The bits of the class index go to R, G and B in turn, from the lowest bit on; each channel fills
+    up from its top bit.
+    """
     colors = []
     for index in range(count):
         color = [0, 0, 0]
@@ -126,7 +136,11 @@ SHAPES = Classes(
 
 
 def labels_by_number(num_classes: int) -> Classes:
-    """The classes of another's network, which names none: VOC's where there are 21."""
+    """Returns classes for a network of another origin that has no class names.
+
+    A network of 21 classes gets VOC's; any other gets the names `class 0`, `class 1`, ... and VOC's
+    colour map.
+    """
     if num_classes == VOC.num_classes:
         return VOC
     names = tuple(f"class {index}" for index in range(num_classes))

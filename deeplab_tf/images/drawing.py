@@ -1,4 +1,4 @@
-"""Draws labels, with Pillow."""
+"""The drawing of labels in colours, with Pillow."""
 
 import math
 import pathlib
@@ -12,21 +12,27 @@ from deeplab_tf.images.classes import VOID, Classes, Color
 
 OVERLAY_OPACITY = 0.55
 MAX_OVERLAY_SIDE = 4096
-"""The overlay is for looking at; a JPEG cannot be longer than 65,500 pixels."""
+"""The longest side of an overlay in pixels.
+
+An overlay is only for people to look at, and a JPEG cannot be longer than 65,500 pixels.
+"""
 _LEGEND_WIDTH = 240
 _LINE = 20
 _SWATCH = 12
 
 
 def labels_image(labels: np.ndarray, classes: Classes) -> Image.Image:
-    """uint8 [H, W] as a palette picture whose pixel values are the labels, as VOC's files."""
+    """Returns labels, uint8 [H, W], as a palette picture whose pixel values are the labels.
+
+    VOC's mask files have the same form.
+    """
     image = Image.fromarray(labels)
     image.putpalette(classes.flat_palette())
     return image
 
 
 def write_labels(labels: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
-    """Writes `labels_image` as a PNG, whole or not at all."""
+    """Writes labels, uint8 [H, W], as a palette PNG; an error leaves no partial file."""
     with whole_file(path) as beside:
         labels_image(labels, classes).save(beside)
 
@@ -34,21 +40,27 @@ def write_labels(labels: np.ndarray, classes: Classes, path: pathlib.Path) -> No
 def write_overlay(
     image: np.ndarray, labels: np.ndarray, classes: Classes, path: pathlib.Path
 ) -> None:
-    """Writes the image under its labels' colours, with a legend, as a JPEG.
+    """Writes the `overlay` of an image and its labels as a JPEG.
 
     Args:
         image: uint8 [H, W, 3].
         labels: uint8 [H, W].
         classes: names and colours.
-        path: ends in .jpg.
+        path: the file to write, which ends in .jpg.
     """
     write_jpeg(path, overlay(image, labels, classes), quality=92)
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Image:
-    """The blend of image and colours above a legend of the classes present, RGB.
+    """Returns the image under its labels' colours, above a legend of the classes present, in RGB.
 
-    Sides over `MAX_OVERLAY_SIDE` are shrunk.
+    The legend shows the share of each class. A picture with a side over `MAX_OVERLAY_SIDE` is
+    shrunk to that size.
+
+    Args:
+        image: uint8 [H, W, 3].
+        labels: uint8 [H, W].
+        classes: names and colours.
     """
     blended = blend(image, labels, classes)
     blended.thumbnail((MAX_OVERLAY_SIDE, MAX_OVERLAY_SIDE))
@@ -66,9 +78,9 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Im
 
 
 def blend(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Image:
-    """The image under its labels' colours, RGB.
+    """Returns the image under its labels' colours, in RGB.
 
-    Class 0 keeps the plain photograph where it is a background.
+    Where class 0 is called `background`, its pixels show the image without colour.
 
     Args:
         image: uint8 [H, W, 3].
@@ -84,13 +96,16 @@ def blend(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Imag
 
 
 def class_legend(classes: Classes, width: int) -> Image.Image:
-    """The colours and names of all classes, `width` pixels wide or more, RGB."""
+    """Returns a legend of all classes in RGB, at least `width` pixels wide."""
     entries = list(zip(classes.palette, classes.names, strict=True))
     return legend(entries, max(width, _LEGEND_WIDTH))
 
 
 def legend(entries: Sequence[tuple[Color, str]], width: int) -> Image.Image:
-    """Colours with their words, in as many columns as `width` pixels have room for, RGB."""
+    """Returns a picture of colours and the words for them, `width` pixels wide, in RGB.
+
+    The entries are in as many columns as the width has room for.
+    """
     font = ImageFont.load_default(size=13)
     words_at = _SWATCH + 7
     column = words_at + 16 + max(math.ceil(font.getlength(words)) for _, words in entries)

@@ -1,4 +1,4 @@
-"""matplotlib without a window system."""
+"""Figures of matplotlib without a window system."""
 
 from typing import TYPE_CHECKING
 
@@ -7,9 +7,9 @@ if TYPE_CHECKING:
 
 
 def new_figure(size: tuple[float, float], dpi: int) -> "Figure":
-    """An empty figure of `size` inches that can be saved to a file.
+    """Returns an empty figure of `size` (width, height) in inches that can be saved to a file.
 
-    Made by hand: pyplot would choose a window system and keep global state.
+    The figure is made without pyplot, which would choose a window system and keep global state.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

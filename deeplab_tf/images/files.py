@@ -1,4 +1,4 @@
-"""Image files: decoded by Pillow, checked, in the form that the records store."""
+"""The reading of image files by Pillow, with checks, in the form that the records store."""
 
 import io
 import struct
@@ -11,9 +11,12 @@ from PIL import ExifTags, Image, ImageOps
 from deeplab_tf.errors import DeeplabError, one_line
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-"""What counts as an image in a folder; a list, a file or a pattern may name any other."""
+"""The suffixes of the files that count as images in a folder.
 
-# What Pillow raises for files that are broken in one way or another.
+A list, a file name or a pattern may name a file with any other suffix.
+"""
+
+# The errors that Pillow raises for broken files, depending on the kind of damage.
 BROKEN = (
     OSError,
     SyntaxError,
@@ -26,13 +29,18 @@ PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25  # offsets of two bytes of a PNG's header
 
 
 def read_image(path: Path) -> tuple[bytes, tuple[int, int], int]:
-    """The image as the records store it.
+    """Reads an image file as the bytes that the records store.
 
-    An upright RGB or grey JPEG, or 8-bit RGB, grey or palette PNG, keeps its bytes; all else
-    becomes an upright 8-bit RGB PNG, without loss where the file has 8 bits a channel.
+    An upright RGB or grey JPEG keeps its bytes, and so does an upright 8-bit RGB, grey or palette
+    PNG. Every other image becomes an upright 8-bit RGB PNG, without loss where the file has 8 bits
+    in each channel.
 
     Returns:
         The encoded bytes, the upright (width, height), and the file's EXIF orientation, 1..8.
+
+    Raises:
+        DeeplabError: the file is broken or is no image.
+        OSError: the file is missing or cannot be read.
     """
     data = path.read_bytes()
     picture = decoded(path, data)
@@ -44,7 +52,11 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int], int]:
 
 
 def read_pixels(path: Path) -> np.ndarray:
-    """The picture that `read_image` gives, as pixels: upright RGB uint8 [H, W, 3]."""
+    """Reads an image file as pixels, upright RGB uint8 [H, W, 3], as `read_image` encodes them.
+
+    Raises:
+        DeeplabError: the file is missing, broken or no image.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -53,27 +65,47 @@ def read_pixels(path: Path) -> np.ndarray:
 
 
 def pixels_of(path: Path, data: bytes) -> np.ndarray:
-    """The same of the encoded image `data`, which errors call `path`."""
+    """Decodes an encoded image as pixels, upright RGB uint8 [H, W, 3].
+
+    Args:
+        path: the name of the image in errors.
+        data: the bytes of the image.
+
+    Raises:
+        DeeplabError: the image is broken or no image.
+    """
     return _to_rgb(path, _upright(decoded(path, data)))
 
 
 def allow_huge_images() -> None:
-    """Lifts Pillow's limit of 179 million pixels for this process: they were asked for."""
+    """Lifts Pillow's limit of 179 million pixels for this process.
+
+    Where images are to be cut into tiles, the user expects images beyond the limit.
+    """
     Image.MAX_IMAGE_PIXELS = None
 
 
 def as_png(data: bytes) -> bytes:
-    """An image that `read_image` returned, as an RGB PNG."""
+    """Encodes an image that `read_image` returned as an RGB PNG."""
     return encode_png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
 
 
 def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
-    """The picture in `data`, loaded; `path` and `kind` name it in the `DeeplabError` if it is
-    broken."""
+    """Decodes the picture in `data`.
+
+    Args:
+        path: the name of the file in errors.
+        data: the bytes of the file.
+        kind: the word for the file in errors.
+
+    Raises:
+        DeeplabError: the picture is broken, is no image, or exceeds Pillow's limit of pixels.
+    """
     try:
         picture = Image.open(io.BytesIO(data))
         if picture.format == "PNG":
-            # Loading does not look at the checksums of pixels, and can give wrong ones.
+            # Pillow loads a PNG without a look at the checksums of the pixels, so a damaged file
+            # could give wrong pixels; `verify` checks them.
             Image.open(io.BytesIO(data)).verify()
         picture.load()
         return picture
@@ -88,14 +120,17 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """uint8 [H, W] or [H, W, 3], or uint16 [H, W], as the bytes of a PNG."""
+    """Encodes uint8 [H, W] or [H, W, 3], or uint16 [H, W], as the bytes of a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def orientation(picture: Image.Image) -> int:
-    """EXIF's orientation, 1..8; 1, as it is, where there is none or the header cannot be read."""
+    """Returns EXIF's orientation, 1..8.
+
+    The value 1 is an upright picture, and also stands for a picture without a readable orientation.
+    """
     try:
         told = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except BROKEN:
@@ -104,12 +139,12 @@ def orientation(picture: Image.Image) -> int:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture turned by its orientation."""
+    """Returns the picture turned upright according to its EXIF orientation."""
     return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
 def _is_plain(picture: Image.Image, data: bytes) -> bool:
-    """Whether TensorFlow reads the bytes as the same 8-bit RGB picture that Pillow sees."""
+    """Returns whether TensorFlow decodes the bytes as the same 8-bit RGB picture as Pillow."""
     if picture.mode not in ("RGB", "L", "P") or "transparency" in picture.info:
         return False
     return picture.format == "JPEG" or (
@@ -118,7 +153,13 @@ def _is_plain(picture: Image.Image, data: bytes) -> bool:
 
 
 def _to_rgb(path: Path, picture: Image.Image) -> np.ndarray:
-    """uint8 [H, W, 3]; the alpha channel is dropped, of 16 bits the upper 8 stay."""
+    """Returns a picture as RGB, uint8 [H, W, 3].
+
+    An alpha channel is dropped, and only the upper 8 of 16 bits are kept.
+
+    Raises:
+        DeeplabError: the picture has 32 bits in a pixel.
+    """
     if picture.mode in ("I", "F"):
         raise DeeplabError(
             f"image {path} has 32 bits a pixel (mode {picture.mode}); convert it to 8-bit RGB"

@@ -1,4 +1,4 @@
-"""What the images of a data set are: bands, bits, and the statistics the network needs of them."""
+"""The format of a data set's images: bands, bits, and the statistics that the network needs."""
 
 import dataclasses
 
@@ -9,13 +9,13 @@ from deeplab_tf.images.files import encode_png
 
 @dataclasses.dataclass(frozen=True)
 class ImageFormat:
-    """The pixels of a data set; the default is RGB in 0..255.
+    """The format of the pixels in a data set; the default is RGB in 0..255.
 
     Attributes:
-        bands: channels.
-        bits: 8 or 16 a band; values are 0 to 2^bits - 1.
-        mean, std: of each band over the training pixels; empty for RGB, which has those of the
-            weights it begins with.
+        bands: the number of channels.
+        bits: the bits of each band, 8 or 16; values are 0 to 2^bits - 1.
+        mean, std: mean and standard deviation of each band over the training pixels; empty for
+            RGB, where the network uses the statistics of its initial weights.
     """
 
     bands: int = 3
@@ -25,21 +25,25 @@ class ImageFormat:
 
     @property
     def is_rgb(self) -> bool:
-        """Whether an image is stored as the JPEG or PNG that it is, and decoded as RGB."""
+        """Whether the format is RGB of 8 bits.
+
+        Images of this format are stored as JPEG or PNG and decoded as RGB; others are stored by
+        `encode_bands`.
+        """
         return (self.bands, self.bits) == (3, 8)
 
     @property
     def dtype(self) -> np.dtype:
-        """Of a pixel's value."""
+        """The type of a pixel's value, uint8 or uint16."""
         return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
 
     def to_dict(self) -> dict:
-        """As plain JSON types; `from_dict` reads it back."""
+        """Returns the format as plain JSON types, which `from_dict` reads."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict) -> "ImageFormat":
-        """Reads what `to_dict` wrote; nothing is RGB."""
+        """Makes a format of the result of `to_dict`; an empty dict gives RGB."""
         if not fields:
             return RGB
         mean, std = (tuple(float(value) for value in fields[name]) for name in ("mean", "std"))
@@ -50,17 +54,20 @@ RGB = ImageFormat()
 
 
 def encode_bands(pixels: np.ndarray) -> bytes:
-    """uint8 or uint16 [H, W, bands] as a grey PNG of H rows and W * bands columns.
+    """Encodes uint8 or uint16 [H, W, bands] as a grey PNG of H rows and W * bands columns.
 
-    PNG has at most four bands of its own; side by side any number fits, and any reader opens it.
+    A PNG has at most four channels. Side by side in a grey PNG, any number of bands fits, and any
+    reader opens the file.
     """
     return encode_png(pixels.reshape(pixels.shape[0], -1))
 
 
 def view_rgb(image: np.ndarray, image_format: ImageFormat = RGB) -> np.ndarray:
-    """A picture to look at: the first three bands, or the first one thrice, uint8 [..., 3].
+    """Returns an image [..., bands] as a picture to look at, uint8 [..., 3].
 
-    Each is stretched from its mean - 2 std to its mean + 2 std; RGB in 0..255 is as it is.
+    The picture has the first three bands, or the first band three times where there are fewer. The
+    values from mean - 2 std to mean + 2 std of a band are stretched to 0..255. RGB is returned
+    unchanged.
     """
     if image_format.is_rgb:
         return np.asarray(image).clip(0, 255).astype(np.uint8)

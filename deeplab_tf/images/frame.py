@@ -1,4 +1,4 @@
-"""Images of any size in the frame of a model of one static size, and its labels brought back."""
+"""The fitting of images of any size to a model of one static size, and back to their own size."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from PIL import Image
 def into_frame(
     image: np.ndarray, frame: tuple[int, int], fill: np.ndarray
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """An image of any size in the frame of a model of one static size.
+    """Puts an image of any size into the frame of a model of one static size.
 
     An image that fits is padded at the bottom and the right; a larger one is first shrunk to fit,
     bilinearly and keeping its aspect.
@@ -20,11 +20,12 @@ def into_frame(
         fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
 
     Returns:
-        uint8 [1, *frame, 3], and the height and width of the image in it.
+        The framed image, uint8 [1, *frame, 3], and the height and width of the image in the frame.
     """
     height, width = image.shape[:2]
     shrink = min(1.0, frame[0] / height, frame[1] / width)
-    # Rounding may not leave the frame, nor lose the last pixel of a thin image.
+    # Rounding down keeps the image inside the frame. The 1e-6 keeps float errors from losing a
+    # pixel, and the maximum keeps a thin image from vanishing.
     inner = (max(1, int(height * shrink + 1e-6)), max(1, int(width * shrink + 1e-6)))
     if inner != (height, width):
         small = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
@@ -41,20 +42,21 @@ def predict_in_frame(
     fill: np.ndarray,
     run: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Labels of an image of any size from a model of one static size.
+    """Predicts the labels of an image of any size with a model of one static size.
 
-    An image that fits is padded at the bottom and the right; a larger one is first shrunk to fit,
-    bilinearly and keeping its aspect, and its labels brought back to its size by nearest neighbour.
-    A small object of a large image may be lost in that: export with a size that fits the images.
+    An image that fits is padded at the bottom and the right. A larger image is first shrunk to fit,
+    bilinearly and keeping its aspect, and the labels are enlarged to the image's size by nearest
+    neighbour. Small objects in a large image may be lost by shrinking, so a model should be
+    exported with a size that fits the images.
 
     Args:
         image: uint8 [H, W, 3].
         frame: the static (height, width).
         fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
-        run: uint8 [1, height, width, 3] -> integer [1, height, width].
+        run: the model, from uint8 [1, height, width, 3] to integer labels [1, height, width].
 
     Returns:
-        uint8 [H, W].
+        The labels, uint8 [H, W].
     """
     framed, inner = into_frame(image, frame, fill)
     labels = run(framed)[0, : inner[0], : inner[1]].astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A stream of JPEG and PNG images one after the other, as a camera program pipes them."""
+"""Streams of JPEG and PNG images one after the other, as camera programs pipe them."""
 
 import io
 import re
@@ -6,19 +6,24 @@ from collections.abc import Iterator
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _START = re.compile(re.escape(JPEG) + b"|" + re.escape(PNG))
-# In JPEG's entropy-coded data 0xFF is followed by 0, or by a restart marker, or a marker ends it.
+# In a JPEG's entropy-coded data, 0xFF is followed by 0 or belongs to a restart marker. Any other
+# marker ends the data; 0xFF before another 0xFF is a fill byte.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _LONGEST = 1 << 28
-"""Bytes: an image that does not end by then is given as it is, so that memory stays bounded."""
+"""The largest size of an image in bytes.
+
+An image that has no end within this size is yielded as it is, so that the memory stays bounded.
+"""
 
 
 def split_images(stream: io.BufferedIOBase) -> Iterator[bytes]:
-    """Each image of the stream, as soon as its last byte is there.
+    """Yields the bytes of each image in the stream as soon as its last byte has arrived.
 
-    An image that is cut or broken is given too, up to where the next one begins: whoever decodes it
-    can then say so. What lies between images, as the headers of a multipart answer, is left out.
+    An image that is cut or broken is yielded as well, up to the beginning of the next image, so
+    that the caller can report it when decoding fails. Bytes between images, such as the headers of
+    a multipart response, are left out.
     """
     arrived = _Arrived(stream)
     while arrived.has(1):
@@ -28,7 +33,11 @@ def split_images(stream: io.BufferedIOBase) -> Iterator[bytes]:
 
 
 def _end(arrived: "_Arrived") -> int:
-    """Where the image at the beginning of `arrived` ends."""
+    """Returns how many bytes belong to the image at the beginning of `arrived`.
+
+    Where no image begins there or the image is broken, the function returns how many bytes lie
+    before the next image.
+    """
     if arrived.has(len(PNG)) and arrived.data.startswith(PNG):
         end = _png_end(arrived)
     elif arrived.data.startswith(JPEG):
@@ -39,7 +48,7 @@ def _end(arrived: "_Arrived") -> int:
 
 
 def _png_end(arrived: "_Arrived") -> int | None:
-    """After the chunk IEND; None where the chunks are broken."""
+    """Returns the position after the chunk IEND, or None where the chunks are broken."""
     at = len(PNG)
     while arrived.has(at + 8):
         length, kind = int.from_bytes(arrived.data[at : at + 4]), arrived.data[at + 4 : at + 8]
@@ -52,9 +61,10 @@ def _png_end(arrived: "_Arrived") -> int | None:
 
 
 def _jpeg_end(arrived: "_Arrived") -> int | None:
-    """After the marker EOI, or before the next image's SOI; None where the markers are broken.
+    """Returns the position after the marker EOI, or None where the markers are broken.
 
-    A preview inside is part of a segment, whose length leads past it.
+    In an image without EOI, the position is that of the next image's SOI. A preview picture inside
+    the image is part of a segment, and the length of the segment leads past the preview.
     """
     at = 2
     while arrived.has(at + 2) and arrived.data[at] == 0xFF:
@@ -84,28 +94,37 @@ class _Arrived:
         self._stream = stream
 
     def has(self, count: int) -> bool:
-        """Whether there are `count` bytes; waits for them."""
+        """Waits for `count` bytes and returns whether they have arrived.
+
+        The stream may end before, or `data` exceed `_LONGEST`.
+        """
         while len(self.data) < count:
             if len(self.data) > _LONGEST or not self._more():
                 return False
         return True
 
     def find(self, pattern: re.Pattern[bytes], at: int) -> int:
-        """Where `pattern` is found first from `at` on, or the end; waits for it."""
+        """Waits for `pattern` and returns the first position of a match from `at` on.
+
+        Where the stream ends or `data` exceeds `_LONGEST` before, the position is the end of
+        `data`.
+        """
         while not (found := pattern.search(self.data, at)):
-            # A match can begin in the last bytes.
+            # The last bytes may be the beginning of a match, so the next search includes them; the
+            # longest match is as long as `PNG`.
             at = max(at, len(self.data) - len(PNG) + 1)
             if len(self.data) > _LONGEST or not self._more():
                 return len(self.data)
         return found.start()
 
     def take(self, count: int) -> bytes:
-        """The first `count` bytes, which are then gone."""
+        """Removes the first `count` bytes from `data` and returns them."""
         taken = bytes(self.data[:count])
         del self.data[:count]
         return taken
 
     def _more(self) -> bool:
+        """Reads the bytes that have arrived; returns False at the end of the stream."""
         read = self._stream.read1(1 << 16)
         self.data += read
         return bool(read)

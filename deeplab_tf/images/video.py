@@ -1,4 +1,7 @@
-"""Video files by PyAV (FFmpeg): upright RGB frames in, an H.264 file out."""
+"""The reading and writing of video files by PyAV (FFmpeg).
+
+Videos are read as upright RGB frames and written as H.264 files.
+"""
 
 import contextlib
 import dataclasses
@@ -15,27 +18,32 @@ from deeplab_tf.files import whole_file
 VIDEO_SUFFIXES = tuple(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .3gp".split()
 )
-"""What counts as a video in a folder or a pattern."""
+"""The suffixes of the files that count as videos in a folder or a pattern."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """`pixels`, upright RGB uint8 [H, W, 3], shown `time` seconds after the video's beginning."""
+    """One frame of a video.
+
+    Attributes:
+        time: the time in seconds, from the video's beginning, at which the frame is shown.
+        pixels: upright RGB uint8 [H, W, 3].
+    """
 
     time: fractions.Fraction
     pixels: np.ndarray
 
 
 class Video:
-    """A video file that is open.
+    """An open video file.
 
     Attributes:
-        path: of the file.
-        rate: frames a second, on the average.
-        count: frames by what the file says; None where it does not.
-        duration: seconds by what the file says; None where it does not.
-        broken: packets that could not be decoded so far.
-        problem: what was wrong with the first of them, or with the file's end; None if nothing.
+        path: the path of the file.
+        rate: the average number of frames in a second.
+        count: the number of frames according to the file; None where the file does not say.
+        duration: the length in seconds according to the file; None where the file does not say.
+        broken: the number of packets so far that could not be decoded.
+        problem: the fault of the first broken packet or of the file's end; None without a fault.
     """
 
     def __init__(self, path: pathlib.Path, container: Any):
@@ -52,9 +60,11 @@ class Video:
         self.problem: str | None = None
 
     def frames(self) -> Iterator[Frame]:
-        """The frames in the order in which they are shown, all of the first one's size.
+        """Yields the frames in the order in which they are shown.
 
-        A packet that cannot be decoded is counted, and the next one tried.
+        All frames are scaled to the size of the first frame. A packet that cannot be decoded adds 1
+        to `broken`, and the next packet is tried. At the end, `problem` says whether the file was
+        cut.
         """
         size, begin, packets = None, None, 0
         time = last = fractions.Fraction(0)
@@ -65,18 +75,23 @@ class Video:
                 if frame.pts is not None:
                     shown = frame.pts * fractions.Fraction(frame.time_base)
                     if begin is None or shown - begin < last:
-                        begin = shown - time  # the first one, or a recording put behind another
+                        # The frame is the first one, or time runs backwards because two
+                        # recordings were joined; the times go on from `time`.
+                        begin = shown - time
                     time = shown - begin
                 size = size or (frame.width, frame.height)
                 pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
                 yield Frame(time, np.ascontiguousarray(np.rot90(pixels, rotation // 90)))
                 last, time = time, time + 1 / self.rate
-        # A trimmed video has more packets than it shows; its duration is what it shows.
+        # A trimmed video has more packets than it shows, so missing packets do not prove that the
+        # file was cut. The duration is that of the shown part, of which a second must be missing
+        # as well.
         missing = self.duration - time if self.duration else 0
         if self.count and packets < self.count and missing > 1 and not self.problem:
             self.problem = f"it ends {float(missing):.1f} s early"
 
     def _packets(self) -> Iterator[Any]:
+        """Yields the packets of the video; an error of the file ends them and sets `problem`."""
         import av.error
 
         packets = self._container.demux(self._stream)
@@ -90,6 +105,7 @@ class Video:
                 return
 
     def _decoded(self, packet: Any, time: fractions.Fraction) -> list[Any]:
+        """Decodes a packet into frames; a broken packet counts in `broken` and gives none."""
         import av.error
 
         try:
@@ -101,7 +117,7 @@ class Video:
 
 
 def check_video() -> None:
-    """Raises `DeeplabError` where the library is not installed."""
+    """Raises `DeeplabError` where PyAV is not installed."""
     try:
         import av  # noqa: F401
     except ImportError as error:
@@ -110,10 +126,10 @@ def check_video() -> None:
 
 @contextlib.contextmanager
 def open_video(path: pathlib.Path) -> Iterator[Video]:
-    """The video file at `path`, closed at the end.
+    """Opens the video file at `path` and closes it at the end of the `with` statement.
 
     Raises:
-        DeeplabError: it is missing, is no video, or PyAV is not installed.
+        DeeplabError: the file is missing or is no video, or PyAV is not installed.
     """
     check_video()
     import av
@@ -135,20 +151,21 @@ def open_video(path: pathlib.Path) -> Iterator[Video]:
 def video_file(
     path: pathlib.Path, size: tuple[int, int], rate: fractions.Fraction
 ) -> Iterator[Callable[[Frame], None]]:
-    """Gives a function that adds a frame to a new H.264 file; the file is whole at the end, or not
-    there.
+    """Provides a function that adds a frame to a new H.264 file.
+
+    The file appears when it is complete; an error leaves no partial file.
 
     Args:
-        path: ends in .mp4.
-        size: even (height, width) of all frames.
-        rate: frames a second, on the average; each is shown at its own time.
+        path: the file to write, which ends in .mp4.
+        size: the (height, width) of all frames, which must be even.
+        rate: the average number of frames in a second; each frame is shown at its own time.
     """
     import av
 
     with whole_file(path) as beside, av.open(str(beside), "w") as container:
         stream: Any = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"  # what every player shows
+        stream.pix_fmt = "yuv420p"  # the pixel format that every player shows
         stream.codec_context.time_base = fractions.Fraction(1, 90_000)
         last = -1
 

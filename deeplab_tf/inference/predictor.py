@@ -123,7 +123,7 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
     serve = loaded.signatures[SIGNATURE]
 
     def predict(images: np.ndarray) -> np.ndarray:
-        # The function must keep `loaded`, which holds the variables that the signature reads.
+        # The assert keeps `loaded` alive: it holds the variables that the signature reads.
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 

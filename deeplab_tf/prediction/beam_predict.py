@@ -1,8 +1,8 @@
 """Labels of millions of images as an Apache Beam pipeline: files or records to PNGs.
 
-Files are listed, read, predicted and written by the runner's workers. Each output has one name,
-made of its image's alone, and is there whole or not at all; what is there is not done again. So a
-job that was stopped goes on, and a part that a runner does twice leaves the same files.
+The runner's workers list, read, predict and write the files. The name of each output is made only
+of the name of its image, an output is whole or absent, and an output that exists is not made again.
+A stopped job can therefore go on, and a part that a runner does twice leaves the same files.
 """
 
 import dataclasses
@@ -49,13 +49,16 @@ from deeplab_tf.prediction.job import (
 )
 
 THERE = "there"
-"""The tag of the names whose labels were there before."""
+"""The tag of the names of labels that existed before."""
 COUNTS_FILE = "counts"
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """Image files: one, a folder's, or a glob pattern's. `root/a/NAME.jpg` becomes `a/NAME.png`."""
+    """Image files: one, a folder's, or a glob pattern's.
+
+    The labels of `root/a/NAME.jpg` become `a/NAME.png`.
+    """
 
     pattern: str
 
@@ -73,7 +76,7 @@ class ImageFiles:
             pipeline
             | beam.Create([self.pattern])
             | beam.FlatMap(functools.partial(_named_files, out=out))
-            # Two images of one output come together, and all are dealt out to the workers.
+            # Images with the same output come together, and Beam deals all out to the workers.
             | beam.GroupByKey()
         )
         return named | beam.ParDo(_ReadImage(out, image_format)).with_outputs(
@@ -83,7 +86,7 @@ class ImageFiles:
 
 @dataclasses.dataclass(frozen=True)
 class RecordImages:
-    """The images of a prepared split, `dataset/split`: ID becomes `ID.png`."""
+    """The images of a prepared split, `dataset/split`; the labels of ID become `ID.png`."""
 
     name: str
     split: SplitFiles
@@ -93,7 +96,7 @@ class RecordImages:
         return {"records": self.name, "fingerprint": self.fingerprint}
 
     def check(self) -> None:
-        """They are open already."""
+        """Does nothing: the records are open already."""
 
     def pictures(
         self, pipeline: beam.Pipeline, out: pathlib.Path, image_format: ImageFormat
@@ -111,24 +114,26 @@ def predict_by_beam(
     out: pathlib.Path,
     batch_size: int = BATCH_SIZE,
 ) -> str:
-    """Predicts all `inputs` into `out`; goes on after a bad one, and where a job was stopped.
+    """Predicts all `inputs` into `out`; goes on after a bad input, and where a job was stopped.
 
-    `out` gets the labels as palette PNGs, `failed.jsonl` with what could not be read, and
-    `job.json`, which holds the folder to this model and these inputs and has the counts at the end.
+    `out` gets the labels as palette PNGs, `failed.jsonl` with all that could not be read, and
+    `job.json`, which reserves the folder for this model and these inputs and gets the counts at the
+    end.
 
     Args:
-        runner: of Beam; its workers see all paths as this process does.
-        model: what they load.
+        runner: the runner of Beam; its workers see all paths as this process does.
+        model: the model that the workers load.
         inputs: image files or records.
         out: a folder that is new, empty or of the same job.
-        batch_size: images of one size that go through the network together.
+        batch_size: the images of one size that go through the network together.
 
     Returns:
-        What was done, one line.
+        One line that says how many images were predicted.
 
     Raises:
-        DeeplabError: at the end, where images could not be read; names the first. Before: nothing
-            is there to predict, or `out` or the runner does not fit.
+        DeeplabError: at the end, where images could not be read, and the message names the first;
+            or before, where there is nothing to predict, or `out` or the runner does not fit. Also
+            where the model was changed in the meantime.
     """
     runner.check()
     inputs.check()
@@ -157,19 +162,19 @@ def predict_by_beam(
 
 
 def _what_it_takes(model: Model) -> tuple[Classes, ImageFormat]:
-    """Its classes and its images; it is loaded for that, and let go."""
+    """Returns the model's classes and image format; the model is loaded only for that."""
     predictor = model.load()
     return predictor.classes, predictor.image_format
 
 
 def _given(overrides: dict[str, Any]) -> dict[str, Any]:
-    """Those that are not None, as JSON gives them back."""
+    """Returns the `overrides` that are not None, with values as they are read back from JSON."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return json.loads(json.dumps(given))
 
 
 def _named_files(pattern: str, out: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """(output below `out`, image) of each file of `pattern` that is not itself below `out`."""
+    """Yields (output below `out`, image) for each file of `pattern` that is not below `out`."""
     root = root_of(pattern)
     below = out.resolve()
     for path in walk_images(pattern, IMAGE_SUFFIXES + VIDEO_SUFFIXES):
@@ -178,7 +183,7 @@ def _named_files(pattern: str, out: pathlib.Path) -> Iterator[tuple[str, str]]:
 
 
 class _ReadImage(beam.DoFn):
-    """(output, images of that name) to a picture; more than one are failures."""
+    """A step from (output, images of that output) to a picture; two images or more are failures."""
 
     def __init__(self, out: pathlib.Path, image_format: ImageFormat):
         self._out = out
@@ -204,7 +209,7 @@ class _ReadImage(beam.DoFn):
 
 
 class _ReadSplit(ReadRecords):
-    """A record file to pictures, and the names of those whose labels are there."""
+    """A step from a record file to pictures, and to the names of labels that exist already."""
 
     def __init__(self, out: pathlib.Path, image_format: ImageFormat):
         super().__init__(image_format)
@@ -220,7 +225,7 @@ class _ReadSplit(ReadRecords):
 
 
 def _write(done: Predicted[str], out: pathlib.Path, classes: Classes) -> str:
-    """Writes the labels and returns their name. Another worker may be writing the same ones."""
+    """Writes the labels and returns their name; another worker may be writing the same labels."""
     path = out / done.picture.source
     beside = out / WRITING_DIR / f"{uuid.uuid4().hex}.png"
     labels_image(done.labels, classes).save(beside)
@@ -232,7 +237,11 @@ def _write(done: Predicted[str], out: pathlib.Path, classes: Classes) -> str:
 def _write_counts(
     written: Collection, there: Collection, bad: Collection, path: pathlib.Path
 ) -> None:
-    """`{"predicted": N, "there_before": N, "failed": N}`, of what is in the collections once."""
+    """Writes the sizes of the three collections to `path`, one JSON array a line.
+
+    The lines are `["predicted", N]`, `["there_before", N]` and `["failed", N]`; an empty collection
+    has no line.
+    """
     kinds = {"predicted": written, "there_before": there, "failed": bad}
     named = [
         collection | f"{name} is one" >> beam.Map(lambda _, name=name: name)

@@ -1,4 +1,4 @@
-"""Which files an `--images` flag means."""
+"""The files that an `--images` flag means."""
 
 import collections
 import glob
@@ -11,14 +11,14 @@ from deeplab_tf.images.files import IMAGE_SUFFIXES
 
 
 def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[pathlib.Path]:
-    """The image files that `images` means: one file, a folder's, or a glob pattern's; sorted.
+    """Returns the image files that `images` means, sorted.
 
     Args:
-        images: the flag's value.
-        suffixes: what counts in a folder; a file or a pattern may name any other.
+        images: the value of the flag: one file, a folder, or a glob pattern.
+        suffixes: the suffixes that count in a folder; a file or a pattern may have any other.
 
     Raises:
-        DeeplabError: there are none.
+        DeeplabError: there is no such file.
     """
     found = sorted(walk_images(images, suffixes))
     if not found:
@@ -27,14 +27,14 @@ def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list
 
 
 def no_image(images: str) -> DeeplabError:
-    """The error where `images` names none."""
+    """Returns the error for a flag `images` that means no file."""
     return DeeplabError(
         f"--images={images} matches no image; give a file, a folder or a quoted pattern"
     )
 
 
 def walk_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[pathlib.Path]:
-    """The files of `find_images` one by one, unsorted, for more than memory should hold."""
+    """Yields the files of `find_images` one by one, unsorted, so that memory need not hold all."""
     path = pathlib.Path(images)
     if path.is_dir():
         for file in path.iterdir():
@@ -49,7 +49,10 @@ def walk_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iter
 
 
 def root_of(images: str) -> pathlib.Path:
-    """The folder that all of `walk_images` lies in: of a pattern, what is before its wildcards."""
+    """Returns the folder that all files of `walk_images` lie in.
+
+    The folder of a pattern is the part before its wildcards.
+    """
     path = pathlib.Path(images)
     if path.is_dir():
         return path
@@ -60,7 +63,7 @@ def root_of(images: str) -> pathlib.Path:
 
 
 def read_names(listed: pathlib.Path) -> list[str]:
-    """The names without suffix in the file `listed`, one a line, as VOC's ImageSets.
+    """Returns the names without suffix in the file `listed`, one a line, as in VOC's ImageSets.
 
     Raises:
         DeeplabError: the file is missing, empty or has a name twice.
@@ -75,14 +78,14 @@ def read_names(listed: pathlib.Path) -> list[str]:
 
 
 def listed_images(images: list[pathlib.Path], listed: pathlib.Path) -> list[pathlib.Path]:
-    """Those of `images` whose names without suffix are in the file `listed`, in its order.
+    """Returns the `images` whose names without suffix are in the file `listed`, in its order.
 
     Args:
         images: image files.
-        listed: names without suffix, one a line, as VOC's ImageSets.
+        listed: a file of names without suffix, one a line, as in VOC's ImageSets.
 
     Raises:
-        DeeplabError: as `read_names`, or a name is not exactly one image.
+        DeeplabError: `read_names` fails, or a name is not exactly one image.
     """
     names = read_names(listed)
     by_stem: dict[str, list[pathlib.Path]] = {name: [] for name in names}

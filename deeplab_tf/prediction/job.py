@@ -1,4 +1,7 @@
-"""The folder of one large prediction: what it is a prediction of, so that it can go on."""
+"""The folder of one large prediction, which can be stopped and go on.
+
+A file in the folder says which model and which inputs the predictions belong to.
+"""
 
 import contextlib
 import hashlib
@@ -15,17 +18,18 @@ from deeplab_tf.runs.workdir import CONFIG_FILE
 JOB_FILE = "job.json"
 FAILED_FILE = "failed.jsonl"
 WRITING_DIR = ".writing"
-"""Where workers write; renamed from there. What a killed one left is removed with it."""
+"""The folder for temporary files, which workers write there and then rename; the files of a killed
+worker are removed with the folder."""
 
 
 @contextlib.contextmanager
 def job_folder(out: pathlib.Path, job: dict[str, object]) -> Iterator[pathlib.Path]:
     """Holds the folder `out` for `job`, which begins there or goes on.
 
-    Gives a folder inside it for files that are not whole yet.
+    Yields a folder inside `out` for temporary files.
 
     Raises:
-        DeeplabError: `out` has another job or other files, or another process has it.
+        DeeplabError: `out` has another job or other files, or another process holds `out`.
     """
     if out.exists() and not out.is_dir():
         raise DeeplabError(f"{out} is a file; give a folder for the predictions")
@@ -68,7 +72,10 @@ def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
 
 
 def model_digest(path: pathlib.Path) -> str:
-    """A sha256 in hex over the files of an artefact, of a workdir over its last checkpoint's."""
+    """Returns a sha256 in hex over the files of an artefact.
+
+    The files of a workdir are its config and its last checkpoint.
+    """
     steps = checkpoint_steps(path) if path.is_dir() else []
     if steps:
         prefix = pathlib.Path(checkpoint_prefix(path, steps[-1]))

@@ -1,4 +1,4 @@
-"""What the predictions of an image or a video are called, and that they overwrite nothing else."""
+"""Names of the predictions of images and videos, and checks that no other file is overwritten."""
 
 import pathlib
 from collections.abc import Iterable
@@ -7,34 +7,37 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 
 MARK = ".deeplab-predict"
-"""A file in a folder of labels by which a later run knows that it may replace it."""
+"""The file in a folder of labels that lets a later run replace the folder."""
 
 
 def image_outputs(image: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """Where the labels and the overlay of `image` go."""
+    """Returns the paths of the labels and of the overlay of `image` in `out`."""
     return out / f"{image.stem}.png", out / f"{image.stem}_overlay.jpg"
 
 
 def video_outputs(video: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """Where the folder of labels and the overlay of `video` go."""
+    """Returns the paths of the folder of labels and of the overlay of `video` in `out`."""
     return out / video.stem, out / f"{video.stem}_overlay.mp4"
 
 
 def is_video(path: pathlib.Path) -> bool:
-    """Whether `path` is a video by its name."""
+    """Returns whether `path` has the suffix of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
-    """Raises `DeeplabError` where an output in `out` would overwrite one of the input `files`, what
-    lies beside it, another's output, or a folder that is not an earlier output."""
+    """Raises `DeeplabError` where an output in `out` would overwrite something else.
+
+    An output may not be one of the input `files`, a file that exists in the folder of its input, an
+    output of another input, or a folder that is not an earlier output.
+    """
     files = list(files)
     inputs = {file.resolve() for file in files}
     owners: dict[pathlib.Path, pathlib.Path] = {}
     for file in files:
         outputs = video_outputs(file, out) if is_video(file) else image_outputs(file, out)
         for path in outputs:
-            # Beside an image its NAME.png may well be its mask.
+            # NAME.png in the folder of an image may well be the image's mask.
             beside = path.exists() and file.parent.resolve() == out.resolve()
             if beside or path.resolve() in inputs:
                 raise DeeplabError(f"{path} would be overwritten; give another --out")
@@ -48,7 +51,10 @@ def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
 
 
 def check_replaceable(folder: pathlib.Path) -> None:
-    """Raises `DeeplabError` where `folder`, which a video's labels replace, is not made by us."""
+    """Raises `DeeplabError` where a video's labels would replace a `folder` of other content.
+
+    An empty folder, and a folder of labels of `deeplab-predict`, may be replaced.
+    """
     ours = folder.is_dir() and ((folder / MARK).is_file() or not any(folder.iterdir()))
     if folder.exists() and not ours:
         raise DeeplabError(

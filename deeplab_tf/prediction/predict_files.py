@@ -1,4 +1,4 @@
-"""All files of one command: images first, then videos, and what is said of them."""
+"""Predictions of all files of one command, images first, then videos, and their summary."""
 
 import io
 import pathlib
@@ -24,13 +24,13 @@ def check_files(files: list[pathlib.Path], out: pathlib.Path) -> None:
 def run_files(
     predictor: Predictor, files: list[pathlib.Path], out: pathlib.Path, batch_size: int
 ) -> str:
-    """Predicts image and video files into `out`; goes on after a bad one.
+    """Predicts image and video files into `out`; goes on after a bad file.
 
     Returns:
-        What was done, one line.
+        One line that says how many files were predicted.
 
     Raises:
-        DeeplabError: at the end, where files could not be read; names each.
+        DeeplabError: at the end, where files could not be read; the message names each file.
     """
     videos = [file for file in files if is_video(file)]
     images = [file for file in files if not is_video(file)]
@@ -55,7 +55,14 @@ def run_files(
 
 
 def run_stream(predictor: Predictor, out: pathlib.Path) -> str:
-    """Predicts the images on standard input into `out`, as `run_files` does files."""
+    """Predicts the images on standard input into `out`; goes on after a bad image.
+
+    Returns:
+        One line that says how many frames were predicted.
+
+    Raises:
+        DeeplabError: no image came, or, at the end, frames could not be read.
+    """
     out.mkdir(parents=True, exist_ok=True)
     stdin = cast(io.BufferedReader, sys.stdin.buffer)
     result = predict_stream(predictor, stdin, out)
@@ -67,7 +74,10 @@ def run_stream(predictor: Predictor, out: pathlib.Path) -> str:
 
 
 def _tell(summary: str, errors: list[DeeplabError], of: str, failed: int | None = None) -> None:
-    """Raises the `errors`, or the first of them, after the `summary` of what was done."""
+    """Prints `summary` and raises the `errors` as one error, where there are any.
+
+    The message begins with `failed` of `of`; `failed` is the number of `errors` by default.
+    """
     if errors:
         print(summary)
         failed = failed or len(errors)

@@ -1,4 +1,4 @@
-"""Image files: a palette PNG of labels and an overlay for each."""
+"""Predictions of image files: a palette PNG of labels and an overlay for each."""
 
 import pathlib
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ def predict_images(
     out: pathlib.Path,
     batch_size: int = BATCH_SIZE,
 ) -> list[DeeplabError]:
-    """Writes NAME.png and NAME_overlay.jpg into `out` for each image; goes on after a bad one.
+    """Writes NAME.png and NAME_overlay.jpg into `out` for each image; goes on after a bad image.
 
-    Files are read and written by threads while the network computes; progress is shown on stderr
-    where that is a terminal.
+    Threads read and write files while the network computes. Progress is shown on stderr where
+    stderr is a terminal.
 
     Returns:
-        One error an image that could not be read; nothing is written for those.
+        One error for each image that could not be read; nothing is written for such an image.
     """
     failed: list[DeeplabError] = []
     with tqdm.tqdm(total=len(images), desc="predict", unit="image", disable=None) as progress:
@@ -49,7 +49,7 @@ def predict_images(
 def write_prediction(
     done: Predicted[pathlib.Path], predictor: Predictor, out: pathlib.Path
 ) -> None:
-    """The two files of one picture."""
+    """Writes the labels and the overlay of one picture into `out`."""
     labels_path, overlay_path = image_outputs(done.picture.source, out)
     write_labels(done.labels, predictor.classes, labels_path)
     view = view_rgb(done.picture.pixels, predictor.image_format)

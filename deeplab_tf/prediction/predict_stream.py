@@ -1,4 +1,4 @@
-"""A stream of encoded images on standard input: each is answered as it comes."""
+"""Predictions of a stream of encoded images on standard input, each written as it comes."""
 
 import contextlib
 import dataclasses
@@ -16,17 +16,17 @@ from deeplab_tf.inference.predictor import Predictor, check_rgb
 from deeplab_tf.prediction.predict_images import write_prediction
 
 ERRORS = 20
-"""So many are named at the end: a stream may be endless."""
+"""The number of errors that are named at the end: a stream may be endless."""
 
 
 @dataclasses.dataclass
 class StreamResult:
-    """What came of a stream.
+    """The result of a stream.
 
     Attributes:
-        frames: how many came.
-        failed: how many of them could not be read.
-        errors: the first `ERRORS` of those; each is told on stderr as it comes.
+        frames: the number of frames that came.
+        failed: the number of frames that could not be read.
+        errors: the first `ERRORS` errors; each error is also printed on stderr as it comes.
     """
 
     frames: int = 0
@@ -37,16 +37,15 @@ class StreamResult:
 def predict_stream(
     predictor: Predictor, stream: io.BufferedIOBase, out: pathlib.Path
 ) -> StreamResult:
-    """Writes frame_000001.png and frame_000001_overlay.jpg into `out`, and so on, to the end or
-    Ctrl-C.
+    """Writes frame_000001.png and frame_000001_overlay.jpg into `out`, and so on for every frame.
 
-    A frame's files are there before the next one is read. A frame that cannot be read keeps its
-    number.
+    The stream ends with its last byte or with Ctrl-C. The files of a frame are written before the
+    next frame is read. A frame that cannot be read keeps its number.
 
     Args:
-        predictor: of a model for RGB images.
+        predictor: a predictor of a model for RGB images.
         stream: JPEGs and PNGs one after the other, of any sizes.
-        out: a folder.
+        out: an existing folder.
 
     Raises:
         DeeplabError: the model takes other images than RGB.
@@ -54,7 +53,7 @@ def predict_stream(
     check_rgb(predictor)
     result = StreamResult()
     frames = tqdm.tqdm(split_images(stream), desc="predict", unit="frame", disable=None)
-    # Ctrl-C is how a camera's stream ends; files are written whole or not at all.
+    # A camera's stream ends with Ctrl-C; each file is then whole or absent.
     with contextlib.suppress(KeyboardInterrupt):
         for encoded in frames:
             result.frames += 1

@@ -1,4 +1,4 @@
-"""A video file: a palette PNG of labels for each frame, and the video under their colours."""
+"""Predictions of a video: a palette PNG of labels for each frame, and a video with overlays."""
 
 import fractions
 import itertools
@@ -19,7 +19,7 @@ from deeplab_tf.parallel import in_threads
 from deeplab_tf.prediction.outputs import MARK, check_replaceable, video_outputs
 
 MAX_SIDE = 1920
-"""The video is for looking at; the labels are at the frames' own size."""
+"""The longest side of the overlay video, in pixels; the labels have the frames' own size."""
 
 
 def predict_video(
@@ -27,16 +27,16 @@ def predict_video(
 ) -> tuple[int, list[DeeplabError]]:
     """Writes NAME/000001.png and so on, one a frame, and NAME_overlay.mp4 into `out`.
 
-    Both are whole or not there. Frames are decoded, predicted and encoded as they come: the memory
-    does not grow with the length.
+    Each of the two outputs is whole or absent. Frames are decoded, predicted and encoded as they
+    come, so the memory does not grow with the length of the video.
 
     Returns:
-        How many frames were predicted, and what could not be decoded, if anything: the rest is
-        written all the same.
+        The number of predicted frames, and errors for frames that could not be decoded; the rest of
+        the video is written all the same.
 
     Raises:
         DeeplabError: `path` is no video or has no frame, the model takes other images than RGB, or
-            the folder NAME was not written by us.
+            the folder NAME was not written by `deeplab-predict`.
     """
     check_rgb(predictor)
     folder, overlay_path = video_outputs(path, out)
@@ -72,7 +72,7 @@ def predict_video(
                 total=video.count,
                 disable=None,
             )
-            # The encoder takes one frame after the other; all before it is done by threads.
+            # The encoder takes one frame after the other; threads do the work before it.
             count = 0
             for frame in in_threads(finish, predicted):
                 add(frame)
@@ -90,7 +90,7 @@ def _problems(video: Video, count: int) -> list[DeeplabError]:
 
 
 class _View:
-    """Frames of one size under their labels' colours, above the names of all classes."""
+    """A view of frames of one size: each under its labels' colours, above all class names."""
 
     def __init__(self, height: int, width: int, classes: Classes):
         shrink = min(1.0, MAX_SIDE / max(height, width))
@@ -99,10 +99,10 @@ class _View:
         self._legend = class_legend(classes, self._inner[0])
         width, height = self._legend.width, self._inner[1] + self._legend.height
         self.size = (height + height % 2, width + width % 2)
-        """Even (height, width): H.264 stores colours at half the resolution."""
+        """(height, width), both even, since H.264 stores colours at half the resolution."""
 
     def draw(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] and [H, W] -> uint8 [*size, 3]."""
+        """Returns the view, uint8 [*size, 3], of pixels uint8 [H, W, 3] and labels uint8 [H, W]."""
         canvas = Image.new("RGB", (self.size[1], self.size[0]), "white")
         blended = blend(pixels, labels, self._labels)
         if blended.size != self._inner:

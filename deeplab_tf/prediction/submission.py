@@ -1,4 +1,4 @@
-"""The archive that VOC's test server takes, checked before it is there."""
+"""The archive that VOC's test server takes, checked before it gets its name."""
 
 import io
 import pathlib
@@ -14,7 +14,8 @@ from deeplab_tf.images.files import read_pixels
 from deeplab_tf.prediction.outputs import image_outputs
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
-"""comp6: trained on any data but VOC's test set, which pretraining on COCO makes this."""
+"""The folder in the archive. VOC's competition comp6 is for models trained on any data but VOC's
+test set; a model pretrained on COCO belongs there."""
 
 
 def check_classes(classes: Classes) -> None:
@@ -32,12 +33,13 @@ def write_submission(
     """Packs the labels of `images` from the folder `predictions` into a `.tar.gz`, and checks it.
 
     Args:
-        images: those of the id list, whose names without suffix are the ids.
-        predictions: has ID.png for each, as `predict_images` writes it.
-        archive: written beside, read again and checked, then renamed.
+        images: the images of the id list; the ids are their names without suffix.
+        predictions: a folder with ID.png for each image, as `predict_images` writes it.
+        archive: the path of the `.tar.gz`, which is written to a temporary file, read again and
+            checked, then renamed.
 
     Raises:
-        DeeplabError: a prediction is missing or is not what the server takes.
+        DeeplabError: a prediction is missing, or is no file that the server takes.
     """
     with whole_file(archive) as beside:
         with tarfile.open(beside, "w:gz") as tar:
@@ -50,7 +52,7 @@ def write_submission(
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Without the name of the user who packs it."""
+    """Returns `member` without the name of the user who packs the archive."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
@@ -61,15 +63,16 @@ def check_submission(
 ) -> None:
     """Checks that `archive` has one fitting PNG for each of `images` and nothing else.
 
-    Fitting: indexed, of the image's own (upright) size, with VOC's palette and classes 0 to 20.
+    A fitting PNG is indexed, of the image's own (upright) size, with VOC's palette and classes 0 to
+    20.
 
     Args:
         archive: the `.tar.gz`.
-        images: those of the id list.
-        name: what errors call the archive, where it is to be renamed.
+        images: the images of the id list.
+        name: the name of the archive in errors, where the archive is to be renamed; None: its own.
 
     Raises:
-        DeeplabError: names the first member that is missing, superfluous or does not fit.
+        DeeplabError: a member is missing, superfluous or does not fit; the message names the first.
     """
     name = name or archive
     expected = {f"{FOLDER}/{image.stem}.png": image for image in images}
@@ -96,7 +99,7 @@ def check_submission(
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    """A member's bytes; the labels of 1,456 images are a few megabytes."""
+    """Returns a member's bytes; the labels of all 1,456 images are only a few megabytes."""
     file = tar.extractfile(member)
     return file.read() if file is not None else b""
 

@@ -10,7 +10,10 @@ from deeplab_tf.errors import DeeplabError
 
 
 def check_parts(config: TrainConfig, strategy: tf.distribute.Strategy) -> None:
-    """Raises `DeeplabError` if the devices cannot have equal parts of the batch."""
+    """Raises `DeeplabError` where the batch cannot be cut into equal parts.
+
+    Each device has `accumulate_steps` parts.
+    """
     devices, steps = strategy.num_replicas_in_sync, config.accumulate_steps
     if config.batch_size % (devices * steps):
         raise DeeplabError(
@@ -26,25 +29,25 @@ def accumulated_step(
     apply: Callable[[list[tf.Tensor]], None],
     steps: int,
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    """A step of one global batch in `steps` equal parts, whose gradients are summed.
+    """Returns a step of one global batch in `steps` equal parts, whose gradients are summed.
 
-    Not Keras' `gradient_accumulation_steps`: it counts parts as steps of the schedule and of the
-    moving average, and does not run on several replicas.
+    Keras' `gradient_accumulation_steps` is not used: Keras counts parts as steps of the schedule
+    and of the moving average, and does not accumulate on several replicas.
 
     Args:
-        strategy: the devices; each splits its own share of the batch.
-        variables: what `gradients_of` differentiates by.
-        gradients_of: of (image, labels, batch_labels) in a replica: (gradients, losses), each a
-            share that adds up over parts and replicas.
-        apply: of the gradients of a replica's whole share, in it.
-        steps: how many parts.
+        strategy: the devices; each device splits its own share of the batch.
+        variables: the variables that `gradients_of` differentiates by.
+        gradients_of: a function of (image, labels, batch_labels), called in a replica, that returns
+            (gradients, losses), shares that add up over parts and replicas.
+        apply: a function, called in a replica, of the gradients of the replica's whole share.
+        steps: the number of parts.
 
     Returns:
-        A function of (image, labels) that returns the losses of the batch. Between its calls the
-        sums are zero: a checkpoint needs none of them.
+        A function of (image, labels) that returns the losses of the batch. The sums of gradients
+        are zero between its calls, so a checkpoint needs none of the sums.
     """
     with strategy.scope():
-        # A replica adds up its own; the optimiser sums over replicas, once a step.
+        # Each replica adds up its own gradients; the optimiser sums over replicas, once a step.
         sums = [
             tf.Variable(
                 tf.zeros(variable.shape, variable.dtype),
@@ -78,7 +81,7 @@ def accumulated_step(
         strategy.run(replica_end)
 
     def train_step(image, labels):
-        # Calls in turn, not a loop in one graph, where parts might overlap in memory.
+        # The parts are separate calls: a loop in one graph might hold several parts in memory.
         parts = [run_part(image, labels, tf.constant(index)) for index in range(steps)]
         run_end()
         return {name: tf.add_n([losses[name] for losses in parts]) for name in parts[0]}
@@ -89,7 +92,7 @@ def accumulated_step(
 def sum_losses(
     strategy: tf.distribute.Strategy, losses: dict[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    """The replicas' shares of each loss, added up."""
+    """Returns each loss of the global batch by name: the sum of the replicas' shares."""
     return {
         name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
         for name, value in losses.items()

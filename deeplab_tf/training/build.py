@@ -1,4 +1,4 @@
-"""What the steps of a training work on: model, optimiser, loss and batches, on every device."""
+"""The objects that a training works on: model, optimiser, loss and batches, on every device."""
 
 import dataclasses
 from collections.abc import Callable
@@ -29,13 +29,13 @@ class Training:
     """A training that can begin, with random weights.
 
     Attributes:
-        experiment: with the data's number of classes.
+        experiment: the experiment, with the data's number of classes.
         records: the data set.
-        split: the files of the split it trains on, with the examples of an epoch.
-        class_weights: by class name, None where the loss has none.
+        split: the record files of the training split, with the examples of an epoch.
+        class_weights: weights by class name; None where the loss has none.
         strategy: the devices.
-        workers: the processes.
-        model, optimizer: made on all of them.
+        workers: the worker processes.
+        model, optimizer: the network and its optimiser, made on all devices.
         data_loss: the loss that the experiment names.
     """
 
@@ -50,7 +50,7 @@ class Training:
     data_loss: DataLoss
 
     def batches(self, start: int):
-        """The global batches from step `start` on, each dealt out over the replicas in order."""
+        """Returns the global batches from step `start` on, dealt out over the replicas in order."""
         config = self.experiment
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -69,7 +69,7 @@ class Training:
         return self.strategy.distribute_datasets_from_function(of_worker)
 
     def make_step(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-        """The compiled step of one global batch; see `make_train_step`."""
+        """Returns the compiled step of one global batch; see `make_train_step`."""
         config = self.experiment.train
         return make_train_step(
             self.model,
@@ -83,7 +83,10 @@ class Training:
         )
 
     def evaluated_model(self) -> keras.Model:
-        """What is evaluated and exported: in float32, with the averaged weights if there are."""
+        """Returns the model to evaluate and export.
+
+        The model is in float32 and has the averaged weights where the training keeps an average.
+        """
         in_float32 = self.experiment.train.precision is Precision.FLOAT32
         if in_float32 and not averages(self.optimizer):
             return self.model
@@ -93,7 +96,10 @@ class Training:
         return model
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
-        """Images [B, H, W, bands] and labels [B, H, W] of a batch, of this process' replicas."""
+        """Returns images [B, H, W, bands] and masks [B, H, W] of a batch as arrays.
+
+        B counts the examples of this process' replicas.
+        """
         image, labels = (
             np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(x)])
             for x in batch
@@ -102,7 +108,7 @@ class Training:
 
 
 def build_training(experiment: Experiment, records: Records) -> Training:
-    """Builds what `experiment`, which must fit `records`, names.
+    """Builds the training that `experiment` describes; `experiment` must fit `records`.
 
     Raises:
         DeeplabError: a record file is corrupt, or the class weights or devices do not fit.

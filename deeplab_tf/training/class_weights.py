@@ -1,4 +1,4 @@
-"""The weight of each class in the loss: found, told, and recorded in the workdir."""
+"""The weight of each class in the loss: found, printed, and recorded in the workdir."""
 
 import json
 import math
@@ -13,16 +13,18 @@ from deeplab_tf.runs.checkpoints import checkpoint_steps
 from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE
 
 MAX_WEIGHT = 1_000_000
-"""Only their ratios count, and float32 adds up the weights of millions of pixels."""
+"""The largest weight: only ratios of weights count, and float32 adds up the weights of millions of
+pixels."""
 
 
 def find_class_weights(experiment: Experiment, records: Records) -> dict[str, float] | None:
-    """What `config.train.class_weights` stands for, by class name in the classes' order.
+    """Returns the weights that `config.train.class_weights` stands for, by class name in order.
 
-    `auto` counts the split as it was prepared: an image of `data.duplicate_classes` once.
+    `auto` counts the pixels of the split as it was prepared: an image that
+    `data.duplicate_classes` repeats counts once.
 
     Returns:
-        The weights, or None where it is `none`: 1 each.
+        The weights; None for `none`, which means 1 each.
 
     Raises:
         DeeplabError: the file is missing or not right, or gives weight 0 to every pixel of the
@@ -44,27 +46,28 @@ def find_class_weights(experiment: Experiment, records: Records) -> dict[str, fl
 
 
 def auto_weights(pixels: Sequence[int]) -> list[float]:
-    """`1 / ln(1.02 + p)`, p the share of a class in `pixels`, with four digits after the point.
+    """Returns `1 / ln(1.02 + p)` with four decimals, where p is the share of a class in `pixels`.
 
-    ENet's (arXiv 1606.02147, section 5). Median frequency balancing would also want the number of
-    images that have a class, which the records do not keep, and is unbounded for a rare one.
+    The formula is ENet's (arXiv 1606.02147, section 5). Median frequency balancing would also need
+    the number of images that have a class, which the records do not keep, and is unbounded for a
+    rare class.
 
     Args:
-        pixels: by class, without void; one is above 0.
+        pixels: the number of pixels of each class, without void; one number is above 0.
 
     Returns:
-        By class; a class without a pixel has 50.4983, the largest weight.
+        The weight of each class; a class without a pixel has 50.4983, the largest weight.
     """
     total = sum(pixels)
     return [round(1 / math.log(1.02 + count / total), 4) for count in pixels]
 
 
 def read_class_weights(path: pathlib.Path, names: Sequence[str]) -> dict[str, float]:
-    """A JSON file `{class name: weight}` in the order of `names`.
+    """Reads a JSON file `{class name: weight}` and returns the weights in the order of `names`.
 
     Raises:
-        DeeplabError: it cannot be read; a class is missing, unknown, or its weight is no number
-            from 0 to `MAX_WEIGHT`.
+        DeeplabError: the file cannot be read, a class is missing or unknown, or a weight is no
+            number from 0 to `MAX_WEIGHT`.
     """
     try:
         found = json.loads(path.read_text())
@@ -94,12 +97,15 @@ def read_class_weights(path: pathlib.Path, names: Sequence[str]) -> dict[str, fl
 
 
 def format_class_weights(weights: dict[str, float]) -> str:
-    """`sky 2.1, pole 40.3`."""
+    """Returns the weights in one line, such as `sky 2.1, pole 40.3`."""
     return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
 
 
 def record_class_weights(workdir: pathlib.Path, weights: dict[str, float] | None) -> None:
-    """Writes what `check_recorded` reads, in the form that `read_class_weights` reads too."""
+    """Writes `weights` into `workdir` for `check_recorded`; removes the file where they are None.
+
+    The file has the form that `read_class_weights` reads.
+    """
     if weights is None:
         (workdir / CLASS_WEIGHTS_FILE).unlink(missing_ok=True)
     else:
@@ -107,8 +113,10 @@ def record_class_weights(workdir: pathlib.Path, weights: dict[str, float] | None
 
 
 def check_recorded(workdir: pathlib.Path, weights: dict[str, float] | None) -> None:
-    """Raises `DeeplabError` where the run in `workdir` has a checkpoint and was begun with other
-    weights than these: with a file that has changed since."""
+    """Raises `DeeplabError` where `workdir` has a checkpoint of a run with other class weights.
+
+    The weights of a run change where their file has changed since the run began.
+    """
     if weights is None or not checkpoint_steps(workdir):
         return
     before = read_class_weights(workdir / CLASS_WEIGHTS_FILE, list(weights))

@@ -1,4 +1,4 @@
-"""Whether a workdir holds the run that is to go on there, and what says so for the next time."""
+"""The check that a workdir holds the run that is to go on there, and the files it compares with."""
 
 import pathlib
 
@@ -15,10 +15,11 @@ from deeplab_tf.training.class_weights import record_class_weights
 def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Records) -> None:
     """Checks that `experiment` on `records` is the run whose checkpoints are in `workdir`.
 
-    Without a checkpoint there is nothing to go on with, and anything may begin there.
+    Any run may begin in a workdir without a checkpoint.
 
     Raises:
-        DeeplabError: the run was begun with another config or data set; names the fields.
+        DeeplabError: the run was begun with another config or data set; the message names the
+            fields.
     """
     if not checkpoint_steps(workdir):
         return
@@ -47,7 +48,11 @@ def describe_workdir(
     records: Records,
     class_weights: dict[str, float] | None = None,
 ) -> None:
-    """Writes the resolved config, the classes and fingerprint of the data, and class weights."""
+    """Writes the description of the run into `workdir`, for `check_workdir` and `check_recorded`.
+
+    The description is the resolved config, the classes and fingerprint of the data, and the class
+    weights by class name.
+    """
     record_class_weights(workdir, class_weights)
     write_text(workdir / DATA_FILE, data_to_json(records.classes, records.fingerprint))
     write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment))

@@ -1,4 +1,4 @@
-"""What a training sees first: the batch, and the loss of a network that has learnt nothing."""
+"""Messages on the first batch and the first loss of a training, which show faults early."""
 
 import math
 
@@ -8,16 +8,16 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID, Classes
 
 SURPRISING = 2.0
-"""A first loss that many times above or below that of guessing is pointed out."""
+"""A first loss gets a note where it is this many times above or below the loss of guessing."""
 
 
 def describe_batch(images: np.ndarray, labels: np.ndarray, classes: Classes) -> str:
-    """One line on the batch: size, classes, void, pixel values.
+    """Returns one line on the batch: size, classes, void, pixel values; a second if all is void.
 
     Args:
         images: [B, H, W, bands].
-        labels: integer [B, H, W].
-        classes: the data set's classes.
+        labels: the ground truth, integer [B, H, W].
+        classes: the classes of the data set.
 
     Raises:
         DeeplabError: a label is neither a class nor void.
@@ -43,12 +43,14 @@ def describe_batch(images: np.ndarray, labels: np.ndarray, classes: Classes) -> 
 
 
 def describe_first_loss(cross_entropy: float, num_classes: int, fresh: bool) -> str:
-    """One line on the loss of the first step, beside ln(classes), which guessing costs.
+    """Returns one line that compares the first loss with ln(classes), the loss of guessing.
+
+    A second line is a note, where a fresh network's loss is far from that of guessing.
 
     Args:
         cross_entropy: the mean over the valid pixels of the first batch, in nats.
-        num_classes: how many there are to guess from.
-        fresh: whether the network begins with random weights, and so must guess.
+        num_classes: the number of classes to guess from.
+        fresh: whether the network begins with random weights, and so can only guess.
     """
     guessing = math.log(num_classes)
     text = f"first loss: {cross_entropy:.2f}; guessing costs ln({num_classes}) = {guessing:.2f}"

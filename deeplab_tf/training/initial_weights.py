@@ -1,4 +1,4 @@
-"""Initial weights from a `.keras` file, layer by layer by name."""
+"""Initial weights from a `.keras` file, matched by the names of layers and weights."""
 
 import pathlib
 
@@ -10,17 +10,21 @@ from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.errors import DeeplabError
 
 CONVENTIONS = ("stride_placement", "normalization")
-"""What shapes do not show and without which weights mean something else."""
+"""Fields of `ModelConfig` that shapes do not show, but that decide what weights mean."""
 
 
 def load_initial_weights(model: keras.Model, path: str, config: ModelConfig) -> LoadReport:
     """Copies into `model` every weight of the `.keras` file that has the same name and shape.
 
-    A last layer for another number of classes is skipped that way, and keeps its random values.
+    The last layer of a network with another number of classes has another shape, so this layer is
+    skipped and keeps its random values.
+
+    Returns:
+        The names of the weights that were loaded, skipped, missing or unexpected.
 
     Raises:
-        DeeplabError: no such file, not a Keras file, no kernel in it fits, or it is of a network
-            that reads its pixels otherwise, or strides in other places, than that of `config`.
+        DeeplabError: the file does not exist, is no Keras file, or has no kernel that fits; or its
+            network reads pixels otherwise than `config` says, or strides in other places.
     """
     file = pathlib.Path(path)
     if not file.is_file():
@@ -38,7 +42,7 @@ def load_initial_weights(model: keras.Model, path: str, config: ModelConfig) -> 
         else:
             variable.assign(theirs[name])
             report.loaded.append(name)
-    # A bias of one number a class fits by chance.
+    # Only kernels count here: a bias of one number a class fits by chance.
     if not any(name.endswith("/kernel") for name in report.loaded):
         raise DeeplabError(
             f"init_from={path} has no kernel of the name and shape of this model: is it of "

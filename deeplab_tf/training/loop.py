@@ -1,4 +1,4 @@
-"""The training of one experiment, from data to the final `.keras` file, top to bottom."""
+"""The training of one experiment, from its data to the final `.keras` file."""
 
 import dataclasses
 import os
@@ -49,21 +49,22 @@ def train(
     workdir: pathlib.Path,
     repeat_of: pathlib.Path | None = None,
 ) -> int:
-    """Trains `experiment` in `workdir`, going on from the checkpoint there if there is one.
+    """Trains `experiment` in `workdir`, from the last checkpoint in `workdir` if there is one.
 
-    `repeat_of` is the workdir whose run it repeats: what is not as there is told. Of several
-    workers each calls this, on one shared `workdir`; worker 0 alone writes there.
+    `repeat_of` is the workdir whose run is repeated; all differences from that run are printed.
+    With several workers, each worker calls this function on one shared `workdir`, and only worker 0
+    writes there.
 
     Returns:
         0 when all steps are done and `workdir/model.keras` is written; 128 + the signal's number
-        when SIGTERM or SIGINT, of any worker, stopped it, after a checkpoint.
+        when a SIGTERM or SIGINT to any worker stopped the run, after a checkpoint.
 
     Raises:
-        DeeplabError: data, workdir, initial weights or devices do not fit the experiment, or the
-            loss is not finite.
+        DeeplabError: data, workdir, initial weights or devices do not fit the experiment, or a
+            loss, a weight or a logit is not finite.
         tf.errors.OpError: another worker is gone; see `naming_lost_worker`.
     """
-    # Data: the classes come from it.
+    # Data first: the number of classes comes from the data set.
     experiment, records = check_run(experiment, data_dir, workdir)
     config = experiment.train
     training = build_training(experiment, records)
@@ -77,7 +78,7 @@ def train(
             "config.init_from this run begins with random ones"
         )
 
-    # Where to begin: the workdir's own checkpoint goes before initial weights.
+    # A checkpoint in the workdir goes before the initial weights.
     model, class_weights = training.model, training.class_weights
     checkpoints = Checkpoints(
         workdir, model, training.optimizer, config.keep_checkpoints, writes=workers.is_chief
@@ -91,7 +92,7 @@ def train(
     if not start:
         begin_average(model, training.optimizer)
 
-    # The steps. Nothing is written before everything that was given has been read.
+    # The run is described only now, when everything that was given has been read.
     experiment = _with_absolute_paths(experiment)
     if workers.is_chief:
         describe_workdir(workdir, experiment, records, class_weights)
@@ -120,14 +121,13 @@ def train(
         if log:
             log.close()
     if stop:
-        workers.meet()  # the checkpoint is written
+        workers.meet()  # waits until worker 0 has written the checkpoint
         name = signal.Signals(stop).name
         print(f"stopped by {name}; checkpoint saved; run the same command to go on")
-        workers.leave(128 + stop)  # while `batches` is there: its end is what is waited for
+        workers.leave(128 + stop)  # keeps `batches`, whose end waits for the other workers
         return 128 + stop
-    del batches  # while all workers are there
+    del batches  # while all workers run, since its end waits for them
 
-    # The file to keep.
     if workers.is_chief:
         final = TrainedModel(training.evaluated_model(), experiment, records.classes)
         save_model(final, workdir / MODEL_FILE)
@@ -137,7 +137,7 @@ def train(
 
 
 def _restore(checkpoints: Checkpoints, workers: Workers) -> int:
-    """Brings every worker to the checkpoint that worker 0 finds to be the last whole one."""
+    """Restores on all workers the last whole checkpoint of worker 0; returns its step, or 0."""
     found = checkpoints.restore() if workers.is_chief else 0
     start = workers.gather_flag(found)[0]
     if start and not workers.is_chief:
@@ -148,13 +148,13 @@ def _restore(checkpoints: Checkpoints, workers: Workers) -> int:
 def check_run(
     experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path
 ) -> tuple[Experiment, Records]:
-    """What can be said of a run before it: that data, classes, weights, devices and workdir fit.
+    """Checks, before a run, that data, classes, weights, devices and workdir fit the experiment.
 
     Returns:
-        The experiment with the data's number of classes, and the data.
+        The experiment with the data's number of classes and bands, and the records.
 
     Raises:
-        DeeplabError: they do not fit.
+        DeeplabError: one of these does not fit, or another worker was given another training.
     """
     records = open_records(data_dir, experiment.data.dataset)
     records.labelled_split(experiment.data.split)
@@ -172,8 +172,11 @@ def check_run(
 def _tell_environment(
     experiment: Experiment, workdir: pathlib.Path, start: int, repeat_of: pathlib.Path | None
 ) -> None:
-    """Records the environment, and prints what is another than before, or than in `repeat_of`."""
-    # The file of a stage before differs in its dates each time it is written.
+    """Records the environment and prints what has changed in it since the last start of the run.
+
+    A run that repeats `repeat_of` also prints its differences from that run.
+    """
+    # A previous stage's file holds dates, so its sha256 is another each time it is written.
     init_from = None if experiment.previous_stage else experiment.init_from
     changed = record_environment(workdir, start, init_from)
     if changed:
@@ -197,10 +200,12 @@ def _run_steps(
     received: list[int],
     fresh: bool,
 ) -> int:
-    """The loop itself, from step `start` to the last, or until a worker's `received` has a signal.
+    """Runs the steps after `start` to the last one, or until a worker's `received` has a signal.
 
-    `fresh` is whether the first of all steps is taken with random weights. Returns the signal, or
-    0 when all steps are done.
+    `fresh` says whether the first of all steps is taken with random weights.
+
+    Returns:
+        The number of the signal, or 0 when all steps are done.
     """
     config = run.experiment.train
     classes = run.records.classes
@@ -216,14 +221,14 @@ def _run_steps(
             loss = float(pending[0]["cross_entropy"])
             print(describe_first_loss(loss, classes.num_classes, fresh), flush=True)
         if step == start + 1:
-            # Traced here: the checkpoint that a signal asks for must not wait for it.
+            # `predict` is traced now, so that a checkpoint after a signal need not wait for it.
             predict(_panel_part(run, batch[0]))
-        # At the same step on all workers, or some would wait for the others in the next one.
+        # All workers stop at the same step, or some would wait for the others in the next one.
         stop = max(run.workers.gather_flag(max(received, default=0)))
         last = step == config.steps or stop > 0
         checkpoint_due = last or step % config.checkpoint_every == 0
         if checkpoint_due or step % config.log_every == 0:
-            # Losses are read here and not every step, so that an accelerator is never waited for.
+            # Losses are read only here: reading them every step would wait for the accelerator.
             values = _mean_losses(pending, step)
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
@@ -232,8 +237,9 @@ def _run_steps(
         if checkpoint_due or step % config.panels_every == 0:
             shown, truth = (_panel_part(run, part) for part in batch)
             logits = predict(shown)
-            # The loss of a step is of the weights before it: those after it have none yet. Both are
-            # looked at, since a ReLU hides NaN, and finite weights may be too large to use.
+            # The loss of a step is of the weights before the step; the weights after it have none
+            # yet, so they are checked. Their logits are checked too: a ReLU hides NaN, and finite
+            # weights may be too large to use.
             if not all(np.isfinite(values).all() for values in (logits, *run.model.weights)):
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
         if log and step % config.panels_every == 0:
@@ -244,23 +250,23 @@ def _run_steps(
                 log.restart_clock(step)
         if last:
             return stop
-    return 0  # there was no step left
+    return 0  # no step was left
 
 
 def _panel_part(run: Training, part) -> tf.Tensor:
-    """The first images, or labels, of what one replica has of a batch."""
+    """Returns the first `PANEL_IMAGES` images, or masks, of one replica's part of a batch."""
     return run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES]
 
 
 def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:
-    """The means over the steps since the last log; the last of them is `step`.
+    """Returns the mean of each loss over the steps since the last log; the last step is `step`.
 
-    With a loss scale: its last value, and how many steps were `skipped`. The loss of such a step
-    may be no number, and is left out then.
+    With a loss scale, `loss_scale` is its last value and `skipped` the number of skipped steps. The
+    loss of a skipped step is left out where it is not finite.
 
     Raises:
-        DeeplabError: a loss is not finite, and its step was not skipped; names the first such step.
-            Or the loss scale is too small to go on.
+        DeeplabError: a loss is not finite at a step that was not skipped, and the message names the
+            first such step; or the loss scale is too small to go on.
     """
     series = {name: np.array([float(losses[name]) for losses in pending]) for name in pending[0]}
     finite = np.isfinite(series["loss"])
@@ -284,7 +290,10 @@ def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, fl
 
 
 def _with_absolute_paths(experiment: Experiment) -> Experiment:
-    """So that `config.json` means the same files wherever it is used."""
+    """Returns `experiment` with absolute paths.
+
+    `config.json` then means the same files wherever it is used.
+    """
     init_from, weights = experiment.init_from, experiment.train.class_weights
     if init_from is not None:
         init_from = os.path.abspath(init_from)
@@ -295,7 +304,11 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
 
 
 def _with_data(experiment: Experiment, records: Records) -> Experiment:
-    """With the number of classes and the bands that the data set has."""
+    """Returns `experiment` with the number of classes and the bands that the data set has.
+
+    Raises:
+        DeeplabError: the config asks for another number of classes or other bands.
+    """
     image_format = records.image_format
     found = {"num_classes": records.classes.num_classes}
     if not image_format.is_rgb:

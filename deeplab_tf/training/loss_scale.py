@@ -1,4 +1,4 @@
-"""What loss scaling in float16 needs beside Keras' `LossScaleOptimizer`."""
+"""Additions to Keras' `LossScaleOptimizer` that loss scaling in float16 needs."""
 
 from collections.abc import Callable
 
@@ -8,16 +8,16 @@ import tensorflow as tf
 from deeplab_tf.distributed.strategy import sum_over_replicas
 
 SMALLEST_SCALE = 1.0
-"""Scaling only ever multiplies: below, the gradients overflow by themselves."""
+"""The smallest useful loss scale: below 1, gradients overflow even without scaling."""
 
 
 def agree_on_overflow(
     optimizer: keras.optimizers.LossScaleOptimizer, gradients: list[tf.Tensor]
 ) -> list[tf.Tensor]:
-    """A replica's gradients, not finite where those of any replica are not.
+    """Returns a replica's `gradients`, made not finite where the gradients of any replica are not.
 
-    `LossScaleOptimizer` looks at the first replica's alone, before they are summed, and would apply
-    what overflowed on another.
+    `LossScaleOptimizer` checks only the first replica's gradients, before they are summed, and
+    would apply gradients that overflowed on another replica.
     """
     finite = optimizer.check_finite(gradients)
     overflows = sum_over_replicas(
@@ -31,10 +31,10 @@ def counting_skipped(
     optimizer: keras.optimizers.LossScaleOptimizer,
     train_step: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]],
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    """`train_step`, after which `iterations` is one more also where the step was skipped.
+    """Returns a step like `train_step` that raises `iterations` by 1 even in a skipped step.
 
-    Batches, schedule and checkpoints go by that number. The losses get `skipped`, 0 or 1, and
-    `loss_scale`, after the step.
+    Batches, schedule and checkpoints are counted by `iterations`. The losses also get `skipped`, 0
+    or 1, and `loss_scale`, the scale after the step.
     """
 
     def step(image, labels):

@@ -1,4 +1,4 @@
-"""Whether a network can learn one batch by heart: the test of data, loss and rate together."""
+"""A test of data, loss and rate together: whether a network can learn one batch by heart."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from deeplab_tf.training.loop import check_run
 
 MAX_STEPS = 500
 LEARNT = 0.1
-"""Cross entropy as a share of what guessing costs, ln(classes), at which a batch is learnt."""
+"""The cross entropy at which a batch is learnt, as a share of ln(classes), the loss of guessing."""
 LOG_EVERY = 20
 
 
@@ -22,19 +22,19 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
     """Trains on the first batch again and again, at the base rate; writes nothing.
 
     Args:
-        experiment: what to train; the first batch is that of the training, the weights are
-            `init_from`'s, or random ones, also where a stage comes before.
-        data_dir: where the records are.
-        workdir: that of the training to come, which it must fit.
+        experiment: the training to test, whose first batch is used. The weights are those of
+            `init_from`, or random, even where another stage comes before.
+        data_dir: the folder of the records.
+        workdir: the workdir of the training to come; the experiment must fit this workdir.
 
     Returns:
         0 when the batch is learnt.
 
     Raises:
-        DeeplabError: it is not after `MAX_STEPS` steps; or as `train`.
+        DeeplabError: the batch is not learnt after `MAX_STEPS` steps, or an error of `train`.
     """
     experiment, records = check_run(experiment, data_dir, workdir)
-    # The poly schedule hardly falls over the steps taken here.
+    # The schedule gets so many steps that it hardly falls over the steps taken here.
     steps = max(experiment.train.steps, 20 * MAX_STEPS)
     experiment = dataclasses.replace(
         experiment, train=dataclasses.replace(experiment.train, steps=steps)

@@ -1,4 +1,7 @@
-"""Losses that are a mean over pixels: cross entropy and focal, by class weight, of the hardest."""
+"""Losses that are a mean over pixels: cross entropy and focal loss.
+
+Pixels may have class weights, and only the hardest pixels may count.
+"""
 
 from collections.abc import Sequence
 
@@ -8,7 +11,7 @@ from deeplab_tf.distributed.strategy import sum_over_replicas
 from deeplab_tf.images.classes import VOID
 
 TINY = 1e-30
-"""Far below any sum of weights or 1 - p that float32 tells from 0."""
+"""A lower bound for divisors: far below any sum of weights or 1 - p that float32 tells from 0."""
 
 
 def pixel_loss(
@@ -20,28 +23,29 @@ def pixel_loss(
     focal_gamma: float = 0.0,
     ohem_share: float = 1.0,
 ) -> tf.Tensor:
-    """Mean over valid pixels of weight times focal loss; 0 where all is void.
+    """Returns the mean over valid pixels of weight times focal loss; 0 where all is void.
 
     Args:
-        labels: [B, H, W] integer, class ids or `VOID`.
-        logits: [B, H, W, C] float32.
-        batch_labels: [N, H, W], those whose weights the mean is over, where `labels` are a part of
-            them; not with `ohem_share` below 1. None: `labels`.
-        class_weights: [C], the weight of a pixel by its true class, None for 1 each. The mean is
-            over the sum of weights, as that of torch's `CrossEntropyLoss(weight)`.
-        focal_gamma: see `focal`; 0 is cross entropy.
-        ohem_share: in (0, 1]; below 1 only this share of the pixels with a weight counts, those
-            with the highest weight times loss, over all replicas; with them those of the same loss.
+        labels: the ground truth, integer [B, H, W], class ids or `VOID`.
+        logits: float32 [B, H, W, C].
+        batch_labels: [N, H, W], the ground truth of the replica's whole share of the batch, where
+            `labels` are a part of that share; the mean is then over the weights of `batch_labels`.
+            Not for `ohem_share` below 1. None: `labels`.
+        class_weights: [C], the weight of a pixel by its true class; None for 1 each. The mean is
+            over the sum of weights, as in torch's `CrossEntropyLoss(weight)`.
+        focal_gamma: the gamma of `focal`; 0 is cross entropy.
+        ohem_share: in (0, 1]. Below 1 only this share of the pixels with a weight counts: the
+            pixels with the highest weight times loss over all replicas, and all ties with the last.
 
     Returns:
-        float32 scalar, this replica's share: the shares of all replicas add up to the loss.
+        This replica's share, a float32 scalar; the shares of all replicas add up to the loss.
     """
     labels = tf.cast(labels, tf.int32)
-    # A table by label, with weight 0 for void.
+    # The table has a weight for each label, 0 for void.
     of_classes = [1.0] * logits.shape[-1] if class_weights is None else list(class_weights)
     table = tf.constant(of_classes + [0.0] * (VOID + 1 - len(of_classes)), tf.float32)
     weights = tf.gather(table, labels)
-    # Void gets class 0 and weight 0: the operation refuses labels outside the classes.
+    # The operation refuses labels outside the classes, so void gets class 0 with weight 0.
     safe = tf.where(labels == VOID, 0, labels)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
     if focal_gamma:
@@ -58,29 +62,31 @@ def pixel_loss(
 
 
 def focal(cross_entropy: tf.Tensor, gamma: float) -> tf.Tensor:
-    """`-(1 - p) ** gamma * ln(p)` of `cross_entropy = -ln(p)`, of the same shape (Lin et al.)."""
-    # expm1 keeps the digits of a small 1 - p; at exactly 0 a power below 1 has no gradient.
+    """Returns `-(1 - p) ** gamma * ln(p)` of `cross_entropy = -ln(p)`, same shape (Lin et al.)."""
+    # expm1 keeps the digits of a small 1 - p. At exactly 0 a power below 1 has no gradient, so TINY
+    # bounds 1 - p from below.
     missing = tf.maximum(-tf.math.expm1(-cross_entropy), TINY)
     return missing**gamma * cross_entropy
 
 
 def hardest(losses: tf.Tensor, valid: tf.Tensor, share: float) -> tf.Tensor:
-    """Where `valid` and the loss is among the highest `share` of all replicas' valid losses.
+    """Returns where `valid` is true and the loss is among the highest `share` of all valid losses.
 
-    The k-th highest loss, k = ceil(share * valid), is found exactly: the bits of a float that is
-    not negative, read as an integer, rise with it, so its 31 bits are settled one by one, each by
-    counting over all replicas. Nothing is sorted or gathered.
+    The losses of all replicas are compared. The k-th highest loss, k = ceil(share * number of valid
+    losses), is found exactly: the bits of a float that is not negative, read as an integer, rise
+    with the float, so the 31 bits are settled one by one, each by a count over all replicas.
+    Nothing is sorted or gathered.
 
     Args:
         losses: float32 of any shape, not negative where `valid`.
-        valid: bool of that shape.
+        valid: bool of the shape of `losses`.
         share: in (0, 1].
 
     Returns:
-        bool of that shape: those with the k-th highest loss or more, so that equal ones go
-        together and may be more than k.
+        bool of the shape of `losses`, true for the k-th highest loss and all that are as high or
+        higher; losses equal to the k-th may make these more than k.
     """
-    # abs: -0.0 has the sign bit.
+    # -0.0 has the sign bit, which abs removes.
     bits = tf.where(valid, tf.bitcast(tf.abs(losses), tf.int32), -1)
 
     def count(chosen: tf.Tensor) -> tf.Tensor:

@@ -10,11 +10,11 @@ UNIT = re.compile(r"block\d+_unit\d+")
 
 
 class Rematerialized:
-    """Called as the model it is made of, with the same result, gradients and statistics.
+    """A callable like the model it is made of, with the same result, gradients and statistics.
 
-    Of the root and of each unit of the backbone the backward pass has the input alone, and computes
-    the unit again before its gradient (Chen et al., arXiv 1604.06174). The head is not, since its
-    activations are needed first. The model itself stays as it is.
+    The backward pass has only the input of the root and of each unit of the backbone, and computes
+    the unit again before its gradient (Chen et al., arXiv 1604.06174). The head is not computed
+    again, since its activations are needed first. The model itself stays as it is.
     """
 
     def __init__(self, model: keras.Model):
@@ -23,14 +23,15 @@ class Rematerialized:
             found = UNIT.match(layer.name)
             if found:
                 units.setdefault(found[0], []).append(layer)
-        # Layers are in the order in which they run: a unit's first has its input, its last its sum.
+        # Layers are listed in the order in which they run, so the first layer of a unit has the
+        # unit's input, and the last layer its output, the sum.
         first = next(iter(units.values()))[0].input
         bounds = [model.input, first, *(layers[-1].output for layers in units.values())]
         self._parts = [Part(start, end) for start, end in itertools.pairwise(bounds)]
         self._head = Part([bounds[-1], model.input], model.output)
 
     def __call__(self, image: tf.Tensor, training: bool) -> tf.Tensor:
-        """Images [B, H, W, bands] float -> logits [B, H, W, num_classes] float32."""
+        """Returns logits [B, H, W, num_classes] float32 of images [B, H, W, bands] float."""
         x = image
         for part in self._parts:
             x = keras.remat(_stateful_once(part, training))(x)
@@ -38,11 +39,11 @@ class Rematerialized:
 
 
 class Part(keras.layers.Layer):
-    """The layers between two maps of a model, which they stay part of."""
+    """The layers between two feature maps of a model, as one layer; the model keeps them."""
 
     def __init__(self, inputs, outputs):
-        super().__init__(autocast=False)  # maps pass in the precision that they have
-        # A keras.Model of maps inside another model makes that one impossible to save.
+        super().__init__(autocast=False)  # feature maps keep their precision
+        # No keras.Model: one made of another model's maps makes the other impossible to save.
         self._function = keras.Function(inputs, outputs)
 
     def call(self, inputs):
@@ -50,7 +51,10 @@ class Part(keras.layers.Layer):
 
 
 def _stateful_once(part: Part, training: bool):
-    """`part`, whose second computation leaves the moving statistics alone: it is the same step."""
+    """Returns a function like `part` whose second call leaves the moving statistics unchanged.
+
+    The second call computes the same step again, and a step may move the statistics only once.
+    """
     again = False
 
     def compute(x: tf.Tensor) -> tf.Tensor:
@@ -58,7 +62,7 @@ def _stateful_once(part: Part, training: bool):
         if not again:
             again = True
             return part(x, training=training)
-        # What is assigned inside stays in the scope.
+        # Assignments inside the scope do not reach the variables.
         with keras.StatelessScope():
             return part(x, training=training)
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, noted while a training runs."""
+"""A context that notes SIGTERM and SIGINT while a training runs."""
 
 import contextlib
 import signal
@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """A list that gets the number of the first SIGTERM or SIGINT; a second one acts as usual."""
+    """Yields a list that gets the number of the first SIGTERM and of the first SIGINT.
+
+    A second signal of the same number acts as usual.
+    """
     received: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGINT)
     usual = {number: signal.getsignal(number) for number in numbers}

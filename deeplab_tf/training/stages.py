@@ -29,25 +29,29 @@ def train_stages(
     workdir: pathlib.Path,
     repeat_of: pathlib.Path | None = None,
 ) -> int:
-    """Trains what `experiment.previous_stage` names, and what comes before that, then itself.
+    """Trains the stages before `experiment` and then `experiment` itself, each in its own folder.
 
-    The stage before the one in a folder is in `previous_stage` inside it, with the same initial
-    weights, seed and devices. One whose `model.keras` is there, from this machine or another, is
-    not trained again, nor is one whose successor has a checkpoint.
+    `previous_stage` of an experiment names the stage before it. That stage lies in the folder
+    `previous_stage` inside the folder of the later stage, and has the same initial weights, seed
+    and devices. A stage is skipped where its `model.keras` exists, whichever machine wrote the
+    file, or where the stage after it has a checkpoint.
 
     Args:
         experiment: the last stage.
-        data_dir: where the records are.
-        workdir: the last stage's.
-        repeat_of: the workdir that `experiment` was read from. Its stages are then trained as they
-            were there, with the class weights that are kept there, whatever became of their files.
+        data_dir: the folder of the records.
+        workdir: the folder of the last stage.
+        repeat_of: the workdir that `experiment` was read from. The stages are then trained as they
+            were in `repeat_of`, with the class weights that `repeat_of` keeps, even where the files
+            of the weights have changed or are gone.
 
     Returns:
-        As `train`; a stage that a signal stopped ends it all.
+        0 when all stages are done. Where a signal stopped a stage, the code of `train`; no further
+        stage begins then.
 
     Raises:
-        DeeplabError: as `train`; another worker is gone; a `model.keras` is not of its stage;
-            another process trains in `workdir`. Every stage is checked before the first begins.
+        DeeplabError: an error of `train`; another worker is gone; a `model.keras` belongs to
+            another stage; another process trains in `workdir`. Every stage is checked before the
+            first stage begins.
     """
     workers = workers_of(experiment.train.strategy)
     place = _as_chief(workdir) if workers.is_chief else _beside_chief(workers)
@@ -57,7 +61,7 @@ def train_stages(
 
     with place, naming_lost_worker(workers, go_on):
         stages = _stages_to_do(experiment, workdir, repeat_of)
-        # The first one is looked at by its own training, at once.
+        # `train` checks the first stage when it begins, so only the later stages are checked here.
         for stage, folder, _ in stages[1:]:
             check_run(stage, data_dir, folder)
         for number, (stage, folder, source) in enumerate(stages, start=1):
@@ -75,7 +79,7 @@ def _as_chief(workdir: pathlib.Path) -> contextlib.AbstractContextManager:
 
 @contextlib.contextmanager
 def _beside_chief(workers: Workers) -> Iterator[None]:
-    """Worker 0 tells how it goes."""
+    """Prints which worker this is, then silences stdout: worker 0 prints the progress."""
     print(f"worker {workers.index} of {workers.count}; worker 0 has the output", flush=True)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         yield
@@ -84,7 +88,10 @@ def _beside_chief(workers: Workers) -> Iterator[None]:
 def _stages_to_do(
     experiment: Experiment, workdir: pathlib.Path, repeat_of: pathlib.Path | None
 ) -> list[tuple[Experiment, pathlib.Path, pathlib.Path | None]]:
-    """The stages that are not done, in their order, each with its folder and the one it repeats."""
+    """Returns the stages that are not done, first stage first.
+
+    Each entry is (experiment, folder of the stage, folder of the run to repeat or None).
+    """
     stages = [(_with_kept_weights(experiment, repeat_of), workdir, repeat_of)]
     rows = {experiment.row}
     while experiment.previous_stage and not checkpoint_steps(workdir):
@@ -109,9 +116,9 @@ def _stages_to_do(
 def _stage_before(
     row: str, repeat_of: pathlib.Path | None
 ) -> tuple[Experiment, pathlib.Path | None]:
-    """The stage `row`; where it was trained in a run that is repeated, as it was, and its folder.
+    """Returns the stage `row`, and its folder in `repeat_of` where the stage is read from there.
 
-    The file that `row` is in may have changed since.
+    The copy in `repeat_of` goes first, since the file that `row` names may have changed.
     """
     folder = repeat_of / PREVIOUS_STAGE_DIR if repeat_of else None
     if folder and (folder / CONFIG_FILE).is_file():
@@ -120,12 +127,15 @@ def _stage_before(
 
 
 def _with_kept_weights(experiment: Experiment, repeat_of: pathlib.Path | None) -> Experiment:
-    """With class weights from the copy in `repeat_of`, where they were of a file."""
+    """Returns `experiment` with the copy of the class weights in `repeat_of`.
+
+    `experiment` stays as it is where its class weights were not read from a file.
+    """
     given = experiment.train.class_weights
     if repeat_of is None or given in ("none", "auto"):
         return experiment
     kept = repeat_of / CLASS_WEIGHTS_FILE
-    # A flag may name another file than was given there.
+    # A flag may name another file than the run in `repeat_of` had; that file is used then.
     if not kept.is_file() or read_config(repeat_of).train.class_weights != given:
         return experiment
     changed = dataclasses.replace(experiment.train, class_weights=str(kept))

@@ -15,8 +15,10 @@ from deeplab_tf.training.rematerialize import Rematerialized
 
 
 def make_schedule(config: TrainConfig) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Poly: the rate of step s, counted from 0, is `base * (1 - s / steps) ^ power`; 0 at the end
-    (section 4.1)."""
+    """Returns the poly schedule of the learning rate (section 4.1).
+
+    The rate of step s, counted from 0, is `base * (1 - s / steps) ^ power`; it is 0 at the end.
+    """
     return keras.optimizers.schedules.PolynomialDecay(
         config.base_learning_rate,
         decay_steps=config.steps,
@@ -26,7 +28,11 @@ def make_schedule(config: TrainConfig) -> keras.optimizers.schedules.LearningRat
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """SGD with momentum on the poly schedule (section 4.1), with what `config` adds to it."""
+    """Returns SGD with momentum on the poly schedule (section 4.1).
+
+    `config.ema_momentum` adds an exponential moving average of the weights, and the precision
+    `mixed_float16` adds loss scaling.
+    """
     average = {}
     if config.ema_momentum is not None:
         average = {"use_ema": True, "ema_momentum": config.ema_momentum}
@@ -51,15 +57,16 @@ def make_train_step(
     accumulate_steps: int = 1,
     rematerialize: bool = False,
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    """A compiled function of one global batch that updates `model` and returns its losses.
+    """Returns a compiled function of one global batch that updates `model` and returns the losses.
 
-    `rates` are the factors of the learning rate for the backbone and the head; the rest is as in
-    `TrainConfig`.
+    `rates` are the factors of the learning rate for the backbone and the head; `TrainConfig`
+    describes the other options.
 
-    The function takes (image [B, H, W, 3], labels [B, H, W]), each dealt out over the replicas, and
-    returns float32 scalars of the global batch: `loss`, what is minimised, and what `data_loss`
-    has: `cross_entropy`, the mean over valid pixels, and, where another loss is minimised, that as
-    `data_loss`, without the weight decay; with a loss scale what `counting_skipped` adds.
+    The returned function takes (image [B, H, W, bands], labels [B, H, W]), each dealt out over the
+    replicas, and returns float32 scalars of the global batch: `loss`, the minimised loss with the
+    weight decay; `cross_entropy`, the mean over valid pixels; where another loss than the cross
+    entropy is minimised, that loss without the weight decay as `data_loss`; and, with a loss scale,
+    the entries that `counting_skipped` adds.
     """
     variables = model.trainable_variables
     kernels = [kernel for kernel in decayed_kernels(model) if kernel.trainable]
@@ -76,7 +83,7 @@ def make_train_step(
             loss = shares.get("data_loss", shares["cross_entropy"]) + decay
             minimised = optimizer.scale_loss(loss)
         gradients = tape.gradient(minimised, variables)
-        # For SGD, with or without momentum, a factor of the gradient is one of the rate.
+        # In SGD, with or without momentum, a factor of the gradient acts as one of the rate.
         gradients = [
             gradient if factor == 1 else gradient * factor
             for gradient, factor in zip(gradients, multipliers, strict=True)

@@ -1,4 +1,4 @@
-"""One picture of a data set, to look at before training: photographs under labels' colours."""
+"""A picture of a data set to look at before training: images under their masks' colours."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,14 +14,18 @@ COLUMNS = 6
 TILE = 220
 CAPTION = 18
 FEW = 24
-"""So many are shown where the classes alone ask for fewer."""
+"""The number of images that are shown where there are fewer classes."""
 
 
 def contact_sheet(report: Report) -> Image.Image | None:
-    """For each class the image that has most of it, then others at even distances; RGB.
+    """Draws the contact sheet of an examined data set.
 
-    Only pairs that can be read and have a labelled pixel are shown, under SPLIT/ID; None if there
-    is none.
+    The sheet shows for each class the image with the largest share of the class, then images at
+    even distances in the data set, up to `FEW` in all. Each image is under its SPLIT/ID. Only pairs
+    that can be read and have a pixel that is not void are shown.
+
+    Returns:
+        The sheet in RGB, or None where no pair can be shown.
     """
     classes = report.source.classes
     shown = _choose(report)
@@ -37,7 +41,7 @@ def contact_sheet(report: Report) -> Image.Image | None:
     for place, (split, pair) in enumerate(shown):
         x, y = place % COLUMNS * TILE, place // COLUMNS * line
         pixels, mask = read_decoded(pair, report.source.image_format)
-        step = max(1, max(mask.shape) // (4 * TILE))  # huge images are not blended whole
+        step = max(1, max(mask.shape) // (4 * TILE))  # a huge image is shrunk before it is blended
         view = view_rgb(pixels[::step, ::step], report.image_format)
         tile = blend(view, mask[::step, ::step], classes)
         tile.thumbnail((TILE - 6, TILE - 4))
@@ -48,7 +52,10 @@ def contact_sheet(report: Report) -> Image.Image | None:
 
 
 def _choose(report: Report) -> list[tuple[str, Pair]]:
-    """The pairs to show with their splits, each once, in the data set's order."""
+    """Returns the pairs to show with their splits, in the data set's order.
+
+    A pair that is the best for several classes comes once.
+    """
     usable = [
         (split, pair, finding.pixels)
         for split, pairs in report.source.splits.items()

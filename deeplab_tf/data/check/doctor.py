@@ -1,7 +1,8 @@
-"""The doctor: looks at every image and mask of a raw data set before records are written of it.
+"""The check of every image and mask of a raw data set before records are written.
 
-An error is what must not be trained on: a pair that cannot be read, or an image of a validation or
-test split in the training split that it is held against. A warning is what may be meant so.
+An error is data that must not be trained on: a pair that cannot be read, or an image of a
+validation or test split that is also in the training split. A warning is about data that may be
+intended.
 """
 
 import collections
@@ -24,20 +25,23 @@ from deeplab_tf.parallel import CHUNK, in_processes
 from deeplab_tf.text_table import align
 
 MUCH_VOID = 0.5
-"""A labelled split with a larger share of void is warned of."""
+"""The share of void in a split above which there is a warning."""
 HELD_OUT = ("validation", "valid", "val", "testing", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What one pair is found to be.
+    """The result of the check of one pair.
 
     Attributes:
-        problem: why it cannot be used, or None; then the rest is empty.
+        problem: the reason why the pair cannot be used, or None. With a problem, the other fields
+            are empty.
         size: width and height of the upright image.
-        pixels: int64 [256], the mask's pixels by label.
-        digest: sha256 in hex of the decoded pixels: equal for equal pictures, whatever their files.
-        sums: float64 [2, bands], the pixels' sums and sums of squares; None for RGB.
+        pixels: int64 [256], the number of the mask's pixels for each class id, with void at 255.
+        digest: sha256 in hex of the decoded image, which is equal for equal pictures in different
+            files.
+        sums: float64 [2, bands], the sum and the sum of squares of each band's values; None for
+            RGB.
     """
 
     problem: str | None
@@ -49,7 +53,12 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Leak:
-    """One picture in a training split and in a split held out from it: (split, id) of both."""
+    """A picture that is both in a training split and in a split held out from the training split.
+
+    Attributes:
+        trained: the training split and the id of the picture in that split.
+        held_out: the held-out split and the id of the picture in that split.
+    """
 
     trained: tuple[str, str]
     held_out: tuple[str, str]
@@ -63,11 +72,11 @@ class Leak:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `examine` found in `source`.
+    """The result of the check of a data set.
 
     Attributes:
         source: the data set.
-        findings: by split, one a pair, in its order.
+        findings: for each split, one finding for each pair, in the order of the pairs.
     """
 
     source: Source
@@ -75,25 +84,31 @@ class Report:
 
     @functools.cached_property
     def leaks(self) -> list[Leak]:
-        """Pictures that a split shares with one that is held out from it."""
+        """The pictures that are both in a split and in another split held out from it."""
         return _leaks(self.source, self.findings)
 
     @functools.cached_property
     def warnings(self) -> list[str]:
-        """What may be meant so, a line each."""
+        """One line for each peculiarity of the data set that may be intended."""
         return [*_warnings(self), *_overlaps(self)]
 
     @property
     def errors(self) -> list[str]:
-        """What must not be trained on, a line each; a pair of several splits is named once."""
+        """One line for each pair or leak that must not be trained on.
+
+        A broken pair that is in several splits has one line.
+        """
         problems = [f.problem for found in self.findings.values() for f in found if f.problem]
         return [*dict.fromkeys(problems), *map(str, self.leaks)]
 
     def healthy(self) -> Source:
-        """The source without the pairs that cannot be read, and without the training's leaks.
+        """Returns the source without the pairs that cannot be read, and without leaks.
+
+        A leaked picture is removed from the training split and stays in the held-out split. The
+        image format of the result has the statistics of `image_format`.
 
         Raises:
-            DeeplabError: nothing is left of a split.
+            DeeplabError: no pair of a split is left.
         """
         leaked = {leak.trained for leak in self.leaks}
         splits = {
@@ -114,9 +129,10 @@ class Report:
 
     @functools.cached_property
     def image_format(self) -> ImageFormat:
-        """The source's, with mean and standard deviation of each band over the splits to train on.
+        """The image format of the source, with the mean and standard deviation of each band.
 
-        Other splits' pixels are not looked at: they would leak.
+        The statistics are those of the splits that are not held out, since statistics of the other
+        splits would leak into training. The format of RGB is returned unchanged.
         """
         if self.source.image_format.is_rgb:
             return self.source.image_format
@@ -131,7 +147,8 @@ class Report:
         if not count:
             return self.source.image_format
         mean, square = sums / count
-        # A band of one value is all mean, whatever it is divided by.
+        # A band with one value everywhere has a deviation of 0, by which nothing can be divided.
+        # Such a band is 0 after the mean is subtracted, so the divisor is set to 1.
         std = np.sqrt(np.maximum(square - mean**2, 0))
         std = np.where(std < 1e-3, 1.0, std)
         return dataclasses.replace(
@@ -140,7 +157,7 @@ class Report:
 
     @functools.cached_property
     def pixels(self) -> dict[str, list[int]]:
-        """By split: the pixels of each class, then void."""
+        """For each split, the number of pixels of each class, then of void."""
         num_classes = self.source.classes.num_classes
         sums = {
             split: np.sum([finding.pixels for finding in found], axis=0)
@@ -150,11 +167,15 @@ class Report:
 
 
 def examine(source: Source, workers: int | None = None) -> Report:
-    """Reads every image and mask of `source` once, over `workers` processes (default: one a core).
+    """Reads every image and mask of `source` once and reports what it finds.
 
-    Memory holds a histogram for each pair and no picture.
+    The memory holds a histogram for each pair and no pictures.
+
+    Args:
+        source: the data set.
+        workers: the number of processes that read; by default one for each core.
     """
-    # One is often in several splits.
+    # A pair is often in several splits, so the pairs are keyed to be read once.
     pairs = {_key(pair): pair for split in source.splits.values() for pair in split}
     examine_one = functools.partial(
         examine_pair, image_format=source.image_format, huge=source.tiling is not None
@@ -172,7 +193,14 @@ def examine(source: Source, workers: int | None = None) -> Report:
 
 
 def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False) -> Finding:
-    """Reads one pair; `huge` images are those that are to be cut into tiles."""
+    """Reads one pair and returns the finding; an error of reading is the finding's `problem`.
+
+    Args:
+        pair: the image and the mask.
+        image_format: the bands and bits of the image.
+        huge: whether the image may exceed Pillow's limit of pixels, as images do that are to be cut
+            into tiles.
+    """
     if huge:
         allow_huge_images()
     try:
@@ -192,7 +220,10 @@ def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False
 
 
 def _histogram(mask: np.ndarray) -> np.ndarray:
-    """int64 [256], by a few lines at a time: bincount makes eight bytes of each pixel."""
+    """Returns the number of pixels with each class id, int64 [256].
+
+    The function counts a few lines at a time, because np.bincount needs eight bytes for each pixel.
+    """
     pixels = np.zeros(VOID + 1, np.int64)
     lines = max(1, 2**20 // mask.shape[1])
     for top in range(0, mask.shape[0], lines):
@@ -201,10 +232,11 @@ def _histogram(mask: np.ndarray) -> np.ndarray:
 
 
 def held_out_from(split: str, other: str) -> bool:
-    """Whether no image of `split` may be in `other`, by their names.
+    """Returns whether no image of `split` may be in `other`, judged by the names of the splits.
 
-    `val` is held out from `train`, `trainaug` and the like, not from `trainval`; `test` from all of
-    these; `dev_val` from `dev_train`.
+    The split `val` is held out from `train`, `trainaug` and similar names, but not from `trainval`.
+    The split `test` is held out from all of these. A common beginning or end of the names is
+    allowed: `dev_val` is held out from `dev_train`.
     """
     word = next((word for word in HELD_OUT if word in split.lower()), None)
     if word is None or "train" in split.lower():
@@ -212,12 +244,17 @@ def held_out_from(split: str, other: str) -> bool:
     start, _, end = split.lower().partition(word)
     if not other.lower().startswith(f"{start}train") or not other.lower().endswith(end):
         return False
-    # trainval says that it has both.
+    # The name trainval says that the split has the images of val, so val is not held out from it.
     return "test" in word or not other.lower().removeprefix(f"{start}train").startswith("val")
 
 
 def format_report(report: Report, most: int | None = None) -> str:
-    """Histogram, sizes, balance, warnings and errors, to read; of each kind of line `most`."""
+    """Returns the report as text: histograms, sizes, balance, notes, warnings and errors.
+
+    Args:
+        report: the result of the check.
+        most: the largest number of notes, of warnings and of errors; None for all.
+    """
     source = report.source
     classes, splits = source.classes, source.splits
     images = {split: len(pairs) for split, pairs in splits.items()}
@@ -237,7 +274,7 @@ def format_report(report: Report, most: int | None = None) -> str:
 
 
 def report_to_dict(report: Report) -> dict:
-    """The same as plain JSON types."""
+    """Returns the content of `format_report`, without the balance, as plain JSON types."""
     return {
         "labels": report.source.classes.to_dict(),
         "images": {split: len(pairs) for split, pairs in report.source.splits.items()},
@@ -269,6 +306,10 @@ def _is_held_out(split: str, source: Source) -> bool:
 
 
 def _leaks(source: Source, findings: dict[str, list[Finding]]) -> list[Leak]:
+    """Returns the pictures of held-out splits that are also in the splits to train on.
+
+    Pictures are compared by the digests of their decoded pixels.
+    """
     leaks = []
     for held_out in source.splits:
         ids = _ids_by_digest(source.splits[held_out], findings[held_out])
@@ -283,6 +324,7 @@ def _leaks(source: Source, findings: dict[str, list[Finding]]) -> list[Leak]:
 
 
 def _ids_by_digest(pairs: list[Pair], findings: list[Finding]) -> dict[str, list[str]]:
+    """Returns the ids of the pairs with each digest; pairs with a problem are left out."""
     ids = collections.defaultdict(list)
     for pair, finding in zip(pairs, findings, strict=True):
         if finding.problem is None:
@@ -314,7 +356,11 @@ def _warnings(report: Report) -> Iterator[str]:
 
 
 def _overlaps(report: Report) -> Iterator[str]:
-    """Splits that have pictures of a held-out one, where their names allow it."""
+    """Yields a line for each split that has pictures of a held-out split.
+
+    Only splits whose names allow such an overlap are compared, as trainval and val; other overlaps
+    are leaks.
+    """
     splits = report.source.splits
     by_split = {s: _ids_by_digest(pairs, report.findings[s]) for s, pairs in splits.items()}
     for held_out in splits:
@@ -330,7 +376,7 @@ def _overlaps(report: Report) -> Iterator[str]:
 
 
 def _images_by_class(report: Report, split: str) -> list[int]:
-    """Images that have a pixel of each class."""
+    """Returns for each class the number of images that have a pixel of the class."""
     has = [
         finding.pixels[: report.source.classes.num_classes] > 0
         for finding in report.findings[split]
@@ -351,7 +397,7 @@ def _sizes(findings: list[Finding]) -> collections.Counter[tuple[int, int]]:
 
 
 def _sizes_table(report: Report) -> str:
-    """The smallest, the most frequent and the largest size of each split."""
+    """Returns a table of the smallest, largest and most frequent image size in each split."""
     rows = [["", "smallest", "largest", "most often", "sizes"]]
     for split, found in report.findings.items():
         sizes = _sizes(found)
@@ -374,7 +420,7 @@ def _sizes_table(report: Report) -> str:
 
 
 def _balance(report: Report) -> Iterator[str]:
-    """The most and the least frequent class of each split that is not held out."""
+    """Yields a line on the most and least frequent class of each split that is not held out."""
     for split, pixels in report.pixels.items():
         if _is_held_out(split, report.source):
             continue

@@ -1,4 +1,4 @@
-"""What a data set has, as a table to read."""
+"""The table of the images and pixels of a data set, for people to read."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,12 +8,15 @@ from deeplab_tf.text_table import align
 def pixel_table(
     names: Sequence[str], images: Mapping[str, int], pixels: Mapping[str, Sequence[int]]
 ) -> str:
-    """Images by split, and pixels by split and class; shares are of the pixels that are not void.
+    """Returns a table of the number of images in each split and of pixels in each split and class.
+
+    The share of a class is a share of the pixels that are not void; the share of void is a share of
+    all pixels.
 
     Args:
         names: the class names.
-        images: their number by split.
-        pixels: by split: one number a class, then void. Its share is of all pixels.
+        images: the number of images in each split.
+        pixels: for each split, the number of pixels of each class, then of void.
     """
     rows = [["", *images], ["images", *(f"{count:,}" for count in images.values())]]
     for index, name in enumerate((*names, "void")):

@@ -1,4 +1,4 @@
-"""The folder that a check leaves: report.txt, report.json, contact_sheet.jpg."""
+"""The folder with the results of a check: report.txt, report.json and contact_sheet.jpg."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,11 @@ from deeplab_tf.files import whole_folder, write_jpeg, write_text
 
 
 def write_check(report: Report, folder: Path) -> None:
-    """Writes `folder`, whole or as it was before; without a usable pair it has no sheet."""
+    """Writes the results of a check to `folder`, which is replaced.
+
+    An error while writing leaves the old folder unchanged. Without a usable pair there is no
+    contact_sheet.jpg.
+    """
     with whole_folder(folder) as beside:
         write_text(beside / "report.txt", format_report(report))
         write_text(beside / "report.json", json.dumps(report_to_dict(report), indent=2) + "\n")

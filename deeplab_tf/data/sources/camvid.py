@@ -1,4 +1,4 @@
-"""CamVid, as the SegNet tutorial publishes it: 11 classes, 11 is void in the files."""
+"""CamVid as the SegNet tutorial publishes it: 11 classes, and 11 for void in the files."""
 
 from pathlib import Path
 
@@ -12,13 +12,15 @@ SPLITS = ("train", "val", "test")
 
 
 def camvid_source(root: str | Path) -> Source:
-    """The splits whose folder is there: images in `train/`, their masks in `trainannot/`.
+    """Returns CamVid with those of the splits train, val and test whose folder exists.
+
+    The images of a split are in a folder such as `train/`, the masks in `trainannot/`.
 
     Args:
-        root: the folder with `train` and `trainannot`, or the one that holds it as `CamVid`.
+        root: the folder that has `train` and `trainannot`, or a folder that holds it as `CamVid`.
 
     Raises:
-        DeeplabError: no such folder, or a mask without image.
+        DeeplabError: `root` is not such a folder, a split has no image, or a mask has no image.
     """
     folder = _find_folder(Path(root))
     splits = {name: _pairs(folder, name) for name in SPLITS if (folder / name).is_dir()}

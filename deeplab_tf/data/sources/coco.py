@@ -1,4 +1,4 @@
-"""COCO's instance annotations as label maps, in its own 80 classes or in VOC's."""
+"""COCO, whose masks are drawn from its instance annotations, in its 80 classes or in VOC's."""
 
 import collections
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any, NotRequired
 
 import numpy as np
 import pydantic
-from typing_extensions import TypedDict  # pydantic reads no other before 3.12
+from typing_extensions import TypedDict  # pydantic accepts no other before Python 3.12
 
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name
 from deeplab_tf.errors import DeeplabError, one_line
@@ -18,12 +18,16 @@ from deeplab_tf.images.classes import VOC, VOID, Classes, voc_palette
 from deeplab_tf.parallel import in_processes
 
 MIN_REGION = 1000
-"""An image counts for pretraining if regions of VOC's classes cover more pixels (section 4.3)."""
+"""An image is used for pretraining if regions of VOC's classes cover more than this number of
+pixels (section 4.3)."""
 MAX_PIXELS = 100_000_000
-"""Of a label map to draw; no photograph is larger, and a wrong size could fill the memory."""
+"""The largest size of a mask in pixels.
+
+No photograph is larger, and a wrong size in the annotations could fill the memory.
+"""
 
 COCO_VOC = dataclasses.replace(VOC, dataset="coco_voc")
-# COCO's names of VOC's classes, where they differ.
+# VOC's name for each of COCO's names where the two data sets call a class differently.
 VOC_NAMES = {
     "airplane": "aeroplane",
     "dining table": "diningtable",
@@ -34,7 +38,7 @@ VOC_NAMES = {
 }
 
 
-# What of an instances file is read here.
+# The types below are the fields of COCO's instances file that are read; others are ignored.
 class _Rle(TypedDict):
     size: tuple[int, int]
     counts: str | list[pydantic.NonNegativeInt]
@@ -70,8 +74,13 @@ _INSTANCES = pydantic.TypeAdapter(_Instances)
 
 @dataclasses.dataclass(frozen=True)
 class Region:
-    """One annotation: its class, COCO's `segmentation` (polygons, or RLE compressed or not) and
-    whether it is a crowd."""
+    """One annotation of an image.
+
+    Attributes:
+        label: the class id.
+        segmentation: COCO's `segmentation`: polygons, or RLE that is compressed or not.
+        crowd: whether the region is a crowd.
+    """
 
     label: int
     segmentation: _Rle | list[list[float]]
@@ -80,10 +89,16 @@ class Region:
 
 @dataclasses.dataclass(frozen=True)
 class DrawnMask:
-    """A label map that is drawn from the annotations of one image.
+    """A mask that is drawn from the annotations of one image.
 
-    A pixel has the class of the regions that cover it; void where two classes meet or a crowd is;
-    class 0 elsewhere.
+    A pixel has the class of the regions that cover the pixel. A pixel is void where regions of two
+    classes overlap or a crowd is, and has class 0 where no region is.
+
+    Attributes:
+        height, width: the size of the image in pixels.
+        regions: the annotations to draw.
+        image_id: COCO's id of the image, for messages.
+        file: the instances file, for messages.
     """
 
     height: int
@@ -96,7 +111,11 @@ class DrawnMask:
         return f"of image {self.image_id} in {self.file}"
 
     def read(self) -> np.ndarray:
-        """uint8 [H, W]; raises `DeeplabError` for a region that is not one of this size."""
+        """Draws the mask: uint8 [H, W] of class ids and `VOID`.
+
+        Raises:
+            DeeplabError: a region is malformed or of another size than the image.
+        """
         labels = np.zeros((self.height, self.width), np.uint8)
         for region in self.regions:
             covered = self._rasterised(region)
@@ -106,17 +125,17 @@ class DrawnMask:
         return labels
 
     def covered_pixels(self) -> int:
-        """Pixels that lie in a region which is no crowd."""
+        """Counts the pixels that lie in a region which is not a crowd."""
         masks = [self._rasterised(region) for region in self.regions if not region.crowd]
         return int(np.logical_or.reduce(masks).sum()) if masks else 0
 
     def digest(self) -> str:
-        """sha256 in hex of everything that decides the pixels."""
+        """Returns a sha256 in hex of the size and the regions, which decide all pixels."""
         content = [self.height, self.width, [dataclasses.astuple(r) for r in self.regions]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def _rasterised(self, region: Region) -> np.ndarray:
-        """bool [H, W]."""
+        """Draws one region as bool [H, W]; raises `DeeplabError` for a malformed one."""
         from pycocotools import mask
 
         size = self.height, self.width
@@ -134,21 +153,26 @@ class DrawnMask:
             pixels = mask.decode(encoded)
         except ValueError as error:
             raise DeeplabError(f"mask {self} cannot be drawn: {one_line(str(error))}") from error
-        # pycocotools leaves the pixels that too few compressed counts do not reach to chance.
+        # Where compressed counts are too few for the image, pycocotools leaves the other pixels
+        # uninitialised. Encoding the result again shows whether the counts cover the image.
         if encoded is segmentation and mask.encode(pixels)["counts"] != encoded["counts"].encode():
             raise DeeplabError(f"mask {self} cannot be drawn: its RLE does not cover the image")
         return pixels.astype(bool)
 
 
 def _problem(segmentation: _Rle | list[list[float]], height: int, width: int) -> str | None:
-    """What pycocotools would take without a word, and draw anything from."""
+    """Returns what is wrong with a segmentation that pycocotools would silently draw wrongly.
+
+    The function returns None where it finds no fault.
+    """
     if isinstance(segmentation, list):
         if not segmentation:
             return "a region has no polygon"
         for polygon in segmentation:
             if len(polygon) < 6 or len(polygon) % 2:
                 return f"a polygon of {len(polygon)} numbers; it must be x, y of 3 or more points"
-            # It draws lines pixel by pixel, however far outside: until the memory is full.
+            # pycocotools draws lines pixel by pixel even far outside of the image, which can fill
+            # the memory, so points far outside are refused.
             reach = 2 * max(height, width)
             if not all(math.isfinite(value) and abs(value) <= reach for value in polygon):
                 return f"a polygon reaches far outside the image of {width}x{height} pixels"
@@ -165,13 +189,16 @@ def _problem(segmentation: _Rle | list[list[float]], height: int, width: int) ->
 
 
 def coco_source(root: str | Path) -> Source:
-    """COCO in its own 80 classes and background; a split for each `annotations/instances_*.json`.
+    """Returns COCO in its own 80 classes and background.
+
+    Each `annotations/instances_*.json` is a split.
 
     Args:
-        root: has `annotations/`, and the images in `SPLIT/` or `images/SPLIT/`.
+        root: the folder that has `annotations/`, and the images of `instances_NAME.json` in `NAME/`
+            or `images/NAME/`.
 
     Raises:
-        DeeplabError: no such files, one that is not COCO's, or pycocotools is not installed.
+        DeeplabError: files are missing, a file is not COCO's, or pycocotools is not installed.
     """
     root, files = Path(root), _instance_files(Path(root))
     splits, classes = {}, None
@@ -182,20 +209,21 @@ def coco_source(root: str | Path) -> Source:
             raise DeeplabError(f"{file} has other categories than {next(iter(files.values()))}")
         classes = own
         splits[split] = _pairs(root, file, content, _own_ids(content))
-    assert classes is not None  # there is a file
+    assert classes is not None  # `_instance_files` returns at least one file
     return Source(classes, _full(splits))
 
 
 def coco_voc_source(root: str | Path) -> Source:
-    """COCO in VOC's 21 classes, for pretraining (section 4.3): every other class is background.
+    """Returns COCO in VOC's 21 classes, for pretraining (section 4.3).
 
-    Only images with more than `MIN_REGION` pixels in regions of VOC's classes are taken.
+    Every other class of COCO is background. Only images with more than `MIN_REGION` pixels in
+    regions of VOC's classes are used.
 
     Args:
-        root: as `coco_source`.
+        root: the same folder as for `coco_source`.
 
     Raises:
-        DeeplabError: as `coco_source`.
+        DeeplabError: the same errors as those of `coco_source`, or a mask cannot be drawn.
     """
     root = Path(root)
     splits, notes = {}, []
@@ -218,6 +246,7 @@ def _covered_pixels(pair: Pair) -> int:
 
 
 def _full(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """Returns the splits that have pairs; raises `DeeplabError` where none has."""
     splits = {split: pairs for split, pairs in splits.items() if pairs}
     if not splits:
         raise DeeplabError("none of the annotated images is left; is it the right folder?")
@@ -225,7 +254,14 @@ def _full(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
 
 
 def _instance_files(root: Path) -> dict[str, Path]:
-    """By split, the name without its year."""
+    """Returns the instances file of each split.
+
+    The name of a split is that in the file's name, without the year: `train` for
+    `instances_train2017.json`.
+
+    Raises:
+        DeeplabError: pycocotools is not installed, there is no file, or a split has two files.
+    """
     try:
         import pycocotools  # noqa: F401
     except ImportError as error:
@@ -257,13 +293,19 @@ def _read_instances(file: Path) -> _Instances:
 
 
 def _voc_ids(content: _Instances) -> dict[int, int]:
-    """VOC's class by COCO's category id; the others are background and absent here."""
+    """Returns VOC's class id for each of COCO's category ids.
+
+    Categories that VOC lacks are background and have no entry.
+    """
     names = {c["id"]: VOC_NAMES.get(c["name"], c["name"]) for c in content["categories"]}
     return {id_: VOC.names.index(name) for id_, name in names.items() if name in VOC.names}
 
 
 def _own_ids(content: _Instances) -> dict[int, int]:
-    """1 to 80 by COCO's category id, in the order of the ids, which have gaps."""
+    """Returns a class id from 1 to 80 for each of COCO's category ids.
+
+    The class ids are in the order of the category ids, which have gaps.
+    """
     ids = sorted(category["id"] for category in content["categories"])
     return {id_: label for label, id_ in enumerate(ids, start=1)}
 
@@ -275,7 +317,15 @@ def _own_labels(content: _Instances) -> Classes:
 
 
 def _pairs(root: Path, file: Path, content: _Instances, label_of: dict[int, int]) -> list[Pair]:
-    """Every image of the file, with the regions whose category `label_of` has."""
+    """Returns a pair for every image of an instances file.
+
+    The mask of a pair has the regions whose category is in `label_of`, which maps category ids to
+    class ids.
+
+    Raises:
+        DeeplabError: the folder of the images is missing, an image is too large, or an id comes
+            twice.
+    """
     regions = collections.defaultdict(list)
     for annotation in content["annotations"]:
         label = label_of.get(annotation["category_id"])

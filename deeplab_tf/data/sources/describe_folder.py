@@ -1,4 +1,4 @@
-"""Looks at a folder of images and masks and proposes its `dataset.json`."""
+"""The proposal of a `dataset.json` for a folder of images and masks."""
 
 import collections
 import dataclasses
@@ -34,22 +34,22 @@ MASK_FOLDERS = (
 SPLITS = ("train", "trainval", "val", "valid", "validation", "test")
 VAL_SHARE = 0.1
 MAX_FOUND = 4096
-"""So many values or colours of one mask are told apart; with more it is no label map."""
+"""The largest number of values or colours in one mask; a file with more is not a mask."""
 RARE = 0.0005
-"""Of all pixels: colours rarer than this are what smoothing leaves along outlines."""
+"""A share of all pixels; colours with a smaller share are what smoothing leaves along outlines."""
 
 Meaning = str
-"""Of 255 beside 0 alone: `class` or `void`."""
+"""The meaning of 255 in masks that have only 0 and 255: `class` or `void`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskPixels:
-    """What is in one mask.
+    """The values or colours in one mask.
 
     Attributes:
-        kind: `palette` or `grey` (numbers), or `color`.
-        counts: pixels by value, or by colour as 0xRRGGBB.
-        palette: of a palette PNG: colours as 0xRRGGBB by value.
+        kind: `palette` or `grey` for a mask of values, `color` for a mask of colours.
+        counts: the number of pixels for each value, or for each colour as 0xRRGGBB.
+        palette: for a palette PNG, the colour of each value as 0xRRGGBB; otherwise empty.
     """
 
     kind: str
@@ -59,23 +59,32 @@ class MaskPixels:
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """A description, and what was seen, in words."""
+    """The proposed content of a `dataset.json`.
+
+    Attributes:
+        description: the proposed content.
+        seen: a text for the user that says what is in the masks and what each value is taken for.
+    """
 
     description: Description
     seen: str
 
 
 def write_description(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> Proposal:
-    """Writes `root/dataset.json` by what is in the folder.
+    """Writes `root/dataset.json` according to the files in the folder.
 
     Args:
-        root: has a folder of images and one of masks.
-        ask: what 255 means in masks of 0 and 255 alone; called where the masks are so. None: it is
-            not known.
-        name: of the data set; None takes the folder's.
+        root: the folder that has a folder of images and a folder of masks.
+        ask: a function that returns the meaning of 255, or None where the meaning is not known;
+            `ask` is called only where the masks have no values but 0 and 255.
+        name: the name of the data set; None derives one from the folder's name.
+
+    Returns:
+        The content that was written, with a text for the user.
 
     Raises:
-        DeeplabError: it is there already, or the folder does not say what it is.
+        DeeplabError: `dataset.json` exists already, or the files do not show how the data set is
+            made.
     """
     file = root / DESCRIPTION_FILE
     if file.exists():
@@ -83,12 +92,16 @@ def write_description(root: Path, ask: Callable[[], Meaning | None], name: str |
     proposal = propose(root, ask, name)
     fields = proposal.description.model_dump(exclude_defaults=True)
     write_text(file, json.dumps(fields, indent=2) + "\n")
-    folder_source(root)  # what was proposed can be read
+    folder_source(root)  # raises an error where the proposed description cannot be read
     return proposal
 
 
 def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> Proposal:
-    """What `write_description` writes."""
+    """Returns the proposal that `write_description` writes; the arguments are the same.
+
+    Raises:
+        DeeplabError: the files do not show how the data set is made.
+    """
     if not root.is_dir():
         raise DeeplabError(f"source folder {root} does not exist; give the folder of your data set")
     images = _find_folder(root, IMAGE_FOLDERS, "images")
@@ -126,7 +139,11 @@ def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> 
 
 
 def look_at_mask(path: Path) -> MaskPixels:
-    """The values or colours of one mask, counted."""
+    """Counts the values or colours of one mask.
+
+    Raises:
+        DeeplabError: the file is broken, or has more than `MAX_FOUND` values or colours.
+    """
     kind, pixels, palette = read_mask_pixels(path)
     values, counts = np.unique(pixels, return_counts=True)
     if len(values) > MAX_FOUND:
@@ -163,7 +180,15 @@ def _mask_files(masks: Path) -> dict[str, Path]:
 
 
 def _mask_suffix(images: dict, masks: dict, image_folder: Path, mask_folder: Path) -> str:
-    """What the masks' names have after the images', as `_mask`: the most frequent such ending."""
+    """Returns the most frequent ending that a mask's name has after the image's name, as `_mask`.
+
+    Args:
+        images, masks: the files by name without suffix.
+        image_folder, mask_folder: the folders, for the message of the error.
+
+    Raises:
+        DeeplabError: no mask's name begins with the name of an image.
+    """
     endings = collections.Counter()
     for stem in masks:
         for cut in range(len(stem), 0, -1):
@@ -180,7 +205,13 @@ def _mask_suffix(images: dict, masks: dict, image_folder: Path, mask_folder: Pat
 
 
 def _one_kind(paths: list[Path], found: list[MaskPixels]) -> str:
-    """`palette`, `grey` or `color`; a palette PNG among grey ones has numbers as they have."""
+    """Returns the kind of all masks: `palette`, `grey` or `color`.
+
+    Palette PNGs and grey PNGs together count as `palette`, since both have numbers.
+
+    Raises:
+        DeeplabError: some masks have colours and others have numbers.
+    """
     kinds = {mask.kind: path for path, mask in zip(paths, found, strict=True)}
     if "color" in kinds and len(kinds) > 1:
         other = next(path for kind, path in kinds.items() if kind != "color")
@@ -193,7 +224,7 @@ def _one_kind(paths: list[Path], found: list[MaskPixels]) -> str:
 def _numbered(
     counts: dict[int, int], palette: dict[int, int], masks: Path, ask: Callable[[], Meaning | None]
 ) -> dict:
-    """Classes and labels of masks of numbers."""
+    """Returns the fields of `Description` that name the classes, for masks of numbers."""
     values = sorted(counts)
     if values == [0, 255]:
         return _binary(("0", "255"), masks, ask)
@@ -211,7 +242,10 @@ def _numbered(
 
 
 def _colored(counts: dict[int, int], masks: Path, ask: Callable[[], Meaning | None]) -> dict:
-    """Classes and labels of masks of colours, the most frequent first."""
+    """Returns the fields of `Description` that name the classes, for masks of colours.
+
+    The most frequent colour is the first class.
+    """
     if set(counts) == {0x000000, 0xFFFFFF}:
         return _binary(("#000000", "#ffffff"), masks, ask)
     total = sum(counts.values())
@@ -229,7 +263,11 @@ def _colored(counts: dict[int, int], masks: Path, ask: Callable[[], Meaning | No
 
 
 def _binary(keys: tuple[str, str], masks: Path, ask: Callable[[], Meaning | None]) -> dict:
-    """0 and 255 alone: most often an object, sometimes void, and nothing in the file says which."""
+    """Returns the fields of `Description` that name the classes, for masks of only 0 and 255.
+
+    The value 255 is most often an object and sometimes void. The files do not say which, so the
+    function calls `ask`.
+    """
     meaning = ask()
     if meaning is None:
         raise DeeplabError(
@@ -254,7 +292,11 @@ def _check_count(count: int, masks: Path) -> None:
 
 
 def _splits(root: Path, images: Path, masks: Path, image_files: dict) -> dict:
-    """Folders below `images` and `masks`, lists of ids, or a share for validation."""
+    """Returns the field `splits` of `Description`.
+
+    The splits are folders below both `images` and `masks` where such folders exist, otherwise files
+    of ids, otherwise a share of the images for validation.
+    """
     folders = [
         path.name
         for path in sorted(images.iterdir())
@@ -286,7 +328,7 @@ def _format_proposal(
     images_with: dict[int, int],
     masks: int,
 ) -> str:
-    """What was seen, and what each value or colour is taken for."""
+    """Returns a text with the kind of the masks and what each value or colour is taken for."""
     words = {"palette": "numbers, palette PNGs", "grey": "numbers, grey PNGs", "color": "colours"}
     total = sum(counts.values())
     names = {**dict(enumerate(description.classes)), VOID: "void"}

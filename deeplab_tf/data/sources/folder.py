@@ -1,4 +1,4 @@
-"""A data set of your own: a folder of images, one of masks, and a `dataset.json` about them.
+"""A data set of your own: a folder of images, a folder of masks, and a `dataset.json`.
 
     {
       "name": "roofs",
@@ -7,10 +7,11 @@
       "splits": {"train": "train.txt", "val": "val.txt"}
     }
 
-`labels` says what is in the masks: pixel values (`"7"`) or colours (`"#804080"`) to class names,
-several to one where classes are merged; without it the values are the classes' places in the list.
-`void` lists what does not count. `splits` is a list of ids for each split, a folder below `images`
-and `masks` for each, or `{"val_share": 0.1}`.
+`labels` maps the pixel values (`"7"`) or colours (`"#804080"`) in the masks to class names. Several
+values may have the same name, which merges classes. Without `labels`, the values are the places of
+the classes in the list. `void` lists the values or colours of pixels that do not count. `splits`
+has for each split a file of ids, or a folder below `images` and `masks`; or `splits` is
+`{"val_share": 0.1}`.
 """
 
 import dataclasses
@@ -35,20 +36,21 @@ Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
 
 class Description(pydantic.BaseModel):
-    """What `dataset.json` says.
+    """The checked content of a `dataset.json`.
 
     Attributes:
-        name: of the data set; what `--config.data.dataset` takes.
-        classes: the class names; their places are the ids that the network learns.
-        palette: a colour for each class; by default VOC's.
-        labels: value or colour in the masks to class name; None: the values are the classes' ids.
-        void: values or colours of pixels that do not count.
-        images, masks: the folders, below that of `dataset.json`.
-        bands, bits: of the images, where they are not RGB of 8 bits: TIFF or PNG with that many
-            channels, and 8 or 16 bits in each.
-        mask_suffix: what a mask's name has after the image's, before `.png`.
-        splits: by name, a file of ids (`.txt`) or a folder below `images` and `masks`; or the share
-            of the images that are for validation, which is decided by their names.
+        name: the name of the data set, as in `--config.data.dataset`.
+        classes: the class names; the place of a name is the id that the network learns.
+        palette: a colour for each class; by default VOC's colours.
+        labels: the class name for each value or colour in the masks; None where the values are the
+            ids of the classes.
+        void: the values or colours of pixels that do not count.
+        images, masks: the folders, relative to the folder of `dataset.json`.
+        bands, bits: the number of channels of the images, and the 8 or 16 bits of each channel.
+            Images other than RGB of 8 bits are TIFFs or PNGs.
+        mask_suffix: the text that a mask's name has after the image's name, before `.png`.
+        splits: for each split, a file of ids (`.txt`) or a folder below `images` and `masks`; or
+            the share of the images that are for validation, which are chosen by their names.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -85,24 +87,28 @@ class Description(pydantic.BaseModel):
         return self
 
     def class_set(self) -> Classes:
-        """The classes."""
+        """Returns the classes with their colours; the palette of VOC is the default."""
         colors = voc_palette(len(self.classes))
         if self.palette:
             colors = tuple(_color(color) for color in self.palette)
         return Classes(self.name, tuple(self.classes), colors)
 
     def mask_of(self) -> Callable[[Path], Mask]:
-        """The kind of this data set's masks: of a file, how it is read."""
+        """Returns the function that makes a `Mask` of the path of a mask file.
+
+        The mask is a `ColorMask` where `labels` and `void` have colours, otherwise an `IndexMask`.
+        """
         values = self.values()
         numbers = {key: target for key, target in values.items() if isinstance(key, int)}
         colors = {key: target for key, target in values.items() if not isinstance(key, int)}
         return lambda path: ColorMask(path, colors) if colors else IndexMask(path, numbers)
 
     def values(self) -> dict[int, int] | dict[Color, int]:
-        """Values, or colours, of the masks to class ids and `VOID`.
+        """Returns the class id or `VOID` for each value, or for each RGB colour, in the masks.
 
         Raises:
-            ValueError: a key is neither, both kinds are there, or one has two meanings.
+            ValueError: a key of `labels` or `void` is neither a value nor a colour, the two kinds
+                are mixed, or a key has two meanings.
         """
         keys = [*(self.labels or map(str, range(len(self.classes)))), *map(str, self.void)]
         colored = [key for key in keys if key.startswith("#")]
@@ -117,10 +123,13 @@ class Description(pydantic.BaseModel):
 
 
 def folder_source(root: str | Path) -> Source:
-    """The data set that `root/dataset.json` describes.
+    """Returns the data set that `root/dataset.json` describes.
+
+    An image of a split whose name begins with `test` needs no mask.
 
     Raises:
-        DeeplabError: the description is missing or wrong, or a folder or list that it names.
+        DeeplabError: the description is missing or wrong, a folder or list in the description is
+            missing, or a split has no image or an id twice.
     """
     root = Path(root)
     description = read_description(root)
@@ -155,7 +164,11 @@ def folder_source(root: str | Path) -> Source:
 
 
 def read_description(root: Path) -> Description:
-    """Reads `root/dataset.json`; raises `DeeplabError` naming the field that is wrong."""
+    """Reads `root/dataset.json`.
+
+    Raises:
+        DeeplabError: the file is missing, or a field is wrong; the message names the field.
+    """
     file = root / DESCRIPTION_FILE
     if not root.is_dir():
         raise DeeplabError(f"source folder {root} does not exist; give the folder of your data set")
@@ -178,7 +191,14 @@ def read_description(root: Path) -> Description:
 
 
 def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """The files below `folder` with one of `suffixes`, sorted, by their path without suffix."""
+    """Finds the files below `folder` that have one of `suffixes`, in lower or upper case.
+
+    Returns:
+        The sorted files, each under its path relative to `folder`, without suffix.
+
+    Raises:
+        DeeplabError: two files differ only in the suffix.
+    """
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
     by_stem: dict[str, Path] = {}
     for path in found:
@@ -190,21 +210,29 @@ def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 
 
 def without_suffix(line: str) -> str:
-    """The id on a line of a list, which may have the image's suffix."""
+    """Returns the id on a line of a list; the line may have the suffix of an image."""
     stem, dot, suffix = line.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
 
 
 def is_validation(name: str, share: float) -> bool:
-    """Whether an image is one of the `share` for validation: by its name, so that it stays where it
-    is when others come."""
+    """Returns whether an image belongs to the `share` of images for validation.
+
+    Only the image's `name` decides, so that an image keeps its split when other images are added.
+    """
     digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 @dataclasses.dataclass(frozen=True)
 class _Listing:
-    """The images of a split with their ids, its masks, and where they are listed."""
+    """The files of one split.
+
+    Attributes:
+        images: the id and the image file of each pair.
+        masks: the folder of the masks.
+        listed_in: the file or folder that lists the images, for messages.
+    """
 
     images: list[tuple[str, Path]]
     masks: Path
@@ -214,7 +242,13 @@ class _Listing:
 def _listings(
     root: Path, description: Description, everything: dict[str, Path]
 ) -> dict[str, _Listing]:
-    """By split; `everything` is all images by id."""
+    """Returns the files of each split.
+
+    Args:
+        root: the folder of `dataset.json`.
+        description: the content of `dataset.json`.
+        everything: all images by id.
+    """
     file, masks = root / DESCRIPTION_FILE, root / description.masks
     if "val_share" in description.splits:
         share = float(description.splits["val_share"])
@@ -227,7 +261,8 @@ def _listings(
         where = str(where)
         if where.endswith(".txt"):
             names = [without_suffix(line) for line in read_list(root / where)]
-            # What is missing is named when it is read.
+            # A listed image that does not exist gets a path all the same, so that reading the image
+            # raises an error that names the file.
             listed = [(name, everything.get(name, images / f"{name}.jpg")) for name in names]
             listings[split] = _Listing(listed, masks, root / where)
         elif (images / where).is_dir():
@@ -242,7 +277,7 @@ def _listings(
 
 
 def _lone_masks(masks: Path, suffix: str, images: dict[str, Path]) -> list[str]:
-    """A note where masks have no image."""
+    """Returns a note about the masks that have no image, or an empty list where all have one."""
     lone = [
         path
         for stem, path in files_by_stem(masks, (".png",)).items()
@@ -252,6 +287,7 @@ def _lone_masks(masks: Path, suffix: str, images: dict[str, Path]) -> list[str]:
 
 
 def _mapping(keys: list, targets: list[int]) -> dict:
+    """Returns a dict of keys to targets; raises `ValueError` for a key with two targets."""
     values: dict = {}
     for key, target in zip(keys, targets, strict=True):
         if values.setdefault(key, target) != target:

@@ -1,4 +1,7 @@
-"""The masks of raw data sets: files of class numbers, of colours, or SBD's, as label maps."""
+"""The masks of raw data sets, read as class ids.
+
+A mask file is a PNG of numbers, a PNG of colours, or one of SBD's `.mat` files.
+"""
 
 import dataclasses
 import functools
@@ -21,14 +24,23 @@ NUMBERS = ("P", "L", "1", "I;16")
 
 
 class Mask(Protocol):
-    """Where the label map of one image comes from; `str()` names it, in errors too."""
+    """The mask of one image, not yet read; `str()` of it names the mask, also in errors."""
 
     def read(self) -> np.ndarray:
-        """uint8 [H, W] of class ids and `VOID`; raises `DeeplabError` for whatever is wrong."""
+        """Reads the mask: uint8 [H, W] of class ids and `VOID`.
+
+        Raises:
+            DeeplabError: the file is broken, or a pixel has a value or colour of no class.
+            OSError: a file is missing or cannot be read.
+        """
         ...
 
     def digest(self) -> str:
-        """sha256 in hex of everything that decides the labels; `OSError` if a file is missing."""
+        """Returns a sha256 in hex of everything that decides the pixels of the mask.
+
+        Raises:
+            OSError: a file is missing or cannot be read.
+        """
         ...
 
 
@@ -37,8 +49,8 @@ class IndexMask:
     """A palette or grey PNG whose pixel values are numbers, or one of SBD's `.mat` files.
 
     Attributes:
-        path: the file. A palette's colours play no part: the indices are the numbers.
-        values: number in the file to class id or `VOID`; any other number is refused.
+        path: the file. In a palette PNG the indices are the numbers, whatever the colours.
+        values: the class id or `VOID` for each number in the file; `read` refuses other numbers.
     """
 
     path: Path
@@ -48,7 +60,7 @@ class IndexMask:
         return str(self.path)
 
     def read(self) -> np.ndarray:
-        """See `Mask`."""
+        """Reads the mask as `Mask.read` describes."""
         numbers = read_mat(self.path) if self.path.suffix == ".mat" else read_numbers(self.path)
         table, known = _lookup(tuple(sorted(self.values.items())))
         if not known[numbers].all():
@@ -60,17 +72,17 @@ class IndexMask:
         return table[numbers]
 
     def digest(self) -> str:
-        """See `Mask`."""
+        """Returns a sha256 in hex of the file's bytes and `values`."""
         return _digest(self.path, sorted(self.values.items()))
 
 
 @dataclasses.dataclass(frozen=True)
 class ColorMask:
-    """A PNG whose colours are classes.
+    """A PNG whose colours stand for classes.
 
     Attributes:
         path: the file.
-        colors: RGB to class id or `VOID`; any other colour is refused.
+        colors: the class id or `VOID` for each RGB colour; `read` refuses other colours.
     """
 
     path: Path
@@ -80,7 +92,7 @@ class ColorMask:
         return str(self.path)
 
     def read(self) -> np.ndarray:
-        """See `Mask`."""
+        """Reads the mask as `Mask.read` describes."""
         packed = read_colors(self.path)
         labels = np.zeros(packed.shape, np.uint8)
         known = np.zeros(packed.shape, bool)
@@ -99,20 +111,20 @@ class ColorMask:
         return labels
 
     def digest(self) -> str:
-        """See `Mask`."""
+        """Returns a sha256 in hex of the file's bytes and `colors`."""
         return _digest(self.path, sorted(self.colors.items()))
 
 
 def plain_values(num_classes: int, void: int) -> dict[int, int]:
-    """`IndexMask.values` of files that have the class ids themselves and `void` for void."""
+    """Returns `IndexMask.values` for files that store class ids, and the number `void` for void."""
     return {**{label: label for label in range(num_classes)}, void: VOID}
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """The pixel values of a palette or grey PNG as the file has them: uint16 [H, W].
+    """Reads the pixel values of a palette or grey PNG as stored in the file: uint16 [H, W].
 
     Raises:
-        DeeplabError: the file is broken, no PNG, or one of colours.
+        DeeplabError: the file is broken, is not a PNG, or is a PNG of colours.
     """
     picture, data = _png(path)
     if picture.mode not in NUMBERS:
@@ -125,23 +137,25 @@ def read_numbers(path: Path) -> np.ndarray:
 
 
 def read_colors(path: Path) -> np.ndarray:
-    """The colours of a PNG, packed: uint32 [H, W], 0xRRGGBB; an alpha channel is dropped.
+    """Reads the colours of a PNG as uint32 [H, W] of 0xRRGGBB, without an alpha channel.
 
     Raises:
-        DeeplabError: the file is broken, or no PNG.
+        DeeplabError: the file is broken or is not a PNG.
     """
     return _colors(_png(path)[0])
 
 
 def read_mask_pixels(path: Path) -> tuple[str, np.ndarray, dict[int, int]]:
-    """A mask of whatever kind, to be looked at.
+    """Reads the pixels of a mask of any kind, without knowledge of the classes.
 
     Returns:
-        `palette` or `grey` with uint16 [H, W] of numbers, or `color` with uint32 [H, W] of
-        0xRRGGBB; and a palette's colours, 0xRRGGBB by number, empty for the others.
+        The kind, the pixels and the palette. The kind is `palette` or `grey` where the pixels are
+        numbers, uint16 [H, W], and `color` where the pixels are colours, uint32 [H, W] of 0xRRGGBB.
+        The palette has the colour 0xRRGGBB of each number; it is empty where the kind is not
+        `palette`.
 
     Raises:
-        DeeplabError: the file is broken, or no PNG.
+        DeeplabError: the file is broken or is not a PNG.
     """
     picture, data = _png(path)
     if picture.mode not in NUMBERS:
@@ -157,7 +171,8 @@ def read_mask_pixels(path: Path) -> tuple[str, np.ndarray, dict[int, int]]:
 def _numbers(picture: Image.Image, data: bytes) -> np.ndarray:
     numbers = np.asarray(picture).astype(np.uint16)
     if picture.mode == "L":
-        # Pillow stretches grey PNGs of 2 and 4 bits to 0..255.
+        # Pillow stretches the values of grey PNGs of 2 and 4 bits to 0..255; the division restores
+        # the values in the file.
         numbers //= 255 // (2 ** data[PNG_BIT_DEPTH] - 1)
     return numbers
 
@@ -168,22 +183,22 @@ def _colors(picture: Image.Image) -> np.ndarray:
 
 
 def pack_color(color: Color) -> int:
-    """RGB as 0xRRGGBB."""
+    """Returns an RGB colour as the integer 0xRRGGBB."""
     return color[0] << 16 | color[1] << 8 | color[2]
 
 
 def unpack_color(packed: int) -> Color:
-    """0xRRGGBB as RGB."""
+    """Returns the integer 0xRRGGBB as an RGB colour."""
     return (packed >> 16, packed >> 8 & 255, packed & 255)
 
 
 def color_name(color: Color) -> str:
-    """RGB as `#rrggbb`."""
+    """Returns an RGB colour as the text `#rrggbb`."""
     return f"#{pack_color(color):06x}"
 
 
 def _png(path: Path):
-    """The decoded picture and the file's bytes."""
+    """Reads a PNG and returns the decoded picture and the file's bytes."""
     data = path.read_bytes()
     picture = decoded(path, data, kind="mask")
     if picture.format != "PNG":
@@ -193,7 +208,12 @@ def _png(path: Path):
 
 @functools.lru_cache(maxsize=8)  # one data set has one or two such maps
 def _lookup(values: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """By number, 0..65535: its label as uint8, and whether it is allowed."""
+    """Turns `IndexMask.values` into two tables of 65,536 entries that a mask can index.
+
+    Returns:
+        The class id or `VOID` for each number, as uint8, and whether the number is allowed, as
+        bool.
+    """
     table, known = np.zeros(2**16, np.uint8), np.zeros(2**16, bool)
     for number, label in values:
         table[number], known[number] = label, True
@@ -201,7 +221,7 @@ def _lookup(values: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, np.ndarray
 
 
 def _allowed(values: Mapping[int, int]) -> str:
-    """The numbers of classes, as a range where they are one, and those of void."""
+    """Returns the numbers of the classes, as a range where possible, and of void, as text."""
     classes = sorted(number for number, label in values.items() if label != VOID)
     void = sorted(number for number, label in values.items() if label == VOID)
     one_range = len(classes) > 1 and classes == list(range(classes[0], classes[-1] + 1))
@@ -210,6 +230,7 @@ def _allowed(values: Mapping[int, int]) -> str:
 
 
 def _digest(path: Path, meaning: object) -> str:
+    """Returns a sha256 in hex of the file's bytes and of `meaning` as JSON."""
     content = hashlib.sha256(path.read_bytes())
     content.update(json.dumps(meaning).encode())
     return content.hexdigest()

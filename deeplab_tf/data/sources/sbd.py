@@ -1,4 +1,4 @@
-"""The masks of the Semantic Boundaries Dataset: MATLAB files, read by scipy."""
+"""The masks of the Semantic Boundaries Dataset (SBD), which are MATLAB files read by scipy."""
 
 import io
 import struct
@@ -9,14 +9,18 @@ import numpy as np
 
 from deeplab_tf.errors import DeeplabError, one_line
 
-COMPRESSED = 15  # the type of an element of a MATLAB 5 file
+COMPRESSED = 15  # the type of a compressed element in a MATLAB 5 file
 
 
 def read_mat(path: Path) -> np.ndarray:
-    """`GTcls.Segmentation` of `dataset/cls/ID.mat`: uint16 [H, W], VOC's classes 0 to 20.
+    """Reads `GTcls.Segmentation` of a file `dataset/cls/ID.mat`.
+
+    Returns:
+        uint16 [H, W] of VOC's classes 0 to 20, as stored in the file.
 
     Raises:
-        DeeplabError: the file is broken or another one, or scipy is not installed.
+        DeeplabError: the file is broken or has no such variable, or scipy is not installed.
+        OSError: the file is missing or cannot be read.
     """
     try:
         from scipy.io import loadmat
@@ -26,7 +30,7 @@ def read_mat(path: Path) -> np.ndarray:
     try:
         _check_sums(data)
         labels = loadmat(io.BytesIO(data), variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
-    # Broken bytes reach scipy's parser in many ways; each says that the file is broken.
+    # scipy's parser raises many kinds of error over broken bytes, and all mean a broken file.
     except Exception as error:
         raise DeeplabError(
             f"mask {path} cannot be read as SBD's GTcls.Segmentation "
@@ -38,9 +42,10 @@ def read_mat(path: Path) -> np.ndarray:
 
 
 def _check_sums(data: bytes) -> None:
-    """Raises `zlib.error` for a compressed element that is not what was written.
+    """Raises `zlib.error` for a compressed element that fails its checksum.
 
-    scipy's parser takes the process with it over some broken bytes.
+    The check comes before scipy's parser, because over some broken bytes the parser crashes the
+    whole process.
     """
     order = ">" if data[126:128] == b"MI" else "<"
     place = 128  # the header

@@ -1,4 +1,7 @@
-"""The embedded data set: drawn shapes, written as a VOCdevkit so that they take VOC's road."""
+"""The embedded data set of drawn shapes.
+
+The shapes are written as a VOCdevkit, so that the reader of VOC reads them.
+"""
 
 import contextlib
 import os
@@ -21,15 +24,15 @@ JPEG_QUALITY = 92
 def write_shapes_devkit(
     root: str | Path, train: int = TRAIN_IMAGES, val: int = VAL_IMAGES, seed: int = 0
 ) -> None:
-    """Draws the data set into the new folder `root`, laid out as VOCdevkit is.
+    """Draws the data set into the new folder `root`, which has the folders of a VOCdevkit.
 
-    Equal arguments give equal files, and image i of a split does not depend on how many there are.
-    The folder appears when it is complete.
+    Equal arguments give equal files, and image i of a split does not depend on the number of
+    images. The folder appears when it is complete.
 
     Args:
-        root: becomes the VOCdevkit; must not exist.
-        train, val: images of each split.
-        seed: of everything drawn.
+        root: the folder to write, which must not exist.
+        train, val: the number of images in each split.
+        seed: the seed of all random choices.
 
     Raises:
         DeeplabError: `root` exists.
@@ -57,12 +60,16 @@ def write_shapes_devkit(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if begun and not root.exists():
-            with contextlib.suppress(OSError):  # the error that stopped the drawing counts
+            with contextlib.suppress(OSError):  # must not hide the error that stopped the drawing
                 root.parent.rmdir()
 
 
 def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:
-    """A JPEG and a palette PNG, as in VOC, of the example that the seed draws."""
+    """Draws the example of one seed and writes it as a JPEG and a palette PNG, as in VOC.
+
+    Args:
+        task: the folder VOC2012, the id, and the seed of the example.
+    """
     folder, name, seed = task
     example = draw_example(seed)
     picture = Image.fromarray(example.image)

@@ -1,4 +1,7 @@
-"""What a reader of a raw data set hands over: named splits of image and mask files, unopened."""
+"""The description of a raw data set, as each reader of a raw data set returns it.
+
+A `Source` has named splits of image and mask files, which are not yet opened.
+"""
 
 import dataclasses
 import functools
@@ -16,9 +19,12 @@ from deeplab_tf.images.formats import RGB, ImageFormat
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One image file and its mask; `id` is unique in a split.
+    """One image file and its mask.
 
-    Without a mask, as the images of a test set, every pixel is void.
+    Attributes:
+        id: a name that is unique in a split.
+        image: the image file.
+        mask: the mask; None where there is none, as in a test set, and every pixel is void.
     """
 
     id: str
@@ -31,11 +37,11 @@ class Source:
     """A raw data set on disk.
 
     Attributes:
-        classes: its classes.
-        splits: split name to pairs, in the publisher's order; none is empty.
-        notes: what was left out and why, a line each, for the user to read.
-        image_format: what the images are.
-        tiling: how each is cut into examples; None: it is one.
+        classes: the classes of the data set.
+        splits: the pairs of each split, in the publisher's order; no split is empty.
+        notes: lines for the user that say what was left out and why.
+        image_format: the bands and bits of the images.
+        tiling: the tiles into which each image is cut; None where each image is one example.
     """
 
     classes: Classes
@@ -46,14 +52,14 @@ class Source:
 
 
 def read_list(path: Path, name: str | None = None) -> list[str]:
-    """The ids of a list such as those in VOC's ImageSets, one a line.
+    """Reads the ids in a file with one id on each line, such as the lists in VOC's ImageSets.
 
     Args:
         path: the file.
-        name: what an error calls it.
+        name: the words for the file in an error; by default `list` and the path.
 
     Raises:
-        DeeplabError: it cannot be read.
+        DeeplabError: the file cannot be read.
     """
     try:
         lines = path.read_text().splitlines()
@@ -63,8 +69,8 @@ def read_list(path: Path, name: str | None = None) -> list[str]:
 
 
 def check_split_name(name: str, where: Path) -> None:
-    """Raises `DeeplabError` for a name that cannot be part of a record file's name."""
-    # "all" is tfds' word for the sum of the splits.
+    """Raises `DeeplabError` for a split name that cannot be part of a record file's name."""
+    # tfds uses "all" for the sum of the splits, so no split may have that name.
     if not re.fullmatch(r"\w+", name) or name == "all":
         raise DeeplabError(
             f"{where}: {name!r} cannot be the name of a split; use letters, digits and _, and not "
@@ -73,7 +79,7 @@ def check_split_name(name: str, where: Path) -> None:
 
 
 def check_ids(pairs: list[Pair], listed_in: Path) -> None:
-    """Raises `DeeplabError` naming an id that comes twice."""
+    """Raises `DeeplabError` that names an id which comes twice in `pairs`."""
     seen = set()
     for pair in pairs:
         if pair.id in seen:
@@ -82,12 +88,16 @@ def check_ids(pairs: list[Pair], listed_in: Path) -> None:
 
 
 def fingerprint(source: Source, record_format: int) -> str:
-    """A sha256 in hex over the classes, the splits and the bytes of every file.
+    """Returns a sha256 in hex over the classes, the splits and the bytes of every file.
 
-    Equal fingerprints give equal records. `record_format` is the version of the record's layout.
+    Sources with equal fingerprints give equal records.
+
+    Args:
+        source: the data set.
+        record_format: the version of the record's layout, which is part of the fingerprint.
 
     Raises:
-        OSError: a file is missing.
+        OSError: a file is missing or cannot be read.
     """
 
     @functools.cache  # a file is often in several splits
@@ -112,7 +122,8 @@ def fingerprint(source: Source, record_format: int) -> str:
             for name, pairs in source.splits.items()
         },
     }
-    # Only where they are not the usual ones: what was written before stays valid.
+    # The usual image format and tiling do not enter the fingerprint, so that records which were
+    # written before these two existed stay valid.
     if not source.image_format.is_rgb:
         content["image"] = [source.image_format.bands, source.image_format.bits]
     if source.tiling:

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 segmentation, as the VOCdevkit archive unpacks."""
+"""PASCAL VOC 2012 segmentation, in the folders of the unpacked VOCdevkit archive."""
 
 from pathlib import Path
 
@@ -11,14 +11,16 @@ LISTS = Path("ImageSets", "Segmentation")
 
 
 def voc_source(root: str | Path, classes: Classes = VOC) -> Source:
-    """The splits of a VOCdevkit: one a list in ImageSets/Segmentation; `test` needs no masks.
+    """Returns the data set in a VOCdevkit, with one split for each list in ImageSets/Segmentation.
+
+    The images of the split `test` need no masks.
 
     Args:
-        root: VOCdevkit, the folder that holds it, or VOC2012 itself.
-        classes: those of it, where another data set is laid out as VOC is.
+        root: VOCdevkit, the folder that holds VOCdevkit, or VOC2012 itself.
+        classes: the classes, where another data set has the folders of VOC.
 
     Raises:
-        DeeplabError: no lists there, or one has an id twice.
+        DeeplabError: there are no lists with masks, or a list has an id twice.
     """
     folder = find_voc_folder(Path(root))
     values = plain_values(classes.num_classes, VOID)
@@ -37,7 +39,7 @@ def voc_source(root: str | Path, classes: Classes = VOC) -> Source:
 
 
 def find_voc_folder(root: Path) -> Path:
-    """The folder VOC2012 in or at `root`; raises `DeeplabError` if there is none."""
+    """Returns the folder VOC2012 in or at `root`; raises `DeeplabError` where there is none."""
     if not root.is_dir():
         raise DeeplabError(f"source folder {root} does not exist; give the unpacked VOCdevkit")
     for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
@@ -51,7 +53,7 @@ def find_voc_folder(root: Path) -> Path:
 
 def _pair(folder: Path, name: str, listed_in: Path, values: dict[int, int]) -> Pair:
     mask = folder / "SegmentationClass" / f"{name}.png"
-    # The masks of the test set are its server's alone.
+    # Only VOC's test server has the masks of the test set, so a test image needs none.
     without = listed_in.stem == "test" and not mask.is_file()
     image = folder / "JPEGImages" / f"{name}.jpg"
     return Pair(name, image, None if without else IndexMask(mask, values))

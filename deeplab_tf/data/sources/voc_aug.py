@@ -1,4 +1,4 @@
-"""VOC's trainaug set: VOC 2012 with the masks of SBD (section 4: 10,582 training images)."""
+"""VOC's trainaug set: VOC 2012 and the masks of SBD (section 4: 10,582 training images)."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,8 @@ from deeplab_tf.images.classes import VOC, VOID
 FILE_VALUES = plain_values(VOC.num_classes, VOID)
 VOC_AUG = dataclasses.replace(VOC, dataset="voc_aug")
 
-# Images, and the sha256 of their sorted ids, one a line: what results are published on.
+# The splits on which results are published: the number of images in each, and the sha256 of the
+# sorted ids, one on each line.
 PUBLISHED = {
     "trainaug": (10_582, "d1326bd532648d73bc4b1bd275434eba81930982dc7401a65a8cecb26c028e24"),
     "val": (1_449, "cdc1326d12f69ce5153aa5da04a4d8783e146868d42d19f82f44e74b97ac907d"),
@@ -21,24 +22,27 @@ PUBLISHED = {
 
 
 def voc_aug_source(root: str | Path) -> Source:
-    """The splits `trainaug` and those of VOC's own lists: train, val, trainval, test.
+    """Returns the split `trainaug` and the splits of VOC's own lists: train, val, trainval, test.
 
-    trainaug is (VOC train, SBD train, SBD val together) less VOC val; the mask is VOC's own where
-    there is one, SBD's otherwise. A partial copy is taken as it is; `notes` say what is missing.
+    The split trainaug has the images of VOC train, SBD train and SBD val, without those of VOC val.
+    The mask of an image is VOC's own where VOC has one, otherwise SBD's. The function accepts an
+    incomplete copy of the data set; `notes` say what is missing.
 
     Args:
-        root: the folder that holds VOC's and SBD's archives as they unpack: `VOCdevkit/VOC2012` and
+        root: the folder that holds the unpacked archives of VOC and SBD: `VOCdevkit/VOC2012` and
             `benchmark_RELEASE/dataset`.
 
     Raises:
-        DeeplabError: either is not there, or a list is missing.
+        DeeplabError: one of the two folders or a list is missing, or no image of trainaug has both
+            files.
     """
     root = Path(root)
     voc, sbd = find_voc_folder(root), _find_sbd(root)
     lists = {
         name: read_list(voc / LISTS / f"{name}.txt")
         for name in ("train", "val", "trainval", "test")
-        # Without the first two there is no trainaug.
+        # trainaug is made of the lists train and val, so `read_list` must raise an error where one
+        # of the two is missing.
         if name in ("train", "val") or (voc / LISTS / f"{name}.txt").is_file()
     }
     union = {*lists["train"], *read_list(sbd / "train.txt"), *read_list(sbd / "val.txt")}
@@ -79,12 +83,15 @@ def _find_sbd(root: Path) -> Path:
 
 
 def _pair(voc: Path, sbd: Path, name: str, split: str) -> Pair | None:
-    """The image and VOC's own mask, or else SBD's; None where one is missing."""
+    """Returns the image with VOC's own mask, or with SBD's where VOC has none.
+
+    The function returns None where the image or, in another split than `test`, the mask is missing.
+    """
     images = (voc / "JPEGImages" / f"{name}.jpg", sbd / "img" / f"{name}.jpg")
     masks = (voc / "SegmentationClass" / f"{name}.png", sbd / "cls" / f"{name}.mat")
     image = next((path for path in images if path.is_file()), None)
     mask = next((path for path in masks if path.is_file()), None)
-    # The masks of the test set are its server's alone.
+    # Only VOC's test server has the masks of the test set, so a test image needs none.
     if image is None or (mask is None and split != "test"):
         return None
     return Pair(name, image, None if mask is None else IndexMask(mask, FILE_VALUES))
