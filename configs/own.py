@@ -4,9 +4,9 @@
     deeplab-train --config=configs/own.py:resnet50 --config.data.dataset=NAME --data_dir=data \\
         --workdir=runs/NAME --config.init_from=imagenet_resnet50.keras
 
-Classes, names and colours are the data set's. `resnet50` is a schedule for fine-tuning on hundreds
-to thousands of images and wants a GPU and weights to begin with (`init_from`); `slim` is small
-enough to be trained from scratch on a CPU, as in configs/camvid.py.
+The classes with their names and colours come from the data set. `resnet50` is a schedule for
+fine-tuning on hundreds to thousands of images, and needs a GPU and weights to begin with
+(`init_from`); `slim` is small enough to be trained from scratch on a CPU, as in configs/camvid.py.
 """
 
 import dataclasses

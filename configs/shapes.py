@@ -19,9 +19,10 @@ EXPERIMENTS = {
             backbone=Backbone.RESNET_SLIM,
             output_stride=8,
             multi_grid=(1, 1, 1),
-            # At output_stride 8 they double. A crop's map is 15x15: the paper's would leave it.
+            # The rates double at output_stride 8. A crop's map is 15x15, and the paper's rates
+            # would leave the map.
             aspp_rates=(2, 4, 6),
-            # A run of minutes: the moving statistics must follow within tens of steps.
+            # The run takes minutes, so the moving statistics must follow within tens of steps.
             batch_norm_momentum=0.95,
         ),
         data=DataConfig(dataset="shapes", crop_size=113, min_scale=0.75, max_scale=1.25),

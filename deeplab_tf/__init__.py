@@ -1,6 +1,6 @@
-"""DeepLabv3 (arXiv 1706.05587) for Keras 3: the public names.
+"""The public names of DeepLabv3 (arXiv 1706.05587) for Keras 3.
 
-Each is imported on first use, so that `--help` of a binary does not wait for TensorFlow.
+Each name is imported on first use, so that `--help` of a command does not wait for TensorFlow.
 """
 
 import importlib
@@ -97,9 +97,10 @@ def __dir__():
 
 
 class _RegisterWithKeras(importlib.abc.MetaPathFinder):
-    """Imports our layers after Keras, which then loads a `.keras` file of ours by itself.
+    """The import hook that imports this package's layers right after Keras.
 
-    Keras looks classes up among those that were registered, and imports none by their module.
+    Keras looks classes up among those that were registered, and imports none by their module. With
+    the layers imported, Keras loads a `.keras` file of this package by itself.
     """
 
     def find_spec(self, fullname, path, target=None):

@@ -1,13 +1,13 @@
-"""The one exception that a user is meant to read."""
+"""The exception for bad input, whose message is meant for the user."""
 
 
 class DeeplabError(Exception):
-    """Bad input: says what was received, what must hold and what to do, in one line.
+    """Bad input: the message says in one line what was received, what must hold and what to do.
 
-    Every binary prints its message alone, without a traceback, and ends with exit code 1.
+    Every command prints only the message, without a traceback, and ends with exit code 1.
     """
 
 
 def one_line(text: str) -> str:
-    """`text` with its line breaks folded into single spaces, for a message of one line."""
+    """Returns `text` on one line, with every run of spaces and line breaks as a single space."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Files and file descriptors: results that are whole or absent, and a quiet stderr."""
+"""Files and folders that are written whole or not at all, and a stderr that is kept quiet."""
 
 import contextlib
 import io
@@ -16,9 +16,9 @@ from deeplab_tf.machine.system import locked
 
 @contextlib.contextmanager
 def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a path beside `path` to write to; renames it to `path` if the body ends well.
+    """Yields a temporary path to write to, which is renamed to `path` if the body ends well.
 
-    The path beside keeps the suffix, from which Pillow and others take the format.
+    The temporary path has the suffix of `path`, from which Pillow and others take the format.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".writing-{path.name}")
@@ -26,7 +26,7 @@ def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
         yield beside
         os.replace(beside, path)
     except OSError as error:
-        # What fails while writing, on a full disk above all, does not know its file.
+        # An error while writing, above all on a full disk, names no file, so `path` is added.
         error.filename = error.filename or str(path)
         raise
     finally:
@@ -35,9 +35,12 @@ def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives an empty folder beside `path`; it takes the place of `path` if the body ends well.
+    """Yields an empty temporary folder, which takes the place of `path` if the body ends well.
 
-    Where `path` is a link, the folder that it leads to is replaced.
+    Where `path` is a link, the folder that the link leads to is replaced.
+
+    Raises:
+        DeeplabError: `path` is the current folder.
     """
     path = path.resolve()
     if path == pathlib.Path.cwd():
@@ -48,7 +51,7 @@ def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     beside.mkdir(parents=True)
     try:
         yield beside
-        # A folder cannot be renamed over a full one.
+        # os.replace does not replace a folder that has files, so the old folder is moved first.
         shutil.rmtree(before, ignore_errors=True)
         if path.exists():
             os.replace(path, before)
@@ -62,12 +65,12 @@ def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
-    """Makes the folder `path` and holds it against other processes, however this one ends.
+    """Makes the folder `path` and holds it until the block or this process ends, however it ends.
 
     A folder that was made here and stays empty is removed again.
 
     Raises:
-        DeeplabError: another process holds it; `busy` says so.
+        DeeplabError: another process holds the folder; the message begins with `busy`.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
@@ -81,19 +84,22 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
     finally:
         for folder in made:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # goes only where nothing was written
+                folder.rmdir()  # fails, as it should, where something was written
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """`path` has the old text or the new one, never a part."""
+    """Writes `text` to `path`, which has either the old text or the new text, never a part."""
     with whole_file(path) as beside:
         beside.write_text(text)
 
 
 def write_jpeg(path: pathlib.Path, picture: Image.Image, quality: int) -> None:
-    """`path` has the old picture or the new one, never a part; `quality` is Pillow's, 0 to 95."""
+    """Writes `picture` as a JPEG to `path`, which has the old picture or the new, never a part.
+
+    `quality` is Pillow's, 0 to 95.
+    """
     encoded = io.BytesIO()
-    # In memory first: Pillow itself writes a cut JPEG onto a full disk and does not say so.
+    # Pillow writes a cut JPEG onto a full disk without an error, so it encodes in memory.
     picture.save(encoded, "JPEG", quality=quality)
     with whole_file(path) as beside:
         beside.write_bytes(encoded.getvalue())
@@ -101,10 +107,10 @@ def write_jpeg(path: pathlib.Path, picture: Image.Image, quality: int) -> None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Turns file descriptor 2 away for the block; exceptions pass as usual.
+    """Discards what is written to file descriptor 2 during the block; exceptions pass as usual.
 
-    TensorFlow's import and the LiteRT converter and interpreter print notes there that no log level
-    holds back.
+    TensorFlow's import and the LiteRT converter and interpreter print notes to stderr that no log
+    level suppresses.
     """
     sys.stderr.flush()
     stderr = os.dup(2)

@@ -1,6 +1,6 @@
-"""A function over many inputs, in order: in processes of their own, or in threads.
+"""A function applied to many inputs, in their order, by several processes or several threads.
 
-Threads are for files, whose codecs let other threads run; processes for work in Python.
+Threads suit work on image files, whose codecs let other threads run; processes suit work in Python.
 """
 
 import collections
@@ -21,11 +21,12 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 CHUNK = 8
-"""Inputs that one process takes at a time: fewer, and handing them over costs more than they do."""
+"""How many inputs a process takes at a time; handing over fewer costs more than their work."""
 FEW = 64
-"""Up to as many inputs are done here: processes take half a second to start."""
+"""The most inputs that the calling process does itself: others take half a second to start."""
 THREADS = 4
-"""More would hold more pictures than they save time: one decodes dozens of photos a second."""
+"""The most threads by default: one thread decodes dozens of photos a second, and more threads would
+hold more pictures in memory than they save time."""
 
 
 def in_processes(
@@ -34,14 +35,15 @@ def in_processes(
     workers: int | None = None,
     chunk: int = CHUNK,
 ) -> Iterator[Result]:
-    """`map(function, tasks)` over `workers` processes, in order; by default one a core.
+    """Yields `map(function, tasks)`, in order, by `workers` processes; the default is one a core.
 
-    Only a few chunks of `chunk` tasks are under way at a time, so that the results of a slow reader
-    do not pile up.
-    `function` is a module's own and imports no TensorFlow; tasks and results are pickled.
+    At most `2 * workers + 1` chunks of `chunk` tasks are under way at a time, so that results do
+    not pile up where the caller reads slowly. The calling process itself does up to `FEW` tasks.
+    `function` is defined at the top level of a module that imports no TensorFlow; tasks and results
+    are pickled.
 
     Raises:
-        DeeplabError: a process was killed. What `function` raises passes as it is.
+        DeeplabError: a process was killed. An error that `function` raises passes unchanged.
     """
     workers = min(workers or usable_cores(), MOST_PROCESSES)
     tasks = iter(tasks)
@@ -50,7 +52,7 @@ def in_processes(
     if workers == 1 or len(few) <= FEW:
         yield from map(function, tasks)
         return
-    # Spawned, not forked: a caller may hold TensorFlow's threads.
+    # A fork of a process that runs TensorFlow's threads may hang, so processes are spawned.
     context = multiprocessing.get_context("spawn")
     executor = concurrent.futures.ProcessPoolExecutor(workers, context, _follow_parent)
     under_way: collections.deque[concurrent.futures.Future[list[Result]]] = collections.deque()
@@ -71,10 +73,10 @@ def in_processes(
 
 
 def _follow_parent() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it however that ends."""
+    """Leaves Ctrl-C to the parent process, and ends this process when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    assert parent is not None  # this is a process of its own
+    assert parent is not None  # only worker processes call this function
 
     def wait() -> None:
         parent.join()
@@ -90,10 +92,10 @@ def _map_chunk(function: Callable[[Task], Result], tasks: list[Task]) -> list[Re
 def in_threads(
     function: Callable[[Task], Result], tasks: Iterable[Task], threads: int | None = None
 ) -> Iterator[Result]:
-    """`map(function, tasks)` over `threads` threads, in order; None: up to `THREADS`.
+    """Yields `map(function, tasks)`, in order, by `threads` threads; None means up to `THREADS`.
 
-    At most one task more than that is under way before its result is taken, so that memory stays
-    bounded. What `function` or `tasks` raises passes as it is.
+    At most one task more than there are threads is under way before its result is taken, so that
+    memory stays bounded. An error that `function` or `tasks` raises passes unchanged.
     """
     threads = threads or min(THREADS, usable_cores())
     under_way: collections.deque[concurrent.futures.Future[Result]] = collections.deque()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """One line a row: the first column flush left, the others flush right, two spaces between."""
+    """Returns one line a row: first column flush left, the others flush right, two spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

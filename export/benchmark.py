@@ -1,4 +1,4 @@
-"""Latency, peak memory and size of every artefact of a folder, beside the Keras model's."""
+"""The latency, peak memory and size of a folder's artefacts, next to those of the Keras model."""
 
 import dataclasses
 import pathlib
@@ -18,20 +18,20 @@ from deeplab_tf.text_table import align
 from .peak_memory import peak_memory
 
 WARM_UP, ROUNDS = 3, 20
-"""Runs of each artefact before the clock counts, and those that count."""
+"""How often each artefact runs before the clock counts, and how often while it counts."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ArtefactFigures:
-    """One artefact.
+    """The figures of one artefact.
 
     Attributes:
-        path: where it is.
+        path: the path of the artefact.
         size: (height, width) of the image.
-        seconds: from one image's pixels to its labels, a number a round.
-        peak_bytes: of a process of its own that labels one image, its libraries included; None
-            where the system does not tell.
-        size_bytes: of its files.
+        seconds: the time from one image's pixels to its labels, one number for each round.
+        peak_bytes: the peak memory of a process of its own that labels one image, its libraries
+            included; None where the system does not report it.
+        size_bytes: the size of the artefact's files.
     """
 
     path: pathlib.Path
@@ -44,14 +44,14 @@ class ArtefactFigures:
 def measure_artefacts(
     model: pathlib.Path, folder: pathlib.Path, size: tuple[int, int]
 ) -> list[ArtefactFigures]:
-    """The Keras model and the artefacts of `folder`, on one image each.
+    """Measures the Keras model and the artefacts of `folder`, on one image each.
 
-    Each round runs every artefact once, so that what else the machine does meets all alike.
+    Each round runs every artefact once, so that other load on the machine meets all alike.
 
     Args:
         model: a `.keras` file or a workdir.
-        folder: has `.tflite` or `.onnx` files, or is a SavedModel or has some.
-        size: height and width of the image; that of a LiteRT file where it takes one alone.
+        folder: a SavedModel, or a folder with `.tflite` files, `.onnx` files or SavedModels.
+        size: (height, width) of the image; a LiteRT file that takes one size only gets that size.
 
     Raises:
         DeeplabError: `folder` has no artefact, or one does not run.
@@ -66,7 +66,11 @@ def measure_artefacts(
 
 
 def find_artefacts(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The LiteRT files, ONNX files and SavedModels of `folder`, itself or inside, by name."""
+    """Returns the LiteRT and ONNX files in `folder`, and the SavedModels at or below `folder`.
+
+    Raises:
+        DeeplabError: there is no artefact.
+    """
     saved = [file.parent for file in folder.glob(f"**/{SAVED_MODEL_FILE}")]
     found = sorted([*saved, *folder.glob("*.tflite"), *folder.glob("*.onnx")])
     if not found:
@@ -77,7 +81,7 @@ def find_artefacts(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def format_measured(measured: Sequence[ArtefactFigures]) -> str:
-    """A table: the first row is what the others are compared with."""
+    """Returns a table, in which the speeds are relative to the first row."""
     first = statistics.median(measured[0].seconds)
     rows = [["", "image", "median ms", "least", "most", "speed", "peak MB", "file MB"]]
     for one in measured:
@@ -96,7 +100,7 @@ def format_measured(measured: Sequence[ArtefactFigures]) -> str:
 
 
 def _in_turns(runs: Sequence[Callable[[], object]]) -> list[list[float]]:
-    """Seconds of `ROUNDS` runs of each, warm."""
+    """Returns the seconds of `ROUNDS` runs of each function, warm."""
     for run in runs:
         for _ in range(WARM_UP):
             run()
@@ -110,7 +114,7 @@ def _in_turns(runs: Sequence[Callable[[], object]]) -> list[list[float]]:
 
 
 def _labeller(path: pathlib.Path, size: tuple[int, int]) -> Callable[[], np.ndarray]:
-    """Labels one image of noise, as `deeplab-predict` does."""
+    """Returns a function that labels one image of noise, as `deeplab-predict` does."""
     predictor = load_predictor(path)
     takes = predictor.image_format
     image = np.random.default_rng(0).integers(
@@ -120,12 +124,12 @@ def _labeller(path: pathlib.Path, size: tuple[int, int]) -> Callable[[], np.ndar
 
 
 def _size(path: pathlib.Path) -> tuple[int, int] | None:
-    """The only size that a LiteRT file takes; None where an artefact takes any."""
+    """Returns the only size that a LiteRT file takes; None where an artefact takes any."""
     return open_segmenter(path).size if path.suffix == ".tflite" else None
 
 
 def _bytes(path: pathlib.Path) -> int:
-    """Of a file, of a SavedModel, or of a workdir's latest checkpoint (with its momentum)."""
+    """Returns the size of a file, a SavedModel, or a workdir's latest checkpoint (momentum too)."""
     if path.is_file():
         return path.stat().st_size
     files = path.rglob("*")

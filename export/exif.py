@@ -1,20 +1,23 @@
 """The EXIF orientation of a JPEG, read and undone by graph operations, so inside a SavedModel.
 
-Telephones store the sensor's rows and say in the EXIF segment how to turn them; `tf.io.decode_jpeg`
-ignores that. Formats: JPEG's ISO/IEC 10918-1 annex B (segments), EXIF 2.32 section 4.5 (TIFF tags).
+Telephones store the sensor's rows and say in the EXIF segment how to turn the image;
+`tf.io.decode_jpeg` ignores that. The formats are JPEG's ISO/IEC 10918-1 annex B (segments) and EXIF
+2.32 section 4.5 (TIFF tags).
 """
 
 import tensorflow as tf
 
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 _HEADER_BYTES = 1 << 18
-"""How far into the file the EXIF segment may begin; most have it first, each segment is 64 KB."""
+"""The number of bytes in which the EXIF segment is searched. Most files have that segment first,
+and a segment has at most 64 KB."""
 
 
 def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """Scalar string, an encoded image -> scalar int32, 1 to 8.
+    """Returns the orientation of an encoded image, a scalar string, as a scalar int32, 1 to 8.
 
-    It is 1, the stored rows are upright, for whatever is not a JPEG with a readable orientation.
+    The orientation is 1 (the stored rows are upright) for whatever is not a JPEG with a readable
+    orientation.
     """
     data = tf.io.decode_raw(tf.strings.substr(encoded, 0, _HEADER_BYTES), tf.uint8)
     data = tf.cast(data, tf.int32)
@@ -24,7 +27,7 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
     def number(low, high):  # two bytes, in the order of the file
         return tf.where(little_endian, low + 256 * high, high + 256 * low)
 
-    # The first directory's offset has four bytes, of which two reach beyond any EXIF segment.
+    # The first directory's offset has four bytes; the two low ones reach across any EXIF segment.
     offset = tf.where(
         little_endian, _at(tiff, 4) + 256 * _at(tiff, 5), 256 * _at(tiff, 6) + _at(tiff, 7)
     )
@@ -41,7 +44,7 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """[H, W, C] as stored -> as a viewer shows it: [W, H, C] for orientations 5 to 8."""
+    """Turns an image [H, W, C] as a viewer shows it: [W, H, C] for the orientations 5 to 8."""
 
     def one_of(*orientations):
         return tf.reduce_any(tf.equal(orientation, orientations))
@@ -52,9 +55,9 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _tiff_start(data: tf.Tensor) -> tf.Tensor:
-    """Index of the TIFF header in the EXIF segment of `data` [N]; N where there is none.
+    """Returns the index of the TIFF header in the EXIF segment of `data` [N]; N without one.
 
-    Walks the segments after the start-of-image marker: 0xFF, marker, length in two bytes.
+    The loop walks the segments after the start-of-image marker: 0xFF, marker, length in two bytes.
     """
     size = tf.size(data)
 
@@ -71,7 +74,8 @@ def _tiff_start(data: tf.Tensor) -> tf.Tensor:
         marker = _at(data, at + 1)
         application_or_comment = tf.logical_or(marker // 16 == 0xE, marker == 0xFE)
         in_header = tf.logical_and(_at(data, at) == 0xFF, application_or_comment)
-        # The length counts its own two bytes; less, or one beyond the end, would not lead onward.
+        # The length counts its own two bytes. A smaller length, or a segment beyond the end, would
+        # not lead onward.
         onward = tf.logical_and(at + 4 <= size, length(at) >= 2)
         going_on = tf.logical_and(in_header, onward)
         return tf.logical_and(going_on, tf.logical_not(is_exif(at)))
@@ -85,5 +89,5 @@ def _tiff_start(data: tf.Tensor) -> tf.Tensor:
 
 
 def _at(data: tf.Tensor, index) -> tf.Tensor:
-    """`data[index]` of a [N] int32 vector; -1 beyond its end, which no byte equals."""
+    """Returns `data[index]` of a vector [N], int32; -1 beyond its end, which no byte equals."""
     return tf.concat([data[index : index + 1], [-1]], axis=0)[0]

@@ -1,4 +1,4 @@
-"""Exports a model in any format, compared with the Keras model on images before it is published."""
+"""The export of a model in any format, compared with the Keras model before it is published."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ Outputs = Literal["both", "labels", "logits"]
 
 FEW_IMAGES = 8
 MANY_IMAGES = 100
-"""How many images are compared by default: mean IoU, by which int8 is judged, wants more."""
+"""How many images are compared by default. int8 is judged by mean IoU, which needs more images."""
 
 
 def export_model(
@@ -47,21 +47,23 @@ def export_model(
         model: a trained model, a workdir or a `.keras` file.
         out: the folder; `saved_model` and `web` replace it, the others write a file into it.
         format: `saved_model`, `litert`, `onnx`, or `web` for a page that runs a LiteRT file.
-        images: a file, a folder or a glob pattern to compare on; or
-        data_dir: where `deeplab-prepare` wrote the model's data set, whose `split` is compared on;
-            None takes the split of the experiment's evaluate section.
-        parity_images: how many images are compared; None: 8, and 100 with int8 weights.
-        output_stride: of the exported network; None: as trained.
-        image_size: (height, width) of a LiteRT file's input; None: the training crop.
+        images: a file, a folder or a glob pattern to compare on; either this or `data_dir` is
+            given.
+        data_dir: the folder in which `deeplab-prepare` wrote the model's data set, to compare on.
+        split: the split of the data set; None takes that of the experiment's evaluate section.
+        parity_images: how many images are compared; None takes 8, or 100 with int8 weights.
+        output_stride: the output_stride of the exported network; None leaves it as trained.
+        image_size: (height, width) of a LiteRT file's input; None takes the training crop.
         open_size: whether a LiteRT file takes images of any size instead.
-        quantize: of a LiteRT file, see `litert.Options`.
+        quantize: the kind of LiteRT file, see `litert.Options`.
         keep_float: regular expressions of layers that `int8` leaves in float32.
         calibration_images: how many images `int8` measures ranges on.
-        outputs: what a LiteRT or ONNX file gives.
-        signatures: what a SavedModel gives beside labels: `probabilities`, `logits`, `uncertainty`.
-        scales, flip: the views that a SavedModel averages; None: those of the experiment's evaluate
-            section.
-        litertjs: a folder with LiteRT.js' archives; None: npm fetches them.
+        outputs: the outputs of a LiteRT or ONNX file.
+        signatures: the signatures of a SavedModel besides labels: `probabilities`, `logits`,
+            `uncertainty`.
+        scales, flip: the views that a SavedModel averages; None takes those of the experiment's
+            evaluate section.
+        litertjs: a folder with LiteRT.js' archives; None lets npm fetch them.
 
     Raises:
         DeeplabError: the artefact is worse than its format allows, a package is missing, or the
@@ -76,7 +78,8 @@ def export_model(
 
     def compared(split: str, count: int) -> ComparedImages:
         if images is not None:
-            # All at once, so that a broken file is found before the model is converted.
+            # Files are read all at once, so that a broken one is found before the model is
+            # converted.
             return list(file_images(str(images), count, trained.image_format))
         dataset = trained.experiment.data.dataset
         return data_set_images(pathlib.Path(str(data_dir)), dataset, split, count, trained.classes)

@@ -1,8 +1,9 @@
-"""Full int8: a float LiteRT file made one that computes in integers from the pixels on.
+"""Full int8: the conversion of a float LiteRT file to one that computes in integers throughout.
 
-The converter's own calibration is not used. It reads a tensor after the next operation may have
-been computed in its place, so that the range of what goes into an addition becomes that of the sum;
-and the input's range would be that of the images, not 0 to 255.
+The converter's own calibration is not used, for two reasons. The calibration reads a tensor after
+the next operation may have been computed in the tensor's place, so that the range of an addition's
+input becomes that of the sum. The calibration also gives the network's input the range of the
+images, not 0 to 255.
 """
 
 import re
@@ -32,15 +33,17 @@ def quantize_full(
     images: Iterable[np.ndarray],
     keep_float: Sequence[str] = (),
 ) -> bytes:
-    """The float file in integers: int8 inside (weights by channel), uint8 pixels and logits.
+    """Returns the float file converted to integers, with uint8 pixels and logits.
+
+    The numbers inside are int8, the weights by channel.
 
     Args:
-        float_file: takes pixels 0..255 as [1, H, W, 3], float32, or uint8 where the first layer is
-            kept float.
+        float_file: a LiteRT file that takes pixels 0..255 as [1, H, W, 3], float32, or uint8 where
+            the first layer is kept float.
         layers: names of all layers of the network.
         images: uint8 [H, W, 3], of the file's size where that is fixed, on which the range of every
             tensor is measured.
-        keep_float: regular expressions; layers whose whole name one fits compute in float32.
+        keep_float: regular expressions; a layer computes in float32 where one fits its whole name.
 
     Raises:
         DeeplabError: there is no image, a pattern fits no layer, a tensor is not finite, or the
@@ -52,6 +55,7 @@ def quantize_full(
     try:
         with quiet_stderr():
             quantized = mlir_quantize(calibrated, denylisted_nodes=kept or None)
+            # float32 means here that the input stays as it is.
             pixels = uint8 if reader.dtypes[reader.input] == np.float32 else float32
             return modify_model_io_type(quantized, pixels, uint8)
     except (ConverterError, ValueError, RuntimeError) as error:
@@ -61,9 +65,12 @@ def quantize_full(
 
 
 def measure_ranges(reader: TensorReader, images: Iterable[np.ndarray]) -> Ranges:
-    """The range of every float tensor that an operation of the file writes, over all images.
+    """Returns the range of every float tensor that an operation writes, over all images.
 
-    The input's is `PIXELS`, so that a byte is the pixel itself.
+    The input's range is `PIXELS`, so that a byte is the pixel itself.
+
+    Raises:
+        DeeplabError: there is no image, or a tensor is not finite.
     """
     written = [o.output for o in reader.operations if reader.dtypes[o.output] == np.float32]
     low, high = dict.fromkeys(written, np.inf), dict.fromkeys(written, -np.inf)
@@ -86,7 +93,7 @@ def measure_ranges(reader: TensorReader, images: Iterable[np.ndarray]) -> Ranges
 
 
 def with_ranges(content: bytes, ranges: Ranges) -> bytes:
-    """The file with each tensor's range noted in it, as the quantiser reads it."""
+    """Returns the file with each tensor's range noted in it, as the quantiser reads it."""
     model = flatbuffer_utils.convert_bytearray_to_object(content)
     for tensor in model.subgraphs[0].tensors:  # pyright: ignore[reportOptionalIterable]
         name = tensor.name.decode()
@@ -100,12 +107,15 @@ def with_ranges(content: bytes, ranges: Ranges) -> bytes:
 def tensors_to_keep(
     reader: TensorReader, layers: Sequence[str], patterns: Sequence[str]
 ) -> list[str]:
-    """Names of the tensors that the layers fitting `patterns` write; the quantiser knows them so.
+    """Returns the names of the tensors that the layers fitting `patterns` write.
+
+    The quantiser knows layers by these names.
 
     Raises:
         DeeplabError: a pattern fits the whole name of no layer that computes.
     """
-    # The file's outputs have the signature's names; they are the last layer's, and its argmax.
+    # The file's outputs, the last layer's logits and their argmax, have the signature's names, so
+    # the last layer is taken where no layer's name is found.
     written = {o.output: layer_of(o.output, layers) or layers[-1] for o in reader.operations}
     known = list(dict.fromkeys(written.values()))
     for pattern in patterns:

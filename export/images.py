@@ -18,9 +18,10 @@ from deeplab_tf.prediction.inputs import find_images
 
 
 class ComparedImage(NamedTuple):
-    """One image: [H, W, bands], and where it is labelled its mask, uint8 [H, W].
+    """One image [H, W, bands] with its name and, where it is labelled, its mask, uint8 [H, W].
 
-    `inner` is the (height, width) of what is not padding, from the upper left; None is all of it.
+    `inner` is the (height, width) of the part that is not padding, from the upper left; None means
+    that all of it is image.
     """
 
     name: str
@@ -32,15 +33,17 @@ class ComparedImage(NamedTuple):
 def data_set_images(
     data_dir: pathlib.Path, dataset: str, split: str, count: int, classes: Classes | None = None
 ) -> Iterator[ComparedImage]:
-    """The first `count` examples of a split that `deeplab-prepare` wrote, by their ids.
+    """Returns an iterator over the first `count` examples of a split, each named by its id.
 
     Args:
-        data_dir, dataset, split: where, and which.
-        count: how many at most.
-        labels: the model's classes; with them the masks are given too, where the split has any.
+        data_dir: the folder in which `deeplab-prepare` wrote the records.
+        dataset: the name of the data set.
+        split: the name of the split.
+        count: how many examples at most.
+        classes: the model's classes; with them the masks are given too, where the split has any.
 
     Raises:
-        DeeplabError: there is no such data set or split, or it has other classes than `labels`;
+        DeeplabError: there is no such data set or split, or it has other classes than `classes`;
             while reading, a corrupt file.
     """
     records = open_records(data_dir, dataset)
@@ -54,10 +57,10 @@ def data_set_images(
 def file_images(
     images: str, count: int, image_format: ImageFormat = RGB
 ) -> Iterator[ComparedImage]:
-    """The first `count` of a file, a folder or a glob pattern, by name.
+    """Returns an iterator over the first `count` images of a file, a folder or a pattern, by name.
 
     Raises:
-        DeeplabError: there is none; while reading, a file that is no picture.
+        DeeplabError: there is no image; while reading, a file that is no picture.
     """
     files = find_images(images)[:count]
     return (ComparedImage(str(file), read_image_of(file, image_format)) for file in files)
@@ -66,8 +69,10 @@ def file_images(
 def fit_picture(
     picture: ComparedImage, size: tuple[int, int] | None, fill: Sequence[float]
 ) -> ComparedImage:
-    """`picture` in a frame of `size` as `deeplab-predict` puts it there, its mask alike and filled
-    with void; as it is where `size` is None, any.
+    """Returns `picture` in a frame of `size`, as `deeplab-predict` puts it there.
+
+    The mask is put into the frame alike, and filled with void. The picture stays as it is where
+    `size` is None, any.
     """
     if size is None:
         return picture

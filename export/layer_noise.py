@@ -1,4 +1,4 @@
-"""Which layers of a full int8 file lose most: its tensors beside those of the float file."""
+"""The layers of a full int8 file that lose most, by its tensors next to those of the float file."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -15,14 +15,15 @@ WORST = 5
 
 @dataclasses.dataclass(frozen=True)
 class LayerNoise:
-    """One convolution, with its batch norm and ReLU, over some images.
+    """The noise of one convolution, with its batch norm and ReLU, over some images.
 
     Attributes:
-        layer: its name.
-        added: what the layer adds to the share of noise: that of its output less that of its
-            input. The share is the energy of the difference to the float tensor over the float
-            tensor's.
-        signal_to_noise: of its output, in dB; infinite where there is no difference.
+        layer: the layer's name.
+        added: the share of noise that the layer adds: the share in its output less the share in its
+            input. The share is the energy of the difference to the float tensor, divided by the
+            energy of the float tensor.
+        signal_to_noise: the ratio for the layer's output, in dB; infinite where there is no
+            difference.
     """
 
     layer: str
@@ -33,7 +34,7 @@ class LayerNoise:
 def noisiest_layers(
     float_file: bytes, int8_file: bytes, layers: Sequence[str], images: Iterable[np.ndarray]
 ) -> list[LayerNoise]:
-    """The `WORST` integer convolutions by noise added, the noisiest first.
+    """Returns the `WORST` integer convolutions by noise added, the noisiest first.
 
     Args:
         float_file, int8_file: the same network; tensors of one name are compared.
@@ -51,7 +52,8 @@ def noisiest_layers(
     energy = {name: np.zeros(2) for name in names & rounded.dtypes.keys()}
     for image in images:
         _add_energies(energy, exact.run(image), rounded.run(image))
-    # What only the float file has is fused into the next operation: no rounding, no noise.
+    # A tensor that only the float file has is fused into the next operation in the int8 file, so
+    # it is not rounded and has no noise.
     share = {name: noise / max(signal, 1e-30) for name, (noise, signal) in energy.items()}
     found = [
         LayerNoise(
@@ -73,7 +75,7 @@ def _add_energies(
     exact: Callable[[str], np.ndarray],
     rounded: Callable[[str], np.ndarray],
 ) -> None:
-    """Adds the energy of the difference, and that of the float tensor, to each of `energy`."""
+    """Adds the energies of the difference and of the float tensor to the sums of each tensor."""
     for name, sums in energy.items():
         signal = exact(name).astype(np.float64)
         sums += np.sum((rounded(name) - signal) ** 2), np.sum(signal**2)

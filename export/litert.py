@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite): one flatbuffer of builtin operations, for edge devices."""
+"""The export as a LiteRT (TensorFlow Lite) file: one flatbuffer, for edge devices."""
 
 import dataclasses
 import os
@@ -33,22 +33,23 @@ FILE_NAMES = {
     "int8": "model_int8.tflite",
 }
 NORMALIZE = "normalize"
-"""The network's first layer."""
+"""The name of the network's first layer."""
 NOISE_IMAGES = 4
-"""How many of the calibration's images tell the layers that lose most."""
+"""How many of the calibration's images are used to find the layers that lose most."""
 
 Size = tuple[int, int] | None
-"""Height and width of the only input size; None leaves it open."""
+"""(height, width) of the only input size; None leaves the size open."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What kind of LiteRT file.
+    """The options of a LiteRT file.
 
     Attributes:
-        image_size: see `Size`.
-        quantize: `none`; `float16`, weights of half the size; `dynamic`, int8 weights and what is
-            computed with them rounded as it comes; `int8`, integers from the pixels on.
+        image_size: the input size, see `Size`.
+        quantize: `none`; `float16`, weights of half the size; `dynamic`, int8 weights, and the
+            numbers that they are multiplied with rounded at run time; `int8`, integers from the
+            pixels on.
         outputs: `labels`, `logits` or `both`.
         keep_float: regular expressions of layers that `int8` leaves in float32.
     """
@@ -72,21 +73,21 @@ def export_litert(
 ) -> Export:
     """Writes the LiteRT file and its parity report beside it; a failure leaves neither.
 
-    The report is `parity.json`, or `NAME.parity.json` where that is another file's.
+    The report is `parity.json`, or `NAME.parity.json` where another file has a `parity.json` there.
 
     Args:
-        trained: what to export.
+        trained: the model to export.
         out_file: path of the `.tflite` file.
-        images: the images that the file and `trained.model` must agree on; put into `image_size`
-            as `deeplab-predict` does it: padded with the mean pixel, larger ones shrunk.
+        images: the images that the file and `trained.model` must agree on, put into `image_size` as
+            `deeplab-predict` does it: padded with the mean pixel, larger ones shrunk.
         image_size, quantize, outputs, keep_float: see `Options`.
-        calibration: for `int8`, the images on which the range of each tensor is measured, fitted as
-            `images`.
+        calibration: for `int8`, the images on which the range of each tensor is measured, put into
+            `image_size` like `images`.
 
     Raises:
-        DeeplabError: the model is not for RGB images, the two disagree, the converter refuses the
-            model, a pattern of `keep_float` fits no layer, there is no image to calibrate on, or
-            the directory is a SavedModel, whose `parity.json` is its own.
+        DeeplabError: the model is not for RGB images, the file and the model disagree, the
+            converter refuses the model, a pattern of `keep_float` fits no layer, there is no image
+            to calibrate on, or the directory is a SavedModel, whose `parity.json` is its own.
     """
     if not trained.image_format.is_rgb:
         raise DeeplabError(
@@ -125,14 +126,14 @@ def _noisiest(
     file: pathlib.Path,
     images: Sequence[np.ndarray],
 ) -> list[LayerNoise]:
-    """The layers that lose most, of a full int8 file made of `float_file`."""
+    """Returns the layers that lose most in a full int8 file, which was made of `float_file`."""
     if float_file is None:
         return []
     return noisiest_layers(float_file, file.read_bytes(), layer_names(trained), images)
 
 
 def _facts(options: Options, calibration_images: int) -> dict:
-    """What the report says of how the file was made."""
+    """Returns the entries of the report that say how the file was made."""
     facts: dict = {"image_size": options.image_size, "outputs": options.outputs}
     if options.quantize == "int8":
         facts |= {"calibration_images": calibration_images, "keep_float": options.keep_float}
@@ -148,7 +149,7 @@ def check_out_dir(out_dir: pathlib.Path) -> None:
 
 
 def report_path(out_file: pathlib.Path) -> pathlib.Path:
-    """Where the parity report of `out_file` goes: not over that of another artefact."""
+    """Returns the path of `out_file`'s parity report, other than another artefact's report."""
     report = out_file.with_name("parity.json")
     if report.is_file() and f'"artefact": "{out_file.name}"' not in report.read_text():
         return out_file.with_name(f"{out_file.stem}.parity.json")
@@ -167,24 +168,26 @@ def write_litert(
 ) -> bytes | None:
     """Writes a LiteRT file with the description and `labels.txt` inside, as zip members.
 
-    Its signature `serving_default` maps `images` uint8 [1, H, W, 3] to `labels` int32 [1, H, W] and
-    `logits` float32 [1, H, W, C], or one of them. Normalisation and upsampling are inside. The
-    logits of full int8 are uint8 with a scale and a zero point.
+    The file's signature `serving_default` maps `images` uint8 [1, H, W, 3] to `labels` int32 [1, H,
+    W] and `logits` float32 [1, H, W, C], or one of them. Normalisation and upsampling are inside.
+    The logits of full int8 are uint8 with a scale and a zero point.
 
     Args:
-        trained, path: what, and where to.
+        trained: the model to write.
+        path: the path of the file.
         image_size, quantize, outputs, keep_float: see `Options`.
         calibration: for `int8`, uint8 [H, W, 3] of `image_size`.
 
     Returns:
-        Of `int8` the float file that it was made of, to compare tensors with.
+        For `int8` the float file that the int8 file was made of, to compare tensors with; else
+        None.
     """
     options = Options(image_size, quantize, outputs, tuple(keep_float))
     content, float_file = _convert(trained, options, calibration)
     refuse_space_to_batch(litert_operations(content), "the LiteRT file")
     pathlib.Path(path).write_bytes(content)
     # A flatbuffer is read from its head and a zip archive from its tail: one file can be both, as
-    # in TensorFlow Lite's own metadata. ZipInfo's fixed date keeps equal exports equal.
+    # in TensorFlow Lite's own metadata. The fixed date of ZipInfo keeps equal exports equal.
     with zipfile.ZipFile(path, "a") as archive:
         description = describe(trained.experiment, trained.classes)
         archive.writestr(zipfile.ZipInfo(DESCRIPTION), description)
@@ -201,7 +204,7 @@ def convert(
     keep_float: Sequence[str] = (),
     calibration: Iterable[np.ndarray] = (),
 ) -> bytes:
-    """The flatbuffer alone, of builtin operations only; arguments as of `write_litert`."""
+    """Returns only the flatbuffer, of builtin operations; arguments are as for `write_litert`."""
     options = Options(image_size, quantize, outputs, tuple(keep_float))
     return _convert(trained, options, calibration)[0]
 
@@ -209,10 +212,10 @@ def convert(
 def _convert(
     trained: TrainedModel, options: Options, calibration: Iterable[np.ndarray]
 ) -> tuple[bytes, bytes | None]:
-    """The flatbuffer, and of `int8` the float one that it was made of."""
+    """Returns the flatbuffer and, for `int8`, the float flatbuffer that it was made of."""
     if options.quantize != "int8":
         return convert_traced(trained, options, tf.uint8), None
-    # Where the first layer stays float, its input is cast; else it is quantised as it comes.
+    # The uint8 input of a first layer that stays float is cast; else a float32 input is quantised.
     cast = any(re.fullmatch(pattern, NORMALIZE) for pattern in options.keep_float)
     float_options = dataclasses.replace(options, quantize="none")
     float_file = convert_traced(trained, float_options, tf.uint8 if cast else tf.float32)
@@ -221,17 +224,21 @@ def _convert(
 
 
 def layer_names(trained: TrainedModel) -> list[str]:
-    """Of the layers of its network."""
+    """Returns the names of the layers of the model's network, first to last."""
     return [layer.name for layer in trained.model.layers]
 
 
 def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType) -> bytes:
-    """The network as the converter makes it, of an input [1, H, W, 3] of the type `pixels`."""
+    """Returns the network as the converter makes it, with an input [1, H, W, 3] of dtype `pixels`.
+
+    Raises:
+        DeeplabError: the converter refuses the model.
+    """
     size = options.image_size or (None, None)
     spec = tf.TensorSpec((1, *size, 3), pixels, name="images")
 
-    # The batch is 1 already here: an open batch leaves batch norms unfolded and is refused by
-    # LiteRT.js.
+    # The batch is 1 already here: LiteRT.js refuses an open batch, which also leaves batch norms
+    # unfolded.
     @tf.function(input_signature=[spec])
     def serving_default(images):
         logits = trained.model(images, training=False)

@@ -1,4 +1,4 @@
-"""LiteRT.js, which runs LiteRT files in a browser: its files, fetched by npm once and checked."""
+"""The files of LiteRT.js, which runs LiteRT files in a browser: fetched by npm once and checked."""
 
 import base64
 import hashlib
@@ -16,15 +16,16 @@ VERSION = "2.5.3"
 CORE = f"litertjs-core-{VERSION}.tgz"
 WASM_UTILS = f"litertjs-wasm-utils-{VERSION}.tgz"
 PACKAGES = {CORE: f"@litertjs/core@{VERSION}", WASM_UTILS: f"@litertjs/wasm-utils@{VERSION}"}
-"""The archives, by the names that `npm pack` gives them."""
+"""The packages, by the names that `npm pack` gives their archives."""
 
 INTEGRITY = {
     CORE: "sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",  # noqa: E501
     WASM_UTILS: "sha512-4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",  # noqa: E501
 }
-"""As npm writes them into a lock file: what the page was tested with, byte for byte."""
+"""The hashes of the archives that the page was tested with, as npm writes them into a lock file."""
 
-# Without relaxed SIMD (Safari) `compat`; with a GPU `jspi`, which leaves the CPU what a GPU lacks.
+# A browser without relaxed SIMD (Safari) takes `compat`, and one with a GPU `jspi`, which leaves to
+# the CPU the operations that the GPU lacks.
 _WASM = [f"litert_wasm{kind}_internal" for kind in ("", "_compat", "_jspi")]
 _CHANGED = (
     "// Changed by deeplab_tf: the import of @litertjs/wasm-utils names the file beside this one.\n"
@@ -32,11 +33,11 @@ _CHANGED = (
 
 
 def litert_js_files(folder: str | os.PathLike | None = None) -> dict[str, bytes]:
-    """The files that a page needs to run LiteRT.js, by their names in one folder.
+    """Returns the files that a page needs to run LiteRT.js, by their names in one folder.
 
     Args:
-        folder: holds the two archives of `npm pack`, `CORE` and `WASM_UTILS`. By default the user's
-            cache folder, which npm fills at the first call.
+        folder: the folder with the two archives of `npm pack`, `CORE` and `WASM_UTILS`. None is the
+            user's cache folder, which npm fills at the first call.
 
     Raises:
         DeeplabError: an archive is missing or not the one that was tested, or npm cannot fetch it.
@@ -46,8 +47,8 @@ def litert_js_files(folder: str | os.PathLike | None = None) -> dict[str, bytes]
     wasm = [f"{name}.{suffix}" for name in _WASM for suffix in ("js", "wasm")]
     files = {name: core[f"wasm/{name}"] for name in wasm}
     index = core["dist/index.js"].decode()
-    # An import map would have to stand inside the page, where its content security policy has no
-    # place for scripts; and workers have none.
+    # The import itself is changed: an import map would have to stand inside the page, whose content
+    # security policy allows no scripts there, and workers have no import maps.
     bare, beside = '"@litertjs/wasm-utils"', '"./wasm_utils.js"'
     assert index.count(bare) == 1
     files["index.js"] = (_CHANGED + _without_map(index).replace(bare, beside)).encode()
@@ -56,13 +57,13 @@ def litert_js_files(folder: str | os.PathLike | None = None) -> dict[str, bytes]
 
 
 def cache_folder() -> pathlib.Path:
-    """Where the archives are kept between exports."""
+    """Returns the folder in which the archives are kept between exports."""
     caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(caches) / "deeplab_tf" / "litertjs"
 
 
 def integrity(path: pathlib.Path) -> str:
-    """The hash of a file as npm writes it."""
+    """Returns the hash of a file as npm writes it."""
     digest = hashlib.sha512(path.read_bytes()).digest()
     return f"sha512-{base64.b64encode(digest).decode()}"
 
@@ -88,7 +89,7 @@ def _fetch(package: str, path: pathlib.Path) -> None:
         shutil.rmtree(packed, ignore_errors=True)
         packed.mkdir()
         try:
-            # By default npm tries for minutes before it says that there is no network.
+            # npm's default is to try for minutes before it says that there is no network.
             retries = "--fetch-retries=1"
             command = [npm, "pack", package, "--pack-destination", str(packed), retries]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -103,14 +104,18 @@ def _fetch(package: str, path: pathlib.Path) -> None:
 
 
 def _reason(stderr: str) -> str:
-    """What npm says of a failure, without its codes and its log's path."""
+    """Returns what npm says of a failure, without its codes and its log's path."""
     errors = re.findall(r"^npm (?:ERR!|error) +(.*\S)", stderr, re.MULTILINE)
     told = [line for line in errors if not re.match("code |errno |syscall ", line)]
     return one_line(told[0])[:200] if told else "it does not say why"
 
 
 def _opened(path: pathlib.Path) -> dict[str, bytes]:
-    """The files of an archive by their paths inside the package."""
+    """Returns the files of an archive by their paths inside the package.
+
+    Raises:
+        DeeplabError: the archive does not exist, or is not the one that was tested.
+    """
     if not path.is_file():
         raise DeeplabError(
             f"{path} does not exist; --litertjs must be a folder with {CORE} and {WASM_UTILS}: run "
@@ -130,5 +135,5 @@ def _opened(path: pathlib.Path) -> dict[str, bytes]:
 
 
 def _without_map(script: str) -> str:
-    """Without the last line, which names a source map that is not shipped."""
+    """Returns the script without its last line, which names a source map that is not shipped."""
     return script.partition("//# sourceMappingURL=")[0]

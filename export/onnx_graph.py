@@ -1,4 +1,4 @@
-"""The graph of an ONNX file: its padding in numbers, its sides by name, its atrous convolutions."""
+"""Checks and changes of an ONNX graph: padding in numbers, sides by name, atrous convolutions."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import AtrousConv2D, AtrousDepthwiseConv2D
 
 SIDES = ("batch", "height", "width")
-"""The open dimensions of every input and output."""
+"""The names of the open dimensions of every input and output."""
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """The attributes of a node as Python values; text is bytes."""
+    """Returns the attributes of a node as Python values; text is bytes."""
     return {given.name: onnx.helper.get_attribute_value(given) for given in node.attribute}
 
 
 def atrous_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The nodes that compute a convolution with dilations by themselves."""
+    """Returns the nodes that compute a convolution with dilations by themselves."""
     return [
         node
         for node in model.graph.node
@@ -29,7 +29,7 @@ def atrous_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 def refuse_lowered_atrous(model: onnx.ModelProto, network: keras.Model) -> None:
     """Raises `DeeplabError` unless each atrous layer of `network` is one `Conv` with dilations.
 
-    What SpaceToBatch becomes in ONNX (Pad, Reshape, Transpose) has no name of its own, so the
+    SpaceToBatch becomes Pad, Reshape and Transpose in ONNX and has no name of its own, so the
     convolutions are counted.
     """
     layers = [
@@ -46,8 +46,10 @@ def refuse_lowered_atrous(model: onnx.ModelProto, network: keras.Model) -> None:
 
 
 def refuse_unknown_operations(model: onnx.ModelProto) -> None:
-    """Raises `DeeplabError` for an operation that is not ONNX's: the converter leaves what it does
-    not know as it was."""
+    """Raises `DeeplabError` for an operation that is not ONNX's.
+
+    The converter leaves an operation that it does not know as it was.
+    """
     unknown = {
         node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)
     }
@@ -61,8 +63,8 @@ def refuse_unknown_operations(model: onnx.ModelProto) -> None:
 def pad_in_numbers(model: onnx.ModelProto) -> None:
     """Writes `auto_pad` of every convolution as the zeros on each side, in place.
 
-    ONNX Runtime computes no convolution that has both `auto_pad` and dilations. With a stride of 1
-    and an odd kernel SAME is as many zeros before as after, whatever the image's size.
+    ONNX Runtime computes no convolution that has both `auto_pad` and dilations. SAME padding with a
+    stride of 1 and an odd kernel is as many zeros before as after, whatever the image's size.
 
     Raises:
         DeeplabError: the padding of a convolution depends on the image's size.
@@ -85,8 +87,7 @@ def pad_in_numbers(model: onnx.ModelProto) -> None:
 
 
 def name_sides(model: onnx.ModelProto) -> None:
-    """Names the open dimensions of the inputs and outputs, which the converter numbers; in
-    place."""
+    """Names the open dimensions of the inputs and outputs in place; the converter numbers them."""
     for value in (*model.graph.input, *model.graph.output):
         dimensions = value.type.tensor_type.shape.dim
         for dimension, name in zip(dimensions, SIDES, strict=False):

@@ -1,4 +1,4 @@
-"""ONNX: one file for every runtime that reads the format, images of any number and size."""
+"""The export as an ONNX file: for every runtime that reads ONNX, images of any number and size."""
 
 import os
 import pathlib
@@ -28,11 +28,12 @@ from .parity import ComparedImages, Export, ExportParity, check, compare, keras_
 
 FILE_NAME = "model.onnx"
 OPSET = 18
-"""Of ONNX 1.13 (2022): the newest that the converter writes."""
+"""The operator set of ONNX 1.13 (2022), the newest that the converter writes."""
 PACKAGES = ("tf2onnx", "onnx", "onnxruntime", "openvino")
 
 Runner = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-"""uint8 [B, H, W, 3] -> labels uint8 [B, H, W] and logits float32 [B, H, W, C] or None."""
+"""A function from images uint8 [B, H, W, 3] to labels uint8 [B, H, W] and logits float32 [B, H, W,
+C]; the logits may be None."""
 
 
 def export_onnx(
@@ -44,11 +45,12 @@ def export_onnx(
 ) -> Export:
     """Writes the ONNX file and its parity report beside it; a failure leaves neither.
 
-    The report is `parity.json`, or `NAME.parity.json` where that is another file's. It gives each
-    runtime's figures, and as the file's own those of the runtime that agrees least.
+    The report is `parity.json`, or `NAME.parity.json` where another file has a `parity.json` there.
+    The report gives the figures of each runtime; those of the runtime that agrees least are also
+    given as the file's own.
 
     Args:
-        trained: what to export.
+        trained: the model to export.
         out_file: path of the `.onnx` file.
         images: the images that the file, in ONNX Runtime and in OpenVINO, and `trained.model` must
             agree on.
@@ -91,17 +93,18 @@ def export_onnx(
 def write_onnx(trained: TrainedModel, path: str | os.PathLike, *, outputs: str = "both") -> None:
     """Writes an ONNX file with the description in its `metadata_props`.
 
-    It maps `images` uint8 [batch, height, width, 3] to `labels` uint8 [batch, height, width] and
-    `logits` float32 [batch, height, width, C], or one of them. Normalisation and upsampling are
+    The file maps `images` uint8 [batch, height, width, 3] to `labels` uint8 [batch, height, width]
+    and `logits` float32 [batch, height, width, C], or one of them. Normalisation and upsampling are
     inside.
 
     Args:
-        trained, path: what, and where to.
+        trained: the model to write.
+        path: the path of the file.
         outputs: `labels`, `logits` or `both`.
 
     Raises:
-        DeeplabError: the model has an operation that ONNX does not, or an atrous convolution is
-            not native.
+        DeeplabError: the model has an operation that ONNX does not, or an atrous convolution is not
+            native.
     """
     model = _convert(trained, outputs)
     refuse_unknown_operations(model)
@@ -115,8 +118,8 @@ def write_onnx(trained: TrainedModel, path: str | os.PathLike, *, outputs: str =
 
 
 def open_in_openvino(path: str | os.PathLike) -> Runner:
-    """The file as OpenVINO runs it on this CPU, in float32."""
-    # Left alone, OpenVINO computes in bfloat16 where the CPU can.
+    """Returns a function that runs the file in OpenVINO on this CPU, in float32."""
+    # OpenVINO's default is to compute in bfloat16 where the CPU can.
     precision = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(str(path), "CPU", precision)
     names = [output.any_name for output in compiled.outputs]
@@ -129,16 +132,16 @@ def open_in_openvino(path: str | os.PathLike) -> Runner:
 
 
 def open_in_onnxruntime(path: str | os.PathLike) -> Runner:
-    """The file as ONNX Runtime runs it on this CPU."""
+    """Returns a function that runs the file in ONNX Runtime on this CPU."""
     return open_onnx(path).run
 
 
 RUNTIMES = {"onnxruntime": open_in_onnxruntime, "openvino": open_in_openvino}
-"""Where a file must answer as the Keras model."""
+"""The runtimes in which a file must answer as the Keras model, by name."""
 
 
 def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
-    """The network as the converter makes it, of images of any number and size."""
+    """Returns the network as the converter makes it, for images of any number and size."""
     spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 
     @tf.function(input_signature=[spec])
@@ -154,7 +157,7 @@ def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
 
 
 def _by_runtime(found: dict[str, ExportParity]) -> dict[str, dict]:
-    """What the report says of each runtime."""
+    """Returns the report's entries for each runtime."""
     return {
         runtime: {
             "label_agreement": parity.label_agreement,

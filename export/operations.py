@@ -1,4 +1,4 @@
-"""Which operations an artefact is made of, and the ones that none of ours may have."""
+"""The operations that an artefact is made of, and checks for those that none of ours may have."""
 
 import collections
 import os
@@ -11,7 +11,7 @@ from deeplab_tf.errors import DeeplabError
 
 
 def saved_model_operations(directory: str | os.PathLike) -> collections.Counter[str]:
-    """How often each operation occurs in the graph and all functions of a SavedModel."""
+    """Counts how often each operation occurs in the graph and all functions of a SavedModel."""
     saved_model = SavedModel()
     saved_model.ParseFromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
     counts: collections.Counter[str] = collections.Counter()
@@ -21,16 +21,17 @@ def saved_model_operations(directory: str | os.PathLike) -> collections.Counter[
 
 
 def graph_operations(graph: GraphDef) -> collections.Counter[str]:
-    """How often each operation occurs in a graph and in the functions of its library."""
+    """Counts how often each operation occurs in a graph and in the functions of its library."""
     functions = [node.op for function in graph.library.function for node in function.node_def]
     return collections.Counter([node.op for node in graph.node] + functions)
 
 
 def litert_operations(content: bytes) -> collections.Counter[str]:
-    """How often each operation occurs in the main graph of a LiteRT file, by its builtin's name.
+    """Counts how often each operation occurs in the main graph of a LiteRT file, by builtin name.
 
-    Read from an interpreter without delegates, which would show their own nodes instead, and not
-    made ready to run: a file that could not run is to be told by its operations.
+    The operations are read from an interpreter without delegates, which would show their own nodes
+    instead. The interpreter is not made ready to run, so that the operations of a file that could
+    not run are reported too.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -51,8 +52,10 @@ def refuse_space_to_batch(operations: collections.Counter[str], artefact: str) -
 
 
 def custom_operations(content: bytes) -> list[str]:
-    """The names of the operations of a LiteRT file, in any of its graphs, that are not built in:
-    TensorFlow's own (`Flex...`) and custom ones."""
+    """Returns the names of a LiteRT file's operations, in any of its graphs, that are not built in.
+
+    Such operations are TensorFlow's own (`Flex...`) and custom ones.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content)
@@ -62,8 +65,11 @@ def custom_operations(content: bytes) -> list[str]:
 
 
 def refuse_custom_operations(content: bytes, artefact: str) -> None:
-    """Raises `DeeplabError` if a browser, which has the builtin operations alone, could not run
-    the LiteRT file: it would compute garbage without an error."""
+    """Raises `DeeplabError` if the LiteRT file has operations that are not built in.
+
+    A browser has only the builtin operations, and would compute garbage for others without an
+    error.
+    """
     found = custom_operations(content)
     if found:
         raise DeeplabError(

@@ -1,4 +1,4 @@
-"""Whether an artefact answers as the Keras model it was made of, in numbers, on real images."""
+"""The comparison of an artefact with the Keras model that it was made of, on real images."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from .layer_noise import LayerNoise
 THRESHOLDS = {"none": 0.999, "float16": 0.995, "dynamic": 0.98, "int8": 0.97}
 """The least share of equal labels, by `--quantize`."""
 LARGEST_MEAN_IOU_LOSS = 0.01
-"""What int8 may lose on labelled images; it decides there instead of the share of equal labels."""
+"""The mean IoU, 0..1, that int8 may lose on labelled images; it replaces `THRESHOLDS` there."""
 INT8 = ("dynamic", "int8")
 
 ComparedImages = Iterable[ComparedImage]
@@ -28,7 +28,7 @@ ComparedImages = Iterable[ComparedImage]
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a logit is: in which image, and at which row, column and class."""
+    """The place of a logit: its image, row, column and class."""
 
     image: str
     row: int
@@ -38,16 +38,16 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class ExportParity:
-    """How far two models agree.
+    """The agreement of two models.
 
     Attributes:
-        images: how many were compared.
+        images: how many images were compared.
         label_agreement: share of equal labels over all pixels, 0..1.
-        largest_logit_difference: over all pixels and classes, in logits; None where the artefact
-            gives no logits.
-        where: the place of that difference.
-        mean_iou: 0..1, of the Keras model and of the artefact on those images that are labelled;
-            None where none is.
+        largest_logit_difference: the largest difference over all pixels and classes, in logits;
+            None where the artefact gives no logits.
+        where: the place of the largest difference.
+        mean_iou: the mean IoU, 0..1, of the Keras model and of the artefact on the labelled images;
+            None where no image is labelled.
     """
 
     images: int
@@ -58,14 +58,21 @@ class ExportParity:
 
     @property
     def mean_iou_loss(self) -> float | None:
-        """What the artefact has less than the Keras model; None without labelled images."""
+        """The Keras model's mean IoU less the artefact's; None without labelled images."""
         return self.mean_iou and self.mean_iou[0] - self.mean_iou[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """A published artefact: its path, `parity.json`'s path, its size and its parity; of a full int8
-    file the layers that lose most."""
+    """A published artefact.
+
+    Attributes:
+        artefact: the artefact's path.
+        report: the path of its `parity.json`.
+        size_bytes: the artefact's size.
+        parity: the comparison with the Keras model.
+        noisiest: the layers of a full int8 file that lose most; empty for other artefacts.
+    """
 
     artefact: pathlib.Path
     report: pathlib.Path
@@ -75,7 +82,7 @@ class Export:
 
 
 def keras_logits(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """uint8 [1, H, W, 3] -> float32 [1, H, W, C] by the Keras model itself."""
+    """Returns a function from uint8 [1, H, W, 3] to the model's logits, float32 [1, H, W, C]."""
     return lambda images: np.asarray(model(images, training=False))
 
 
@@ -84,13 +91,13 @@ def compare(
     artefact: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]],
     images: ComparedImages,
 ) -> ExportParity:
-    """Runs both on every image, one at a time.
+    """Runs the Keras model and the artefact on every image, one at a time, and compares them.
 
     Args:
-        reference: uint8 [1, H, W, 3] -> logits float32 [1, H, W, C].
-        artefact: the same -> labels [1, H, W] and logits, as its user gets them; None where it has
-            labels alone.
-        images: both sides see the same pixels.
+        reference: the Keras model, from uint8 [1, H, W, 3] to logits float32 [1, H, W, C].
+        artefact: the artefact, from the same to labels [1, H, W] and logits, as its user gets them;
+            the logits are None where it has only labels.
+        images: the images; both sides see the same pixels.
 
     Raises:
         DeeplabError: there is no image, a logit is not finite, or a mask has other classes.
@@ -101,7 +108,7 @@ def compare(
     for name, image, truth, inner in images:
         expected = reference(image[None])
         labels, logits = artefact(image[None])
-        if inner is not None:  # in the padding around it both agree easily
+        if inner is not None:  # both agree easily in the padding, which does not count
             part = np.s_[:, : inner[0], : inner[1]]
             expected, labels = expected[part], labels[part]
             logits = None if logits is None else logits[part]
@@ -131,7 +138,7 @@ def compare(
 
 
 def _mean_ious(matrices: np.ndarray | None) -> tuple[float, float] | None:
-    """Of the confusion matrices [2, C, C] of the Keras model and of the artefact."""
+    """Returns the mean IoU of the Keras model and of the artefact, by their matrices [2, C, C]."""
     if matrices is None:
         return None
     keras_model, artefact = (Scores.from_matrix(matrix).mean_iou for matrix in matrices)
@@ -142,13 +149,15 @@ def _mean_ious(matrices: np.ndarray | None) -> tuple[float, float] | None:
 def check(
     parity: ExportParity, quantize: str, artefact: str, noisiest: Sequence[LayerNoise] = ()
 ) -> None:
-    """Raises `DeeplabError` with the numbers if int8 loses more than `LARGEST_MEAN_IOU_LOSS` on
-    labelled images, or, otherwise, the labels agree less than `THRESHOLDS` asks.
+    """Raises `DeeplabError`, with the numbers, if the artefact is worse than allowed.
+
+    int8 may lose `LARGEST_MEAN_IOU_LOSS` where images are labelled. Otherwise the labels must agree
+    as much as `THRESHOLDS` asks.
 
     Args:
-        parity: what was measured.
-        quantize: the kind of artefact.
-        artefact: what it is called.
+        parity: the measured agreement.
+        quantize: the kind of artefact, a key of `THRESHOLDS`.
+        artefact: the artefact's name in the message.
         noisiest: the layers of a full int8 file that lose most, which the message names.
     """
     shortfall = _shortfall(parity, quantize)
@@ -162,7 +171,7 @@ def check(
 
 
 def _shortfall(parity: ExportParity, quantize: str) -> str | None:
-    """In words, what is missing; None where nothing is."""
+    """Returns, in words, how the artefact is worse than allowed; None where it is not."""
     if quantize in INT8 and parity.mean_iou is not None:
         keras_model, found = parity.mean_iou
         if keras_model - found <= LARGEST_MEAN_IOU_LOSS:
@@ -195,7 +204,14 @@ def write_report(
 ) -> None:
     """Writes `parity.json`: the comparison, what was compared and by which software.
 
-    `facts` are what else it says of the artefact, `packages` whose versions it gives besides.
+    Args:
+        path: the path of the report.
+        export: the artefact and its comparison.
+        format: the value of `--format`.
+        quantize: the value of `--quantize`.
+        output_stride: the network's output_stride.
+        facts: further entries about the artefact.
+        packages: further packages whose versions are given.
     """
     parity, where = export.parity, export.parity.where
     by_iou = quantize in INT8 and parity.mean_iou is not None
@@ -222,7 +238,7 @@ def write_report(
 
 
 def software_versions(besides: Sequence[str] = ()) -> dict[str, str]:
-    """Of Python and of the packages that made and ran the artefact."""
+    """Returns the versions of Python and of the packages that made and ran the artefact."""
     packages = ("deeplab_tf", "tensorflow", "keras", "ai-edge-litert", "numpy", *besides)
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in packages

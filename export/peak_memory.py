@@ -2,7 +2,7 @@
 
     python -m deeplab_tf.export.peak_memory ARTEFACT HEIGHT WIDTH
 
-prints bytes: all that the process ever held, its libraries included.
+This command prints the most bytes that the process ever held, its libraries included.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from deeplab_tf.machine.system import own_peak
 
 
 def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
-    """Bytes; None where the system does not tell a process its peak.
+    """Returns the peak in bytes; None where the system does not report the peak of a process.
 
     Raises:
         DeeplabError: the artefact does not run.
@@ -31,8 +31,8 @@ def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
 
 
 def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
-    """Labels one image once. TensorFlow is imported only for what needs it, as on a device."""
-    if artefact.suffix in (".tflite", ".onnx"):  # which are of RGB alone
+    """Labels one image once; imports TensorFlow only for artefacts that need it, as on a device."""
+    if artefact.suffix in (".tflite", ".onnx"):  # these take only RGB
         image = np.zeros((1, *size, 3), np.uint8)
         if artefact.suffix == ".tflite":
             from deeplab_tf.artefacts.litert import open_segmenter

@@ -1,4 +1,4 @@
-"""SavedModel: labels from pixels or from encoded images, for TF Serving and plain TensorFlow."""
+"""The export as a SavedModel: labels from pixels or encoded images, in TensorFlow or TF Serving."""
 
 import dataclasses
 import os
@@ -24,12 +24,12 @@ from .parity import ComparedImages, Export, check, compare, keras_logits, write_
 
 @dataclasses.dataclass(frozen=True)
 class Serving:
-    """What a SavedModel gives, and how it computes it.
+    """The outputs of a SavedModel, and the views that they are computed from.
 
     Attributes:
-        signatures: of `probabilities`, `logits` and `uncertainty`, those that it has beside the two
-            that it always has.
-        scales, flip: the views whose class probabilities are averaged, as of `EvaluateConfig`.
+        signatures: the signatures besides the two that are always there, any of `probabilities`,
+            `logits` and `uncertainty`.
+        scales, flip: the views whose class probabilities are averaged, as in `EvaluateConfig`.
     """
 
     signatures: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Serving:
 
     @property
     def one_view(self) -> bool:
-        """Whether the image goes through the network once, as it is."""
+        """Returns whether the image goes through the network once, as it is."""
         return self.scales == (1.0,) and not self.flip
 
 
@@ -54,14 +54,14 @@ def export_saved_model(
     """Writes the SavedModel `out_dir` with `parity.json` inside; all of it or nothing appears.
 
     Args:
-        trained: what to export.
-        out_dir: must be absent, empty, or a SavedModel of ours, which is replaced.
+        trained: the model to export.
+        out_dir: the folder to write: absent, empty, or a SavedModel of ours, which is replaced.
         images: the images on which the written model and `trained.model` must agree.
-        serving: what it gives.
+        serving: the outputs and views.
 
     Raises:
-        DeeplabError: `out_dir` holds something else, the two disagree, or logits are asked for of
-            several views.
+        DeeplabError: `out_dir` holds something else, the two models disagree, or logits are asked
+            for with several views.
     """
     out_dir = pathlib.Path(out_dir)
     check_out_dir(out_dir)
@@ -89,7 +89,7 @@ def export_saved_model(
 
 
 def _reference(trained: TrainedModel, serving: Serving) -> Callable[[np.ndarray], np.ndarray]:
-    """The scores of `serving_module` by the Keras model itself."""
+    """Returns a function that gives the scores of `serving_module` by the Keras model itself."""
     if serving.one_view:
         return keras_logits(trained.model)
     return lambda images: class_probabilities(
@@ -100,7 +100,10 @@ def _reference(trained: TrainedModel, serving: Serving) -> Callable[[np.ndarray]
 def saved_model_runner(
     directory: str | os.PathLike,
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """uint8 [1, H, W, 3] -> labels uint8 [1, H, W] and scores float32, by the loaded SavedModel."""
+    """Returns a function that runs the loaded SavedModel.
+
+    The function maps uint8 [1, H, W, 3] to labels uint8 [1, H, W] and scores float32 [1, H, W, C].
+    """
     served = tf.saved_model.load(str(directory))
     serve = served.signatures[SIGNATURE]
 
@@ -129,17 +132,18 @@ def write_saved_model(
 
     Signatures:
         serving_default: `images` uint8 [B, H, W, 3] (or the data set's bands, uint16 where they
-            have 16 bits) -> `labels` uint8 [B, H, W], `confidence`
-            float32 [B, H, W], the largest class probability, in 0..1.
+            have 16 bits) -> `labels` uint8 [B, H, W], and `confidence` float32 [B, H, W], the
+            largest class probability, in 0..1.
         image_bytes: `image_bytes` string [B], JPEG or PNG, all of one size -> the same for the
-            upright images (EXIF orientation of JPEGs applied), at their own size. For RGB alone.
-        probabilities, logits: on request, of `images` as above -> float32 [B, H, W, C]: answers a
+            upright images (EXIF orientation of JPEGs applied), at their own size; only for RGB
+            models.
+        probabilities, logits: on request, `images` as above -> float32 [B, H, W, C]: answers a
             hundred times the size.
-        uncertainty: on request, -> `uncertainty` float32 [B, H, W], the entropy of the class
-            probabilities in nats, 0 to ln(C).
+        uncertainty: on request, `images` as above -> `uncertainty` float32 [B, H, W], the entropy
+            of the class probabilities in nats, 0 to ln(C).
 
-    A plain function `scores` besides, of what the labels are the largest: logits, or, of several
-    views, probabilities.
+    The SavedModel also has a plain function `scores`, whose largest class is the label: logits or,
+    with several views, probabilities.
     """
     module = serving_module(trained, serving)
     signatures = {name: getattr(module, name) for name in (SIGNATURE, *serving.signatures)}
@@ -158,9 +162,9 @@ def write_saved_model(
 
 
 def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module:
-    """The functions that `write_saved_model` describes and the variables they read.
+    """Returns the functions that `write_saved_model` describes and the variables that they read.
 
-    A module of its own and not the Keras model, which would bring its training functions along.
+    The module is not the Keras model, which would bring its training functions along.
     """
     image_format, network = trained.image_format, folded(trained.model)
     pixels = tf.TensorSpec(
@@ -192,7 +196,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
 
     @tf.function(input_signature=[pixels])
     def uncertainty(images):
-        # 0 * log(0) is 0 here.
+        # xlogy takes 0 * log(0) as 0.
         shares = class_shares(scores(images))
         return {"uncertainty": -tf.reduce_sum(tf.math.xlogy(shares, shares), axis=-1)}
 
@@ -213,11 +217,11 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
 
 
 def decode_images(encoded: tf.Tensor) -> tf.Tensor:
-    """[B] strings, JPEG or PNG of one size -> uint8 [B, H, W, 3] RGB, upright, as a graph.
+    """Decodes [B] strings, JPEG or PNG of one size, to uint8 [B, H, W, 3] RGB, upright, as a graph.
 
     Raises:
-        tf.errors.InvalidArgumentError: when it runs, for no image, for sizes that differ (says
-            which image), and for what is neither JPEG nor PNG.
+        tf.errors.InvalidArgumentError: when the graph runs, for no image, for images of different
+            sizes (the message says which), and for what is neither JPEG nor PNG.
     """
     count = tf.size(encoded)
     with tf.control_dependencies([tf.debugging.assert_positive(count, "image_bytes is empty")]):
@@ -243,11 +247,13 @@ def decode_images(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Scalar string -> uint8 [H, W, 3]; grey, palette, 16-bit, CMYK become RGB, alpha is dropped.
+    """Decodes a scalar string to uint8 [H, W, 3].
 
-    The slow, exact inverse cosine transform is what Pillow and browsers use.
+    Grey, palette, 16-bit and CMYK images become RGB, and alpha is dropped. The slow, exact inverse
+    cosine transform is what Pillow and browsers use.
     """
-    # By the first bytes: decode_jpeg would read PNG, but also GIF and WebP, as films of rank 4.
+    # The first bytes are checked, since decode_jpeg reads not only PNG but also GIF and WebP, as
+    # films of rank 4.
     known = tf.equal(tf.strings.substr(encoded, 0, 2), [b"\xff\xd8", b"\x89P"])
     message = "image_bytes must be JPEG or PNG"
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_any(known), [message])]):

@@ -1,4 +1,4 @@
-"""The operations of a LiteRT file, and every tensor of a run of it."""
+"""The operations of a LiteRT file, and every tensor of one of its runs."""
 
 import dataclasses
 import re
@@ -22,13 +22,13 @@ class TensorReader:
     """A LiteRT file of one image input, run without delegates, whose tensors can all be read.
 
     Attributes:
-        operations: those of the main graph, in order.
-        input: name of the image's tensor.
-        dtypes: of every tensor, by name.
+        operations: the operations of the main graph, in order.
+        input: the name of the image's tensor.
+        dtypes: the dtype of every tensor, by the tensor's name.
     """
 
     def __init__(self, content: bytes):
-        # A delegate shows its own nodes instead, and keeps what lies between them.
+        # A delegate would show its own nodes instead, and hide the tensors inside them.
         self._interpreter = new_interpreter(
             delegates=False, keep_tensors=True, model_content=content
         )
@@ -47,9 +47,12 @@ class TensorReader:
         ]
 
     def run(self, image: np.ndarray) -> Callable[[str], np.ndarray]:
-        """uint8 [H, W, 3] -> a function from a tensor's name to its numbers of this run, float32.
+        """Runs the file on an image, uint8 [H, W, 3].
 
         Pixels go in as they are, in the dtype of the input.
+
+        Returns:
+            A function from a tensor's name to the tensor's numbers in this run, float32.
         """
         details = self._interpreter.get_input_details()[0]
         batch = image[None].astype(details["dtype"])
@@ -67,14 +70,14 @@ class TensorReader:
 
 
 def layer_of(tensor: str, layers: Sequence[str]) -> str | None:
-    """The layer of our network that wrote a tensor of a converted file; None if no name tells.
+    """Returns the layer of our network that wrote a tensor of a converted file; None if unknown.
 
-    A convolution with its batch norm and ReLU is one operation there, called
+    A convolution with its batch norm and ReLU is one operation in the file, called
     `deeplabv3_1/conv1_relu_1/Relu;deeplabv3_1/conv1_bn_1/...`; its layer is the convolution's.
     Keras numbers the scope of a layer by its calls.
 
     Args:
-        tensor: its name in the file.
+        tensor: the tensor's name in the file.
         layers: names of all layers of the network.
     """
     for scope in tensor.split(";")[0].split("/"):

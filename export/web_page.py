@@ -1,8 +1,8 @@
 """The browser page: a folder for any static host, with the LiteRT file and all that runs it.
 
-The page itself lies in `web/`, plain HTML, CSS and JavaScript. Beside it go the model, what the
-page must know of it (`model.json`), LiteRT.js and the list of what is kept for use without a
-network.
+The page itself lies in `web/` as plain HTML, CSS and JavaScript. An export adds the model,
+`model.json` with what the page must know of the model, LiteRT.js, and the list of the files that
+are kept for use without a network.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ RUNTIME_DIR = "litert"
 MODEL_JSON = "model.json"
 CACHE_LIST = "cache_list.js"
 _BROWSER_TYPES = ("float32", "int32", "uint8")
-"""The tensors that LiteRT.js can hand over."""
+"""The dtypes of the tensors that LiteRT.js can hand over."""
 
 
 def export_web(
@@ -47,19 +47,19 @@ def export_web(
 ) -> Export:
     """Writes the folder `out_dir`, and its parity report beside it, `NAME.parity.json`.
 
-    The folder holds nothing that is not for everyone: the report names the images compared on.
+    The report is not in the folder, where everyone could read it: it names the images compared on.
 
     Args:
-        trained: what to export.
-        out_dir: must be absent, empty, or a page of ours, which is replaced.
+        trained: the model to export.
+        out_dir: the folder to write: absent, empty, or a page of ours, which is replaced.
         images: as for `export_litert`.
         image_size: as for `export_litert`; photos are padded or shrunk to it.
         quantize: as for `export_litert`.
-        litertjs: as `folder` of `litert_js_files`.
+        litertjs: the folder with the archives of LiteRT.js; see `litert_js_files`.
 
     Raises:
         DeeplabError: `out_dir` holds something else, LiteRT.js is not at hand or cannot run the
-            model, or `export_litert` refuses it.
+            model, or `export_litert` refuses the model.
     """
     out_dir = pathlib.Path(out_dir)
     check_out_dir(out_dir)
@@ -97,7 +97,7 @@ def write_page(folder: pathlib.Path, model: pathlib.Path, runtime: dict[str, byt
 
 
 def page_facts(model: pathlib.Path) -> dict:
-    """What `model.json` says, all of it read from the LiteRT file `model`.
+    """Returns the content of `model.json`, all of it read from the LiteRT file `model`.
 
     Raises:
         DeeplabError: LiteRT.js could not run the file.
@@ -125,7 +125,11 @@ def page_facts(model: pathlib.Path) -> dict:
 
 
 def _input_of(model: pathlib.Path) -> tuple[str, int, int]:
-    """Name, height and width of the input, where the page can feed it and read the answers."""
+    """Returns the name, height and width of the input of a LiteRT file that the page can run.
+
+    Raises:
+        DeeplabError: the page cannot feed the file or read its answers.
+    """
     serve = open_interpreter(model).get_signature_runner(SIGNATURE)
     inputs, outputs = serve.get_input_details(), serve.get_output_details()
     types = {key: np.dtype(details["dtype"]).name for key, details in (inputs | outputs).items()}
@@ -145,16 +149,17 @@ def _input_of(model: pathlib.Path) -> tuple[str, int, int]:
 
 
 def cache_list(folder: pathlib.Path) -> str:
-    """The script that tells the service worker which files there are, and which at once.
+    """Returns the script that tells the service worker which files there are, and which come first.
 
-    Its version is made of all files, so that browsers see a new export as one.
+    The script's version is made of all files, so that browsers see a new export as one.
     """
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     names = [file.relative_to(folder).as_posix() for file in files if file.name != CACHE_LIST]
     version = hashlib.sha256()
     for name in names:
         version.update(name.encode() + hashlib.sha256((folder / name).read_bytes()).digest())
-    # A browser uses one of the three WebAssembly files, of 9 MB each: kept when it is asked for.
+    # A browser uses one of the three WebAssembly files, of 9 MB each, so a file is kept only when
+    # it is asked for.
     later = ("_internal.js", ".wasm", ".tflite", "service_worker.js")
     first = [name for name in names if not name.endswith(later)]
     return (

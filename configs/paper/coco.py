@@ -3,9 +3,9 @@
     deeplab-train --config=configs/paper/coco.py:pretraining --data_dir=data --workdir=runs/coco \\
         --config.init_from=imagenet_resnet101.keras
 
-The images of train and val, less minival, with annotated regions of more than 1,000 pixels of VOC's
-classes, about 60,000; COCO's other classes are background. The paper gives no schedule for it: the
-one for VOC is taken. No result of this stage alone is printed.
+The images, about 60,000, are those of train and val, less minival, with annotated regions of more
+than 1,000 pixels of VOC's classes; COCO's other classes are background. The paper gives no schedule
+for this stage, so the schedule for VOC is taken. The paper prints no result of this stage.
 """
 
 import dataclasses

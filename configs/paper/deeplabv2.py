@@ -5,10 +5,11 @@
     deeplab-eval --workdir=runs/deeplabv2 --config=configs/paper/deeplabv2.py:resnet101_crf \\
         --data_dir=data --out=runs/deeplabv2_crf
 
-Atrous ResNet-101 at output_stride 8 with its ASPP: four 3x3 convolutions straight to class scores,
-at rates (6, 12, 18, 24). `resnet101_crf` evaluates the same checkpoint with the fully connected CRF
-after it (`pip install pydensecrf2`). DeepLabv2 itself was pretrained on COCO and trained at
-three scales at once, so the 79.7 that Table 7 prints for DeepLabv2-CRF is not this row's number.
+The network is an atrous ResNet-101 at output_stride 8 with DeepLabv2's ASPP: four 3x3 convolutions
+straight to class scores, at rates (6, 12, 18, 24). `resnet101_crf` evaluates the same checkpoint
+with the fully connected CRF after the network (`pip install pydensecrf2`). DeepLabv2 itself was
+pretrained on COCO and trained at three scales at once, so the 79.7 that Table 7 prints for
+DeepLabv2-CRF is not this row's number.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ DEEPLABV2 = Experiment(
         output_stride=8,
         multi_grid=(1, 1, 1),
         head=Head.ASPP_V2,
-        # Given at output_stride 16: (6, 12, 18, 24) on the map at 8.
+        # Rates are given for output_stride 16; at 8 these are (6, 12, 18, 24).
         aspp_rates=(3, 6, 9, 12),
         image_pooling=False,
     ),

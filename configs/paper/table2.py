@@ -8,7 +8,7 @@ block4 is the plain atrous ResNet; block5 to block7 are replicas of block4 after
 
 from deeplab_tf.config import Backbone, DataConfig, Experiment, Head, ModelConfig
 
-# Mean IoU in %, with block4 to block7 as the last one.
+# The paper's mean IoU in %, with block4, block5, block6 and block7 as the last block.
 PAPER = {
     Backbone.RESNET50: (64.81, 72.14, 74.29, 73.88),
     Backbone.RESNET101: (68.39, 73.21, 75.34, 75.76),

@@ -9,7 +9,7 @@ The unit rates hold in block4 and every block after it, each times the block's o
 
 from deeplab_tf.config import Backbone, DataConfig, Experiment, Head, ModelConfig
 
-# Mean IoU in %, with block4 to block7 as the last one.
+# The paper's mean IoU in %, with block4, block5, block6 and block7 as the last block.
 PAPER = {
     (1, 1, 1): (68.39, 73.21, 75.34, 75.76),
     (1, 2, 1): (70.23, 75.67, 76.09, 76.66),

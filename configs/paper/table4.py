@@ -5,8 +5,8 @@
     deeplab-eval --workdir=runs/table3_mg121_block7 --config=configs/paper/table4.py:os8_ms \\
         --data_dir=data --out=runs/table4_os8_ms
 
-Trained once at output_stride 16 (Table 3's `mg121_block7`), evaluated four ways. ms: six scales;
-flip: the mirrored image too.
+The network is trained once, at output_stride 16 (Table 3's `mg121_block7`), and evaluated in four
+ways. `ms` averages six scales, and `flip` the mirrored image too.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from deeplab_tf.config import EvaluateConfig, load_experiment
 TRAINED = "configs/paper/table3.py:mg121_block7"
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
-# The evaluation, and the mean IoU in %.
+# The evaluation, and the paper's mean IoU in %.
 PAPER = {
     "os16": (EvaluateConfig(output_stride=16), 76.66),
     "os8": (EvaluateConfig(output_stride=8), 78.05),

@@ -3,13 +3,13 @@
     deeplab-train --config=configs/paper/table5.py:mg124_aspp_pool --data_dir=data \\
         --workdir=runs/table5_mg124_aspp_pool --config.init_from=imagenet_resnet101.keras
 
-aspp: rates (6, 12, 18); aspp4: (6, 12, 18, 24); pool: with image-level features. The last row is
-the paper's best network.
+The row names say the network: `aspp` has the rates (6, 12, 18), `aspp4` the rates (6, 12, 18, 24),
+and `pool` adds image-level features. The last row is the paper's best network.
 """
 
 from deeplab_tf.config import Backbone, DataConfig, Experiment, Head, ModelConfig
 
-# multi_grid, rates at output_stride 16, image pooling, mean IoU in %.
+# multi_grid, rates at output_stride 16, image pooling, the paper's mean IoU in %.
 PAPER = {
     "mg111_aspp": ((1, 1, 1), (6, 12, 18), False, 75.36),
     "mg121_aspp": ((1, 2, 1), (6, 12, 18), False, 75.93),

@@ -17,7 +17,7 @@ import dataclasses
 from deeplab_tf.config import TrainConfig, load_experiment
 
 TRAINED = "configs/paper/table5.py:mg124_aspp_pool"
-# Mean IoU in %, by the inference strategy, which are those of Table 4.
+# The paper's mean IoU in %, by the inference strategies of Table 4.
 PAPER = {"os16": 77.21, "os8": 78.51, "os8_ms": 79.45, "os8_ms_flip": 79.77}
 
 EXPERIMENTS = {

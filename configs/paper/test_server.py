@@ -1,4 +1,4 @@
-"""Table 7: what goes to VOC's test server (section 4.3).
+"""Table 7: the networks whose predictions go to VOC's test server (section 4.3).
 
     deeplab-train --config=configs/paper/test_server.py:deeplabv3 --data_dir=data \\
         --workdir=runs/deeplabv3 --config.init_from=imagenet_resnet101.keras
@@ -6,10 +6,10 @@
         --list=VOC2012/ImageSets/Segmentation/test.txt --out=runs/deeplabv3/test \\
         --submission=runs/deeplabv3/results.tar.gz
 
-Three trainings in a row, by one command: COCO, VOC trainaug at output_stride 16 (Table 6's COCO
+One command does three trainings in a row: COCO, VOC trainaug at output_stride 16 (Table 6's COCO
 row), and this stage: batch norm frozen, output_stride 8, the official trainval, base rate 0.001,
-the images with bicycles, chairs, tables, potted plants or sofas twice. Predicted with six scales
-and flip.
+the images with bicycles, chairs, tables, potted plants or sofas twice. The predictions are made
+with six scales and flip.
 
 `deeplabv3_jft` is the same from a ResNet-101 trained on ImageNet and JFT-300M, whose weights were
 never published: give others by `--config.init_from`.
@@ -20,7 +20,7 @@ import dataclasses
 from deeplab_tf.config import BatchNormMode, DataConfig, TrainConfig, load_experiment
 
 STAGE1 = "configs/paper/table6.py:os8_ms_flip_coco"
-# Initial weights and mean IoU in %. The test set's masks are the server's alone.
+# Initial weights, and the paper's mean IoU in %. Only the server has the test set's masks.
 PAPER = {"deeplabv3": ("ImageNet", 85.7), "deeplabv3_jft": ("ImageNet and JFT-300M", 86.9)}
 
 
@@ -35,7 +35,7 @@ def _experiment(initial_weights: str, paper_miou: float):
             dataset="voc_aug",
             split="trainval",
             duplicate_classes=("bicycle", "chair", "diningtable", "pottedplant", "sofa"),
-            # Above the number of records, so that the copies of an image are spread as well.
+            # The buffer exceeds the number of records, so that an image's copies are spread too.
             shuffle_buffer=8192,
         ),
         train=TrainConfig(base_learning_rate=0.001, batch_norm=BatchNormMode.FROZEN),

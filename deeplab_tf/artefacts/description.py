@@ -10,26 +10,27 @@ from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.formats import RGB, ImageFormat
 
 DESCRIPTION = "deeplab_tf.json"
-"""The name of its file, or of its entry where an artefact is one file."""
+"""The name of the description's file, or of its entry where an artefact is one file."""
 
 
 def image_format_of(model: ModelConfig) -> ImageFormat:
-    """What images a network of that config takes."""
+    """Returns the format of the images that a network of that config takes."""
     if not model.band_mean:
         return RGB
     return ImageFormat(len(model.band_mean), model.bits or 8, model.band_mean, model.band_std)
 
 
 def describe(experiment: Experiment, classes: Classes | None) -> str:
-    """The JSON that every artefact carries: experiment, classes, palette, void, normalisation.
+    """Returns the JSON that every artefact carries.
 
-    A backbone alone has no classes, `labels` None.
+    The JSON has the experiment, the classes with palette and void colour, and the normalisation.
+    `classes` is None for a backbone without a head, and the JSON's `labels` is null then.
     """
     pixels = config_lib.pixel_statistics(experiment.model)
     return json.dumps(
         {
             "labels": classes and classes.to_dict(),
-            # The network normalises by itself; this is for whoever reads the artefact.
+            # The network normalises by itself; this entry only informs whoever reads the artefact.
             "normalization": {"inside": True, **dataclasses.asdict(pixels)},
             "experiment": json.loads(config_lib.to_json(experiment)),
         },
@@ -38,7 +39,11 @@ def describe(experiment: Experiment, classes: Classes | None) -> str:
 
 
 def parse_description(text: str) -> tuple[Experiment, Classes]:
-    """Reads what `describe` wrote."""
+    """Reads the experiment and the classes in a text that `describe` wrote.
+
+    Raises:
+        DeeplabError: the text is that of a backbone without classes, or the experiment is wrong.
+    """
     fields = json.loads(text)
     experiment = parse_experiment(text)
     if fields["labels"] is None:
@@ -50,5 +55,9 @@ def parse_description(text: str) -> tuple[Experiment, Classes]:
 
 
 def parse_experiment(text: str) -> Experiment:
-    """Reads the experiment alone, which a backbone without classes has too."""
+    """Reads only the experiment in a text that `describe` wrote, with or without classes.
+
+    Raises:
+        DeeplabError: the experiment is wrong.
+    """
     return config_lib.from_json(json.dumps(json.loads(text)["experiment"]))

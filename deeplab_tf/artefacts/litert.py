@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) files, anyone's: a segmentation model as a function of pixels."""
+"""LiteRT (TensorFlow Lite) files of any origin, opened as functions from pixels to labels."""
 
 import dataclasses
 import os
@@ -12,21 +12,22 @@ from deeplab_tf.files import quiet_stderr
 from deeplab_tf.machine.system import usable_cores
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-"""Operations with a kernel, by their builtins' names."""
+"""The operations with a kernel, by the names of LiteRT's built-in operations."""
 
 
 def open_interpreter(
     path: pathlib.Path, *, delegates: bool = True, keep_tensors: bool = False
 ) -> Any:
-    """An interpreter of the file at `path` with its tensors allocated.
+    """Returns an interpreter of the file at `path` with its tensors allocated.
 
     Args:
         path: a `.tflite` file.
-        delegates: whether XNNPACK may compute; without it the operations are those of the file.
+        delegates: whether XNNPACK may compute; if not, the operations are those of the file.
         keep_tensors: whether all tensors can be read after a run, not only the outputs.
 
     Raises:
-        DeeplabError: it does not exist, is damaged, or needs operations that are not built in.
+        DeeplabError: the file does not exist, is damaged, or needs operations that are not built
+            in.
     """
     if not path.is_file():
         raise DeeplabError(f"LiteRT file {path} does not exist")
@@ -39,10 +40,12 @@ def open_interpreter(
 
 
 def new_interpreter(*, delegates: bool = True, keep_tensors: bool = False, **source: Any) -> Any:
-    """As `open_interpreter`, of a `source` that is `model_path` or `model_content`.
+    """Returns an interpreter of `source`, which is `model_path=...` or `model_content=...`.
+
+    The other arguments are those of `open_interpreter`.
 
     Raises:
-        ValueError, RuntimeError: as the interpreter does for a file that is damaged.
+        ValueError, RuntimeError: the interpreter's own errors for a damaged file.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -61,8 +64,11 @@ def new_interpreter(*, delegates: bool = True, keep_tensors: bool = False, **sou
 
 
 def dequantized(values: np.ndarray, details: dict) -> np.ndarray:
-    """The real numbers that a tensor's `values` stand for, by the interpreter's `details` of it:
-    `scale * (value - zero_point)`, by channel where there are several; float values as they are."""
+    """Returns the real numbers, float32, that a tensor's `values` stand for.
+
+    Integers become `scale * (value - zero_point)`, with the scales in the interpreter's `details`
+    of the tensor, by channel where there are several. Float values stay as they are.
+    """
     quantization = details["quantization_parameters"]
     scales, zeros = quantization["scales"], quantization["zero_points"]
     if np.issubdtype(values.dtype, np.floating) or not scales.size:
@@ -75,8 +81,11 @@ def dequantized(values: np.ndarray, details: dict) -> np.ndarray:
 
 
 def as_input(image: np.ndarray, dtype: type) -> np.ndarray:
-    """Pixels, uint8, as the networks of others take them: float32 in [-1, 1], as DeepLab's and
-    MobileNetV2's are fed, int8 less 128, or uint8 as they are."""
+    """Returns uint8 pixels in the `dtype` and range that networks of other projects take.
+
+    float32 pixels are in [-1, 1], as DeepLab's and MobileNetV2's networks take them. int8 pixels
+    are the pixels minus 128, and uint8 pixels stay as they are.
+    """
     if dtype == np.float32:
         return image.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
     if dtype == np.int8:
@@ -86,12 +95,13 @@ def as_input(image: np.ndarray, dtype: type) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class LiteRTSegmenter:
-    """A LiteRT file from an image to labels or logits of its size, as it is.
+    """A LiteRT file as a function from an image to labels or logits of the image's size.
 
     Attributes:
-        path: of the file.
-        size: (height, width) of the images that it takes; None is any.
-        num_classes: channels of its logits, also where it ends in their argmax; None if unknown.
+        path: the path of the file.
+        size: (height, width) of the images that the file takes; None is any size.
+        num_classes: channels of the file's logits, also where the file ends in their argmax; None
+            if unknown.
     """
 
     path: pathlib.Path
@@ -103,8 +113,12 @@ class LiteRTSegmenter:
     _logits: dict | None
 
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """uint8 [1, H, W, 3] -> labels, integers [1, H, W], and logits float32 [1, H, W, C] if the
-        file gives them. The pixels go in by `as_input`."""
+        """Runs the file on an image, uint8 [1, H, W, 3], which `as_input` converts.
+
+        Returns:
+            Labels, integers [1, H, W], and logits float32 [1, H, W, C], None if the file gives no
+            logits.
+        """
         if self.size is None:
             self._interpreter.resize_tensor_input(self._input["index"], image.shape)
             self._interpreter.allocate_tensors()
@@ -123,16 +137,16 @@ class LiteRTSegmenter:
 
 
 def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
-    """Opens a LiteRT segmentation file, anyone's.
+    """Opens a LiteRT segmentation file of any origin.
 
     Raises:
-        DeeplabError: it is damaged, or does not map one image [1, H, W, 3], of one size or of any,
-            to logits [1, H, W, C] or labels [1, H, W] of its size.
+        DeeplabError: the file does not exist, is damaged, or does not map one image [1, H, W, 3],
+            of one size or of any, to logits [1, H, W, C] or labels [1, H, W] of the image's size.
     """
     path = pathlib.Path(path)
     interpreter = open_interpreter(path)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    # An open side is -1 in the signature alone.
+    # Only the signature has -1 for an open side.
     image = tuple(int(n) for n in inputs[0]["shape_signature"])
     shapes = [tuple(int(n) for n in output["shape_signature"]) for output in outputs]
     labels = [output for output, shape in zip(outputs, shapes, strict=True) if shape == image[:3]]
@@ -170,7 +184,7 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
 
 
 def _classes_before_argmax(path: pathlib.Path) -> int | None:
-    """The channels of what the file's last ARG_MAX is taken of."""
+    """Returns the channels that the file's last ARG_MAX takes; None without an ARG_MAX."""
     interpreter = open_interpreter(path, delegates=False)
     shapes = {t["index"]: t["shape"] for t in interpreter.get_tensor_details()}
     for operation in reversed(interpreter._get_ops_details()):

@@ -1,20 +1,20 @@
-"""What became of each tensor when weights were put into a network."""
+"""The report of which tensors were loaded when weights were put into a network."""
 
 import dataclasses
 
 SHOWN = 4
-"""Names of a group that the table spells out."""
+"""How many names of a group the table spells out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """Names of tensors.
+    """The names of a file's and a network's tensors, by what became of each tensor.
 
     Attributes:
-        loaded: in the file and now in the network.
-        skipped: in the file and left out on purpose, with the reason.
-        missing: in the network and not in the file, so they keep their random values.
-        unexpected: in the file and unknown to the network.
+        loaded: tensors of the file that are now in the network.
+        skipped: tensors of the file that were left out on purpose, with the reason.
+        missing: tensors of the network that the file lacks and that keep their random values.
+        unexpected: tensors of the file that the network does not know.
     """
 
     loaded: list[str]
@@ -23,7 +23,7 @@ class LoadReport:
     unexpected: list[str]
 
     def table(self) -> str:
-        """A line a group with its count and its first names; those loaded are only counted."""
+        """Returns a line a group: its count and its first names, but for loaded only the count."""
         rows = []
         for field in dataclasses.fields(self):
             names = getattr(self, field.name)

@@ -1,4 +1,4 @@
-"""ONNX segmentation files: ONNX Runtime opens one as a function of pixels."""
+"""ONNX segmentation files, opened by ONNX Runtime as functions from pixels to labels."""
 
 import dataclasses
 import os
@@ -10,16 +10,16 @@ import numpy as np
 from deeplab_tf.errors import DeeplabError, one_line
 
 FATAL = 4
-"""ONNX Runtime's log level at which its errors come as exceptions alone."""
+"""The log level of ONNX Runtime at which its errors come only as exceptions."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OnnxSegmenter:
-    """An ONNX file from images to labels or logits of their size.
+    """An ONNX file as a function from images to labels or logits of the images' size.
 
     Attributes:
-        path: of the file.
-        metadata: its `metadata_props`.
+        path: the path of the file.
+        metadata: the file's `metadata_props`.
     """
 
     path: pathlib.Path
@@ -27,15 +27,19 @@ class OnnxSegmenter:
     _session: Any
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """uint8 [B, H, W, 3] -> labels uint8 [B, H, W], and logits float32 [B, H, W, C] if the
-        file gives them."""
+        """Runs the file on images, uint8 [B, H, W, 3].
+
+        Returns:
+            Labels uint8 [B, H, W], and logits float32 [B, H, W, C], None if the file gives no
+            logits.
+        """
         names = [output.name for output in self._session.get_outputs()]
         values = self._session.run(names, {"images": images})
         return labels_and_logits(dict(zip(names, values, strict=True)))
 
 
 def labels_and_logits(answer: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """What a file answers with, by name; labels are those of the logits where it gives these alone.
+    """Returns labels and logits from a file's outputs by name; labels may be the logits' argmax.
 
     Returns:
         Labels uint8 [B, H, W], and logits float32 [B, H, W, C] or None.
@@ -51,8 +55,8 @@ def open_onnx(path: str | os.PathLike) -> OnnxSegmenter:
     """Opens an ONNX file that `deeplab-export` wrote, on the CPU.
 
     Raises:
-        DeeplabError: onnxruntime is missing, or the file is, is damaged, or does not map `images`
-            to `labels` or `logits`.
+        DeeplabError: onnxruntime is not installed, or the file does not exist, is damaged, or does
+            not map `images` to `labels` or `logits`.
     """
     try:
         import onnxruntime

@@ -1,4 +1,4 @@
-"""SavedModel folders of ours, opened: TensorFlow's object with its experiment and its classes."""
+"""SavedModel folders of `deeplab-export`, opened with their experiment and their classes."""
 
 import pathlib
 from typing import Any
@@ -12,18 +12,21 @@ from deeplab_tf.images.classes import Classes
 
 SAVED_MODEL_FILE = "saved_model.pb"
 EXTRA_DIR = "assets.extra"
-"""Files that travel with a SavedModel and that TensorFlow itself does not read."""
+"""The folder of files that belong to a SavedModel and that TensorFlow itself does not read."""
 
 SIGNATURE = "serving_default"
 """The signature that TensorFlow Serving and LiteRT call where a client names none."""
 
 
 def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, Classes]:
-    """A SavedModel of ours as TensorFlow's object, which must be kept as long as its signatures are
-    used, with what it was trained by and its classes.
+    """Opens a SavedModel that `deeplab-export` wrote.
+
+    Returns:
+        TensorFlow's object, which must be kept as long as its signatures are used, the experiment
+        that the model was trained by, and the classes.
 
     Raises:
-        DeeplabError: it is another's, or damaged.
+        DeeplabError: the folder was not written by `deeplab-export`, or is damaged.
     """
     description = folder / EXTRA_DIR / DESCRIPTION
     if not description.is_file():

@@ -1,7 +1,7 @@
-"""A trained network with what it takes to use it: its experiment and its classes.
+"""A trained network with its experiment and its classes, and the files that hold it.
 
-A `.keras` file of ours is Keras' own zip archive with one more member, `DESCRIPTION`, that every
-other artefact (SavedModel, LiteRT file) carries too.
+A `.keras` file of this package is Keras' own zip archive with one more member, `DESCRIPTION`, which
+every other artefact (SavedModel, LiteRT file) carries too.
 """
 
 import contextlib
@@ -35,8 +35,14 @@ from deeplab_tf.runs.workdir import CONFIG_FILE, read_config, read_data
 
 @dataclasses.dataclass
 class TrainedModel:
-    """`model` maps pixels to logits as `build_model` says; `classes` names the logits' channels;
-    `step` is that of the checkpoint it was read from, if it was."""
+    """A network with its experiment and its classes.
+
+    Attributes:
+        model: the network from pixels to logits that `build_model` describes.
+        experiment: the experiment that the network was trained by.
+        classes: the classes, which are the channels of the logits.
+        step: the step of the checkpoint that the network was read from; None if from elsewhere.
+    """
 
     model: keras.Model
     experiment: Experiment
@@ -45,15 +51,15 @@ class TrainedModel:
 
     @property
     def image_format(self) -> ImageFormat:
-        """What images the model takes."""
+        """Returns the format of the images that the model takes."""
         return image_format_of(self.experiment.model)
 
 
 def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
-    """The same weights in a network of another `output_stride`, and the experiment with it.
+    """Returns the same weights in a network and an experiment of another `output_stride`.
 
     Raises:
-        DeeplabError: the experiment does not allow it.
+        DeeplabError: the experiment does not allow that output_stride.
     """
     config = trained.experiment.model
     model = dataclasses.replace(config, output_stride=output_stride)
@@ -68,7 +74,7 @@ def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
 
 
 def save_backbone(model: keras.Model, config: ModelConfig, path: str | os.PathLike) -> None:
-    """Writes a `.keras` file of a backbone alone, for `init_from`, with its conventions inside."""
+    """Writes a `.keras` file of a backbone without a head, with its config, for `init_from`."""
     _save(model, describe(Experiment(model=config), None), path)
 
 
@@ -80,10 +86,10 @@ def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None
 
 
 def load_model(path: str | os.PathLike) -> TrainedModel:
-    """Loads a `.keras` file of ours, or the latest checkpoint of a training workdir.
+    """Loads a `.keras` file of this package, or the last whole checkpoint of a training workdir.
 
-    The network computes in float32, whatever it was trained in, and has the average of the weights
-    where the training keeps one.
+    The network computes in float32, whatever precision it was trained in. Where the training keeps
+    an average of the weights, a checkpoint's network has the average.
 
     Raises:
         DeeplabError: `path` is neither, or does not fit its own description.
@@ -106,7 +112,11 @@ def _load_keras_file(path: pathlib.Path) -> TrainedModel:
 
 
 def read_description(path: pathlib.Path) -> tuple[Experiment, Classes]:
-    """What a `.keras` file of ours says of itself; raises `DeeplabError` if it is none."""
+    """Reads the experiment and the classes in a `.keras` file of this package.
+
+    Raises:
+        DeeplabError: the file is another's, is damaged, or is a backbone without classes.
+    """
     text = _read_member(path)
     if text is None:
         raise DeeplabError(
@@ -119,7 +129,13 @@ def read_description(path: pathlib.Path) -> tuple[Experiment, Classes]:
 
 
 def read_model_config(path: pathlib.Path) -> ModelConfig | None:
-    """The network of a `.keras` file, a backbone alone included; None where it is not of ours."""
+    """Reads the network's config in a `.keras` file, which may be a backbone without a head.
+
+    Returns None where the file was not written by this package.
+
+    Raises:
+        DeeplabError: the file is damaged, or its config is wrong.
+    """
     text = _read_member(path)
     return None if text is None else parse_experiment(text).model
 
@@ -132,9 +148,13 @@ def _read_member(path: pathlib.Path) -> str | None:
 
 
 def read_keras_file(path: pathlib.Path) -> keras.Model:
-    """The model of any `.keras` file; raises `DeeplabError` naming the file if it is damaged."""
+    """Loads the model of any `.keras` file.
+
+    Raises:
+        DeeplabError: the file is damaged or holds no model; the message names the file.
+    """
     with _zip_members(path) as archive:
-        # Keras reads without checksums, and a flipped bit would become a weight.
+        # Keras does not check the checksums, so a flipped bit would become a weight.
         damaged = archive.testzip()
     if damaged:
         raise DeeplabError(f"model {path} is damaged: its {damaged} fails the checksum")
@@ -151,7 +171,7 @@ def read_keras_file(path: pathlib.Path) -> keras.Model:
 
 @contextlib.contextmanager
 def _zip_members(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
-    """The archive that a `.keras` file is, for reading."""
+    """Opens a `.keras` file for reading as the zip archive that it is."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

@@ -21,7 +21,7 @@ flags.register_multi_flags_validator(
 
 
 def runner() -> BeamRunner | None:
-    """What the flags ask for as a `BeamRunner`; None without `--runner`."""
+    """Returns the runner that the flags ask for; None without `--runner`."""
     if RUNNER.value is None:
         return None
     return BeamRunner(RUNNER.value, tuple(f"--{option.lstrip('-')}" for option in OPTIONS.value))

@@ -8,11 +8,11 @@
     deeplab-eval --workdir=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \\
         --config=configs/paper/table4.py:os8_ms
 
-Prints the table of classes; writes eval.json, confusion_matrix.csv and report/index.html into the
-workdir, or into --out. Several GPUs of this machine share the images, and so do the processes of
-TF_CONFIG, each started with the same command; the result is the same. With --runner Apache Beam
-evaluates (pip install apache-beam), on this machine or a cluster: the same figures, the record
-files dealt out to its workers.
+The command prints the table of classes, and writes eval.json, confusion_matrix.csv and
+report/index.html into the workdir, or into --out. Several GPUs of this machine share the images,
+and so do the processes of TF_CONFIG, each started with the same command; the result is the same.
+With --runner, Apache Beam evaluates (pip install apache-beam) on this machine or a cluster: the
+record files are dealt out to its workers, and the figures are the same.
 
 Exit code 0: done; 1: bad input, or another process is gone; 2: wrong flag.
 """
@@ -72,7 +72,7 @@ flags.register_multi_flags_validator(
 
 
 def main() -> int:
-    """Evaluates; TensorFlow is imported here, so that a wrong flag answers at once."""
+    """Evaluates the model; imports TensorFlow late, so that a wrong flag is reported at once."""
     source = pathlib.Path(str(_WORKDIR.value or _MODEL.value))
     row = load_experiment(_CONFIG.value).evaluate if _CONFIG.value else None
     runner = beam_flags.runner()
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-eval`."""
     run_binary("deeplab-eval", __name__, main)
 
 

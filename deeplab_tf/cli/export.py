@@ -11,16 +11,20 @@
     deeplab-export --workdir=runs/demo --out=page --format=web --data_dir=data
     deeplab-export --model=voc.keras --out=edge --benchmark
 
-The artefact is run on images, of a split of the data set or of your own, beside the Keras
-model, and published only if the labels agree: on 99.9 % of the pixels, 99.5 % with float16 weights.
-With int8 (dynamic, int8) the mean IoU may fall by 0.01 where the split is labelled; else the labels
-agree on 98 % and 97 %. parity.json beside it has the numbers. --out holds saved_model.pb for
---format=saved_model; model.tflite, model_float16.tflite, model_dynamic_range.tflite or
-model_int8.tflite for --format=litert; model.onnx for --format=onnx, which must agree in ONNX
-Runtime and in OpenVINO (pip install tf2onnx onnx onnxruntime openvino); the page for --format=web,
-for which npm fetches LiteRT.js, and beside it OUT.parity.json. --benchmark writes nothing: it
-prints latency, memory and size of the artefacts that are in --out, beside the Keras model's. Exit
-code 0: done; 1: bad input, or the artefact is worse than that; 2: wrong flag.
+The artefact and the Keras model are run on the same images, of a split of the data set or of your
+own. The artefact is published only if the labels agree on 99.9 % of the pixels, or on 99.5 % with
+float16 weights. With int8 weights (--quantize=dynamic or int8) the mean IoU may fall by 0.01 where
+the split is labelled; where it is not, the labels must agree on 98 % (dynamic) or 97 % (int8).
+parity.json beside the artefact has the numbers.
+
+--out holds saved_model.pb for --format=saved_model; model.tflite, model_float16.tflite,
+model_dynamic_range.tflite or model_int8.tflite for --format=litert; model.onnx for --format=onnx,
+which must agree in ONNX Runtime and in OpenVINO (pip install tf2onnx onnx onnxruntime openvino);
+the page for --format=web, for which npm fetches LiteRT.js, and beside it OUT.parity.json.
+--benchmark writes nothing: it prints latency, memory and size of the artefacts that are in --out,
+and of the Keras model.
+
+Exit code 0: done; 1: bad input, or the artefact agrees less than that; 2: wrong flag.
 """
 
 import pathlib
@@ -38,7 +42,7 @@ flags.adopt_module_key_flags(given)
 
 
 def main() -> None:
-    """Exports; TensorFlow is imported here, so that a wrong flag answers at once."""
+    """Exports the model; imports TensorFlow late, so that a wrong flag is reported at once."""
     import_tensorflow(trains=False)
     # Pyright does not follow setup.cfg's package_dir from an editable install.
     from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
@@ -102,7 +106,7 @@ def _next_command(artefact: pathlib.Path) -> str:
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-export`."""
     run_binary("deeplab-export", __name__, main)
 
 

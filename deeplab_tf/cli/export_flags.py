@@ -1,4 +1,4 @@
-"""The flags of deeplab-export, and which of them go together."""
+"""The flags of deeplab-export, and the checks of which flags go together."""
 
 import re
 
@@ -9,7 +9,7 @@ from deeplab_tf.config import OUTPUT_STRIDES
 
 
 def split_patterns(patterns: list[str]) -> list[str]:
-    """The values of `--keep_float`, of which each may have several with commas between them."""
+    """Returns the single patterns in the values of `--keep_float`, split at the commas."""
     return [part for pattern in patterns for part in pattern.split(",")]
 
 

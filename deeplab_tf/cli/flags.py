@@ -1,4 +1,4 @@
-"""What the binaries share: help, one-line errors, exit codes, and the late import of TensorFlow."""
+"""The parts that all binaries share: help, one-line errors, exit codes, late TensorFlow import."""
 
 import dataclasses
 import difflib
@@ -19,13 +19,13 @@ from deeplab_tf.files import quiet_stderr
 from deeplab_tf.machine.processor import choose_onednn
 
 USAGE_ERROR = 2
-"""Exit code of a wrong flag; bad input ends with 1."""
+"""The exit code of a wrong flag; bad input ends with 1."""
 
 INTERRUPTED = 130
-"""Exit code of Ctrl-C, as of any program in a shell."""
+"""The exit code of Ctrl-C, as of any program in a shell."""
 
 ARE_SCALES = "must be positive numbers with commas between, as in 0.5,1,1.5"
-"""What `are_scales` asks, for the validator's message."""
+"""The condition that `are_scales` checks, in words for the validator's message."""
 
 _DISK_FULL = "(?:No space left on device|Disk quota exceeded)"
 
@@ -34,10 +34,11 @@ def run_binary(name: str, module: str, main: Callable[[], int | None]) -> None:
     """Parses the flags, runs `main` and exits; never ends in a traceback for bad input.
 
     Args:
-        name: the console script, e.g. `deeplab-train`; begins each error line.
-        module: the binary's module; its docstring is the head of `--help` and only its own (key)
-            flags are listed there.
-        main: the body; imports TensorFlow itself, so that `--help` and a wrong flag answer at once.
+        name: the console script, e.g. `deeplab-train`, which begins each error line.
+        module: the binary's module; its docstring is the head of `--help`, which lists only its own
+            (key) flags.
+        main: the body, which returns the exit code or None for 0; imports TensorFlow itself, so
+            that `--help` and a wrong flag are answered at once.
     """
     app.run(
         lambda _: sys.exit(_guarded(name, main)),
@@ -59,7 +60,8 @@ def _parse(name: str, module: str, argv: Sequence[str]) -> list[str]:
     except KeyError as error:
         _fail(name, _unknown_field(str(error.args[0])), USAGE_ERROR)
     for flag in _own_flags(module):
-        # Most often a shell variable that was never set; as a path it would be the current folder.
+        # An empty value is most often a shell variable that was never set, and as a path it would
+        # be the current folder.
         if flag.value == "":
             _fail(name, f"--{flag.name} is empty; give it a value or leave it out", USAGE_ERROR)
     for argument in argv:
@@ -71,13 +73,13 @@ def _parse(name: str, module: str, argv: Sequence[str]) -> list[str]:
 
 
 def _own_flags(module: str) -> list[flags.Flag]:
-    """The binary's flags, without those of the libraries."""
+    """Returns the binary's flags, without those of the libraries."""
     # absl files the flags of a module run by `python -m` under the script's path.
     return flags.FLAGS.get_key_flags_for_module(sys.argv[0] if module == "__main__" else module)
 
 
 def _unknown_field(message: str) -> str:
-    """Words for ml_collections' KeyError about an override of a field that does not exist."""
+    """Returns the message for ml_collections' KeyError about a field that does not exist."""
     found = re.match(r"Field (\w+) not found on dataclass .*\.(\w+)'", message)
     if not found:
         return f"wrong --config override: {one_line(message)}"
@@ -99,8 +101,8 @@ def _print_help(name: str, module: str) -> None:
 
 
 def _guarded(name: str, main: Callable[[], int | None]) -> int:
-    """Runs `main`; turns what a user can mend into one line on stderr."""
-    # What a library notes in passing is not for the user's terminal.
+    """Runs `main`; turns an error that the user can mend into one line on stderr."""
+    # Libraries log notes in passing, which are not for the user's terminal.
     absl_logging.set_verbosity(absl_logging.ERROR)
     try:
         return main() or 0
@@ -117,7 +119,7 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
             _fail(name, f"no space left on the disk, writing {where}; free some and run it again")
         if isinstance(error, OSError) and error.filename and error.strerror:
             _fail(name, one_line(f"{error.filename}: {error.strerror}"))
-        # TensorFlow's own class, recognised without importing it here.
+        # The class is TensorFlow's, so it is known by its name: TensorFlow is not imported here.
         if type(error).__name__ == "ResourceExhaustedError" and re.search("OOM|memory|alloc", text):
             _fail(
                 name,
@@ -131,11 +133,12 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
 def import_tensorflow(trains: bool | None = None) -> None:
     """Imports TensorFlow without the lines about processors and drivers that its C++ side prints.
 
-    They go to file descriptor 2 before any log level is read. What fails raises as usual.
+    TensorFlow prints these lines to file descriptor 2 before it reads any log level. An import that
+    fails raises as usual.
 
     Args:
-        trains: whether the binary trains networks or only runs them, by which `choose_onednn`
-            goes; None if it does neither, or in processes of its own.
+        trains: whether the binary trains networks or only runs them, for `choose_onednn`; None
+            where it does neither, or does so in processes of its own.
     """
     if trains is not None:
         choose_onednn(trains)
@@ -146,13 +149,18 @@ def import_tensorflow(trains: bool | None = None) -> None:
 
 
 def are_scales(values: list[str] | None) -> bool:
-    """Whether a list flag, where it is given, has positive numbers alone."""
+    """Returns whether a list flag, where it is given, has only positive numbers."""
     if values is None:
         return True
     try:
         return bool(values) and all(float(value) > 0 for value in values)
     except ValueError:
         return False
+
+
+def say(line: str) -> None:
+    """Prints a line at once, into a pipe too."""
+    print(line, flush=True)
 
 
 def _fail(name: str, message: str, code: int = 1) -> NoReturn:

@@ -7,9 +7,11 @@
 
 The network and its conventions (stride placement, normalisation, batch norm epsilon, upsampling)
 are those of the source and are written into the file. A classifier gives a backbone, for
---config.init_from of deeplab-train. Prints what was loaded, skipped, missing and unexpected, and,
-where the source's own runtime is installed, how far both agree: on --images, or on drawn ones. A
-float network that does not agree is not written. Exit code 0: done; 1: bad input; 2: wrong flag.
+--config.init_from of deeplab-train. The command prints which tensors were loaded, skipped, missing
+and unexpected. Where the source's own runtime is installed, the command also prints how far both
+agree, on --images or on drawn images; a float network that does not agree is not written.
+
+Exit code 0: done; 1: bad input; 2: wrong flag.
 """
 
 import contextlib
@@ -57,12 +59,12 @@ flags.register_validator(
 
 
 def main() -> int:
-    """Imports; TensorFlow is imported here, so that a wrong flag answers at once."""
+    """Imports the weights; loads TensorFlow late, so that a wrong flag is reported at once."""
     from deeplab_tf.prediction.inputs import find_images
 
     photos = find_images(_IMAGES.value) if _IMAGES.value else []
     if _SOURCE.value == "torchvision":
-        # Before TensorFlow: the triton that comes with it crashes when it loads after it.
+        # torchvision comes first: the triton of torch crashes when it loads after TensorFlow.
         with contextlib.suppress(ImportError):
             importlib.import_module("torchvision")
     import_tensorflow(trains=False)
@@ -75,7 +77,7 @@ def main() -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-import`."""
     run_binary("deeplab-import", __name__, main)
 
 

@@ -49,7 +49,7 @@ flags.register_validator("scales", are_scales, ARE_SCALES)
 
 
 def overrides() -> dict:
-    """The flags by the names of `EvaluateConfig`'s fields; None where one was not given."""
+    """Returns the flags by the names of `EvaluateConfig`'s fields; None for a flag not given."""
     return {
         "output_stride": int(OUTPUT_STRIDE.value) if OUTPUT_STRIDE.value else None,
         "scales": tuple(float(value) for value in SCALES.value) if SCALES.value else None,

@@ -1,4 +1,4 @@
-"""deeplab-paper: the paper's tables and figure 4, with ours beside them; and their rows, run.
+"""deeplab-paper: the paper's tables and figure 4 with our figures, and the tables' rows, run.
 
     deeplab-paper --table=3
     deeplab-paper --table=3 --runs=runs
@@ -9,10 +9,12 @@
     deeplab-paper --miniature
 
 --table prints mean IoU in %, the paper's / ours from the results under --runs, or "not run"; notes
-say where each of ours is from and in what it is not as its row says. --run trains and evaluates one
-row, or all rows of a file, into RUNS/FILE_ROW_seedN; what was stopped goes on. --explain lists
-where a config deviates from the paper's protocol. --miniature prints the study on CamVid, as
-measured or from --runs. Exit code 0: done; 1: bad input; 2: wrong flag.
+say where each of our figures is from and how it deviates from its row. --figure draws figure 4 into
+--out. --run trains and evaluates one row, or all rows of a file, into RUNS/FILE_ROW_seedN; a run
+that was stopped goes on. --explain lists where a config deviates from the paper's protocol.
+--miniature prints the study on CamVid, as measured or from --runs.
+
+Exit code 0: done; 1: bad input; 2: wrong flag.
 """
 
 import pathlib
@@ -82,7 +84,7 @@ flags.register_validator(
 
 
 def main() -> int:
-    """Does the one thing that was asked for."""
+    """Does the one action that the flags ask for; returns the exit code."""
     runs = pathlib.Path(_RUNS.value) if _RUNS.value is not None else None
     if _TABLE.value is not None:
         return _print_table(_TABLE.value, runs)
@@ -140,7 +142,7 @@ def _print_miniature(runs: pathlib.Path | None) -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-paper`."""
     run_binary("deeplab-paper", __name__, main)
 
 

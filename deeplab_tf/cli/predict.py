@@ -12,17 +12,17 @@
 
 An image NAME.jpg gives NAME.png, the labels as a palette PNG at the image's own size (upright by
 its EXIF orientation), and NAME_overlay.jpg with a legend. A video NAME.mp4 (pip install av) gives
-the labels NAME/000001.png and so on, one a frame, and NAME_overlay.mp4. With --images=- JPEGs and
-PNGs come on standard input, one after the other; the n-th gives frame_NNNNNN.png and its overlay
-before the next one is read. A LiteRT file has one input size: a smaller image is padded with the
-mean pixel, a larger one shrunk to fit and its labels enlarged again. --submission packs the labels
-of the images of --list as VOC's test server takes them, and checks the archive against the list and
-the images' sizes.
+the labels NAME/000001.png and so on, one a frame, and NAME_overlay.mp4. With --images=- the command
+reads JPEGs and PNGs from standard input, one after the other; the n-th image gives frame_NNNNNN.png
+and its overlay before the next one is read. A LiteRT file has one input size: a smaller image is
+padded with the mean pixel, and a larger one is shrunk to fit and its labels enlarged again.
+--submission packs the labels of the images of --list as VOC's test server takes them, and checks
+the archive against the list and the images' sizes.
 
-With --runner Apache Beam predicts (pip install apache-beam), on this machine or a cluster, for more
+With --runner, Apache Beam predicts (pip install apache-beam) on this machine or a cluster, for more
 images than one process should do: files, or the records of a data set with --data_dir, --dataset
-and --split. It writes labels alone, those of root/a/NAME.jpg as a/NAME.png, and OUT/failed.jsonl.
-The same command goes on where a job was stopped.
+and --split. Beam writes only labels, those of root/a/NAME.jpg as a/NAME.png, and OUT/failed.jsonl.
+The same command continues a job that was stopped.
 
     deeplab-predict --model=exported/saved_model --images='photos/**/*.jpg' --out=labels \\
         --runner=DirectRunner \\
@@ -30,8 +30,9 @@ The same command goes on where a job was stopped.
     deeplab-predict --model=exported/saved_model --data_dir=data --dataset=voc --split=val \\
         --out=labels --runner=DirectRunner
 
-What cannot be read is left out, the rest is done, and the end names it. Exit code 0: all done;
-1: bad input, or something was left out; 2: wrong flag.
+Files that cannot be read are left out and named at the end; the others are predicted.
+
+Exit code 0: all done; 1: bad input, or something was left out; 2: wrong flag.
 """
 
 import pathlib
@@ -114,7 +115,7 @@ flags.register_validator(
 
 
 def main() -> int:
-    """Predicts; TensorFlow is imported here, so that a wrong flag answers at once."""
+    """Predicts the images; imports TensorFlow late, so that a wrong flag is reported at once."""
     from deeplab_tf.images.files import IMAGE_SUFFIXES
     from deeplab_tf.images.video import VIDEO_SUFFIXES
     from deeplab_tf.prediction.inputs import find_images, listed_images
@@ -167,7 +168,7 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-predict`."""
     run_binary("deeplab-predict", __name__, main)
 
 

@@ -8,17 +8,24 @@
     deeplab-prepare --dataset=folder --source=DIR --init
     deeplab-prepare --dataset=folder --source=DIR --data_dir=data
 
-voc: the folder as VOCtrainval_11-May-2012.tar unpacks; every list in ImageSets/Segmentation becomes
-a split. voc_aug: the folder in which VOC's archive and SBD's benchmark.tgz are unpacked; its split
-trainaug has the 10,582 images on which results are published. coco_voc: COCO's
-annotations/instances_*.json in VOC's 21 classes, for pretraining; coco: in its own 80. camvid:
-train, trainannot, val, valannot of the SegNet tutorial. shapes: drawn on the spot. folder: your own
-images/ and masks/ with a dataset.json, which --init writes by what it sees in them.
+The data sets and their --source:
 
-Before anything is written every image and mask is looked at: DATA_DIR/NAME.check/ gets a report of
-pixels by class, sizes and what is suspicious, and a contact sheet. A pair that cannot be read, or a
-validation image in the training set, is an error, and no record is written; --on_error=skip leaves
-such out. --check only looks. What is already prepared from the same files is left as it is.
+- voc: the folder as VOCtrainval_11-May-2012.tar unpacks; every list in ImageSets/Segmentation
+  becomes a split.
+- voc_aug: the folder in which VOC's archive and SBD's benchmark.tgz are unpacked; its split
+  trainaug has the 10,582 images on which results are published.
+- coco_voc: COCO's annotations/instances_*.json in VOC's 21 classes, for pretraining.
+- coco: the same in COCO's own 80 classes.
+- camvid: train, trainannot, val, valannot of the SegNet tutorial.
+- shapes: drawn on the spot.
+- folder: your own images/ and masks/ with a dataset.json, which --init writes from what it sees in
+  these folders.
+
+Every image and mask is checked before anything is written: DATA_DIR/NAME.check/ gets a report of
+pixels by class, sizes and suspicious findings, and a contact sheet. A pair that cannot be read, or
+a validation image in the training set, is an error, and no record is written; --on_error=skip
+leaves out what is wrong. --check writes only the report. Records that are already prepared from the
+same files are left as they are.
 
 Exit code 0: the records are there, or --check found no error; 1: bad input; 2: wrong flag.
 """
@@ -79,7 +86,7 @@ _WORKERS = flags.DEFINE_integer(
 )
 flags.adopt_module_key_flags(beam_flags)
 SHOWN = 5
-"""Errors and warnings that the terminal gets; report.txt has all."""
+"""The number of errors and warnings that the terminal gets; report.txt has all."""
 EXAMPLES = {
     "voc_aug": "--config=configs/paper/table5.py:mg124_aspp_pool",
     "voc": "--config=configs/voc.py:resnet101",
@@ -88,7 +95,7 @@ EXAMPLES = {
     "camvid": "--config=configs/camvid.py:slim",
     "shapes": "--config=configs/shapes.py:demo",
 }
-"""Flags of a training to try next, by data set."""
+"""The flags of a training to try next, by data set."""
 
 
 @flags.multi_flags_validator(
@@ -121,7 +128,7 @@ def _init_is_of_a_folder(values: dict) -> bool:
 
 
 def main() -> int:
-    """Prepares; TensorFlow is imported here, so that a wrong flag answers at once."""
+    """Prepares the data set; imports TensorFlow late, so that a wrong flag is reported at once."""
     if _INIT.value:
         _init()
         return 0
@@ -162,7 +169,7 @@ def _init() -> None:
 
 
 def _meaning_of_255() -> str | None:
-    """As the flag says, or a person at the terminal."""
+    """Returns the flag's value or, without the flag, the answer of a person at the terminal."""
     if _MEANING_OF_255.value or not sys.stdin.isatty():
         return _MEANING_OF_255.value
     answer = input("The masks have 0 and 255 alone. Is 255 a class, or void? [class/void] ")
@@ -170,8 +177,11 @@ def _meaning_of_255() -> str | None:
 
 
 def _checked(source, data_dir: pathlib.Path):
-    """The source without what cannot be used; raises `DeeplabError` for it if it is not to be
-    skipped."""
+    """Returns the source without the pairs that cannot be used.
+
+    Raises:
+        DeeplabError: there are such pairs, and they are not to be skipped.
+    """
     from deeplab_tf.data.check.doctor import examine, format_report
     from deeplab_tf.data.check.results import write_check
 
@@ -220,7 +230,7 @@ def _read_source(data_dir: pathlib.Path):
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-prepare`."""
     run_binary("deeplab-prepare", __name__, main)
 
 

@@ -5,9 +5,10 @@
         --list=VOC2012/ImageSets/Segmentation/val.txt
     deeplab-score --predictions=out --ground_truth=valannot --num_classes=11 --ignore_label=11
 
-Files are paired by name; every one (or every one of --list) must have its partner. Palette and
+Files are paired by name; every file (or every file of --list) must have its partner. Palette and
 grey PNGs are read as their pixel values. Other files in the folders (the overlays of
-deeplab-predict) are not looked at.
+deeplab-predict) are ignored.
+
 Exit code 0: done; 1: bad input; 2: wrong flag.
 """
 
@@ -39,7 +40,7 @@ _LIST = flags.DEFINE_string(
 
 
 def main() -> int:
-    """Scores, without TensorFlow."""
+    """Scores the predictions, without TensorFlow."""
     from deeplab_tf.evaluation.confusion import Scores, format_table
     from deeplab_tf.evaluation.score import score_folders
 
@@ -57,7 +58,7 @@ def main() -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-score`."""
     run_binary("deeplab-score", __name__, main)
 
 

@@ -1,14 +1,15 @@
-"""deeplab-serve: a SavedModel behind TensorFlow Serving's REST and gRPC forms.
+"""deeplab-serve: a SavedModel behind TensorFlow Serving's REST and gRPC interfaces.
 
     deeplab-serve --model=served --port=8501 --grpc_port=8500     (pip install 'deeplab_tf[serve]')
 
     POST /v1/models/NAME:predict               labels of images, see README.md
-    GET  /v1/models/NAME                       its version and state
-    GET  /v1/models/NAME/metadata              its signatures
-    GET  /healthz, /readyz                     alive; wants requests
+    GET  /v1/models/NAME                       the model's version and state
+    GET  /v1/models/NAME/metadata              the model's signatures
+    GET  /healthz                              whether the process is alive
+    GET  /readyz                               whether it takes new requests
     GET  /metrics                              for Prometheus
 
-Clients move to TensorFlow Serving as they are. Each path of a model also has the form
+Clients can move to TensorFlow Serving without a change. Each path of a model also has the form
 /v1/models/NAME/versions/N. gRPC has PredictionService.Predict and .GetModelMetadata and
 ModelService.GetModelStatus. Requests that wait go through the network together where they have one
 signature and one size. Every answer but 200 is {"error": "..."}: 400 a wrong request, 404 another
@@ -18,8 +19,8 @@ time.
 There is no encryption and no password: listen on other addresses than 127.0.0.1 (--host=0.0.0.0)
 only behind something that has them.
 
-At SIGTERM or Ctrl-C it takes no new requests, delivers the answers of those inside, and ends with
-exit code 0. 1: no model, or a port is taken; 2: wrong flag.
+The server ends at SIGTERM or Ctrl-C: it takes no new requests, delivers the answers of the requests
+inside, and ends with exit code 0. Exit code 1: no model, or a port is taken; 2: wrong flag.
 """
 
 import pathlib
@@ -76,7 +77,7 @@ _MAX_PIXELS = flags.DEFINE_integer(
 
 
 def main() -> int:
-    """Serves; TensorFlow is imported here, so that a wrong flag answers at once."""
+    """Serves the model; imports TensorFlow late, so that a wrong flag is reported at once."""
     import_tensorflow(trains=False)
     try:
         from deeplab_tf.serving.limits import Limits
@@ -101,7 +102,7 @@ def main() -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-serve`."""
     run_binary("deeplab-serve", __name__, main)
 
 

@@ -5,12 +5,13 @@
         --config.train.batch_size=8 --config.init_from=weights.keras
 
 Every field of the experiment can be overridden: --config.SECTION.FIELD=VALUE, with the sections
-model, data, train and evaluate. A row with a previous stage (COCO before VOC) trains that first, in
-WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/config.json with another
---workdir repeats a run, on a CPU bit for bit, and says what is not as it was there.
+model, data, train and evaluate. A row with a previous stage (COCO before VOC) trains that stage
+first, in WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/config.json
+with another --workdir repeats a run, on a CPU bit for bit, and prints what differs from the run
+that it repeats.
 
---config.train.strategy is auto, one, mirrored, tpu, or multi_worker: this command for each process
-of TF_CONFIG, on one --workdir.
+--config.train.strategy is auto, one, mirrored, tpu, or multi_worker. With multi_worker, each
+process of TF_CONFIG is started with this command, on one --workdir.
 
 Exit code 0: all steps done; 143: stopped by SIGTERM, with a checkpoint; 1: bad input, or another
 worker is gone; 2: wrong flag.
@@ -21,7 +22,7 @@ import pathlib
 from absl import flags
 from ml_collections import config_flags
 
-from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.config import Experiment, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
@@ -46,30 +47,32 @@ _OVERFIT = flags.DEFINE_bool(
 
 
 def main() -> int:
-    """Trains; TensorFlow is imported here, so that a wrong flag answers at once."""
+    """Trains the row; imports TensorFlow late, so that a wrong flag is reported at once."""
     if not flags.FLAGS["config"].using_default_value:
         experiment = validate(_CONFIG.value)
     else:
         raise DeeplabError("--config is missing; give --config=FILE.py:ROW")
     import_tensorflow(trains=True)
     from deeplab_tf.training.overfit import overfit_one_batch
-    from deeplab_tf.training.stages import train_stages
+    from deeplab_tf.training.stages import train
 
     data_dir, workdir = pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value)
     if _OVERFIT.value:
-        return overfit_one_batch(experiment, data_dir, workdir)
-    return train_stages(experiment, data_dir, workdir, _repeated_workdir())
+        overfit_one_batch(experiment, data_dir, workdir, say)
+        return 0
+    result = train(experiment, data_dir, workdir, _repeated_workdir(), say)
+    return 128 + result.stopped_by if result.stopped_by else 0
 
 
 def _repeated_workdir() -> pathlib.Path | None:
-    """The workdir whose `config.json` was given."""
+    """Returns the workdir whose `config.json` is the given config; None for any other config."""
     file = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
     of_a_run = file.name == CONFIG_FILE and (file.parent / DATA_FILE).is_file()
     return file.parent if of_a_run else None
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the console script `deeplab-train`."""
     run_binary("deeplab-train", __name__, main)
 
 

@@ -1,5 +1,5 @@
-"""Experiments: `schema` says what one is, `validation` what must hold, `rows` finds one by name,
-`differences` compares two."""
+"""Experiments: `schema` defines their fields, `validation` their rules, `rows` finds one by name,
+and `differences` compares two."""
 
 from deeplab_tf.config.differences import FREE, training_differences
 from deeplab_tf.config.rows import load_experiment, load_rows

@@ -1,4 +1,4 @@
-"""In which fields two trainings differ."""
+"""The fields in which two trainings differ."""
 
 import dataclasses
 import os
@@ -15,19 +15,20 @@ FREE = frozenset(
         "keep_checkpoints",
     }
 )
-"""Fields of `train` that change no weight: where it runs, in how much memory, and how often it
-writes. (With batch norm `train` the number of devices does count in its statistics.)"""
+"""Fields of `train` that change no weight: where the training runs, in how much memory, and how
+often it writes. (With `batch_norm=train` the statistics do depend on the number of devices.)"""
 
 FROM_DATA = tuple(f"model.{name}" for name in ("num_classes", "band_mean", "band_std", "bits"))
-"""Fields that the data set fills in; until then they are empty."""
+"""Fields that are empty until the data set fills them in."""
 
 
 def training_differences(a: Experiment, b: Experiment) -> list[tuple[str, object, object]]:
-    """(dotted name, its value in `a`, its value in `b`) of each field that makes another training.
+    """Lists each field that makes `b` another training than `a`: (dotted name, in `a`, in `b`).
 
-    How it is evaluated is not part of it, and what is yet to come from the data set is as in the
-    other. A relative path is the absolute one that it means here. Class weights from two files are
-    equal here: what counts is in the files, which a workdir keeps a copy of.
+    The evaluation does not count, nor does a field that the data set has still to fill in for `a`
+    or `b`. A relative path counts as the absolute path that it means in the current folder. Class
+    weights from two files count as equal, since the weights are in the files, which a workdir
+    keeps a copy of.
     """
     of_a, of_b = _training_fields(a), _training_fields(b)
     return [

@@ -1,25 +1,27 @@
-"""The units of an atrous ResNet: how many, how wide, and where each strides or has a rate."""
+"""The units of an atrous ResNet: their number, their widths, and their strides and rates."""
 
 import dataclasses
 
 from deeplab_tf.config.schema import Backbone, ModelConfig, StridePlacement
 
 ROOT_STRIDE = 4
-"""conv1 and the max pooling, each stride 2 (figure 3)."""
+"""The stride of conv1 and the max pooling together; each has stride 2 (figure 3)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ResNetSpec:
-    """`units[i]` bottleneck units in block i + 1; conv1 has `width` filters.
+    """The size of a ResNet; block5 to block7 are replicas of block4 (section 3.2).
 
-    Block5 to block7 are replicas of block4 (section 3.2).
+    Attributes:
+        units: how many bottleneck units each of block1 to block4 has.
+        width: filters of conv1.
     """
 
     units: tuple[int, int, int, int]
     width: int
 
     def block(self, number: int) -> tuple[int, int]:
-        """Units of block `number`, and the filters of their 3x3 convolutions."""
+        """Returns the units of block `number`, and the filters of each unit's 3x3 convolution."""
         replicated = min(number, 4)
         return self.units[replicated - 1], self.width * 2 ** (replicated - 1)
 
@@ -36,11 +38,11 @@ class ResNetUnit:
     """One bottleneck unit.
 
     Attributes:
-        name: of the unit.
-        filters: the width of its first 1x1 and of its 3x3.
-        stride: of the unit.
-        strides_first: whether the first 1x1 has that stride; else the 3x3.
-        rate: of the 3x3.
+        name: the name of the unit, for example `block1_unit1`.
+        filters: filters of the first 1x1 and of the 3x3 convolution.
+        stride: the stride of the unit.
+        strides_first: whether the first 1x1 convolution has the stride; if not, the 3x3 has it.
+        rate: the atrous rate of the 3x3 convolution.
         projects: whether the shortcut is a convolution.
     """
 
@@ -53,19 +55,20 @@ class ResNetUnit:
 
     @property
     def strides(self) -> tuple[int, int]:
-        """The strides of its first 1x1 and of its 3x3."""
+        """Returns the strides of the first 1x1 and of the 3x3 convolution."""
         return (self.stride, 1) if self.strides_first else (1, self.stride)
 
 
 def plan_units(config: ModelConfig) -> list[ResNetUnit]:
-    """Turns strides into atrous rates once `output_stride` is reached (figure 3b).
+    """Lists the units, with strides turned into atrous rates once `output_stride` is reached.
 
-    The convolution whose stride is dropped still has the rate before it; those after it have the
-    rate multiplied by that stride, unless `config.atrous` is off. From block4 on the rates are
-    multiplied by the multi-grid's unit rates.
+    The convolution whose stride is dropped keeps the rate before it; the convolutions after it have
+    the rate multiplied by that stride, unless `config.atrous` is off (figure 3b). From block4 on
+    the rates are multiplied by the multi-grid's unit rates.
     """
     spec = SPECS[config.backbone]
-    # The paper strides at the end of every block but the last, others at the head of block2 on.
+    # The paper strides at the end of each block but the last, the other conventions at the start
+    # of each block but the first.
     at_end = config.stride_placement is StridePlacement.LAST_UNIT
     strides_first = config.stride_placement is StridePlacement.FIRST_CONV
     blocks = range(1, config.num_blocks + 1)

@@ -1,4 +1,4 @@
-"""Experiments by name: the rows of config files, the shipped ones found from any folder."""
+"""Experiments by name: the rows of config files, of which the shipped are found from any folder."""
 
 import dataclasses
 import difflib
@@ -11,15 +11,17 @@ from deeplab_tf.errors import DeeplabError, one_line
 
 
 def load_experiment(spec: str, *, shipped: bool = False) -> Experiment:
-    """The experiment that `spec` names.
+    """Returns the experiment that `spec` names.
 
     Args:
         spec: `FILE.py:ROW`, where FILE is a path or the name of a shipped config
             (`configs/voc.py:resnet101`), or the path of a `config.json`.
-        shipped: take the shipped config even where the current folder has a file of that name.
+        shipped: whether to take the shipped config even where the current folder has a file of
+            that name.
 
     Raises:
-        DeeplabError: no such file or row; the message lists the rows, the nearest first.
+        DeeplabError: the file or the row does not exist, or is not valid. The message for a row
+            suggests the nearest rows and lists all.
     """
     if spec.endswith(".json"):
         path = pathlib.Path(spec)
@@ -41,10 +43,10 @@ def load_experiment(spec: str, *, shipped: bool = False) -> Experiment:
 
 
 def load_rows(file: str) -> dict[str, Experiment]:
-    """Every row of the config `file`, by name, in the file's order.
+    """Returns every row of the config `file`, by name, in the file's order.
 
     Raises:
-        DeeplabError: no such file, or a row of it is not valid.
+        DeeplabError: the file does not exist, or one of its rows is not valid.
     """
     path = _find_config_file(file)
     return {row: _named(experiment, path, row) for row, experiment in _read_rows(path).items()}
@@ -56,7 +58,7 @@ def _named(experiment: Experiment, path: pathlib.Path, row: str) -> Experiment:
 
 
 def _find_config_file(file: str, shipped: bool = False) -> pathlib.Path:
-    """`file` itself, or the config that the package ships under that name."""
+    """Returns the path of `file` itself, or of the config that the package ships by that name."""
     path = pathlib.Path(file)
     if path.is_file() and not shipped:
         return path
@@ -74,13 +76,13 @@ def _find_config_file(file: str, shipped: bool = False) -> pathlib.Path:
 
 
 def _shipped_roots() -> list[pathlib.Path]:
-    """The folder of the configs that the package ships."""
+    """Lists the folders with the configs that the package ships."""
     package = importlib.util.find_spec("deeplab_tf.configs")
     return [pathlib.Path(root) for root in (package and package.submodule_search_locations) or ()]
 
 
 def _shipped_name(path: pathlib.Path) -> str | None:
-    """`configs/FILE.py`, the same wherever the package lies; None for a file of the user's own."""
+    """Returns `configs/FILE.py`, wherever the package lies; None for a file of the user's own."""
     for root in _shipped_roots():
         if path.resolve().is_relative_to(root.resolve()):
             return f"configs/{path.resolve().relative_to(root.resolve()).as_posix()}"
@@ -88,7 +90,7 @@ def _shipped_name(path: pathlib.Path) -> str | None:
 
 
 def _read_rows(path: pathlib.Path) -> dict[str, Experiment]:
-    """The `EXPERIMENTS` of the config module at `path`."""
+    """Returns `EXPERIMENTS` from the config module at `path`."""
     spec = importlib.util.spec_from_file_location(f"deeplab_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise DeeplabError(f"config file {path} is not a Python file; give FILE.py:ROW")

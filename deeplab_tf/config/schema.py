@@ -1,7 +1,7 @@
-"""What an experiment is: model, data, training and evaluation, as typed dataclasses.
+"""The fields of an experiment: model, data, training and evaluation, as typed dataclasses.
 
 The defaults are the paper's protocol (arXiv 1706.05587, section 4): stage 1 on PASCAL VOC 2012.
-Enumerations are `StrEnum` and the dataclasses mutable because `ml_collections` overrides their
+Enumerations are `StrEnum` and the dataclasses are mutable because `ml_collections` overrides their
 fields from the command line (`--config.train.steps=100`); `validate` runs after the overrides.
 """
 
@@ -10,11 +10,11 @@ import enum
 
 
 class Backbone(enum.StrEnum):
-    """Feature extractor.
+    """The feature extractor.
 
-    `resnet50`, `resnet101`: the paper's. `resnet_slim` is the same family at a quarter of the
-    width, for a CPU and for tests. `mobilenet_v2` (arXiv 1801.04381) is that of DeepLab's released
-    mobile models, of any `width_multiplier`.
+    `resnet50` and `resnet101` are the paper's. `resnet_slim` is the same family at a quarter of the
+    width, for a CPU and for tests. `mobilenet_v2` (arXiv 1801.04381) is the backbone of DeepLab's
+    released mobile models, with any `width_multiplier`.
     """
 
     RESNET50 = "resnet50"
@@ -24,12 +24,12 @@ class Backbone(enum.StrEnum):
 
 
 class StridePlacement(enum.StrEnum):
-    """Which convolution of a ResNet block carries the block's stride.
+    """The convolution of a ResNet block that carries the block's stride.
 
-    `last_unit`: the 3x3 of the last unit, the paper's (and TF-Slim's). `first_unit`: the 3x3 of the
-    first, torchvision's; where the stride is dropped it keeps the atrous rate before it.
-    `first_conv`: the 1x1 before that, keras.applications'; where the stride is dropped the 3x3
-    after it has the new rate already.
+    `last_unit` is the 3x3 of the last unit, as in the paper (and TF-Slim). `first_unit` is the 3x3
+    of the first unit, as in torchvision; where the stride is dropped, this 3x3 keeps the atrous
+    rate of the block before. `first_conv` is the first 1x1 of the first unit, as in
+    keras.applications; where the stride is dropped, the 3x3 of that unit has the new rate already.
     """
 
     LAST_UNIT = "last_unit"
@@ -38,10 +38,10 @@ class StridePlacement(enum.StrEnum):
 
 
 class Head(enum.StrEnum):
-    """What makes the logits of the backbone's last map.
+    """The layers that make the logits from the backbone's last map.
 
-    `none`: one 1x1 convolution, as behind the cascaded modules (section 3.2). `aspp`: DeepLabv3's
-    ASPP (section 3.3). `aspp_v2`: DeepLabv2's, for comparison.
+    `none` is one 1x1 convolution, as behind the cascaded modules (section 3.2). `aspp` is
+    DeepLabv3's ASPP (section 3.3). `aspp_v2` is DeepLabv2's ASPP, for comparison.
     """
 
     NONE = "none"
@@ -50,7 +50,7 @@ class Head(enum.StrEnum):
 
 
 class Normalization(enum.StrEnum):
-    """How pixels 0..255 become the network's input; see `NORMALIZATION`."""
+    """The conventions that turn pixels 0..255 into the network's input; see `NORMALIZATION`."""
 
     MEAN_SUBTRACTION = "mean_subtraction"
     CAFFE = "caffe"
@@ -60,7 +60,10 @@ class Normalization(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class PixelStatistics:
-    """The network sees `(pixel - mean) / std`, by band; RGB's pixels are in 0..255."""
+    """The mean and the standard deviation of each band; pixels of RGB images are in 0..255.
+
+    The network sees `(pixel - mean) / std`.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -71,7 +74,7 @@ NORMALIZATION = {
     Normalization.MEAN_SUBTRACTION: PixelStatistics((123.15, 115.90, 103.06), (1.0, 1.0, 1.0)),
     # ImageNet's means, as keras.applications' ResNets and TF-Slim's classifiers have them.
     Normalization.CAFFE: PixelStatistics((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
-    # [-1, 1]: the "beta" ResNets and MobileNets.
+    # Pixels in [-1, 1], as the "beta" ResNets and the MobileNets take them.
     Normalization.SYMMETRIC: PixelStatistics((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     # torchvision's ImageNet statistics, given there for pixels in 0..1.
     Normalization.MEAN_STD: PixelStatistics(
@@ -81,10 +84,11 @@ NORMALIZATION = {
 
 
 class Upsampling(enum.StrEnum):
-    """Where the bilinear upsampling of the logits puts its samples.
+    """The places of the logits' samples on the image in bilinear upsampling.
 
     `align_corners` is the paper's: the map's sample i lies on pixel i * output_stride.
-    `half_pixel` is torchvision's: the map is stretched over the image, pixel centres at half.
+    `half_pixel` is torchvision's: the map is stretched over the image, with pixel centres at
+    half-integers.
     """
 
     ALIGN_CORNERS = "align_corners"
@@ -92,9 +96,13 @@ class Upsampling(enum.StrEnum):
 
 
 class BatchNormMode(enum.StrEnum):
-    """`sync`: statistics of the global batch, as the paper's of 16; `train`: of each device's own
-    part, the same on one device; `frozen`: moving statistics, and neither they nor gamma and beta
-    change (the paper's second stage)."""
+    """The statistics that the batch norms use in training.
+
+    `sync` uses the statistics of the global batch, as the paper does with its batch of 16. `train`
+    uses those of each device's own part of the batch, which is the same on one device. `frozen`
+    uses the moving statistics, and changes neither the statistics nor gamma and beta (the paper's
+    second stage).
+    """
 
     TRAIN = "train"
     SYNC = "sync"
@@ -102,16 +110,17 @@ class BatchNormMode(enum.StrEnum):
 
 
 class Loss(enum.StrEnum):
-    """What is minimised beside the weight decay; void counts in none of them.
+    """The loss that is minimised together with the weight decay; void pixels do not count.
 
-    `cross_entropy`: mean softmax cross entropy over pixels, the paper's. `focal`: that of each
-    pixel times `(1 - p) ** focal_gamma`, p the probability of its true class (Lin et al., arXiv
-    1708.02002, equation 4; their alpha is `class_weights`). `dice`: cross entropy plus 1 - soft
-    Dice, by class `2 sum(p t) / (sum(p) + sum(t))` over the batch (after Milletari et al., arXiv
-    1606.04797), both with weight 1 as nnU-Net has it. `lovasz`: cross entropy plus Lovász-Softmax
-    of each image (Berman et al., arXiv 1705.08790). Dice and Lovász are means over the classes that
-    are there, so a class counts the same however few pixels it has; alone they are no options,
-    since a network from scratch learns slowly by them.
+    `cross_entropy` is the mean softmax cross entropy over pixels, as in the paper. `focal` is the
+    mean over pixels of the cross entropy times `(1 - p) ** focal_gamma`, where p is the probability
+    of the pixel's true class (Lin et al., arXiv 1708.02002, equation 4; their alpha is
+    `class_weights`). `dice` is cross entropy plus 1 - soft Dice, both with weight 1 as in nnU-Net;
+    the soft Dice of a class is `2 sum(p t) / (sum(p) + sum(t))` over the batch (after Milletari et
+    al., arXiv 1606.04797). `lovasz` is cross entropy plus the Lovász-Softmax of each image (Berman
+    et al., arXiv 1705.08790). Dice and Lovász are means over the classes that are present, so a
+    class counts the same however few pixels it has. Neither is offered without cross entropy, since
+    a network from scratch would learn slowly.
     """
 
     CROSS_ENTROPY = "cross_entropy"
@@ -121,12 +130,11 @@ class Loss(enum.StrEnum):
 
 
 class Precision(enum.StrEnum):
-    """What the network computes in, Keras' names; its weights are float32 in each.
+    """The precision that the network computes in, by Keras' names; its weights are float32 in each.
 
-    `mixed_bfloat16` and `mixed_float16` keep activations in 16 bits, and in float32 the
-    normalisation of the pixels, the statistics of batch norms, the logits and the loss.
-    `mixed_float16` has 5 bits of exponent: the loss is scaled, and a step whose gradients overflow
-    is skipped.
+    `mixed_bfloat16` and `mixed_float16` keep activations in 16 bits. The normalisation of the
+    pixels, the statistics of batch norms, the logits and the loss stay in float32. `mixed_float16`
+    has 5 bits of exponent, so the loss is scaled, and a step whose gradients overflow is skipped.
     """
 
     FLOAT32 = "float32"
@@ -135,9 +143,12 @@ class Precision(enum.StrEnum):
 
 
 class StrategyName(enum.StrEnum):
-    """`one` device, `mirrored` over this host's devices, `multi_worker` over the processes that
-    TF_CONFIG names, `tpu`. `auto`: multi_worker where TF_CONFIG names several, else mirrored from
-    two GPUs on, else one."""
+    """The devices that a command runs on.
+
+    `one` is one device, `mirrored` all devices of this host, `multi_worker` those of the processes
+    that TF_CONFIG names, and `tpu` a TPU. `auto` is `multi_worker` where TF_CONFIG names several
+    processes, else `mirrored` where there are two GPUs or more, else `one`.
+    """
 
     AUTO = "auto"
     ONE = "one"
@@ -148,42 +159,46 @@ class StrategyName(enum.StrEnum):
 
 @dataclasses.dataclass
 class ModelConfig:
-    """The network. Weights do not depend on `output_stride`, `atrous`, `multi_grid` and rates.
+    """The network; its weights do not depend on `output_stride`, `atrous`, `multi_grid` and rates.
 
     Attributes:
         backbone: see `Backbone`.
-        width_multiplier, channel_divisor: of MobileNetV2: channels are those of its paper times
-            this, rounded to multiples of `channel_divisor`; 8 there, 1 in DeepLab's models that are
-            narrower than 1.
+        width_multiplier, channel_divisor: the width of MobileNetV2: channels are those of its paper
+            times `width_multiplier`, rounded to multiples of `channel_divisor`, which is 8 in that
+            paper and 1 in DeepLab's models that are narrower than 1.
         deep_root: whether conv1 is three 3x3 convolutions, `conv1_1` to `conv1_3`, as in the
             "beta" ResNets of the original DeepLab's checkpoints; the paper has one of 7x7.
-        num_blocks: the last block: 4 is the plain ResNet, 5 to 7 have the cascaded replicas of
-            block4 (section 3.2).
+        num_blocks: the number of the last block: 4 is the plain ResNet, 5 to 7 have the cascaded
+            replicas of block4 (section 3.2).
         output_stride: input resolution / feature resolution: 4, 8, 16 or 32; up to 64 with block5,
             128 with block6, 256 with block7.
         atrous: whether a dropped stride is made up for by the atrous rate of the layers after it
-            (figure 3b); without it they see a smaller field. Where no stride is dropped
-            (output_stride 256 with block7, figure 3a) there is nothing to make up for.
+            (figure 3b); without the rate those layers see a smaller field. Where no stride is
+            dropped (output_stride 256 with block7, figure 3a) there is nothing to make up for.
         multi_grid: unit rates of the three units of block4 and each later block, multiplied by the
             block's own rate (section 3.2.1); (1, 1, 1) with MobileNetV2.
         head: see `Head`.
         aspp_rates: rates of the 3x3 atrous convolutions *at output_stride 16*; the model scales
-            them by 16 / output_stride, so they double at 8 (section 3.3). With none and
-            `image_pooling` it is the light head of the released MobileNetV2 models.
+            them by 16 / output_stride, so they double at 8 (section 3.3). No rates and
+            `image_pooling` make the light head of the released MobileNetV2 models.
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
-        num_classes: classes without void; None takes it from the data set.
-        band_mean, band_std, bits: where images are not RGB of 8 bits, what `deeplab-prepare` found
-            of each band, and the bits of one; empty takes them from the data set.
+        num_classes: the number of classes without void; None takes it from the data set.
+        band_mean, band_std, bits: mean and standard deviation of each band, as `deeplab-prepare`
+            found them, and the bits of a band, where images are not RGB of 8 bits; empty or None
+            takes them from the data set.
         stride_placement, normalization, upsampling: conventions, the paper's by default.
-        batch_norm_momentum: 0.9997 in section 4.1; small data needs less.
-        batch_norm_epsilon: added to the variance; 1e-5 in TF-Slim's and torchvision's ResNet.
-            MobileNetV2 has 1e-3 of its own and this in its head.
+        batch_norm_momentum: the momentum of the moving statistics, 0.9997 in section 4.1; small
+            data needs less.
+        batch_norm_epsilon: the number added to the variance, 1e-5 in TF-Slim's and torchvision's
+            ResNet. MobileNetV2 itself has 1e-3, and only its head has this epsilon.
         zero_init_residual: whether the last batch norm of each unit begins with gamma 0, so that
-            the unit begins as its shortcut (arXiv 1706.02677, section 5.1). For training a cascade
-            from scratch: without it the features of its 3 x 4 more units add up, and the first
-            steps throw the logits far off.
-        head_conv: torchvision's extra 3x3 convolution after the ASPP; the paper has none.
-        aspp_dropout: dropout rate after the ASPP's projection; torchvision 0.5, the paper none.
+            the unit begins as its shortcut (arXiv 1706.02677, section 5.1). A cascade needs this
+            option when it is trained from scratch: otherwise the features of block5 to block7 add
+            up, and the first steps throw the logits far off.
+        head_conv: whether a 3x3 convolution follows the ASPP, as in torchvision; the paper has
+            none.
+        aspp_dropout: the dropout rate after the ASPP's projection, 0.5 in torchvision, none in the
+            paper.
     """
 
     backbone: Backbone = Backbone.RESNET101
@@ -212,7 +227,7 @@ class ModelConfig:
 
 
 def pixel_statistics(model: ModelConfig) -> PixelStatistics:
-    """What the network normalises its pixels by: the data set's bands, or RGB's convention."""
+    """Returns the statistics that normalise the pixels: the data set's own, or RGB's convention."""
     if model.band_mean:
         return PixelStatistics(model.band_mean, model.band_std)
     return NORMALIZATION[model.normalization]
@@ -228,7 +243,7 @@ class DataConfig:
         crop_size: side of the square training crop in pixels; k * output_stride + 1 fits best.
         min_scale, max_scale: range of the uniform random scale.
         flip: whether to mirror half of the examples.
-        shuffle_buffer: records held for shuffling; they are still encoded (about 0.1 MB each).
+        shuffle_buffer: how many records are held for shuffling, still encoded (about 0.1 MB each).
         duplicate_classes: names of classes; an image with one of them comes twice in each epoch
             (section 4.3, for the test server).
     """
@@ -248,38 +263,41 @@ class TrainConfig:
     """The optimisation (section 4.1, stage 1).
 
     Attributes:
-        steps: optimiser steps; the poly schedule reaches 0 there.
-        batch_size: examples of the global batch that an optimiser step sees, over all devices.
-        base_learning_rate, power: rate = base * (1 - step / steps) ** power.
-        momentum: of SGD.
-        weight_decay: lambda of `lambda / 2 * |w|^2` over convolution kernels.
+        steps: how many optimiser steps are done; the poly schedule reaches 0 after the last.
+        batch_size: examples in the global batch of an optimiser step, over all devices.
+        base_learning_rate, power: the learning rate is base * (1 - step / steps) ** power.
+        momentum: the momentum of SGD.
+        weight_decay: the lambda of `lambda / 2 * |w|^2` over convolution kernels that are not
+            depthwise.
         loss: see `Loss`.
-        focal_gamma: of `focal`, 0 or more; 0 is cross entropy, 2 is Lin et al.'s best.
-        class_weights: in cross entropy or focal loss, the weight of a pixel by its true class; the
-            mean is over the sum of weights. `none`: 1 each. `auto`: `1 / ln(1.02 + p)`, p the
-            class's share of the split's pixels (ENet, arXiv 1606.02147, section 5): 1.4 for a class
-            that is everything to 50.5 for one that is never there. Else a JSON file
-            `{class name: weight}` with every class; 0 leaves a class out.
+        focal_gamma: the exponent of `focal`, 0 or more; 0 is cross entropy, 2 is Lin et al.'s best.
+        class_weights: the weight of a pixel by its true class, in cross entropy or focal loss; the
+            mean is over the sum of weights. `none`: 1 for each class. `auto`: `1 / ln(1.02 + p)`,
+            where p is the class's share of the split's pixels (ENet, arXiv 1606.02147, section 5),
+            from 1.4 for a class that is everywhere to 50.5 for a class that is nowhere. Any other
+            value is the path of a JSON file `{class name: weight}` with every class; 0 leaves a
+            class out.
         ohem_share: online hard example mining, in cross entropy or focal loss: the share in (0, 1]
             of the pixels of the global batch, those with the highest loss (times weight), that
             count; 1 is all.
         batch_norm: see `BatchNormMode`.
-        backbone_rate, head_rate: factors of the learning rate for the backbone and for what comes
+        backbone_rate, head_rate: factors of the learning rate for the backbone and for the layers
             after it (ASPP and the last layer), to fine-tune with.
         freeze_through: the last part of the backbone (`conv1`, `block1`, ...) whose weights and
-            batch norm statistics do not change, as those of all parts before it.
-        precision: see `Precision`; what is trained is evaluated and exported in float32.
-        accumulate_steps: in how many parts, one after another, the batch of an optimiser step goes
-            through the network. Steps, `batch_size` and the loss, a mean over the valid pixels of
-            the whole batch, stay what they are; batch norms that train see a part.
-        rematerialize: whether a unit of the backbone keeps its input alone for the backward pass
-            and computes its activations again: less memory, the same gradients.
-        ema_momentum: of the exponential moving average of the weights, in [0, 1); the run is then
-            evaluated and exported with the average, and trained on with the weights. None: no
-            average.
+            batch norm statistics do not change; all parts before it are frozen too.
+        precision: see `Precision`; evaluation and export are in float32 whatever the precision.
+        accumulate_steps: how many parts of an optimiser step's batch go through the network one
+            after another. Steps, `batch_size` and the loss, a mean over the valid pixels of the
+            whole batch, stay the same; batch norms that train see one part at a time.
+        rematerialize: whether a unit of the backbone keeps only its input for the backward pass
+            and computes its activations again, which takes less memory for the same gradients.
+        ema_momentum: the momentum of the exponential moving average of the weights, in [0, 1); the
+            run is then evaluated and exported with the average, and trained on with the weights.
+            None: no average.
         strategy: see `StrategyName`.
-        seed: of initial weights, data order and augmentation.
-        log_every, checkpoint_every, panels_every: in steps; panels are the TensorBoard images.
+        seed: the seed of initial weights, data order and augmentation.
+        log_every, checkpoint_every, panels_every: intervals in steps; panels are the TensorBoard
+            images.
         keep_checkpoints: how many checkpoints stay on disk.
     """
 
@@ -315,14 +333,15 @@ class EvaluateConfig:
 
     Attributes:
         split: the split to report on.
-        output_stride: None is the model's own; the paper trains at 16 and evaluates at 8.
+        output_stride: the output_stride to evaluate at; None is the model's own. The paper trains
+            at 16 and evaluates at 8.
         scales: image scales whose class probabilities are averaged.
         flip: whether to average with the mirrored image too.
-        pad_to: smaller images are padded with the mean pixel, below and on the right, to this many
-            pixels a side, as the original DeepLab evaluates at its training crop: the image-level
-            features of its models expect it. None: the paper's whole images.
-        window: side in pixels; of a larger image one overlapping window of this size after another
-            goes through all scales, so that memory is bounded. None: whole images.
+        pad_to: side in pixels to which smaller images are padded with the mean pixel, below and on
+            the right. The original DeepLab evaluates at its training crop in this way, since the
+            image-level features of its models expect that size. None: the paper's whole images.
+        window: side in pixels of the overlapping windows in which a larger image goes through all
+            scales, one window after another, so that memory is bounded. None: whole images.
         crf: whether a fully connected CRF refines the result (DeepLabv2's last step).
     """
 
@@ -340,16 +359,16 @@ class Experiment:
     """One named row of a config file.
 
     Attributes:
-        model, data, train, evaluate: what is built, on what, how it is trained and measured.
-        init_from: a `.keras` file with the initial weights; what does not fit is skipped and
-            listed. With `previous_stage` they are that stage's.
-        initial_weights: what the paper's row begins with ("ImageNet"), to be given by `init_from`;
-            None: random weights.
-        previous_stage: `FILE.py:ROW` of a training that comes before this one and whose final
-            weights it starts from; `deeplab-train` does it first, in `WORKDIR/previous_stage`, with
-            this one's seed.
-        checkpoint_of: `FILE.py:ROW` of the training whose checkpoint this row evaluates: it differs
-            from that row in its evaluation alone.
+        model, data, train, evaluate: the network, its data, its training and its evaluation.
+        init_from: a `.keras` file with the initial weights; tensors that do not fit are skipped and
+            listed. With `previous_stage` the file is for the first stage.
+        initial_weights: the kind of weights that the paper's row begins with ("ImageNet"), to be
+            given by `init_from`; None: random weights.
+        previous_stage: `FILE.py:ROW` of a training whose final weights this experiment starts from;
+            `deeplab-train` does that training first, in `WORKDIR/previous_stage`, with this
+            experiment's seed.
+        checkpoint_of: `FILE.py:ROW` of the training whose checkpoint this row evaluates; the two
+            rows differ only in their evaluation.
         paper_miou: the mean IoU in % that the paper prints for this row.
         row: `FILE.py:ROW` that the experiment was loaded from; `load_experiment` sets it.
     """

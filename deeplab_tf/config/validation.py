@@ -1,4 +1,4 @@
-"""What must hold of an experiment, and its JSON."""
+"""The rules that an experiment must keep, and the experiment as JSON."""
 
 import dataclasses
 
@@ -19,17 +19,21 @@ from deeplab_tf.errors import DeeplabError
 
 OUTPUT_STRIDES = (4, 8, 16, 32, 64, 128, 256)
 MIN_WINDOW = 65
-"""Side in pixels; two thirds of a window are used, the rest is its surroundings."""
+"""The least side of a window in pixels; two thirds of a window are used, the rest is context."""
 _ADAPTER = pydantic.TypeAdapter(Experiment)
 
 
 def to_json(experiment: Experiment) -> str:
-    """The experiment as indented JSON; `from_json` reads it back equal."""
+    """Returns the experiment as indented JSON, from which `from_json` reads an equal experiment."""
     return _ADAPTER.dump_json(experiment, indent=2).decode()
 
 
 def from_json(text: str) -> Experiment:
-    """Reads what `to_json` wrote; raises `DeeplabError` naming each field that is wrong."""
+    """Reads and validates what `to_json` wrote.
+
+    Raises:
+        DeeplabError: the text is no JSON, or fields are wrong; the message names the fields.
+    """
     try:
         return validate(_ADAPTER.validate_json(text))
     except pydantic.ValidationError as error:
@@ -37,7 +41,11 @@ def from_json(text: str) -> Experiment:
 
 
 def validate(experiment: Experiment) -> Experiment:
-    """A checked copy of `experiment`; raises `DeeplabError` naming the field, value and rule."""
+    """Returns a checked copy of `experiment`.
+
+    Raises:
+        DeeplabError: a field breaks a rule; the message names the field, the value and the rule.
+    """
     try:
         checked = _ADAPTER.validate_python(dataclasses.asdict(experiment))
     except pydantic.ValidationError as error:
@@ -55,7 +63,7 @@ def validate(experiment: Experiment) -> Experiment:
     return checked
 
 
-# By field: whether the rule holds, and the rule as the end of "must be ...".
+# A field's name maps to whether its rule holds and to the rule, as the end of "must be ...".
 _Rules = dict[str, tuple[bool, str]]
 
 
@@ -99,7 +107,7 @@ def _model_rules(model: ModelConfig) -> _Rules:
 
 
 def _multi_grid_rule(model: ModelConfig) -> tuple[bool, str]:
-    """Whether every unit can have its rate; and the rule."""
+    """Returns whether every unit can have its rate, and the rule."""
     if model.backbone is Backbone.MOBILENET_V2:
         return set(model.multi_grid) == {1}, "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
     if len(model.multi_grid) != 3 or min(model.multi_grid) < 1:
@@ -155,9 +163,9 @@ def _train_rules(train: TrainConfig, model: ModelConfig) -> _Rules:
 
 
 def _accumulation_rule(train: TrainConfig) -> tuple[bool, str]:
-    """Whether the batch can go through the network in so many parts; and the rule."""
+    """Returns whether the batch can be split into `accumulate_steps` parts, and the rule."""
     if train.accumulate_steps != 1 and (train.loss is Loss.DICE or train.ohem_share < 1):
-        # Their value of a batch is no sum over its parts.
+        # Dice and hard example mining over a batch are not sums over the batch's parts.
         return (
             False,
             "1 with train.loss=dice or train.ohem_share below 1: they need the whole batch",
@@ -183,10 +191,10 @@ def _evaluate_rules(evaluate: EvaluateConfig, model: ModelConfig) -> _Rules:
 
 
 def _evaluation_stride_rule(stride: int, model: ModelConfig) -> tuple[bool, str]:
-    """Whether the network can also be built at that output_stride; and the rule."""
+    """Returns whether the network can also be built at output_stride `stride`, and the rule."""
     holds, rule = _output_stride_rule(stride, model.num_blocks)
     fits, needed = _multi_grid_rule(dataclasses.replace(model, output_stride=stride))
-    # A multi_grid that is wrong at its own output_stride is told there.
+    # The rules of the model report a multi_grid that is wrong at the model's own output_stride.
     if holds and not fits and _multi_grid_rule(model)[0]:
         allowed = f"one that config.model.multi_grid={model.multi_grid} allows"
         return False, f"{allowed}, and that must be {needed}"
@@ -194,8 +202,8 @@ def _evaluation_stride_rule(stride: int, model: ModelConfig) -> tuple[bool, str]
 
 
 def _output_stride_rule(output_stride: int, num_blocks: int) -> tuple[bool, str]:
-    """Whether a network whose last block is `num_blocks` has that output_stride; and the rule."""
-    # conv1 and the pooling have stride 4, every block but one stride 2 (figure 3a).
+    """Returns whether a network up to block `num_blocks` can have `output_stride`, and the rule."""
+    # conv1 and the pooling have stride 4 together, and every block but one stride 2 (figure 3a).
     strides = tuple(stride for stride in OUTPUT_STRIDES if stride <= 4 * 2 ** (num_blocks - 1))
     rule = f"one of {strides}, since the last block is block{num_blocks}"
     return output_stride in strides, rule

@@ -143,8 +143,8 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
 def _check_files(split: SplitFiles, num_bytes: int, again: str) -> None:
     """Raises `DeeplabError` where a file of the split is missing or was cut.
 
-    The sum of the file sizes shows a cut file: it must be `num_bytes`, the size of the serialized
-    records, plus the overhead of each record.
+    A cut file shows in the sum of the file sizes, which must be `num_bytes`, the size of the
+    serialized records, plus the overhead of each record. `again` is the advice in the message.
     """
     for file in split.files:
         if not os.path.isfile(file):
@@ -184,7 +184,7 @@ def find_corrupt_file(files: Sequence[str]) -> str | None:
     """Returns the first TFRecord file that is missing, cannot be read or fails its checksums.
 
     TensorFlow's `tf.errors.DataLossError` does not say which file is corrupt; this function reads
-    all `files` to find out. It returns None where every file is whole.
+    all `files` to find out. The function returns None where every file is whole.
     """
     for file in files:
         try:

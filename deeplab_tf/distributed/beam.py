@@ -1,4 +1,4 @@
-"""Apache Beam where it is asked for: which runner, with which options. Imported on use alone."""
+"""The Apache Beam runner of a command and its options; Beam is imported only when it is used."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,12 @@ QUIET = "--default_sdk_harness_log_level=ERROR"
 
 @dataclasses.dataclass(frozen=True)
 class BeamRunner:
-    """How Apache Beam runs: its runner, as `DirectRunner`, and its options, as `--region=...`."""
+    """The way that Apache Beam runs.
+
+    Attributes:
+        name: the name of the runner, for example `DirectRunner`.
+        options: Beam's options, for example `--region=...`.
+    """
 
     name: str
     options: tuple[str, ...] = ()
@@ -22,7 +27,7 @@ class BeamRunner:
     def check(self) -> None:
         """Raises `DeeplabError` where Beam is not installed or has no such runner."""
         try:
-            with quiet_stderr():  # what it says of Google's libraries
+            with quiet_stderr():  # Beam prints warnings about Google's libraries
                 from apache_beam.runners.runner import create_runner
         except ImportError as error:
             raise DeeplabError("--runner needs Apache Beam: pip install apache-beam") from error
@@ -32,24 +37,29 @@ class BeamRunner:
             raise DeeplabError(f"no Beam runner {self.name!r}: {one_line(str(error))}") from error
 
     def pipeline_options(self) -> Any:
-        """Beam's `PipelineOptions`; raises `DeeplabError` as `check`."""
+        """Returns Beam's `PipelineOptions`.
+
+        Raises:
+            DeeplabError: Beam is not installed or has no such runner.
+        """
         self.check()
         from apache_beam.options.pipeline_options import PipelineOptions
 
-        # Without flags of its own it would take this process' for its own.
+        # Without an argument PipelineOptions would read the flags of this process.
         return PipelineOptions([QUIET, *self.options])
 
     @contextlib.contextmanager
     def pipeline(self) -> Iterator[Any]:
-        """A pipeline that is run when the body ends, and waited for.
+        """Yields a pipeline, and runs it to its end when the body ends.
 
         Raises:
-            DeeplabError: as `check`. What a worker raises passes, with the step's name added.
+            DeeplabError: Beam is not installed or has no such runner. An error that a worker raises
+                passes, with the step's name added.
         """
         options = self.pipeline_options()
         import apache_beam
 
-        # What ends the pipeline is raised as well.
+        # Beam raises the error that ends a pipeline and logs it too, so the log is silenced.
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         with apache_beam.Pipeline(self.name, options=options) as pipeline:
             yield pipeline

@@ -1,4 +1,4 @@
-"""Connects the worker processes of one run to each other, and says which of them does not come."""
+"""The connection of a run's worker processes, with an error that names a worker that is missing."""
 
 import contextlib
 import signal
@@ -14,10 +14,10 @@ from deeplab_tf.distributed.processes import GOODBYE_SECONDS, Workers, answers
 from deeplab_tf.errors import DeeplabError
 
 ARRIVAL_SECONDS = 300
-"""How long workers wait for each other before the first step."""
+"""How many seconds workers wait for each other before the first step."""
 
 SILENCE_SECONDS = 20
-"""After how long without a heartbeat a worker is lost, where its machine or network is gone."""
+"""How many seconds without a heartbeat make a worker lost, where its machine or network is gone."""
 
 LOST = (
     tf.errors.UnavailableError,
@@ -25,17 +25,19 @@ LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
 )
-"""What an operation over all workers raises when one of them is gone."""
+"""The errors that an operation over all workers raises when one of them is gone."""
 
 CONNECTED = threading.Event()
-"""Set when this process is connected to the others."""
+"""The event that is set when this process is connected to the other workers."""
 
 
 def connect(workers: Workers) -> tf.distribute.Strategy:
-    """The strategy over all `workers`, when they have come. Before any other use of TensorFlow.
+    """Waits for all `workers` and returns the strategy over them.
+
+    The call must come before any other use of TensorFlow.
 
     Raises:
-        DeeplabError: one has not come in `ARRIVAL_SECONDS`, or this one's port is taken.
+        DeeplabError: a worker has not come in `ARRIVAL_SECONDS`, or this worker's port is taken.
     """
     leader = "chief" if "chief" in workers.cluster else "worker"
     runtime = context.context()
@@ -50,7 +52,8 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
             for job, addresses in workers.cluster.items()
         ],
     )
-    # Without it a missing worker is waited for without end, deaf to every signal but SIGKILL.
+    # Without the barrier TensorFlow waits for a missing worker for ever, and only SIGKILL ends the
+    # process.
     runtime.coordination_service.cluster_register_with_barrier = True
     _check_port(workers)
     try:
@@ -73,10 +76,10 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
 
 @contextlib.contextmanager
 def _default_interrupt() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the process at once while TensorFlow waits inside for the others.
+    """Lets Ctrl-C and SIGTERM end the process at once while TensorFlow waits for the other workers.
 
-    Python would not come to its own handler, and TensorFlow leaves one of its own that only notes
-    SIGTERM for a use of it that is not ours.
+    Python does not run its own handler while TensorFlow waits, and TensorFlow leaves a handler
+    behind that only records SIGTERM, for a feature that is not used here.
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
     usual = {number: signal.getsignal(number) for number in numbers}
@@ -90,7 +93,7 @@ def _default_interrupt() -> Iterator[None]:
 
 
 def _check_port(workers: Workers) -> None:
-    """TensorFlow itself ends with a trace where it cannot listen."""
+    """Raises `DeeplabError` where this worker cannot listen; TensorFlow would end with a trace."""
     address = workers.addresses[workers.index]
     port = int(address.rsplit(":", 1)[1])
     try:

@@ -7,11 +7,14 @@ from deeplab_tf.errors import DeeplabError
 
 
 def devices_of(name: StrategyName, setting: str = "--strategy") -> list[str]:
-    """This process' devices: all GPUs, or with `mirrored`, where there is no GPU, all logical CPU
-    devices; none where TensorFlow's own choice of one will do.
+    """Lists the names of the devices in this process that the strategy `name` takes.
+
+    The devices are all GPUs, or with `mirrored`, where there is no GPU, all logical CPU devices.
+    The list is empty where TensorFlow's own choice of one device will do.
 
     Raises:
-        DeeplabError: `mirrored` and there is one device alone, or `tpu`; begins with the `setting`.
+        DeeplabError: `name` is `mirrored` and there is only one device, or `name` is `tpu`; the
+            message begins with `setting`.
     """
     if name is StrategyName.TPU:
         raise DeeplabError(f"{setting}=tpu is of training alone; use auto, one or mirrored")

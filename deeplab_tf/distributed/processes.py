@@ -1,4 +1,4 @@
-"""The worker processes of one run: who they are (TF_CONFIG), and what they tell each other."""
+"""The worker processes of one run, as TF_CONFIG names them, and the values that they exchange."""
 
 import itertools
 import json
@@ -14,25 +14,26 @@ from deeplab_tf.config import StrategyName
 from deeplab_tf.errors import DeeplabError, one_line
 
 GOODBYE_SECONDS = 3
-"""How long a worker that ends waits for the others to end too."""
+"""How many seconds a worker that ends waits for the others to end too."""
 
 EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 )
-_GROUP_KEY = 2**30  # TensorFlow's strategies count theirs from 1
+_GROUP_KEY = 2**30  # TensorFlow's strategies count their keys from 1, so this one stays free
 _FLAG_KEY = 1
 _KEYS = itertools.count(2)
-"""One for each gathering of any other shape, which TensorFlow does not take a second time. All
-workers come to the same ones in the same order."""
+"""Keys of the gatherings that are no flag: TensorFlow takes no key a second time with another
+shape, so each gathering has a new key. All workers take the same keys in the same order."""
 
 
 class Workers:
-    """All worker processes of a training or an evaluation; one of them is this one.
+    """All worker processes of a training or an evaluation, of which this process is one.
 
     Attributes:
-        addresses: `host:port` of each, worker 0 first; empty where this process is alone.
-        index: which of them this one is.
-        cluster: as TF_CONFIG has it.
+        addresses: `host:port` of each worker, worker 0 first; empty where there is only this
+            process.
+        index: the number of this worker in `addresses`.
+        cluster: the addresses of each job, as TF_CONFIG has them.
     """
 
     def __init__(
@@ -44,20 +45,20 @@ class Workers:
 
     @property
     def count(self) -> int:
-        """How many there are, this one included."""
+        """Returns how many workers there are, this one included."""
         return max(1, len(self.addresses))
 
     @property
     def is_chief(self) -> bool:
-        """Whether this is worker 0, which alone writes to the workdir."""
+        """Returns whether this is worker 0, the only one that writes to the workdir."""
         return self.index == 0
 
     def gather_flag(self, flag: int) -> list[int]:
-        """The `flag` of every worker, on each of them; all must call it."""
+        """Returns the `flag` of every worker, on each worker; all workers must call this."""
         return self._gather(np.array([flag], np.int64), _FLAG_KEY).tolist()
 
     def gather_text(self, text: str) -> list[str]:
-        """The `text` of every worker, on each of them; all must call it."""
+        """Returns the `text` of every worker, on each worker; all workers must call this."""
         encoded = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
         length = max(self.gather_flag(len(encoded)))
         padded = np.zeros(length, np.int64)
@@ -66,24 +67,24 @@ class Workers:
         return [row.astype(np.uint8).tobytes().rstrip(b"\0").decode() for row in rows]
 
     def sum(self, values: np.ndarray | int) -> np.ndarray:
-        """The sum over the workers of int64 `values` of one shape; all must call it."""
+        """Returns the sum over the workers of int64 `values` of one shape; all must call this."""
         values = np.asarray(values, np.int64)
         rows = self._gather(values.reshape(-1), next(_KEYS))
         return rows.reshape(self.count, *values.shape).sum(0)
 
     def meet(self) -> None:
-        """Returns when all workers have called it."""
+        """Returns when all workers have called this method."""
         self.gather_flag(0)
 
     def leave(self, code: int) -> None:
-        """Ends this process with `code` where it is not alone; after a `meet`.
+        """Ends this process with exit code `code` where there are other workers, after a `meet`.
 
-        TensorFlow's own way out waits seconds for the others, and a SIGTERM has few of them.
+        TensorFlow's own exit waits seconds for the other workers, and a SIGTERM leaves few seconds.
         """
         if self.count == 1:
             return
         last = time.monotonic() + GOODBYE_SECONDS
-        # Worker 0 has the service that all are connected to, and goes last.
+        # Worker 0 runs the service that all workers are connected to, so it ends last.
         while self.is_chief and time.monotonic() < last:
             if not any(map(answers, self.addresses[1:])):
                 break
@@ -95,7 +96,8 @@ class Workers:
     def _gather(self, values: np.ndarray, key: int) -> np.ndarray:
         if self.count == 1:
             return values
-        # On the hosts, beside the accelerators' queues: nothing waits for a step to end.
+        # The gathering runs on the hosts' CPUs, past the accelerators' queues, so it waits for no
+        # step to end.
         with tf.device("CPU:0"):
             return tf.raw_ops.CollectiveGatherV2(
                 input=values,
@@ -107,11 +109,12 @@ class Workers:
 
 
 def read_workers() -> Workers:
-    """What TF_CONFIG says; this process alone where it is not set.
+    """Returns the workers that TF_CONFIG names, or only this process where TF_CONFIG is not set.
+
+    A `chief` in TF_CONFIG is worker 0.
 
     Raises:
-        DeeplabError: TF_CONFIG is not of the form of `EXAMPLE`. A `chief` beside the workers is
-            worker 0.
+        DeeplabError: TF_CONFIG does not have the form of `EXAMPLE`.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
@@ -143,17 +146,19 @@ def read_workers() -> Workers:
 
 
 def workers_of(name: StrategyName) -> Workers:
-    """The worker processes of a run with that strategy; this one alone but for `multi_worker`.
+    """Returns the worker processes of a run with the strategy `name`.
+
+    Several workers are returned only with `auto` and `multi_worker`.
 
     Raises:
         DeeplabError: TF_CONFIG is wrong, missing for `multi_worker`, or names several workers
-            where the strategy is another.
+            for a strategy of one process.
     """
     workers = read_workers()
     if name is StrategyName.MULTI_WORKER and not workers.addresses:
         raise DeeplabError(
             "strategy=multi_worker needs TF_CONFIG in the environment of each worker; "
-            "docs/several-devices.md has an example"
+            "docs/distributed.md has an example"
         )
     if workers.count > 1 and name not in (StrategyName.AUTO, StrategyName.MULTI_WORKER):
         raise DeeplabError(
@@ -164,7 +169,7 @@ def workers_of(name: StrategyName) -> Workers:
 
 
 def answers(address: str) -> bool:
-    """Whether a process listens on `address`, `host:port`."""
+    """Returns whether a process listens on `address`, `host:port`."""
     host, port = address.rsplit(":", 1)
     try:
         with socket.create_connection((host, int(port)), timeout=1):

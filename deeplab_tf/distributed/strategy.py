@@ -1,4 +1,4 @@
-"""Over which devices the training runs."""
+"""The distribution strategy, which holds the devices that a training runs on."""
 
 import functools
 import os
@@ -13,18 +13,18 @@ from deeplab_tf.errors import DeeplabError, one_line
 
 
 def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy:
-    """The distribution strategy that `name` asks for, one for the whole process.
+    """Returns the distribution strategy that `name` asks for, one for the whole process.
 
     Args:
-        name: `auto` is `multi_worker` where TF_CONFIG names several workers, else `mirrored` where
-            there are two GPUs or more, else `one`. `mirrored` takes all GPUs, or, without one, all
-            logical CPU devices. `tpu` takes the TPU of the environment variable TPU_NAME, or this
-            machine's.
-        batch_size: of the global batch.
+        name: the strategy. `auto` is `multi_worker` where TF_CONFIG names several workers, else
+            `mirrored` where there are two GPUs or more, else `one`. `mirrored` takes all GPUs, or,
+            without a GPU, all logical CPU devices. `tpu` takes the TPU of the environment variable
+            TPU_NAME, or this machine's.
+        batch_size: examples in the global batch.
 
     Raises:
-        DeeplabError: the batch cannot be dealt out evenly, there is one device to mirror over, no
-            TPU, or TF_CONFIG is missing, wrong or not wanted.
+        DeeplabError: the batch does not divide evenly over the devices, there is only one device to
+            mirror over, there is no TPU, or TF_CONFIG is missing, wrong or not wanted.
     """
     strategy = _strategy(name)
     replicas = strategy.num_replicas_in_sync
@@ -41,20 +41,20 @@ def _strategy(name: StrategyName) -> tf.distribute.Strategy:
         return _multi_worker()
     if name is StrategyName.TPU:
         return _tpu()
-    # From here on TensorFlow has begun, and no workers can be connected any more.
+    # devices_of starts TensorFlow, and workers cannot be connected after that.
     devices = devices_of(name, "train.strategy")
     return _mirrored(tuple(devices)) if devices else tf.distribute.get_strategy()
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """The sum of the replicas' `value`, on each of them; gradients go through it."""
+    """Returns the sum of the replicas' `value`, on each replica; gradients pass through the sum."""
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    """One for the whole process: the collective operations of a second one clash with it."""
+    """Returns the same strategy each time, since the collective operations of two would clash."""
     return tf.distribute.MirroredStrategy(devices)
 
 

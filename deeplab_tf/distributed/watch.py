@@ -1,4 +1,4 @@
-"""Watches whether the other workers still run, and ends this process with one line if not."""
+"""The watch over the other workers, which ends this process with one line when one is gone."""
 
 import contextlib
 import os
@@ -12,16 +12,16 @@ from deeplab_tf.distributed.processes import GOODBYE_SECONDS, Workers, answers
 from deeplab_tf.errors import DeeplabError
 
 PROBE_SECONDS = 1.0
-"""How often it is seen whether the others still listen: one that was killed does not."""
+"""Seconds between two probes of whether the other workers listen; a killed worker does not."""
 
 
 @contextlib.contextmanager
 def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[None]:
-    """Ends this process with one line, which `go_on` ends, where another worker is gone.
+    """Ends this process with one line where another worker is gone; `go_on()` is the line's end.
 
     Raises:
-        DeeplabError: instead of the error of TensorFlow's operation over all workers. Where that
-            operation does not end, the process does, with exit code 1.
+        DeeplabError: another worker is gone; this error replaces that of TensorFlow's operation
+            over all workers. Where that operation does not end, the process ends with exit code 1.
     """
     if workers.count == 1:
         yield
@@ -44,7 +44,7 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
     try:
         yield
     except LOST as error:
-        # What they hold of TensorFlow's would otherwise end with a note at the interpreter's end.
+        # The frames hold objects of TensorFlow that would print a note at the interpreter's end.
         traceback.clear_frames(error.__traceback__)
         raise DeeplabError(line()) from error
     finally:
@@ -52,9 +52,10 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
 
 
 def _watch(workers: Workers, done: threading.Event, line: Callable[[], str]) -> None:
-    """Sees whether the others still listen: worker 0 looks at all, and they look at worker 0.
+    """Probes whether the others still listen: worker 0 probes all, and all others probe worker 0.
 
-    TensorFlow's operations may go on waiting for a minute for one that was killed.
+    TensorFlow's operations may go on waiting for a killed worker for a minute. After two failed
+    probes this process has `GOODBYE_SECONDS` to end by itself, and is ended then.
     """
     CONNECTED.wait()
     watched = workers.addresses[1:] if workers.is_chief else workers.addresses[:1]

@@ -1,4 +1,4 @@
-"""The classes of the data sets: names, palette, and the void label."""
+"""The classes of the data sets: names, palettes, and the class id of void."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -138,8 +138,8 @@ SHAPES = Classes(
 def labels_by_number(num_classes: int) -> Classes:
     """Returns classes for a network of another origin that has no class names.
 
-    A network of 21 classes gets VOC's; any other gets the names `class 0`, `class 1`, ... and VOC's
-    colour map.
+    A network of 21 classes gets VOC's classes. Any other network gets the names `class 0`,
+    `class 1`, ... and VOC's colour map.
     """
     if num_classes == VOC.num_classes:
         return VOC

@@ -25,7 +25,7 @@ class ImageFormat:
 
     @property
     def is_rgb(self) -> bool:
-        """Whether the format is RGB of 8 bits.
+        """Returns whether the format is RGB of 8 bits.
 
         Images of this format are stored as JPEG or PNG and decoded as RGB; others are stored by
         `encode_bands`.
@@ -66,8 +66,8 @@ def view_rgb(image: np.ndarray, image_format: ImageFormat = RGB) -> np.ndarray:
     """Returns an image [..., bands] as a picture to look at, uint8 [..., 3].
 
     The picture has the first three bands, or the first band three times where there are fewer. The
-    values from mean - 2 std to mean + 2 std of a band are stretched to 0..255. RGB is returned
-    unchanged.
+    values from mean - 2 std to mean + 2 std of a band are stretched to 0..255; mean and std are
+    those of the format, or of the image where the format has none. RGB is only clipped to 0..255.
     """
     if image_format.is_rgb:
         return np.asarray(image).clip(0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The fitting of images of any size to a model of one static size, and back to their own size."""
+"""The use of a model of one static size on images of any size."""
 
 from collections.abc import Callable
 

@@ -1,1 +1,1 @@
-"""Whatever depends on the operating system or the processor: no other room asks which they are."""
+"""All code that depends on the operating system or the processor; no other package asks for it."""

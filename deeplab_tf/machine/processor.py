@@ -12,9 +12,9 @@ CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
 def processor_name() -> str:
-    """Names the processor as the system does; Linux on Arm has numbers for each kind of core."""
+    """Returns the system's name of the processor, on Arm Linux numbers for each kind of core."""
     if sys.platform == "darwin":
-        # platform.processor() calls all of Apple's "arm".
+        # platform.processor() returns "arm" for every processor of Apple's, so sysctl is asked.
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout.strip()
@@ -26,25 +26,25 @@ def processor_name() -> str:
 
 
 def processor_features() -> set[str]:
-    """What it can do, in Linux's words; elsewhere nothing is known."""
+    """Returns the processor's features by their names in Linux; an empty set on other systems."""
     told = _cpuinfo()
     return set(" ".join(told.get("flags", []) + told.get("Features", [])).split())
 
 
 def is_x86() -> bool:
-    """Whether the processor is a 64-bit Intel or AMD."""
+    """Returns whether the processor is a 64-bit Intel or AMD."""
     return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def has_avx512() -> bool:
-    """Whether the processor has AVX-512 as servers have had it since 2017 (F, BW, DQ and VL)."""
+    """Returns whether the processor has AVX-512 as servers do since 2017 (F, BW, DQ and VL)."""
     sets = np.show_config(mode="dicts")["SIMD Extensions"]
-    # The second name is numpy's from 2.4 on.
+    # X86_V4 is the name that numpy has from 2.4 on.
     return bool({"AVX512_SKX", "X86_V4"} & {*sets.get("baseline", ()), *sets.get("found", ())})
 
 
 def onednn_has_avx512() -> bool:
-    """Whether oneDNN may use it too: ONEDNN_MAX_CPU_ISA can keep it to less."""
+    """Returns whether oneDNN may use the processor's AVX-512: ONEDNN_MAX_CPU_ISA can forbid it."""
     most = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     kept_to_less = most.startswith(("SSE", "AVX")) and not most.startswith(("AVX512", "AVX10"))
     return has_avx512() and not kept_to_less
@@ -53,11 +53,11 @@ def onednn_has_avx512() -> bool:
 def choose_onednn(trains: bool) -> None:
     """Sets TF_ENABLE_ONEDNN_OPTS to what is faster here; must run before TensorFlow is imported.
 
-    oneDNN is faster wherever it trains, and for inference with AVX-512 alone: its AVX2 kernels take
-    a variable's weights as they lie, and TensorFlow's own are ahead. TensorFlow by itself leaves it
-    off on processors without instructions for neural networks. What the user has set stays; so it
-    does where TensorFlow is imported already, or the processor is not x86, for which nothing was
-    measured.
+    oneDNN is faster in all training, and in inference only with AVX-512: its AVX2 kernels take a
+    variable's weights in their plain layout and are slower than TensorFlow's own kernels.
+    TensorFlow by itself leaves oneDNN off on processors without instructions for neural networks. A
+    value that the user has set stays. Nothing is set where TensorFlow is imported already, or where
+    the processor is not x86, for which nothing was measured.
     """
     if "tensorflow" in sys.modules or not is_x86():
         return
@@ -65,7 +65,7 @@ def choose_onednn(trains: bool) -> None:
 
 
 def _cpuinfo() -> dict[str, list[str]]:
-    """The values of each field, one a core; nothing where the system is not Linux."""
+    """Returns the values of each field of /proc/cpuinfo, one a core; empty where not on Linux."""
     told: dict[str, list[str]] = {}
     if CPUINFO.is_file():
         for line in CPUINFO.read_text().splitlines():

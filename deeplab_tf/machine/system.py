@@ -1,6 +1,6 @@
-"""The operating system: cores, locks and memory, which each system has in another way.
+"""Cores, locks and memory, which each operating system gives in another way.
 
-Linux is what the tests run on; the ways of macOS and Windows are tried there with stand-ins.
+The tests run on Linux, where stand-ins replace the functions of macOS and Windows.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 STATUS = pathlib.Path("/proc/self/status")
 
 MOST_PROCESSES = 61 if sys.platform == "win32" else sys.maxsize
-"""Windows waits for no more of them at a time."""
+"""The most processes in a pool: Windows waits for no more than 61 at a time."""
 
 
 def usable_cores() -> int:
-    """How many this process may use; where the system does not tell, all that there are."""
+    """Returns how many cores this process may use, or all where the system does not say."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -27,12 +27,12 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     """Holds `folder` against other processes until the block or this process ends.
 
     Raises:
-        BlockingIOError: another process holds it.
+        BlockingIOError: another process holds `folder`.
     """
     if sys.platform == "win32":
         import msvcrt
 
-        # A folder cannot be opened there: a file beside it is locked in its place.
+        # Windows cannot open a folder, so a file beside the folder is locked in its place.
         beside = folder.resolve()
         beside = beside.with_name(f".held-{beside.name}")
         handle = os.open(beside, os.O_RDWR | os.O_CREAT)
@@ -45,7 +45,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
             yield
         finally:
             os.close(handle)
-            with contextlib.suppress(OSError):  # stays while another process has it open
+            with contextlib.suppress(OSError):  # Windows deletes no file that a process has open
                 beside.unlink()
     else:
         import fcntl
@@ -59,9 +59,9 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 
 def own_peak() -> int | None:
-    """Bytes, the most that this process ever held; None where the system does not tell."""
+    """Returns the most bytes that this process ever held, or None where the system does not say."""
     if not STATUS.is_file():
         return None
-    # Not getrusage: its peak begins with that of the process which started this one.
+    # The peak of getrusage begins with that of the process that started this one, so VmHWM is read.
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Atrous Spatial Pyramid Pooling: DeepLabv3's (section 3.3, figure 5) and DeepLabv2's before it."""
+"""Atrous Spatial Pyramid Pooling, DeepLabv3's (section 3.3, figure 5) and DeepLabv2's."""
 
 import keras
 from keras import ops
@@ -7,32 +7,32 @@ from deeplab_tf.config import ModelConfig
 from deeplab_tf.models.conv import class_scores, conv_bn
 
 RATES_AT = 16
-"""The output_stride that `ModelConfig.aspp_rates` is given for; rates double at 8."""
+"""The output_stride that `ModelConfig.aspp_rates` is given for; the rates double at 8."""
 
 
 @keras.saving.register_keras_serializable("deeplab_tf")
 class BroadcastLike(keras.layers.Layer):
-    """[B, 1, 1, C] spread over the map of a second input: bilinear upsampling of one pixel."""
+    """The layer that spreads one pixel over the map of a second input, as bilinear upsampling."""
 
     def call(self, inputs):
-        """([B, 1, 1, C], [B, H, W, D]) -> [B, H, W, C]."""
+        """Maps a pixel [B, 1, 1, C] and a map [B, H, W, D] to [B, H, W, C]."""
         pixel, like = inputs
         shape = ops.shape(like)
         return ops.broadcast_to(pixel, (shape[0], shape[1], shape[2], pixel.shape[-1]))
 
     def compute_output_shape(self, input_shape):
-        """The second shape with the first's channels."""
+        """Returns the shape of the second input with the channels of the first."""
         pixel, like = input_shape
         return (*like[:3], pixel[-1])
 
 
 def effective_rates(config: ModelConfig) -> list[int]:
-    """The rates of the atrous branches at the model's own output_stride, at least 1."""
+    """Lists the rates of the atrous branches at the model's own output_stride, each at least 1."""
     return [max(1, rate * RATES_AT // config.output_stride) for rate in config.aspp_rates]
 
 
 def aspp(x: keras.KerasTensor, config: ModelConfig, filters: int) -> keras.KerasTensor:
-    """[B, h, w, C] -> [B, h, w, filters].
+    """Maps [B, h, w, C] to [B, h, w, filters] by DeepLabv3's ASPP (section 3.3).
 
     Branches `aspp_conv1` (1x1), `aspp_atrous1`, ... (3x3) and `aspp_pool`, the image-level features
     over the *whole* map, are concatenated in that order and mixed by the 1x1 `aspp_project`.
@@ -51,11 +51,12 @@ def aspp(x: keras.KerasTensor, config: ModelConfig, filters: int) -> keras.Keras
 
 
 def aspp_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """DeepLabv2's head (arXiv 1606.00915, section 3.2): [B, h, w, C] -> [B, h, w, num_classes].
+    """Maps [B, h, w, C] to logits [B, h, w, num_classes] by DeepLabv2's head.
 
-    Atrous 3x3 convolutions `aspp_atrous1`, ... go straight to class scores, which are summed: no
-    batch norm, no 1x1 branch, no image-level features. There the rates are (6, 12, 18, 24) at
-    output_stride 8, which is `aspp_rates=(3, 6, 9, 12)`.
+    DeepLabv2 is arXiv 1606.00915, section 3.2. Atrous 3x3 convolutions `aspp_atrous1`, ... make
+    class scores directly, and the scores are summed: no batch norm, no 1x1 branch, no image-level
+    features. DeepLabv2's rates are (6, 12, 18, 24) at output_stride 8, which is
+    `aspp_rates=(3, 6, 9, 12)`.
     """
     branches = [
         class_scores(x, config, name=f"aspp_atrous{index}", kernel_size=3, rate=rate)

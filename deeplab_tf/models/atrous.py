@@ -1,11 +1,12 @@
-"""Convolutions of stride 1 in forms that are native everywhere, forward and backward.
+"""Convolutions of stride 1 in forms that run natively on every device, forward and backward.
 
-TensorFlow's own gradient of a dilated convolution has no CPU kernel but oneDNN's, which it leaves
-off on most CPUs, and what lies on padding is multiplied: at the rate 18 on a map of 33x33 six of
-ten multiplications are by zero (the paper's figure 4). Here a *tap* is one of the kernel's k * k
-positions; a form reads for each tap only the pixels that lie on the map.
+TensorFlow's own gradient of a dilated convolution has no CPU kernel but oneDNN's, and TensorFlow
+leaves oneDNN off on most CPUs. TensorFlow's own convolution also multiplies the padding: at rate 18
+on a map of 33x33 six of ten multiplications are by zero (the paper's figure 4). The forms here that
+leave padding out go by *taps*, the k * k positions of the kernel: they read for each tap only the
+pixels that lie on the map.
 
-Everywhere in this file `rates` are (rows, columns), and `pads` the zeros around the map,
+Everywhere in this file `rates` are (rows, columns), and `pads` are the zeros around the map,
 ((above, below), (left, right)).
 """
 
@@ -22,14 +23,14 @@ from deeplab_tf.models import kernels
 from deeplab_tf.models.kernels import OneDNN
 
 WORTH_LEAVING = 0.8
-"""Above this share of valid multiplications, leaving out the others costs more than it saves."""
+"""The share of valid multiplications above which leaving out the rest costs more than it saves."""
 
 Rates = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 
 
 class Form(enum.Enum):
-    """How a convolution is computed; all forms give the same to the rounding of their dtype."""
+    """The ways to compute a convolution, with the same result to the rounding of the dtype."""
 
     NATIVE = "one operation of TensorFlow's, which multiplies the padding too"
     TAPS = "a matrix product for each tap, added up: the least work on the input"
@@ -37,12 +38,12 @@ class Form(enum.Enum):
 
 
 def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
-    """Convolves with stride 1 and the atrous `rates`, differentiable on the device it is placed on.
+    """Convolves with stride 1 and the atrous `rates`; every device can differentiate the result.
 
     Args:
         x: [B, H, W, C] of any float type.
         kernel: [k, k', C, F], or [k, k', C / groups, F] of a grouped convolution.
-        rates: at least 1.
+        rates: the atrous rates of rows and columns, each at least 1.
         padding: `SAME` or `VALID`, as in TensorFlow.
 
     Returns:
@@ -50,18 +51,20 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.
     """
     pads = zeros_around(kernel.shape, rates, padding)
     if not kernels.on_cpu():
-        return native(x, kernel, rates, pads)  # which has a gradient there, and groups
+        return native(x, kernel, rates, pads)  # accelerators have gradients and groups for this
     return _by_group(_differentiable, x, kernel, rates, pads)
 
 
 def convolve_anywhere(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
-    """Convolves as `convolve` does, in one operation a group that every device runs and other
-    runtimes have; only accelerators differentiate it."""
+    """Convolves as `convolve` does, in one operation a group, for a graph that runs anywhere.
+
+    Every device and other runtimes have the operation, but only accelerators differentiate it.
+    """
     return _by_group(native, x, kernel, rates, zeros_around(kernel.shape, rates, padding))
 
 
 def _by_group(convolution, x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
-    """Without oneDNN a CPU has no convolution in groups."""
+    """Convolves each group of channels by itself, since CPUs without oneDNN have no groups."""
     groups = x.shape[-1] // kernel.shape[2]
     if groups == 1:
         return convolution(x, kernel, rates, pads)
@@ -70,7 +73,7 @@ def _by_group(convolution, x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
 
 
 def zeros_around(kernel_shape, rates: Rates, padding: str) -> Pads:
-    """The zeros that `padding` means at stride 1."""
+    """Returns the zeros around the map that `padding` means at stride 1."""
     if padding == "VALID":
         return (0, 0), (0, 0)
     rows, columns = ((side - 1) * rate for side, rate in zip(kernel_shape[:2], rates, strict=True))
@@ -78,7 +81,7 @@ def zeros_around(kernel_shape, rates: Rates, padding: str) -> Pads:
 
 
 def _differentiable(x, kernel, rates: Rates, pads: Pads) -> Any:
-    """The convolution with a gradient of ours, which is made of such convolutions again."""
+    """Convolves with a gradient that is made of this module's own convolutions."""
     form = best_form(x.shape, kernel.shape, rates, pads, x.dtype.name)
     if form is Form.NATIVE and max(rates) == 1:
         return native(x, kernel, rates, pads)
@@ -100,17 +103,22 @@ def _differentiable(x, kernel, rates: Rates, pads: Pads) -> Any:
 
 
 def gradient_names() -> tf.name_scope:
-    """Makes the scope in which a gradient's operations are named as TensorFlow names its own.
+    """Makes a scope that names a gradient's operations as TensorFlow names those of its gradients.
 
-    A graph adds up gradients in the order of their names. Names outside the replica's scope would
-    give each replica an order of its own, and two devices other bits than two processes.
+    A graph adds up gradients in the order of their names. With names outside the replica's scope
+    each replica would add up in an order of its own, and the weights from two devices would differ
+    in their last bits from those of two processes.
     """
     scope = tf.get_current_name_scope()
     return tf.name_scope(f"gradient_tape/{scope}/" if scope else "gradient_tape/")
 
 
 def _input_gradient(x, kernel, dy, rates: Rates, pads: Pads):
-    """[B, H, W, C]: `dy` convolved with the kernel, mirrored and with its channels exchanged."""
+    """Returns the gradient of the input, [B, H, W, C].
+
+    The gradient is `dy` convolved with the kernel, which is mirrored and whose channels and filters
+    are exchanged.
+    """
     if max(rates) == 1 or kernels.onednn(x.dtype.name) is not OneDNN.OFF:
         return tf.raw_ops.Conv2DBackpropInput(
             input_sizes=tf.shape(x),
@@ -139,13 +147,17 @@ def _kernel_gradient(x, kernel, dy, rates: Rates, pads: Pads):
 
 
 def filter_gradient(x, dy, kernel_size, rates: Rates, pads: Pads) -> tf.Tensor:
-    """[k, k', C, F]: for each tap the product of the pixels that it reads with what they gave."""
+    """Returns the gradient of the kernel, [k, k', C, F].
+
+    The gradient at each tap is the product of the pixels that the tap reads with `dy` at the places
+    that the tap writes to.
+    """
     channels, filters = x.shape[-1], dy.shape[-1]
     absent = tf.zeros((channels, filters), dy.dtype)
     gradients = [absent] * (kernel_size[0] * kernel_size[1])
     before = absent
     for tap in _taps(*_axes(_sizes(x), kernel_size, rates, pads)):
-        # One tap's copies at a time: nine are nine times the memory.
+        # The taps run one after another, since copies for nine at once take nine times the memory.
         with tf.control_dependencies([before]):
             read = tf.reshape(tap.read(x), (-1, channels))
             gave = tf.reshape(tap.written(dy), (-1, filters))
@@ -158,7 +170,7 @@ def filter_gradient(x, dy, kernel_size, rates: Rates, pads: Pads) -> tf.Tensor:
 
 
 def in_form(form: Form, x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
-    """The convolution in one form, without a gradient of ours."""
+    """Convolves in the given form, without the gradient that this module defines."""
     if form is Form.TAPS:
         return _by_taps(x, kernel, rates, pads)
     if form is Form.REGIONS:
@@ -167,12 +179,12 @@ def in_form(form: Form, x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
 
 
 def native(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
-    """The convolution as one operation, which every runtime knows."""
+    """Convolves in one operation, which every runtime knows."""
     return tf.raw_ops.Conv2D(input=x, filter=kernel, **_native_arguments(kernel.shape, rates, pads))
 
 
 def _native_arguments(kernel_shape, rates: Rates, pads: Pads) -> dict:
-    """Stride, rates and padding as TensorFlow's operations take them."""
+    """Returns stride, rates and padding as TensorFlow's operations take them."""
     given = {"strides": [1, 1, 1, 1], "dilations": [1, *rates, 1]}
     for padding in ("VALID", "SAME"):
         if pads == zeros_around(kernel_shape, rates, padding):
@@ -185,7 +197,8 @@ def _by_taps(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
     channels, filters = kernel.shape[2:]
     batch = _sizes(x)[0]
     if None in x.shape[1:3] and valid_share(x.shape, kernel.shape, rates, pads) > WORTH_LEAVING:
-        # Bounds of every tap that are known when it runs are ten times the operations.
+        # With an open size each tap would need ten times the operations to compute its bounds, so
+        # the map is padded first.
         x, pads = tf.pad(x, [(0, 0), *pads, (0, 0)]), ((0, 0), (0, 0))
     rows, columns = _axes(_sizes(x), kernel.shape[:2], rates, pads)
     whole = (batch, rows.written, columns.written, filters)
@@ -193,7 +206,7 @@ def _by_taps(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
     weights = [tf.unstack(row) for row in tf.unstack(kernel)]
     total = None
     for tap in sorted(_taps(rows, columns), key=lambda tap: not tap.is_whole):
-        # One tap's copy of the input at a time: nine are nine times the memory.
+        # The taps run one after another, since nine copies of the input take nine times the memory.
         with tf.control_dependencies([] if total is None else [total]):
             read = tap.read(x)
         product = tf.matmul(tf.reshape(read, (-1, channels)), weights[tap.row][tap.column])
@@ -201,10 +214,10 @@ def _by_taps(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
             product = tf.reshape(product, whole)
         else:
             product = tap.widened(tf.reshape(product, (batch, *tap.size, filters)))
-        # Each sum rounds, and a bfloat16 has 8 bits.
+        # Each sum rounds, and a bfloat16 has only 8 bits, so sums are kept in float32.
         product = tf.cast(product, tf.float32) if x.dtype.size < 4 else product
         total = product if total is None else total + product
-    if total is None:  # an even kernel may reach beyond the map on both sides
+    if total is None:  # no tap reads the map: an even kernel may reach beyond both its sides
         return tf.zeros(whole, x.dtype)
     return tf.cast(total, x.dtype)
 
@@ -240,7 +253,7 @@ def _by_regions(x, kernel, rates: Rates, pads: Pads) -> tf.Tensor:
 def best_form(shape, kernel_shape, rates: Rates, pads: Pads, dtype: str) -> Form:
     """Chooses the fastest form on this CPU for an input and a kernel of these shapes.
 
-    The borders were measured by `tests/benchmarks/convolution_forms.py`.
+    The limits between the forms were measured by `tests/benchmarks/convolution_forms.py`.
     """
     here = kernels.onednn(dtype)
     axes = _axes(shape, kernel_shape, rates, pads)
@@ -249,7 +262,7 @@ def best_form(shape, kernel_shape, rates: Rates, pads: Pads, dtype: str) -> Form
         return Form.NATIVE
     share = valid_share(shape, kernel_shape, rates, pads)
     if here is OneDNN.AVX2:
-        # Several images go on several cores, one does not.
+        # The native kernel spreads several images over the cores, but not one image, so taps win.
         one_image = shape[0] is None or shape[0] == 1
         return Form.TAPS if one_image or share < 0.65 else Form.NATIVE
     if share > WORTH_LEAVING:
@@ -259,8 +272,8 @@ def best_form(shape, kernel_shape, rates: Rates, pads: Pads, dtype: str) -> Form
 
 
 def valid_share(shape, kernel_shape, rates: Rates, pads: Pads) -> float:
-    """The share of the multiplications that does not lie on padding; of an open size a guess."""
-    # Of an open size: the paper's map of a crop of 513 at output_stride 16.
+    """Returns the share of multiplications that are not by padding; a guess for an open size."""
+    # An open size counts as 33, the paper's map of a crop of 513 at output_stride 16.
     known = [*shape[:1], *(33 if size is None else size for size in shape[1:3])]
     share = 1.0
     for axis in _axes(known, kernel_shape[:2], rates, pads):
@@ -273,9 +286,13 @@ def valid_share(shape, kernel_shape, rates: Rates, pads: Pads) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class _Axis:
-    """Rows or columns: which pixels each tap of a kernel's side reads, and where it writes.
+    """The rows or the columns of a convolution: the pixels that each tap reads and writes.
 
-    `size` is a number, or a scalar tensor where the image's size is open.
+    Attributes:
+        size: the map's rows or columns; a scalar tensor where the image's size is open.
+        side: the kernel's rows or columns, which are the taps on this axis.
+        rate: the atrous rate.
+        before, after: the zeros around the map.
     """
 
     size: Any
@@ -293,20 +310,23 @@ class _Axis:
         return not isinstance(self.size, int)
 
     def offset(self, tap: int) -> int:
-        """Where the tap reads, from where it writes."""
+        """Returns the place that the tap reads minus the place that the tap writes."""
         return tap * self.rate - self.before
 
     @property
     def less(self) -> int:
-        """How many places fewer are written than read."""
+        """Returns how many fewer places the result has than the map."""
         return (self.side - 1) * self.rate - self.before - self.after
 
     def is_whole(self, tap: int) -> bool:
-        """Whether the tap reads the map at every place, whatever its size."""
+        """Returns whether the tap reads the map for every place of the result, at any size."""
         return 0 <= self.offset(tap) <= self.less
 
     def read(self, tap: int) -> slice:
-        """What the tap reads of the map; in numbers where it is whole, of an open size too."""
+        """Returns the slice of the map that the tap reads.
+
+        The bounds are numbers where the tap is whole, even where the size is open.
+        """
         if self.is_whole(tap):
             return slice(self.offset(tap), self.offset(tap) - self.less or None)
         start, stop = self.spans[tap]
@@ -314,7 +334,10 @@ class _Axis:
 
     @functools.cached_property
     def spans(self) -> list[tuple]:
-        """For each tap the places where it reads the map: the first, and the one after the last."""
+        """Lists for each tap the places of the result for which the tap reads the map.
+
+        Each entry is the first place and the one after the last.
+        """
         larger, smaller = (tf.maximum, tf.minimum) if self.is_open else (max, min)
         written, spans = self.written, []
         for tap in range(self.side):
@@ -326,7 +349,7 @@ class _Axis:
         return spans
 
     def regions(self) -> Iterator[tuple[int, int, range]]:
-        """The intervals of places where the same taps read the map, and these taps."""
+        """Yields (start, stop, taps): an interval of the result, and the taps that read for it."""
         borders = sorted({0, self.written, *itertools.chain(*self.spans)})
         for start, stop in itertools.pairwise(borders):
             taps = [tap for tap, (a, b) in enumerate(self.spans) if a <= start and stop <= b]
@@ -334,7 +357,7 @@ class _Axis:
 
 
 class _Tap(NamedTuple):
-    """One position of the kernel."""
+    """One position of the kernel, with the axes on which it reads and writes."""
 
     row: int
     column: int
@@ -351,41 +374,41 @@ class _Tap(NamedTuple):
 
     @property
     def size(self):
-        """How many rows and columns it writes."""
+        """Returns how many rows and columns the tap writes."""
         (above, below), (left, right) = self.spans
         return below - above, right - left
 
     def read(self, x):
-        """The part of [B, H, W, C] that the tap reads."""
+        """Returns the part of `x` [B, H, W, C] that the tap reads."""
         if self.is_whole and self.rows.less == self.columns.less == 0:
             return x
         return x[:, self.rows.read(self.row), self.columns.read(self.column)]
 
     def written(self, y):
-        """The part of [B, H', W', F] that the tap writes to."""
+        """Returns the part of `y` [B, H', W', F] that the tap writes to."""
         (above, below), (left, right) = self.spans
         return y if self.is_whole else y[:, above:below, left:right]
 
     def widened(self, part):
-        """What the tap gave as [B, H', W', F], with zeros where it reads nothing."""
+        """Returns the tap's product as [B, H', W', F], with zeros where the tap reads nothing."""
         (above, below), (left, right) = self.spans
         rows, columns = (above, self.rows.written - below), (left, self.columns.written - right)
         return tf.pad(part, [(0, 0), rows, columns, (0, 0)])
 
 
 def _axes(shape, kernel_size, rates: Rates, pads: Pads) -> tuple[_Axis, _Axis]:
-    """Rows and columns for a shape [B, H, W, C] of numbers or scalar tensors."""
+    """Returns the rows and the columns for a shape [B, H, W, C] of numbers or scalar tensors."""
     rows, columns = (_Axis(shape[i + 1], kernel_size[i], rates[i], *pads[i]) for i in (0, 1))
     return rows, columns
 
 
 def _sizes(x) -> list[Any]:
-    """The shape of `x` in numbers as far as they are known."""
+    """Returns the shape of `x`, in numbers where they are known and else in scalar tensors."""
     return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
 
 
 def _taps(rows: _Axis, columns: _Axis) -> list[_Tap]:
-    """Lists the taps that read something; of an open size all."""
+    """Lists the taps that read something; all taps where the size is open."""
     taps = [
         _Tap(row, column, rows, columns)
         for row in range(rows.side)

@@ -1,4 +1,4 @@
-"""Atrous convolution that runs natively, fused batch norm, and the block made of both."""
+"""Atrous convolutions that run natively, fused batch norm, and the block made of both."""
 
 import contextlib
 import contextvars
@@ -21,7 +21,7 @@ Activation = Literal["relu", "relu6"]
 
 
 class Runs(enum.Enum):
-    """Where a graph is going to run, which decides the operations it is made of."""
+    """The place where a graph will run, which decides the operations that the graph is made of."""
 
     HERE = "in this process: the fastest form on this machine, with a gradient"
     ANYWHERE = "on any device that TensorFlow knows; nobody asks for a gradient"
@@ -33,7 +33,7 @@ _RUNS = contextvars.ContextVar("runs", default=Runs.HERE)
 
 @contextlib.contextmanager
 def traced_for(runs: Runs) -> Iterator[None]:
-    """Convolutions that are traced inside are made for a graph that runs there."""
+    """Makes convolutions that are traced inside the block suit a graph that will run at `runs`."""
     token = _RUNS.set(runs)
     try:
         yield
@@ -45,10 +45,11 @@ def traced_for(runs: Runs) -> Iterator[None]:
 class AtrousConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` whose `dilation_rate` (the paper's *atrous rate*) runs natively.
 
-    Keras' own lowers a dilated convolution to SpaceToBatch, convolution, BatchToSpace, which costs
-    several times the convolution at the paper's rates and leaves odd operations in TFLite files.
-    Same arguments, weights and results as the parent, to rounding; see `models.atrous`. A graph
-    that leaves this machine is traced inside `traced_for`, as by deeplab-export.
+    Keras' own layer lowers a dilated convolution to SpaceToBatch, convolution and BatchToSpace,
+    which costs several times the convolution at the paper's rates and leaves odd operations in
+    TFLite files. Arguments, weights and results are those of the parent, to rounding; see
+    `models.atrous`. A graph that will run elsewhere is traced inside `traced_for`, as
+    deeplab-export does.
 
     Example:
         >>> layer = AtrousConv2D(256, 3, padding="same", dilation_rate=12)
@@ -57,7 +58,7 @@ class AtrousConv2D(keras.layers.Conv2D):
     """
 
     def convolution_op(self, inputs, kernel):
-        """[B, H, W, C] and [k, k, C / groups, filters] -> [B, H', W', filters]."""
+        """Convolves [B, H, W, C] by [k, k, C / groups, filters] to [B, H', W', filters]."""
         if tf is None or self.data_format != "channels_last" or max(self.strides) > 1:
             return super().convolution_op(inputs, kernel)
         convolve = atrous.convolve if _RUNS.get() is Runs.HERE else atrous.convolve_anywhere
@@ -69,11 +70,11 @@ class AtrousConv2D(keras.layers.Conv2D):
 class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` whose `dilation_rate` (the *atrous rate*) runs natively.
 
-    Same arguments, weights and results as the parent, to rounding; see `models.depthwise`.
+    Arguments, weights and results are those of the parent, to rounding; see `models.depthwise`.
     """
 
     def call(self, inputs):
-        """[B, H, W, C] -> [B, H', W', C * depth_multiplier]."""
+        """Convolves [B, H, W, C] to [B, H', W', C * depth_multiplier]."""
         if tf is None or self.data_format != "channels_last" or max(self.dilation_rate) == 1:
             return super().call(inputs)
         convolve = {
@@ -92,14 +93,15 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over channels in one fused operation, forward and backward.
 
-    Keras' own writes mean, variance and normalisation as separate operations. Results equal the
-    parent's to rounding; the moving variance keeps the parent's convention (not Bessel-corrected).
-    Where the fused operation has no form (`synchronized=True`, another backend or axis, no gamma or
-    beta), the parent runs; inference by oneDNN's AVX2 kernels, see `_scaled`.
+    Keras' own layer writes mean, variance and normalisation as separate operations. Results equal
+    the parent's to rounding; the moving variance keeps the parent's convention (not
+    Bessel-corrected). The parent runs where the fused operation has no form: training with
+    `synchronized=True`, another backend or axis, a mask, no gamma or beta. Inference by oneDNN's
+    AVX2 kernels is not fused; see `_scaled`.
     """
 
     def call(self, inputs, training=None, mask=None):
-        """[B, H, W, C] float -> the same shape and dtype, normalised."""
+        """Normalises [B, H, W, C] of any float type; the result has the same shape and dtype."""
         train = bool(training and self.trainable)
         plain = self.scale and self.center and self.axis in (-1, len(inputs.shape) - 1)
         if tf is None or not plain or mask is not None or (train and self.synchronized):
@@ -110,8 +112,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and kernels.fuses_batch_norm_badly(keras.backend.standardize_dtype(inputs.dtype))
         ):
             return self._scaled(inputs)
-        # The raw operation, since tf.compat.v1.nn.fused_batch_norm silently raises epsilon to
-        # 1.001e-5, and the paper's 1e-5 would be lost.
+        # tf.compat.v1.nn.fused_batch_norm silently raises the paper's epsilon of 1e-5 to 1.001e-5,
+        # so the raw operation is called.
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.cast(self.gamma, tf.float32),
@@ -130,8 +132,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return output
 
     def _scaled(self, inputs):
-        """Normalises float32 for inference by operations that TensorFlow does not fuse with a
-        convolution: fused, oneDNN's AVX2 kernels take several times as long."""
+        """Normalises float32 for inference by operations that TensorFlow does not fuse.
+
+        oneDNN's AVX2 kernels take several times as long for a convolution fused with a batch norm.
+        """
         variance = tf.convert_to_tensor(self.moving_variance)
         scale = tf.cast(self.gamma, tf.float32) * tf.math.rsqrt(variance + self.epsilon)
         offset = tf.cast(self.beta, tf.float32) - tf.convert_to_tensor(self.moving_mean) * scale
@@ -141,8 +145,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def set_batch_norm_mode(model: keras.Model, mode: BatchNormMode, replicas: int) -> None:
     """Makes every batch norm of `model` train, synchronise over `replicas`, or stay frozen.
 
-    Frozen layers use their moving statistics, which then never change, and keep gamma and beta:
-    the paper freezes the batch normalization parameters (section 4.1).
+    Frozen layers use their moving statistics, which then never change, and keep gamma and beta, as
+    the paper freezes the batch normalization parameters (section 4.1). `replicas` is the number of
+    devices over which a batch is spread.
     """
     for layer in model.layers:
         if isinstance(layer, FusedBatchNormalization):
@@ -165,23 +170,24 @@ def conv_bn(
     epsilon: float | None = None,
     depthwise: bool = False,
 ) -> keras.KerasTensor:
-    """Convolution without bias, batch norm and activation; layers `name`, `name_bn`, `name_relu`.
+    """Applies a convolution without bias, a batch norm and an activation.
 
-    A strided convolution pads symmetrically, k // 2 zeros on each side, so that the sample i of its
-    output lies on the sample i * stride of its input for odd and even sizes alike: without that the
-    network at two output strides would not see the same grid.
+    The layers are `name`, `name_bn` and `name_relu`. A strided convolution pads symmetrically, with
+    k // 2 zeros on each side, so that sample i of the output lies on sample i * stride of the input
+    for odd and even sizes alike. Without this padding the network would see different grids at two
+    output strides.
 
     Args:
         x: [B, H, W, C].
         filters: channels of the output; C where the convolution is `depthwise`.
         kernel_size: odd side of the kernel.
-        name: of the convolution layer.
-        config: has the batch norm's momentum and epsilon.
-        stride: of the convolution.
+        name: the name of the convolution layer.
+        config: the source of the batch norm's momentum and epsilon.
+        stride: the stride of the convolution.
         rate: the atrous rate; 1 where `stride` > 1.
         activation: `relu`, `relu6` (at most 6), or None.
-        gamma_initializer: of the batch norm.
-        epsilon: of the batch norm; None takes the config's.
+        gamma_initializer: the initializer of the batch norm's gamma.
+        epsilon: the batch norm's epsilon; None takes the config's.
         depthwise: whether each channel has a kernel of its own.
 
     Returns:
@@ -195,7 +201,8 @@ def conv_bn(
     if depthwise:
         layer = AtrousDepthwiseConv2D(
             kernel_size,
-            # He's, written out: Keras counts all channels as the inputs of a depthwise kernel.
+            # Keras' he_normal counts all channels as the inputs of a depthwise kernel, so He's
+            # formula is written out.
             depthwise_initializer=keras.initializers.RandomNormal(  # pyright: ignore[reportArgumentType]
                 stddev=(2 / kernel_size**2) ** 0.5
             ),
@@ -221,22 +228,25 @@ def conv_bn(
 def class_scores(
     x: keras.KerasTensor, config: ModelConfig, *, name: str, kernel_size: int = 1, rate: int = 1
 ) -> keras.KerasTensor:
-    """The convolution with bias that makes the scores [B, h, w, num_classes] of a map."""
+    """Applies the convolution with bias that turns [B, h, w, C] into [B, h, w, num_classes]."""
     return AtrousConv2D(
         config.num_classes,
         kernel_size,
         padding="same",
         dilation_rate=rate,
-        # Small, so that training begins at a loss of log(num_classes).
+        # Small weights let training begin at a loss of log(num_classes).
         kernel_initializer=keras.initializers.TruncatedNormal(  # pyright: ignore[reportArgumentType]
             stddev=0.01
         ),
-        # 8 bits of a bfloat16 are too few to interpolate and to tell close classes apart.
+        # A bfloat16 has 8 bits, too few to interpolate scores and to tell close classes apart.
         dtype="float32",
         name=name,
     )(x)
 
 
 def decayed_kernels(model: keras.Model) -> list[keras.Variable]:
-    """The convolution kernels, which alone carry the weight decay: no biases, no batch norm."""
+    """Lists the variables under weight decay: the kernels of convolutions that are not depthwise.
+
+    Depthwise kernels, biases and batch norms have no weight decay.
+    """
     return [layer.kernel for layer in model.layers if isinstance(layer, AtrousConv2D)]

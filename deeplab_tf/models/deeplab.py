@@ -1,4 +1,4 @@
-"""DeepLabv3: pixels in, logits at the image's size out."""
+"""The DeepLabv3 network, from pixels to logits at the image's size."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from deeplab_tf.models.resize import UpsampleLogits
 from deeplab_tf.models.resnet import resnet
 
 HEAD_FILTERS = 256
-"""Filters of every ASPP convolution beside a ResNet of full width (section 3.3)."""
+"""Filters of every ASPP convolution (section 3.3); a narrower ResNet has fewer in proportion."""
 
 
 def build_model(config: ModelConfig) -> keras.Model:
@@ -21,10 +21,10 @@ def build_model(config: ModelConfig) -> keras.Model:
 
     The model maps `image`, RGB pixels [B, H, W, 3] in 0..255 (or the data set's own bands), integer
     or float, any H and W, to logits [B, H, W, num_classes] float32. Normalisation is inside. No
-    weight depends on `output_stride`: `with_output_stride` moves them to another.
+    weight depends on `output_stride`; `with_output_stride` moves the weights to another one.
 
     Raises:
-        ValueError: `config.num_classes` is None; it must come from the data set by now.
+        ValueError: `config.num_classes` is None; the caller sets it from the data set.
     """
     if config.num_classes is None:
         raise ValueError(
@@ -40,24 +40,27 @@ def build_model(config: ModelConfig) -> keras.Model:
 
 
 def build_backbone(config: ModelConfig) -> keras.Model:
-    """The network of `build_model` up to the head: `image` [B, H, W, bands] to the features."""
+    """Builds the network of `build_model` without the head, with random initial weights.
+
+    The model maps `image`, pixels [B, H, W, bands], to the features [B, h, w, C] of the backbone.
+    """
     image, features = _image_and_features(config)
     return keras.Model(image, features, name=str(config.backbone))
 
 
 def _image_and_features(config: ModelConfig) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The input, [B, H, W, bands], and the backbone's last map, [B, h, w, C]."""
+    """Makes the input, [B, H, W, bands], and the backbone's last feature map, [B, h, w, C]."""
     pixels = pixel_statistics(config)
     image: keras.KerasTensor = keras.Input(  # pyright: ignore[reportAssignmentType]
         (None, None, len(pixels.mean)), name="image"
     )
     x = keras.layers.Rescaling(
         scale=[1 / std for std in pixels.std],
-        # A number a channel, as Rescaling documents; its annotation knows one for all.
+        # Rescaling takes one number a channel, as it documents; its annotation says one for all.
         offset=[  # pyright: ignore[reportArgumentType]
             -mean / std for mean, std in zip(pixels.mean, pixels.std, strict=True)
         ],
-        # Pixels minus their mean keep their last digit in float32 only.
+        # Pixels minus their mean keep their last digit only in float32.
         dtype="float32",
         name="normalize",
     )(image)
@@ -66,7 +69,7 @@ def _image_and_features(config: ModelConfig) -> tuple[keras.KerasTensor, keras.K
 
 
 def _head(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """[B, h, w, C] -> logits [B, h, w, num_classes] at the map's size."""
+    """Maps features [B, h, w, C] to logits [B, h, w, num_classes] of the same size."""
     if config.head is Head.ASPP_V2:
         return aspp_v2(x, config)
     filters = HEAD_FILTERS
@@ -83,7 +86,11 @@ def _head(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
 
 
 def with_output_stride(model: keras.Model, config: ModelConfig, output_stride: int) -> keras.Model:
-    """The same weights in a network of another `output_stride` (section 4.1 evaluates at 8)."""
+    """Returns a network of another `output_stride` with the weights of `model`, which has `config`.
+
+    Section 4.1 trains at output_stride 16 and evaluates at 8. Where `output_stride` is the config's
+    own, `model` itself is returned.
+    """
     if output_stride == config.output_stride:
         return model
     other = build_model(dataclasses.replace(config, output_stride=output_stride))

@@ -1,7 +1,7 @@
-"""Atrous depthwise convolutions of stride 1, native forward and backward on every device.
+"""Atrous depthwise convolutions of stride 1 that run forward and backward on every device.
 
-TensorFlow has a forward kernel for them in oneDNN alone, and its gradient of one on a CPU is wrong
-without an error.
+On a CPU only oneDNN has a forward kernel for TensorFlow's dilated depthwise convolution, and
+TensorFlow's gradient of such a convolution is wrong without an error.
 """
 
 import tensorflow as tf
@@ -16,8 +16,8 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.
     Args:
         x: [B, H, W, C] of any float type.
         kernel: [k, k', C, M].
-        rates: of rows and columns, at least 1.
-        padding: `SAME` or `VALID`.
+        rates: the atrous rates of rows and columns, each at least 1.
+        padding: `SAME` or `VALID`, as in TensorFlow.
 
     Returns:
         [B, H', W', C * M].
@@ -42,15 +42,18 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.
 
 
 def native(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
-    """The convolution as one operation, which oneDNN and other runtimes have."""
+    """Convolves each channel in one operation, which oneDNN and other runtimes have."""
     return tf.raw_ops.DepthwiseConv2dNative(
         input=x, filter=kernel, strides=[1, 1, 1, 1], padding=padding, dilations=[1, *rates, 1]
     )
 
 
 def by_phases(x: tf.Tensor, kernel: tf.Tensor, rates: Rates, padding: str) -> tf.Tensor:
-    """The convolution as one without a rate of each *phase*, the pixels a rate apart, on which the
-    atrous one is dense: operations that every device has, with gradients."""
+    """Convolves each channel phase by phase, by operations that every device has, with gradients.
+
+    A *phase* is the pixels that lie a rate apart. On one phase the atrous convolution is a
+    convolution without a rate.
+    """
     (above, below), (left, right) = zeros_around(kernel.shape, rates, padding)
     size = tf.shape(x)
     height, width = size[1] + above + below, size[2] + left + right

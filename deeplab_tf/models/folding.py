@@ -12,14 +12,15 @@ else:
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """A network for inference alone that computes what `model` does, to float32 rounding.
+    """Returns a network, only for inference, that computes what `model` does, to float32 rounding.
 
-    Of a convolution and its batch norm there remain the convolution, its kernel multiplied by
-    gamma / sqrt(variance + epsilon), and a bias, which TensorFlow computes as one operation with
-    the ReLU, and with the addition before it. Layers keep their names.
+    Each convolution has its kernel multiplied by gamma / sqrt(variance + epsilon) of its batch
+    norm, and each batch norm becomes a bias. TensorFlow computes the convolution and the bias as
+    one operation with the ReLU, and with the addition before the ReLU. Layers keep their names.
 
     Args:
-        model: one of ours, in which each batch norm follows a convolution without bias.
+        model: a network of this package, in which each batch norm follows a convolution without
+            bias.
     """
     network = keras.models.clone_model(model, clone_function=_clone)
     for layer in model.layers:
@@ -30,22 +31,22 @@ def folded(model: keras.Model) -> keras.Model:
         network.get_layer(convolution.name).set_weights([kernel])
         network.get_layer(layer.name).set_weights([bias])
     for layer in network.layers:
-        if layer.weights and getattr(layer, "use_bias", False):  # which have no batch norm
+        if layer.weights and getattr(layer, "use_bias", False):  # such layers have no batch norm
             layer.set_weights(model.get_layer(layer.name).get_weights())
     return network
 
 
 class _Bias(keras.layers.Layer):
-    """What a folded batch norm leaves: one number a channel, added."""
+    """The layer that replaces a folded batch norm and adds one number to each channel."""
 
     def build(self, input_shape):
         self.bias = self.add_weight(shape=(input_shape[-1],), name="bias")
 
     def call(self, inputs, training=None, mask=None):
-        """[B, H, W, C] -> the same shape."""
+        """Adds the bias to [B, H, W, C]."""
         if tf is None:
             return inputs + keras.ops.cast(self.bias, inputs.dtype)
-        # TensorFlow does not fuse a plain addition with the convolution.
+        # TensorFlow fuses bias_add with the convolution, but not a plain addition.
         return tf.nn.bias_add(inputs, tf.cast(self.bias.value, inputs.dtype))
 
 
@@ -58,7 +59,7 @@ def _clone(layer: keras.Layer) -> keras.Layer:
 def _folded_weights(
     convolution: keras.Layer, batch_norm: FusedBatchNormalization
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel and the bias, computed in float64."""
+    """Returns the folded kernel and the bias, computed in float64."""
     (kernel,) = (weight.astype(np.float64) for weight in convolution.get_weights())
     gamma, beta, mean, variance = (w.astype(np.float64) for w in batch_norm.get_weights())
     scale = gamma / np.sqrt(variance + batch_norm.epsilon)

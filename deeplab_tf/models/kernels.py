@@ -1,4 +1,4 @@
-"""Which kernels TensorFlow has on this machine: what the form of a convolution goes by."""
+"""The kernels that TensorFlow has on this machine, by which a convolution's form is chosen."""
 
 import enum
 import functools
@@ -9,12 +9,16 @@ from tensorflow.python.util import _pywrap_util_port
 from deeplab_tf.machine.processor import is_x86, onednn_has_avx512
 
 _NO_ACCELERATORS = {"CPU", "XLA_CPU", "XLA_GPU"}
-"""The last two are XLA's views of the same machine, on which nothing is placed by itself."""
+"""Types of devices that are no accelerators. XLA_CPU and XLA_GPU are XLA's views of the same
+machine, and TensorFlow places nothing on them by itself."""
 
 
 def on_cpu() -> bool:
-    """Whether what is built here is going to run on a CPU: there is no accelerator, or a
-    `tf.device` around names the CPU."""
+    """Returns whether operations that are made now run on a CPU.
+
+    The answer is yes where there is no accelerator, or where the enclosing `tf.device` names the
+    CPU.
+    """
     found = {device.device_type for device in tf.config.list_logical_devices()}
     if found <= _NO_ACCELERATORS:
         return True
@@ -22,16 +26,17 @@ def on_cpu() -> bool:
 
 
 def onednn_in_use() -> bool:
-    """Whether TensorFlow computes by oneDNN in this process, by its own answer.
+    """Returns whether TensorFlow computes by oneDNN in this process, as TensorFlow reports it.
 
-    TF_ENABLE_ONEDNN_OPTS decides. Where it is not set, oneDNN is on under Linux if the processor
-    has instructions for neural networks (on x86 VNNI, BF16, AMX). TensorFlow for macOS has none.
+    TF_ENABLE_ONEDNN_OPTS decides. Where the variable is not set, oneDNN is on under Linux if the
+    processor has instructions for neural networks (on x86 VNNI, BF16, AMX). TensorFlow for macOS
+    has no oneDNN.
     """
     return _pywrap_util_port.IsMklEnabled()
 
 
 class OneDNN(enum.Enum):
-    """What TensorFlow computes with on this CPU."""
+    """The kernels that TensorFlow convolves with on this CPU."""
 
     OFF = "Eigen's kernels: oneDNN is off, or does not compute in the type"
     AVX2 = "oneDNN's, which take plain weights by one unblocked product an image"
@@ -41,17 +46,20 @@ class OneDNN(enum.Enum):
 
 @functools.cache
 def convolves(dtype: str) -> bool:
-    """Whether TensorFlow's own convolutions of `dtype` can be trained on this CPU.
+    """Returns whether TensorFlow's own convolutions of `dtype` can be trained on this CPU.
 
-    They cannot in bfloat16 where the processor has instructions for it that ONEDNN_MAX_CPU_ISA
-    keeps oneDNN from: TensorFlow leaves the work to oneDNN, which has no kernel then.
+    Convolutions in bfloat16 cannot be trained where the processor has instructions for bfloat16
+    that ONEDNN_MAX_CPU_ISA forbids: TensorFlow leaves the work to oneDNN, which then has no kernel.
     """
     return _runs(lambda: _kernel_gradient(dtype, rate=1))
 
 
 @functools.cache
 def onednn(dtype: str) -> OneDNN:
-    """Which kernels convolutions of `dtype` have. Only oneDNN's differentiate a dilated one."""
+    """Returns which kernels convolutions of `dtype` have on this CPU.
+
+    oneDNN is recognised by the gradient of a dilated convolution, which Eigen's kernels lack.
+    """
     if not _runs(lambda: _kernel_gradient(dtype, rate=2)):
         return OneDNN.OFF
     if not is_x86():
@@ -60,13 +68,13 @@ def onednn(dtype: str) -> OneDNN:
 
 
 def fuses_batch_norm_badly(dtype: str) -> bool:
-    """Whether TensorFlow fuses a batch norm into the convolution before it at a loss."""
+    """Returns whether a batch norm that TensorFlow fuses into a convolution costs time here."""
     return dtype == "float32" and on_cpu() and onednn(dtype) is OneDNN.AVX2
 
 
 @functools.cache
 def runs_atrous_depthwise(dtype: str) -> bool:
-    """Whether TensorFlow has a dilated depthwise convolution on the CPU, as oneDNN does."""
+    """Returns whether TensorFlow has a dilated depthwise convolution on the CPU, from oneDNN."""
     return _runs(
         lambda: tf.raw_ops.DepthwiseConv2dNative(
             input=tf.ones((1, 5, 5, 1), dtype),
@@ -96,7 +104,7 @@ def _runs(operation) -> bool:
         except (
             tf.errors.InvalidArgumentError,
             tf.errors.UnimplementedError,
-            tf.errors.AbortedError,  # oneDNN's, kept to instructions that the type wants more than
+            tf.errors.AbortedError,  # oneDNN aborts if ONEDNN_MAX_CPU_ISA forbids what dtype needs
         ):
             return False
     return True

@@ -9,16 +9,23 @@ from deeplab_tf.config import ModelConfig
 from deeplab_tf.models.conv import conv_bn
 
 ROOT_STRIDE = 2
-"""conv1's."""
+"""The stride of conv1."""
 
 EPSILON = 1e-3
-"""Of the batch norms here: TF-Slim's and Keras'. Many depthwise channels vary little, so that
-1e-5 would let them through much louder."""
+"""The epsilon of the batch norms here, as in TF-Slim and Keras. Many depthwise channels vary so
+little that 1e-5 would amplify them much more."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BlockSpec:
-    """A row of the paper's Table 2: the expansion t, channels c, units n, stride s of the first."""
+    """A row of the paper's Table 2.
+
+    Attributes:
+        expansion: the expansion factor, t in the table.
+        channels: output channels at width 1, c in the table.
+        units: how many units the block has, n in the table.
+        stride: the stride of the first unit, s in the table.
+    """
 
     expansion: int
     channels: int
@@ -40,7 +47,16 @@ BLOCKS = (
 
 @dataclasses.dataclass(frozen=True)
 class MobileNetUnit:
-    """One inverted residual; stride and rate are its depthwise convolution's."""
+    """One inverted residual unit.
+
+    Attributes:
+        name: the name of the unit, for example `block1_unit1`.
+        expansion: the factor by which the 1x1 convolution at the start multiplies the channels.
+        channels: output channels.
+        stride: the stride of the depthwise convolution.
+        rate: the atrous rate of the depthwise convolution.
+        first: whether the unit is the first of its block and has no shortcut.
+    """
 
     name: str
     expansion: int
@@ -51,7 +67,7 @@ class MobileNetUnit:
 
 
 def scaled_channels(channels: int, width_multiplier: float, divisor: int) -> int:
-    """`channels * width_multiplier`, rounded to a multiple of `divisor` and at least that.
+    """Returns `channels * width_multiplier` as a multiple of `divisor`, at least `divisor`.
 
     Rounding never takes more than a tenth away, as in TF-Slim and Keras.
     """
@@ -61,7 +77,10 @@ def scaled_channels(channels: int, width_multiplier: float, divisor: int) -> int
 
 
 def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
-    """The width multiplier and divisor that give the seven blocks these channels, if any do."""
+    """Returns the width multiplier and divisor that give the seven blocks these channels.
+
+    Returns None where no width multiplier and divisor do.
+    """
     width = channels[-1] / BLOCKS[-1].channels if channels else 0.0
     for divisor in (8, 1):
         if [*channels] == [scaled_channels(block.channels, width, divisor) for block in BLOCKS]:
@@ -70,10 +89,10 @@ def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
 
 
 def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
-    """Turns strides into atrous rates once `output_stride` is reached, as in the ResNets.
+    """Lists the units, with strides turned into atrous rates once `output_stride` is reached.
 
-    A unit whose stride is dropped still has the rate before it; the units after it have the rate
-    multiplied by that stride, unless `config.atrous` is off.
+    A unit whose stride is dropped keeps the rate of the unit before; the units after it have the
+    rate multiplied by that stride, unless `config.atrous` is off. The ResNets do the same.
     """
     plans, reached, rate = [], ROOT_STRIDE, 1
     for number, block in enumerate(BLOCKS, start=1):
@@ -94,10 +113,11 @@ def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
 
 
 def mobilenet_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """[B, H, W, 3], normalised -> [B, ceil(H / output_stride), ceil(W / output_stride), C].
+    """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
 
-    C is 320 at width 1. Sample i of the result lies on pixel i * output_stride. The classifier's
-    last convolution to 1280 channels is left out, as in DeepLab's.
+    The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 320 at width 1.
+    Sample i of the result lies on pixel i * output_stride. The classifier's last convolution to
+    1280 channels is left out, as in DeepLab's models.
     """
     root = scaled_channels(ROOT_CHANNELS, config.width_multiplier, config.channel_divisor)
     x = conv_bn(
@@ -111,8 +131,11 @@ def mobilenet_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor
 def _inverted_residual(
     x: keras.KerasTensor, plan: MobileNetUnit, config: ModelConfig
 ) -> keras.KerasTensor:
-    """1x1 expansion, 3x3 depthwise (stride and rate), linear 1x1; added to its input but in the
-    first unit of a block, which changes the channels."""
+    """Applies a 1x1 expansion, a 3x3 depthwise convolution (stride and rate) and a linear 1x1.
+
+    The input is added to the result, except in the first unit of a block, which changes the
+    channels.
+    """
     name, wide = plan.name, x.shape[-1] * plan.expansion
     y = x
     if plan.expansion > 1:

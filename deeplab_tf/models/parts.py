@@ -1,4 +1,4 @@
-"""The parts of the network by the names of its layers: conv1, block1, ..., head."""
+"""The parts of a network (`conv1`, `block1`, ..., `head`), found by the names of its layers."""
 
 import re
 
@@ -8,8 +8,11 @@ HEAD = "head"
 
 
 def part_of(layer: str) -> str | None:
-    """`conv1` (all of the root), `block1`, ... or `head`, by a layer's name; None for what has no
-    weights: normalisation, pooling, upsampling."""
+    """Returns the part that the layer named `layer` belongs to.
+
+    Returns `conv1` (all of the root), `block1`, ... or `head`, and None for a layer outside the
+    parts, which has no weights: normalisation, pooling, upsampling.
+    """
     if re.match(r"(aspp|head_conv|logits)(_|$)", layer):
         return HEAD
     found = re.match(r"conv1|block\d+", layer)
@@ -17,14 +20,16 @@ def part_of(layer: str) -> str | None:
 
 
 def backbone_parts(model: keras.Model) -> list[str]:
-    """The parts of the backbone in the order in which they run."""
+    """Lists the parts of the backbone in the order in which they run."""
     found = [part_of(layer.name) for layer in model.layers]
     return [part for part in dict.fromkeys(found) if part not in (HEAD, None)]
 
 
 def freeze_through(model: keras.Model, last: str) -> None:
-    """Freezes the part `last` and all before it: weights, and batch norms at their moving
-    statistics."""
+    """Freezes the part `last` and all parts before it.
+
+    The weights of a frozen part do not change, and its batch norms use their moving statistics.
+    """
     parts = backbone_parts(model)
     frozen = set(parts[: parts.index(last) + 1])
     for layer in model.layers:
@@ -33,7 +38,7 @@ def freeze_through(model: keras.Model, last: str) -> None:
 
 
 def rate_multipliers(model: keras.Model, backbone: float, head: float) -> list[float]:
-    """A factor of the learning rate for each of the model's trainable variables, in order."""
+    """Lists a factor of the learning rate for each trainable variable of the model, in order."""
     by_path = {
         variable.path: head if part_of(layer.name) == HEAD else backbone
         for layer in model.layers

@@ -1,4 +1,4 @@
-"""In which precision the layers of a network compute."""
+"""The precision in which the layers of a network compute."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ from deeplab_tf.models import kernels
 
 @contextlib.contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
-    """Layers made inside compute in `precision`, by Keras' dtype policy of that name.
+    """Makes layers that are built inside the block compute in `precision`, a Keras dtype policy.
 
-    Weights, their names and their order do not depend on it.
+    Weights, their names and their order do not depend on the precision.
 
     Raises:
-        DeeplabError: TensorFlow cannot compute in it on this CPU.
+        DeeplabError: TensorFlow cannot compute in `precision` on this CPU.
     """
     dtype = keras.DTypePolicy(str(precision)).compute_dtype
     if kernels.on_cpu() and not kernels.convolves(dtype):

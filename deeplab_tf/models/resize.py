@@ -12,10 +12,10 @@ else:
 
 
 def resize_bilinear(x, size, *, align_corners: bool):
-    """[B, h, w, C] -> [B, *size, C] float32.
+    """Resizes a map [B, h, w, C] to [B, *size, C] float32.
 
-    With `align_corners` the corner samples of both grids coincide; without, pixel centres lie at
-    half-integers and the border is repeated.
+    With `align_corners` the corner samples of both grids coincide. Without `align_corners` pixel
+    centres lie at half-integers and the border is repeated.
     """
     if tf is not None:
         return tf.raw_ops.ResizeBilinear(
@@ -27,7 +27,7 @@ def resize_bilinear(x, size, *, align_corners: bool):
 
 
 def interpolation_matrix(source: int, target: int, align_corners: bool):
-    """[target, source] float32 whose row i holds the two linear weights of output sample i."""
+    """Returns [target, source] float32; row i holds the two linear weights of output sample i."""
     index = ops.arange(target, dtype="float32")
     if align_corners:
         position = index * ((source - 1) / max(target - 1, 1))
@@ -39,13 +39,13 @@ def interpolation_matrix(source: int, target: int, align_corners: bool):
 
 @keras.saving.register_keras_serializable("deeplab_tf")
 class UpsampleLogits(keras.layers.Layer):
-    """Upsamples the logits to the size of the image, in training too (section 4.1).
+    """The layer that upsamples the logits to the size of the image, in training too (section 4.1).
 
     With `align_corners` the map's sample i lies exactly on pixel i * output_stride. For an image of
-    k * output_stride + 1 pixels that is the usual align_corners resizing. For any other size the
-    last sample does not reach the last pixel; stretching the map would move every class border by
-    up to output_stride - 1 pixels, so the map's last row and column are repeated once instead and
-    what lies beyond the image is cut off.
+    k * output_stride + 1 pixels this is the usual align_corners resizing. For any other size the
+    last sample does not reach the last pixel. Stretching the map would move every class border by
+    up to output_stride - 1 pixels, so the map's last row and column are repeated once instead, and
+    the part beyond the image is cut off.
     """
 
     def __init__(self, output_stride: int, upsampling: str, **kwargs):
@@ -54,7 +54,7 @@ class UpsampleLogits(keras.layers.Layer):
         self.upsampling = Upsampling(upsampling)
 
     def call(self, inputs):
-        """([B, h, w, C], image [B, H, W, 3]) -> [B, H, W, C] float32."""
+        """Maps logits [B, h, w, C] and an image [B, H, W, bands] to logits [B, H, W, C] float32."""
         logits, image = inputs
         shape = ops.shape(image)
         height, width = shape[1], shape[2]
@@ -72,12 +72,12 @@ class UpsampleLogits(keras.layers.Layer):
         return size is not None and size % self.output_stride == 1 % self.output_stride
 
     def compute_output_shape(self, input_shape):
-        """The image's size with the logits' channels."""
+        """Returns the shape [B, H, W, C] with the image's size and the logits' channels."""
         logits, image = input_shape
         return (*image[:3], logits[-1])
 
     def get_config(self):
-        """The arguments of `__init__`."""
+        """Returns the arguments of `__init__`."""
         return {
             **super().get_config(),
             "output_stride": self.output_stride,

@@ -8,9 +8,10 @@ from deeplab_tf.models.conv import conv_bn
 
 
 def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """[B, H, W, 3], normalised -> [B, ceil(H / output_stride), ceil(W / output_stride), C].
+    """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
 
-    C is 2048 for ResNet-50 and -101. Sample i of the result lies on pixel i * output_stride.
+    The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 2048 for
+    ResNet-50 and ResNet-101. Sample i of the result lies on pixel i * output_stride.
     """
     width = SPECS[config.backbone].width
     if config.deep_root:
@@ -19,7 +20,7 @@ def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
         x = conv_bn(x, 2 * width, 3, name="conv1_3", config=config)
     else:
         x = conv_bn(x, width, 7, name="conv1", config=config, stride=2)
-    # Zeros are the same as no padding here: the ReLU before leaves nothing below zero.
+    # The ReLU before leaves nothing below zero, so zeros around the map change no maximum.
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = keras.layers.MaxPooling2D(3, strides=2, name="pool1")(x)
     for plan in plan_units(config):
@@ -28,7 +29,10 @@ def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
 
 
 def _bottleneck(x: keras.KerasTensor, plan: ResNetUnit, config: ModelConfig) -> keras.KerasTensor:
-    """1x1, 3x3 (rate; one of the two strides), 1x1 to four times the width, plus the shortcut."""
+    """Applies 1x1, 3x3 (with the rate) and 1x1 convolutions and adds the shortcut.
+
+    The first 1x1 or the 3x3 has the stride; the last 1x1 has four times the filters of the others.
+    """
     name, out = plan.name, 4 * plan.filters
     if plan.projects:
         shortcut = conv_bn(

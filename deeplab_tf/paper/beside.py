@@ -1,4 +1,4 @@
-"""The paper's tables in text, with our figures beside each number."""
+"""The paper's tables as text, with our figures next to the paper's numbers."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ NOT_RUN = "not run"
 
 
 def format_table(number: int, results: Sequence[Result]) -> str:
-    """Table `number`: mean IoU in %, the paper's / ours from `results`, or "not run".
+    """Returns table `number` of the paper as text: mean IoU in %, the paper's / ours, or "not run".
 
-    A note to each of ours has its files, its initial weights, and in what it is not as its row
-    says.
+    Our figures are those in `results`. A note to each of our figures names its files and its
+    initial weights, and says how the figure deviates from its row.
     """
     table = TABLES[number]
     notes: list[str] = []
@@ -36,7 +36,7 @@ def format_table(number: int, results: Sequence[Result]) -> str:
 
 
 def _format_ours(ours: Ours, notes: list[str]) -> str:
-    """The mean, the range over several models, and the number of the note added to `notes`."""
+    """Returns the mean, the range over several models, and the number of the note that is added."""
     text = f"{ours.mean:.2f}"
     if len(ours.mious) > 1:
         text += f" ({min(ours.mious):.2f} to {max(ours.mious):.2f}, {len(ours.mious)} models)"

@@ -1,6 +1,7 @@
-"""The paper's studies in miniature: results of `configs/paper/miniature.py`, beside the paper's.
+"""The results of the paper's studies in miniature, with the paper's own next to them.
 
-`miniature.json` has what was measured; `collect` makes it from a folder of runs.
+`configs/paper/miniature.py` has the studies and `miniature.json` the measured results; `collect`
+reads new results from a folder of runs.
 """
 
 import dataclasses
@@ -29,13 +30,14 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredRow:
-    """One row of the study.
+    """One row of the study, measured.
 
     Attributes:
-        row: its name in the config.
-        paper: the paper's mean IoU for its counterpart, in %.
-        mious: ours in %, by seed.
-        minutes: of the training's steps, by seed; None for a row that has no training of its own.
+        row: the row's name in the config.
+        paper: the paper's mean IoU for the row's counterpart, in %.
+        mious: our mean IoU in %, by seed.
+        minutes: the minutes that the training's steps took, by seed; None for a row that has no
+            training of its own.
     """
 
     row: str
@@ -45,20 +47,20 @@ class MeasuredRow:
 
     @property
     def name(self) -> str:
-        """Its name within its table."""
+        """The row's name within its table, such as `os8` of `table1_os8`."""
         return self.row.partition("_")[2]
 
     @property
     def mean(self) -> float:
-        """Ours in %, over the seeds."""
+        """Our mean IoU in %, averaged over the seeds."""
         return sum(self.mious.values()) / len(self.mious)
 
 
 def collect(runs: pathlib.Path) -> list[MeasuredRow]:
-    """The study's rows that `runs` has results for, in the config's order.
+    """Returns the study's rows that `runs` has results for, in the config's order.
 
     Raises:
-        DeeplabError: a result of the study deviates from its row, or there is none.
+        DeeplabError: a result of the study deviates from its row, or there is no result.
     """
     results = find_results(runs)
     measured = [row for row in (_measure(e, results) for e in load_rows(CONFIG).values()) if row]
@@ -87,7 +89,7 @@ def _measure(row: Experiment, results: Sequence[Result]) -> MeasuredRow | None:
 
 
 def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
-    """The time of the steps, from the lines of the training's log."""
+    """Returns the minutes that the training's steps took, from the lines of the training's log."""
     seconds, before = 0.0, 0
     for line in log:
         images = (line["step"] - before) * experiment.train.batch_size
@@ -97,7 +99,10 @@ def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
 
 
 def joined(before: Sequence[MeasuredRow], new: Sequence[MeasuredRow]) -> list[MeasuredRow]:
-    """The rows and seeds of both, in the config's order; of a row and seed in both, the new."""
+    """Returns the rows and seeds of both `before` and `new`, in the config's order.
+
+    Where both have a result for a row and seed, the result in `new` is taken.
+    """
     by_row = {row.row: row for row in before}
     for row in new:
         old = by_row.get(row.row)
@@ -114,12 +119,12 @@ def _names() -> list[str]:
 
 
 def to_json(measured: Sequence[MeasuredRow]) -> str:
-    """`measured` as indented JSON."""
+    """Returns `measured` as indented JSON."""
     return json.dumps([dataclasses.asdict(row) for row in measured], indent=2) + "\n"
 
 
 def read_measured(path: pathlib.Path = MEASURED) -> list[MeasuredRow]:
-    """Reads what `to_json` wrote."""
+    """Reads the rows that `to_json` wrote."""
     rows = json.loads(path.read_text())
     return [
         MeasuredRow(
@@ -133,18 +138,21 @@ def read_measured(path: pathlib.Path = MEASURED) -> list[MeasuredRow]:
 
 
 def _by_seed(values: dict[str, float]) -> dict[int, float]:
-    """JSON's keys are text."""
+    """Returns `values` with whole numbers as keys, which JSON stores as text."""
     return {int(seed): value for seed, value in values.items()}
 
 
 def _by_table(measured: Sequence[MeasuredRow]) -> dict[int, list[MeasuredRow]]:
-    """The rows of each of the paper's tables that there are any of."""
+    """Returns the rows by the number of the paper's table, without the tables that have no row."""
     found = {n: [row for row in measured if row.row.startswith(f"table{n}_")] for n in TITLES}
     return {table: rows for table, rows in found.items() if rows}
 
 
 def format_rows(measured: Sequence[MeasuredRow]) -> str:
-    """A table for each of the paper's: its mean IoU, ours, ours by seed, minutes of training."""
+    """Returns a text table for each of the paper's tables.
+
+    The columns are the paper's mean IoU, ours, ours by seed, and the minutes of training.
+    """
     blocks = []
     for table, rows in _by_table(measured).items():
         lines = [["", "paper", "ours", "seeds", "minutes"]]
@@ -167,7 +175,7 @@ def format_rows(measured: Sequence[MeasuredRow]) -> str:
 def draw(measured: Sequence[MeasuredRow], path: pathlib.Path) -> None:
     """Draws a panel for each table: the paper's mean IoU and ours, less that of the first row.
 
-    The levels are of two data sets and two sizes of network; what can be compared is the trend.
+    The levels are of two data sets and two sizes of network, so only the trends can be compared.
     Every seed is a dash.
     """
     by_table = {table: rows for table, rows in _by_table(measured).items() if len(rows) > 1}

@@ -1,4 +1,4 @@
-"""What a config does otherwise than the paper's protocol (section 4)."""
+"""The paper's protocol (section 4) as rules, and the deviations of a config from those rules."""
 
 import dataclasses
 import functools
@@ -11,11 +11,11 @@ SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What the paper has in one field of a config.
+    """The values that the paper has in one field of a config.
 
     Attributes:
-        field: its name, with a dot after the section.
-        values: what occurs in the paper.
+        field: the name of the field, with a dot after the section.
+        values: the values that occur in the paper.
         source: where the paper says so.
     """
 
@@ -114,7 +114,7 @@ STANDING = (
 
 
 def stage_of(experiment: Experiment) -> str:
-    """Which of `STAGES` the config is of, by what marks each: batch norm, data, predecessor."""
+    """Returns the config's key in `STAGES`, by its batch norm, data set and previous stage."""
     coco, stage1, stage1_after_coco, stage2 = STAGES
     if experiment.train.batch_norm is BatchNormMode.FROZEN:
         return stage2
@@ -124,19 +124,19 @@ def stage_of(experiment: Experiment) -> str:
 
 
 def _rules(experiment: Experiment) -> list[Rule]:
-    """The rules that the paper has for a config of this kind."""
+    """Returns the rules that the paper has for the config's network and stage."""
     rules = [*NETWORK, *EVERY_STAGE, *STAGES[stage_of(experiment)]]
     if experiment.model.head is Head.ASPP:
         rules += ASPP
     if experiment.model.num_blocks == 7 and experiment.model.backbone is Backbone.RESNET50:
-        # Table 1 trains and evaluates at each of these.
+        # Table 1 trains and evaluates at each of these output strides.
         table1 = Rule("model.output_stride", (8, 16, 32, 64, 128, 256), "table 1")
         rules = [table1 if rule.field == table1.field else rule for rule in rules]
     return rules
 
 
 def deviations(experiment: Experiment) -> list[tuple[str, str, str]]:
-    """(field, its value, what the paper has) for each field that deviates from the protocol."""
+    """Returns (field, its value, what the paper has) for each field that deviates."""
     found = []
     for rule in _rules(experiment):
         value = functools.reduce(getattr, rule.field.split("."), experiment)
@@ -150,11 +150,11 @@ def deviations(experiment: Experiment) -> list[tuple[str, str, str]]:
 
 
 def explain(experiment: Experiment, name: str) -> str:
-    """The deviations of a config, and of the stages before it, from the paper's protocol, in words.
+    """Returns, in words, how a config and the stages before it deviate from the paper's protocol.
 
     Args:
         experiment: the config.
-        name: what the user called it.
+        name: the name that the user gave for the config.
     """
     text = ""
     while True:
@@ -174,7 +174,7 @@ def _format_deviations(experiment: Experiment) -> str:
     if not found:
         return "no field deviates"
     head = ("field", "here", "the paper")
-    # Text, not numbers: every column to the left.
+    # The columns are text, not numbers, so all are aligned to the left.
     widths = [max(len(row[i]) for row in (head, *found)) for i in (0, 1)]
     return "\n".join(
         f"{field:<{widths[0]}}  {value:<{widths[1]}}  {paper}"

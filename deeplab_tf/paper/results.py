@@ -1,4 +1,4 @@
-"""Our own results: found in folders of runs, and held against the rows that they claim to be."""
+"""Our own results: found in folders of runs, and compared with the rows that they belong to."""
 
 import dataclasses
 import json
@@ -21,17 +21,17 @@ VOC_VAL_IMAGES = 1449
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One `eval.json`.
+    """The result in one `eval.json`.
 
     Attributes:
         path: the file.
-        experiment: what was trained.
-        settings: how it was evaluated.
+        experiment: the experiment that was trained.
+        settings: the settings of the evaluation.
         model: the absolute path of the workdir or file that was evaluated.
-        dataset: what it was evaluated on.
-        images: how many.
-        step: of the checkpoint; None for a `.keras` file.
-        miou: in %; None where no class was present.
+        dataset: the data set of the evaluation.
+        images: how many images were evaluated.
+        step: the step of the checkpoint; None for a `.keras` file.
+        miou: the mean IoU in %; None where no class was present.
     """
 
     path: pathlib.Path
@@ -45,12 +45,12 @@ class Result:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the training went on after this evaluation, or was to."""
+        """Returns whether the checkpoint is from before the last step of its training."""
         return self.step is not None and self.step < self.experiment.train.steps
 
 
 def find_results(folder: pathlib.Path) -> list[Result]:
-    """Every `eval.json` under `folder`, by path.
+    """Returns the result of every `eval.json` under `folder`, by path.
 
     Raises:
         DeeplabError: there is no such folder, or a file in it is damaged.
@@ -61,7 +61,11 @@ def find_results(folder: pathlib.Path) -> list[Result]:
 
 
 def read_result(path: pathlib.Path) -> Result:
-    """Reads one `eval.json`; raises `DeeplabError` naming it if it is damaged."""
+    """Reads one `eval.json`.
+
+    Raises:
+        DeeplabError: the file is damaged or of an earlier version; the message names the file.
+    """
     try:
         fields = json.loads(path.read_text())
         names = {field.name for field in dataclasses.fields(EvaluateConfig)}
@@ -85,21 +89,22 @@ def read_result(path: pathlib.Path) -> Result:
 
 
 def trained_row(row: Experiment) -> Experiment:
-    """The row whose training `row` evaluates: itself, or what `checkpoint_of` names."""
+    """Returns the row whose training `row` evaluates: that of `checkpoint_of`, or `row` itself."""
     return load_experiment(row.checkpoint_of) if row.checkpoint_of else row
 
 
 def strategy(settings: EvaluateConfig, trained: Experiment) -> tuple:
-    """Inference strategy of an evaluation of `trained`: output_stride, scales, flip, CRF."""
+    """Returns the inference strategy for `trained`: (output_stride, scales, flip, CRF)."""
     stride = settings.output_stride or trained.model.output_stride
     return stride, settings.scales, settings.flip, settings.crf
 
 
 def deviations(row: Experiment, result: Result) -> list[str] | None:
-    """In what `result` is not as `row` says, in words; None if it is no result of `row` at all.
+    """Returns, in words, how `result` deviates from `row`; None if it is no result of `row`.
 
-    It is one if it was trained under that row's name or by an equal config (of any seed and initial
-    weights), and is evaluated at the row's output_stride, scales, flip and CRF.
+    A result belongs to `row` if the model was trained under the name of the trained row or by an
+    equal config (of any seed and initial weights), and was evaluated at the row's output_stride,
+    scales, flip and CRF.
     """
     trained, ours = trained_row(row), result.experiment
     if strategy(result.settings, trained) != strategy(row.evaluate, trained):
@@ -139,11 +144,11 @@ def _text(value: object) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Ours:
-    """Results of one row that deviate from it in the same way.
+    """Our results of one row that deviate from the row in the same way.
 
     Attributes:
-        results: one a model.
-        deviations: from the row, in words.
+        results: the results, one for each model.
+        deviations: the deviations from the row, in words.
     """
 
     results: tuple[Result, ...]
@@ -151,19 +156,20 @@ class Ours:
 
     @property
     def mious(self) -> list[float]:
-        """Mean IoU in %, one a result."""
+        """The mean IoU of each result, in %."""
         return [result.miou for result in self.results if result.miou is not None]
 
     @property
     def mean(self) -> float:
-        """Of `mious`."""
+        """The mean of `mious`, in %."""
         return statistics.fmean(self.mious)
 
 
 def ours_of(row: Experiment, results: Sequence[Result]) -> list[Ours]:
-    """What there is of `row`: the results as the row says; if there are none, all others.
+    """Returns our results of `row`, grouped by how they deviate from `row`.
 
-    A model that was evaluated several times in one way counts once.
+    Where some results do not deviate, only those are returned. A model that was evaluated several
+    times in one way counts once.
     """
     groups: dict[tuple[str, ...], dict[str, Result]] = {}
     for result in results:

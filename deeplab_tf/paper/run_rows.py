@@ -1,4 +1,4 @@
-"""Trains and evaluates rows of a config file, each in a folder of its own, one after the other."""
+"""The training and evaluation of a config file's rows, one after the other, in a folder each."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from deeplab_tf.runs.workdir import EVAL_FILE, MODEL_FILE, read_config
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One row with one seed: the `workdir` of its training, and where its evaluation goes."""
+    """One row with one seed, its training's `workdir`, and the folder `out` of its evaluation."""
 
     row: Experiment
     seed: int
@@ -25,10 +25,10 @@ class Job:
 
 
 def plan_jobs(config: str, runs: pathlib.Path, seeds: Sequence[int]) -> list[Job]:
-    """The jobs of `config`: a row (`FILE.py:ROW`) or all rows of a file (`FILE.py`).
+    """Returns the jobs of `config`: a row (`FILE.py:ROW`) or all rows of a file (`FILE.py`).
 
-    A row that evaluates another's checkpoint shares that one's workdir, and its evaluation where
-    that is the same, so that everything is done once.
+    A row that evaluates another row's checkpoint shares that row's workdir, and shares its
+    evaluation where both evaluate alike, so that everything is done once.
     """
     rows = [load_experiment(config)] if ":" in config else list(load_rows(config).values())
     return [_job(row, seed, runs) for seed in seeds for row in rows]
@@ -37,25 +37,26 @@ def plan_jobs(config: str, runs: pathlib.Path, seeds: Sequence[int]) -> list[Job
 def _job(row: Experiment, seed: int, runs: pathlib.Path) -> Job:
     trained = trained_row(row)
     workdir = _folder(runs, trained, seed)
-    # The same evaluation of the same checkpoint is in its workdir already.
+    # An evaluation like the trained row's own is in the workdir already, so it is not repeated.
     same = strategy(row.evaluate, trained) == strategy(trained.evaluate, trained)
     same = same and row.evaluate.split == trained.evaluate.split
     return Job(row, seed, workdir, workdir if same else _folder(runs, row, seed))
 
 
 def _folder(runs: pathlib.Path, row: Experiment, seed: int) -> pathlib.Path:
-    """RUNS/FILE_ROW_seedN."""
+    """Returns the folder RUNS/FILE_ROW_seedN."""
     file, name = str(row.row).rsplit(":", 1)
     return runs / f"{pathlib.Path(file).stem}_{name}_seed{seed}"
 
 
 def run_jobs(jobs: Sequence[Job], data_dir: pathlib.Path, init_from: str | None) -> int:
-    """Does what is not done yet of `jobs`: what was stopped goes on, what is there is kept.
+    """Runs what is not done yet of `jobs`: a stopped training goes on, and results are kept.
 
-    Each training and evaluation is a process of its own: its memory is gone when it ends.
+    Each training and evaluation is a process of its own, whose memory is free when it ends.
 
     Returns:
-        0 when all is done, else the exit code of the first that failed; it has said why.
+        0 when all is done, else the exit code of the first process that failed; that process has
+        printed the reason.
 
     Raises:
         DeeplabError: a workdir holds a training of another config.
@@ -105,7 +106,7 @@ def _is_trained(job: Job, init_from: str | None) -> bool:
 
 
 def _is_evaluated(job: Job) -> bool:
-    """Whether the row's evaluation of the finished training is there."""
+    """Returns whether the row's evaluation of the finished training is there."""
     if not (job.out / EVAL_FILE).is_file():
         return False
     result = read_result(job.out / EVAL_FILE)
@@ -113,7 +114,7 @@ def _is_evaluated(job: Job) -> bool:
 
 
 def _run(binary: str, *arguments: str) -> int:
-    """Runs one of our binaries; what this process is sent, SIGTERM or Ctrl-C, is handed on."""
+    """Runs one of our binaries and returns its exit code; passes SIGTERM and Ctrl-C on to it."""
     child = subprocess.Popen([sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments])
 
     def hand_on(number, _frame):
@@ -127,5 +128,5 @@ def _run(binary: str, *arguments: str) -> int:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
-    # A process that a signal ended has its number, negated.
+    # The code of a process that a signal ended is the signal's number, negated.
     return code if code >= 0 else 128 - code

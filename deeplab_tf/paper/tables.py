@@ -1,4 +1,4 @@
-"""The paper's tables: which config row each number belongs to. The numbers are in the rows."""
+"""The layout of the paper's tables: the config row of each number. The rows have the numbers."""
 
 import dataclasses
 
@@ -9,10 +9,10 @@ class Table:
 
     Attributes:
         title: what the paper varies, and on which network.
-        columns: heads of the columns.
-        rows: by the name of the row, one config row a column.
-        others: results of others that the paper prints beside its own, by name.
-        digits: decimals that the paper prints.
+        columns: the heads of the columns.
+        rows: the config rows of each row of the table, one for each column, by the row's name.
+        others: the results of other work that the paper prints for comparison, by name.
+        digits: the number of decimals that the paper prints.
         note: what a reader of our figures must know.
     """
 

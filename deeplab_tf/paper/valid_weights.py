@@ -16,14 +16,14 @@ SHOWN = (1, 4, 9)
 
 
 def shares_by_definition(size: int, rate: int) -> dict[int, float]:
-    """The share of positions by their number of valid weights, counted tap by tap.
+    """Returns the share of positions by their number of valid weights, counted tap by tap.
 
     Args:
         size: side of the square map.
-        rate: atrous rate of the 3x3 filter; its taps lie at -rate, 0 and +rate on each axis.
+        rate: atrous rate of the 3x3 filter, whose taps lie at -rate, 0 and +rate on each axis.
 
     Returns:
-        Number of taps on the map, 1 to 9 -> share of the size * size positions; sums to 1.
+        Number of taps on the map, 1 to 9 -> share of the size * size positions; the sum is 1.
     """
     positions = np.arange(size)
     on_axis = sum(
@@ -34,7 +34,15 @@ def shares_by_definition(size: int, rate: int) -> dict[int, float]:
 
 
 def shares_by_convolution(size: int, rate: int) -> dict[int, float]:
-    """The same, read off `AtrousConv2D` with weights of one on a map of ones."""
+    """Returns the same shares, read off `AtrousConv2D` with weights of one on a map of ones.
+
+    Args:
+        size: side of the square map.
+        rate: atrous rate of the 3x3 filter.
+
+    Returns:
+        The dictionary that `shares_by_definition` returns.
+    """
     from deeplab_tf.models import AtrousConv2D
 
     layer = AtrousConv2D(
@@ -52,10 +60,10 @@ def _shares(valid: np.ndarray) -> dict[int, float]:
 
 
 def format_valid_weights() -> str:
-    """The shares at some rates, after both ways of counting were compared at all of them.
+    """Returns a table of the shares at some rates, after comparing both ways of counting.
 
     Raises:
-        DeeplabError: they do not agree.
+        DeeplabError: the two ways do not agree at one of `RATES`.
     """
     for rate in RATES:
         defined, run = shares_by_definition(MAP_SIZE, rate), shares_by_convolution(MAP_SIZE, rate)

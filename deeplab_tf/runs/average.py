@@ -1,20 +1,24 @@
-"""The moving average of the weights, which Keras' optimiser keeps and a run is evaluated with."""
+"""The moving average of the weights, kept by Keras' optimiser, that a run is evaluated with."""
 
 import keras
 
 
 def averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Those of the variables that `optimizer` trains, in their order; none without an average."""
+    """Returns the averages of the variables that `optimizer` trains, in their order.
+
+    The list is empty where the optimizer keeps no average.
+    """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return inner._model_variables_moving_average if inner.use_ema else []  # it has no public name
+    # Keras has no public name for the list of averages.
+    return inner._model_variables_moving_average if inner.use_ema else []
 
 
 def evaluated_weights(
     model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> list[keras.Variable]:
-    """In the order of `model.weights`, each one's average, or itself where it has none.
+    """Returns the average of each weight in `model.weights`, or the weight itself without one.
 
-    The moving statistics of batch norms, which are averages themselves, have none.
+    The moving statistics of batch norms, which are averages themselves, have no average.
     """
     by_path = {
         variable.path: average
@@ -24,9 +28,9 @@ def evaluated_weights(
 
 
 def begin_average(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-    """Lets the average begin at the weights of now.
+    """Sets the averages to the present weights.
 
-    Keras begins at those after step 1, and at zero where float16 skips that step.
+    Keras itself begins with the weights after step 1, and with zero where float16 skips step 1.
     """
     for variable, average in zip(model.trainable_variables, averages(optimizer), strict=False):
         average.assign(variable.numpy())

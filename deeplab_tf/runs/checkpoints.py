@@ -1,11 +1,11 @@
-"""Checkpoints of a run: which of them are whole, restored and written."""
+"""The checkpoints of a run: how they are inspected, restored and written."""
 
 import math
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import tensorflow as tf
@@ -15,28 +15,32 @@ from deeplab_tf.runs.average import averages, evaluated_weights
 from deeplab_tf.runs.workdir import CHECKPOINT_DIR, CHECKPOINT_NAME
 
 AVERAGED = "averaged"
-"""What a checkpoint calls the weights to evaluate with, in the order of `model.weights`, where the
-training keeps an average of them."""
+"""The name in a checkpoint of the weights to evaluate with, in the order of `model.weights`, where
+the training keeps an average of the weights."""
 
 
 def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
-    """The steps of the checkpoints on disk that are whole, rising; raises as below."""
+    """Returns the steps of the checkpoints on disk that are whole, rising.
+
+    Raises:
+        DeeplabError: a checkpoint cannot be read, or there are several and none is whole.
+    """
     return inspect_checkpoints(workdir)[0]
 
 
 def inspect_checkpoints(workdir: pathlib.Path) -> tuple[list[int], dict[int, str]]:
-    """The steps of the checkpoints on disk that are whole, rising, and of each other one what is
-    wrong with it.
+    """Returns the steps of the whole checkpoints on disk, rising, and the damage of the others.
 
-    Read from the files themselves and not from TensorFlow's state file beside them, so that a
-    deleted checkpoint is gone and a damaged state file costs nothing.
+    The damage is given by step, in words. The checkpoints are found by their own files and not by
+    TensorFlow's state file, so that a deleted checkpoint is gone and a damaged state file costs
+    nothing.
 
     Raises:
-        DeeplabError: a checkpoint cannot be read, or several are there and none is whole.
+        DeeplabError: a checkpoint cannot be read, or there are several and none is whole.
     """
     found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
     broken = {step: damage for step, damage in found.items() if damage is not None}
-    if len(found) > 1 and len(broken) == len(found):  # a kill cuts one
+    if len(found) > 1 and len(broken) == len(found):  # a kill cuts off only one
         raise DeeplabError(
             f"all {len(found)} checkpoints in {workdir / CHECKPOINT_DIR} are damaged; use another "
             "workdir, or delete them to begin again"
@@ -51,10 +55,13 @@ def _steps_on_disk(workdir: pathlib.Path) -> list[int]:
 
 
 def checkpoint_damage(workdir: pathlib.Path, step: int) -> str | None:
-    """What is wrong with a checkpoint, as far as its index and the sizes of its files tell.
+    """Returns what is wrong with a checkpoint by its index and the sizes of its files, or None.
 
-    TensorFlow writes the index last and in place: where a kill cut it off, it does not open. The
-    numbers themselves have checksums, which are looked at when they are read.
+    TensorFlow writes the index last and in place, so an index that a kill cut off does not open.
+    The numbers themselves have checksums, which are checked only when the numbers are read.
+
+    Raises:
+        DeeplabError: the index cannot be read for another reason.
     """
     prefix = checkpoint_prefix(workdir, step)
     try:
@@ -74,26 +81,28 @@ def checkpoint_damage(workdir: pathlib.Path, step: int) -> str | None:
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     numbers = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
     try:
-        # The only text, which has no size in advance and lies at the end.
+        # The object graph is the only text, has no size in advance and lies at the end.
         expected = numbers + len(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-    except (tf.errors.OpError, IndexError):  # the latter where it reads past the end
+    except (tf.errors.OpError, IndexError):  # IndexError where the reader passes the file's end
         expected = max(numbers, found + 1)
     return None if found >= expected else f"its data is cut off at {found:,} bytes"
 
 
 def checkpoint_prefix(workdir: pathlib.Path, step: int) -> str:
-    """What TensorFlow calls the path of a checkpoint: its files' names begin so."""
+    """Returns the path of a checkpoint as TensorFlow takes it: its files' names begin like that."""
     return str(workdir / CHECKPOINT_DIR / f"{CHECKPOINT_NAME}-{step}")
 
 
 def restore_last(checkpoint: tf.train.Checkpoint, workdir: pathlib.Path) -> tuple[int, dict]:
-    """Restores every object of `checkpoint` from the last whole one in `workdir`.
+    """Restores every object of `checkpoint` from the last whole checkpoint in `workdir`.
 
     Returns:
-        Its step, 0 where there is none, and what is wrong with each broken one by its step.
+        The step of that checkpoint, 0 where there is none, and the damage of each broken checkpoint
+        by its step.
 
     Raises:
-        DeeplabError: it is of another architecture, or several are there and none is whole.
+        DeeplabError: the checkpoint is of another architecture, or there are several and none is
+            whole.
     """
     steps, broken = inspect_checkpoints(workdir)
     for step in reversed(steps):
@@ -108,7 +117,7 @@ def restore_last(checkpoint: tf.train.Checkpoint, workdir: pathlib.Path) -> tupl
 
 
 def describe_broken(workdir: pathlib.Path, broken: dict[int, str]) -> list[str]:
-    """A line for each broken checkpoint, by its step, and what is wrong with it."""
+    """Returns one line for each broken checkpoint, in the order of steps, with its damage."""
     return [
         f"note: checkpoint {checkpoint_prefix(workdir, step)} is not whole: {damage}"
         for step, damage in sorted(broken.items())
@@ -119,10 +128,10 @@ def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
     """Restores every object of `checkpoint` from the files at `prefix`.
 
     Raises:
-        DeeplabError: they are damaged, or of another architecture.
+        DeeplabError: the files are damaged, or of another architecture.
     """
     try:
-        # Those files also hold what an inference model leaves alone: the optimiser's state.
+        # The files also hold the optimiser's state, which an inference model does not restore.
         checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
         raise DeeplabError(
@@ -135,9 +144,9 @@ def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
 class Checkpoints:
     """Rotated checkpoints of a model and its optimiser in `workdir/checkpoints`.
 
-    TensorFlow writes a checkpoint's data beside and renames it, then its index: a killed run finds
-    its last whole one, and what was begun after it is removed. Of several workers one `writes`, and
-    the others only restore.
+    TensorFlow writes a checkpoint's data to a temporary file and renames that file, then writes the
+    index. A killed run therefore finds its last whole checkpoint, and the files that it had begun
+    after that are removed. Only one of several workers `writes`; the others only restore.
     """
 
     def __init__(
@@ -146,12 +155,15 @@ class Checkpoints:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         keep: int,
+        report: Callable[[str], None] = print,
         writes: bool = True,
     ):
         self._workdir = workdir
+        self._report = report
         state: dict = {"model": model, "optimizer": optimizer}
         if averages(optimizer):
-            # The optimiser's variables, found without it. (Their values would be stored again.)
+            # These are the optimiser's own variables, so they are not stored a second time, and a
+            # model finds them here without an optimiser.
             state[AVERAGED] = evaluated_weights(model, optimizer)
         self._checkpoint = tf.train.Checkpoint(**state)
         self._optimizer = optimizer
@@ -164,7 +176,7 @@ class Checkpoints:
         return int(self._optimizer.iterations.numpy())  # pyright: ignore[reportArgumentType]
 
     def save(self) -> None:
-        """Writes a checkpoint of the current step, where this process is the one that writes."""
+        """Writes a checkpoint of the current step; does nothing in a process that only restores."""
         if self._manager is None:
             return
         try:
@@ -174,7 +186,7 @@ class Checkpoints:
             raise
 
     def restore(self, step: int | None = None) -> int:
-        """Goes back to the checkpoint of `step`, or to the last whole one, if there is one.
+        """Restores the checkpoint of `step`, or by default the last whole one, if there is one.
 
         Returns:
             The step to go on from, 0 without a checkpoint.
@@ -188,12 +200,12 @@ class Checkpoints:
         return step
 
     def _remove_broken(self, broken: dict[int, str]) -> None:
-        """Names and removes what is not whole: its step will be done again."""
+        """Reports and removes the checkpoints in `broken`, whose steps will be done again."""
         for line in describe_broken(self._workdir, broken):
-            print(f"{line}; removed")
+            self._report(f"{line}; removed")
         self._remove_unfinished(broken)
         _mend_state(self._workdir)
-        # It counts what the state file has when it is made.
+        # The manager counts the checkpoints in the state file only when it is made.
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(self._workdir / CHECKPOINT_DIR),
@@ -202,8 +214,10 @@ class Checkpoints:
         )
 
     def _remove_unfinished(self, broken: Iterable[int] = ()) -> None:
-        """What TensorFlow was writing when it was killed, or when the disk was full, and the
-        checkpoints of the steps in `broken`."""
+        """Removes unfinished checkpoints, and the checkpoints of the steps in `broken`.
+
+        TensorFlow leaves an unfinished checkpoint when it is killed or the disk is full.
+        """
         whole = set(checkpoint_steps(self._workdir)) - set(broken)
         for path in (self._workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*"):
             match = re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)[._].*", path.name)
@@ -215,7 +229,7 @@ class Checkpoints:
 
 
 def _mend_state(workdir: pathlib.Path) -> None:
-    """Makes TensorFlow's state file, from which its rotation reads, say what is on disk."""
+    """Writes the checkpoints on disk into TensorFlow's state file, which its rotation reads."""
     folder = workdir / CHECKPOINT_DIR
     prefixes = [checkpoint_prefix(workdir, step) for step in checkpoint_steps(workdir)]
     if prefixes:
@@ -223,7 +237,7 @@ def _mend_state(workdir: pathlib.Path) -> None:
             str(folder),
             prefixes[-1],
             prefixes,
-            # The manager keeps for ever what is not younger than what it last preserved.
+            # The manager keeps a checkpoint for ever that is not younger than the last preserved.
             all_model_checkpoint_timestamps=[os.path.getmtime(f"{p}.index") for p in prefixes],
             last_preserved_timestamp=0.0,
         )

@@ -1,6 +1,6 @@
-"""What a run's numbers depend on beside its config and data: kept in the workdir, compared later.
+"""The environment that a run's numbers depend on: kept in the workdir and compared later.
 
-On a CPU the same config and records give the same weights bit for bit where these are the same.
+On a CPU the same config and records give the same weights bit for bit in the same environment.
 Measured on 12 steps of a small ResNet: the number of intra-op threads counts (it decides in which
 parts TensorFlow adds up), as do oneDNN on or off and its instruction set; the number of cores
 behind those threads, inter-op threads and other programs do not.
@@ -40,12 +40,12 @@ INSTRUCTIONS = (
     *("asimd", "asimdhp", "asimddp", "bf16", "i8mm"),
     *("sve", "sve2", "svebf16", "svei8mm", "sme", "sme2"),
 )
-"""Those by which oneDNN and TensorFlow choose their kernels: x86's, then Arm's."""
+"""The instruction sets by which oneDNN and TensorFlow choose kernels: x86's, then Arm's."""
 THREADS = "intra-op threads"
 
 
 def environment() -> dict[str, str]:
-    """This process' packages, code, processor and settings, as text by name."""
+    """Returns this process' packages, code, processor and settings, as text by name."""
     values = {"python": platform.python_version()}
     values |= {name: importlib.metadata.version(name) for name in PACKAGES}
     values["deeplab_tf"] = f"{importlib.metadata.version('deeplab_tf')}, sources {_sources()}"
@@ -63,14 +63,14 @@ def environment() -> dict[str, str]:
 
 
 def _intra_op_threads() -> int:
-    """As TensorFlow counts them: as it was told, or one a core that this process may use."""
+    """Returns TensorFlow's number of threads: as set, or one a core that this process may use."""
     told = tf.config.threading.get_intra_op_parallelism_threads()
     variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     return told or (int(variable) if variable.isdigit() else 0) or usable_cores()
 
 
 def _sources() -> str:
-    """A short sha256 of this package's code: its version does not tell one commit of another."""
+    """Returns a short sha256 of this package's code, since many commits have the same version."""
     package = pathlib.Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -79,13 +79,13 @@ def _sources() -> str:
 
 
 def record_environment(workdir: pathlib.Path, start: int, init_from: str | None) -> list[str]:
-    """Notes in `ENVIRONMENT_FILE` that from step `start` on the run goes on in this environment.
+    """Records in `ENVIRONMENT_FILE` that the run is in this environment from step `start` on.
 
     The file is `{"init_from": sha256 of that file or null, "from": {step: environment}}`; a step is
     added where the run goes on in another environment than before.
 
     Returns:
-        What is another than before, in words; nothing at step 0.
+        The differences from the environment before, in words; an empty list at step 0.
     """
     now = environment()
     if start:
@@ -109,7 +109,7 @@ def _digest(file: str | None) -> str | None:
 
 
 def _read(workdir: pathlib.Path) -> tuple[str | None, dict[int, dict[str, str]]]:
-    """What `record_environment` wrote; nothing where a workdir has no such file."""
+    """Reads what `record_environment` wrote; returns (None, {}) where the file does not exist."""
     path = workdir / ENVIRONMENT_FILE
     if not path.is_file():
         return None, {}
@@ -123,10 +123,10 @@ def _read(workdir: pathlib.Path) -> tuple[str | None, dict[int, dict[str, str]]]
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """`NAME VALUE (before VALUE)` for each that is not the same.
+    """Lists `NAME VALUE (before VALUE)` for each value that is not the same.
 
-    What one of the two does not tell, as another version of this code wrote it, is not known to
-    differ; a variable that is not there was not set.
+    A name that only one environment has, since another version of this code wrote it, does not
+    count as a difference. An environment variable that is absent counts as not set.
     """
     changed = []
     for name in dict.fromkeys([*now, *before]):
@@ -139,9 +139,10 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def repeat_differences(before: pathlib.Path, now: pathlib.Path) -> list[str]:
-    """In what the run that begins in `now` is not that of the workdir `before`, in words.
+    """Lists in words how the run that begins in the workdir `now` differs from that in `before`.
 
-    None means the same weights, bit for bit, on a CPU. Both folders are described already.
+    An empty list means the same weights, bit for bit, on a CPU. Both workdirs must have their
+    config and data files already, and `now` its environment file too.
     """
     found = [
         f"{name}={new} (before {old})"

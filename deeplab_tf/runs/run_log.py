@@ -1,8 +1,9 @@
-"""What a run leaves to read: a progress line, `metrics.jsonl`, and TensorBoard events."""
+"""The log of a run: progress lines, `metrics.jsonl`, and TensorBoard events."""
 
 import json
 import pathlib
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -16,14 +17,16 @@ TENSORBOARD_DIR = "tensorboard"
 
 
 class RunLog:
-    """Logs of the run in `workdir`, going on from `start_step`.
+    """The log of the run in `workdir`, which goes on from `start_step`.
 
     Args:
-        workdir: gets `metrics.jsonl` (one JSON object a line) and `tensorboard/`.
-        start_step: lines of later steps, from a run that was killed after its last checkpoint,
-            are dropped, since the steps are done again.
-        total_steps: for the time left.
-        labels, image: the data set's classes and image format, for the look of the panels.
+        workdir: the folder that gets `metrics.jsonl` (one JSON object a line) and `tensorboard/`.
+        start_step: the step that the run goes on from. Lines of later steps, from a run that was
+            killed after its last checkpoint, are dropped, since those steps are done again.
+        total_steps: the steps of the whole run, from which the time left is computed.
+        classes, image_format: the data set's classes and image format, which the panels are drawn
+            by.
+        report: the function that takes each progress line, `print` by default.
     """
 
     def __init__(
@@ -33,7 +36,9 @@ class RunLog:
         total_steps: int,
         classes: Classes,
         image_format: ImageFormat = RGB,
+        report: Callable[[str], None] = print,
     ):
+        self._report = report
         self._metrics = workdir / METRICS_FILE
         self._total = total_steps
         self._image_format = image_format
@@ -44,11 +49,18 @@ class RunLog:
         write_text(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
     def restart_clock(self, step: int) -> None:
-        """Begins the measurement of images/s anew, after something that is not training."""
+        """Restarts the measurement of images/s, after something that is not training."""
         self._since = (step, time.monotonic())
 
     def write(self, step: int, batch_size: int, values: dict[str, float]) -> None:
-        """Records the mean losses and the rate since the last call and prints the progress line."""
+        """Records `values` and the images/s since the last call, and reports a progress line.
+
+        Args:
+            step: the step that has been done.
+            batch_size: examples in the global batch.
+            values: the mean losses since the last call and the `learning_rate`; with float16 also
+                `loss_scale` and `skipped`, how many steps were skipped.
+        """
         last_step, last_time = self._since
         steps_per_second = (step - last_step) / max(time.monotonic() - last_time, 1e-9)
         values = {**values, "images_per_second": steps_per_second * batch_size}
@@ -58,22 +70,22 @@ class RunLog:
             for name, value in values.items():
                 tf.summary.scalar(name, value)
         left = (self._total - step) / max(steps_per_second, 1e-9)
-        print(
+        self._report(
             f"step {step:>{len(str(self._total))}}/{self._total}"
             f"  loss {values['loss']:.4f}  rate {values['learning_rate']:.6f}"
             f"{_loss_scale(values)}"
-            f"  {values['images_per_second']:.1f} images/s  {format_duration(left)} left",
-            flush=True,
+            f"  {values['images_per_second']:.1f} images/s  {format_duration(left)} left"
         )
         self.restart_clock(step)
 
     def write_panels(self, step: int, images, labels, predictions) -> None:
-        """Writes input, truth and prediction side by side as TensorBoard images.
+        """Writes images, masks and predictions side by side as TensorBoard images.
 
         Args:
-            step: of the run.
+            step: the step that has been done.
             images: [N, H, W, bands].
-            labels, predictions: [N, H, W] integer, class ids or void.
+            labels, predictions: the masks and the predictions, [N, H, W] integer, class ids or
+                void.
         """
         pictures = [
             view_rgb(np.asarray(images), self._image_format),
@@ -84,12 +96,12 @@ class RunLog:
             tf.summary.image("input, truth, prediction", np.concatenate(pictures, axis=2))
 
     def close(self) -> None:
-        """Flushes the events."""
+        """Writes the events that are still held, and closes their file."""
         self._writer.close()
 
 
 def _loss_scale(values: dict[str, float]) -> str:
-    """`  loss scale 16384 (1 skipped)`, where the training has one."""
+    """Returns `  loss scale 16384 (1 skipped)`; empty where the training has no loss scale."""
     if "loss_scale" not in values:
         return ""
     skipped = f" ({values['skipped']:.0f} skipped)" if values["skipped"] else ""
@@ -97,7 +109,7 @@ def _loss_scale(values: dict[str, float]) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`42 s`, `3 min 20 s` or `5 h 12 min`."""
+    """Returns `seconds` as text: `42 s`, `3 min 20 s` or `5 h 12 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""That all workers of a training have been given the same one."""
+"""The check that all workers have been given the same training."""
 
 import dataclasses
 import json
@@ -15,17 +15,20 @@ def check_same_run(
     records: Records,
     class_weights: dict[str, float] | None,
 ) -> None:
-    """Compares what decides the steps with what worker 0 has; all workers must call it.
+    """Checks that every worker has the config, records and class weights that worker 0 has.
+
+    All workers must call this function.
 
     Raises:
-        DeeplabError: on every worker alike; names the worker and the fields.
+        DeeplabError: a worker has others. Every worker raises the same message, which names that
+            worker and the fields.
     """
     mine: dict[str, object] = {
         f"{section}.{name}": value
         for section in ("model", "data", "train")
         for name, value in dataclasses.asdict(getattr(experiment, section)).items()
     }
-    # The file's path may be another on each machine.
+    # The path of the class weights file may differ between machines, so the weights are compared.
     mine |= {"train.class_weights": class_weights, "the records": records.fingerprint[:12]}
     first, *others = (json.loads(text) for text in workers.gather_text(json.dumps(mine)))
     for number, fields in enumerate(others, start=1):

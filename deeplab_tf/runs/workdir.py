@@ -1,4 +1,4 @@
-"""The folder of one training run: the names of what is in it, and its readers."""
+"""The workdir of one training run: the names of its files, and functions that read them."""
 
 import json
 import pathlib
@@ -15,10 +15,10 @@ DATA_FILE = "data.json"
 """The classes, and the fingerprint of the records that the run is trained on."""
 
 CLASS_WEIGHTS_FILE = "class_weights.json"
-"""The class weights of the loss, `{class name: weight}`, where it has any."""
+"""The class weights of the loss, `{class name: weight}`, where the loss has any."""
 
 ENVIRONMENT_FILE = "environment.json"
-"""Versions, processor and settings under which the run computes, and what it began with."""
+"""Versions, processor and settings that the run computes under, and its `init_from` file's hash."""
 
 CHECKPOINT_DIR = "checkpoints"
 CHECKPOINT_NAME = "step"
@@ -31,28 +31,36 @@ EVAL_FILE = "eval.json"
 """The figures of an evaluation, with what was evaluated and how."""
 
 PREVIOUS_STAGE_DIR = "previous_stage"
-"""The workdir of the training before this one, where the experiment has a `previous_stage`."""
+"""The workdir of the previous stage's training, where the experiment has a `previous_stage`."""
 
 
 def initial_weights_file(experiment: Experiment, workdir: pathlib.Path) -> str | None:
-    """The `.keras` file that the run in `workdir` begins with, or None for random weights."""
+    """Returns the `.keras` file that the run in `workdir` begins with; None for random weights."""
     if experiment.previous_stage:
         return str(workdir / PREVIOUS_STAGE_DIR / MODEL_FILE)
     return experiment.init_from
 
 
 def read_config(workdir: pathlib.Path) -> Experiment:
-    """The run's experiment; raises `DeeplabError` naming the file and what is wrong in it."""
+    """Reads the run's experiment.
+
+    Raises:
+        DeeplabError: the file does not exist or is wrong; the message names the file and the fault.
+    """
     return config_lib.load_experiment(str(workdir / CONFIG_FILE))
 
 
 def data_to_json(classes: Classes, fingerprint: str) -> str:
-    """The text of `DATA_FILE`."""
+    """Returns the text of `DATA_FILE`, which `read_data` reads."""
     return json.dumps({"labels": classes.to_dict(), "fingerprint": fingerprint}, indent=2)
 
 
 def read_data(workdir: pathlib.Path) -> tuple[Classes, str]:
-    """The run's classes and the fingerprint of its records; raises `DeeplabError` as above."""
+    """Reads the run's classes and the fingerprint of its records.
+
+    Raises:
+        DeeplabError: the file does not exist or is damaged; the message names the file.
+    """
     path = workdir / DATA_FILE
     try:
         fields = json.loads(path.read_text())
@@ -68,9 +76,9 @@ def read_data(workdir: pathlib.Path) -> tuple[Classes, str]:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
-    """The lines of a `METRICS_FILE`, none if it is absent.
+    """Reads the lines of a `METRICS_FILE`; returns an empty list where the file does not exist.
 
-    It ends at a line that a kill or a full disk cut off.
+    Reading ends before a line that a kill or a full disk cut off.
     """
     rows = []
     for line in path.read_text().splitlines() if path.is_file() else ():

@@ -1,1 +1,1 @@
-"""A thin server that speaks TensorFlow Serving's REST and gRPC forms."""
+"""A thin server for a SavedModel, with TensorFlow Serving's REST and gRPC interfaces."""

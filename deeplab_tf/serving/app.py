@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST form as an ASGI application, with health and metrics beside it."""
+"""TensorFlow Serving's REST interface as an ASGI application, with health checks and metrics."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ _RETRY_AFTER = "1"
 
 
 def make_app(service: Service) -> Starlette:
-    """The application that answers for `service`."""
+    """Returns the application that answers for `service`."""
     rest = _Rest(service)
     routes = [
         Route("/healthz", rest.health),
@@ -41,7 +41,11 @@ def make_app(service: Service) -> Starlette:
 
 
 class _Predict:
-    """The endpoint of predictions, by ASGI, since the answer is sent while it is still inside."""
+    """The endpoint of predictions, as a bare ASGI application.
+
+    The endpoint sends the answer itself, so that the request counts as inside until the client has
+    taken the answer.
+    """
 
     def __init__(self, service: Service):
         self._service = service
@@ -63,25 +67,26 @@ class _Predict:
                 raise
 
     async def _answer(self, body: bytes) -> list[bytes]:
-        # NumPy's part lets the others go on; orjson itself holds the interpreter.
+        # A thread lets other requests go on during NumPy's part; orjson's part holds the
+        # interpreter lock all the same.
         question = await asyncio.to_thread(parse_question, body, self._service.model.signatures)
         outputs = await self._service.answer(question.signature, question.images)
         return await asyncio.to_thread(answer_json, outputs, question.by_row)
 
 
 async def _send_json(send: Send, pieces: list[bytes]) -> None:
-    """Sends status 200 and the pieces; returns when the client has taken them, or is gone."""
+    """Sends status 200 and `pieces`; returns when the client has taken the pieces, or is gone."""
     size = sum(map(len, pieces))
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % size)]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-    # Each waits until what was sent before it is taken.
+    # Each `send` waits until the client has taken what was sent before, so this one waits for all.
     await send({"type": "http.response.body", "body": b""})
 
 
 class _Rest:
-    """The other endpoints."""
+    """The endpoints other than predictions: status, metadata, health, readiness and metrics."""
 
     def __init__(self, service: Service):
         self._service = service
@@ -95,11 +100,11 @@ class _Rest:
         return JSONResponse(metadata_json(self._service.model))
 
     async def health(self, request: Request) -> Response:
-        """Whether the process is alive."""
+        """Answers 200 as long as the process is alive."""
         return JSONResponse({"status": "alive"})
 
     async def readiness(self, request: Request) -> Response:
-        """Whether new requests are wanted."""
+        """Answers 200 where new requests are wanted, else 503."""
         if not self._service.ready:
             return JSONResponse({"error": "the server is starting or ending"}, Reason.BUSY.http)
         return JSONResponse({"status": "ready"})
@@ -138,6 +143,6 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    """A fault of ours; Starlette raises it again, so that uvicorn prints the traceback."""
+    """Answers 500; Starlette raises the error again, so that uvicorn prints the traceback."""
     message = "the server failed; its log has the reason"
     return JSONResponse({"error": message}, Reason.BROKEN.http)

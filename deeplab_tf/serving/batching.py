@@ -1,7 +1,7 @@
-"""Requests that wait go through the network together, where their images have one size.
+"""Batches of waiting requests, which share a run of the network where their images have one size.
 
-There is no waiting for others to come: a request that finds the network idle runs at once, and
-while it runs the next batch gathers by itself.
+No request waits for others to come: a request that finds the network idle runs at once, and the
+next batch gathers while the network runs.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ import numpy as np
 from deeplab_tf.serving.work import Work
 
 Outputs = dict[str, np.ndarray]
-"""Output name -> array whose first axis is that of the images."""
+"""The outputs by name; the first axis of each array is that of the images."""
 
 BATCH_PIXELS = 1 << 22
-"""Requests are joined up to so many pixels, so that a batch's memory is bounded; one request alone
-may have more."""
+"""The largest number of pixels to which requests are joined, so that a batch's memory is bounded; a
+single request may have more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,12 @@ class _Asker:
 
 
 class Batcher:
-    """Runs `run` in one thread, over the requests of all askers.
+    """A queue of requests that go through the network in batches, run by one thread.
 
     Args:
-        run: signature name and images [B, ...] -> outputs.
-        batch_size: images that are joined at most.
-        observe: told the number of images of each batch.
+        run: maps the name of a signature and images [B, ...] to the outputs.
+        batch_size: the largest number of images to which requests are joined.
+        observe: called with the number of images of each batch.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Batcher:
         self._batch_size = batch_size
         self._observe = observe
         self._waiting: collections.deque[_Asker] = collections.deque()
-        # One, since the network uses all cores by itself, and two would need twice the memory.
+        # One thread: the network uses all cores by itself, and two would need twice the memory.
         self._thread = ThreadPoolExecutor(1, "network")
         self._task: asyncio.Task | None = None
 
     async def answer(self, work: Work) -> Outputs:
-        """The outputs for one request's images; raises what `run` raises for them alone."""
+        """Returns the outputs for one request's images; raises what `run` raises for them."""
         asker = _Asker(work, asyncio.get_running_loop().create_future())
         self._waiting.append(asker)
         if self._task is None or self._task.done():
@@ -66,7 +66,7 @@ class Batcher:
             self._observe(sum(work.count for work in works))
             outcomes = await loop.run_in_executor(self._thread, self._outcomes, works)
             for asker, outcome in zip(batch, outcomes, strict=True):
-                if asker.answer.done():  # given up meanwhile
+                if asker.answer.done():  # the request was given up meanwhile
                     continue
                 if isinstance(outcome, Exception):
                     asker.answer.set_exception(outcome)
@@ -74,14 +74,16 @@ class Batcher:
                     asker.answer.set_result(outcome)
 
     def _next_batch(self) -> list[_Asker]:
-        """The request that has waited longest, and those that can join it; the rest keep waiting,
-        in order."""
+        """Takes out the request that has waited longest, and the requests that can join it.
+
+        The other requests keep waiting, in order.
+        """
         batch: list[_Asker] = []
         rest: collections.deque[_Asker] = collections.deque()
         images = pixels = 0
         for asker in self._waiting:
             work = asker.work
-            if asker.answer.done():  # given up
+            if asker.answer.done():  # the request was given up
                 continue
             if batch and not (
                 work.kind == batch[0].work.kind
@@ -96,10 +98,10 @@ class Batcher:
         return batch
 
     def _outcomes(self, works: list[Work]) -> list[Outputs | Exception]:
-        """For each request its outputs, or what went wrong with it.
+        """Returns, for each request, its outputs or the error that it met.
 
-        A batch that fails is run again one by one: the failure is that of one request, and the
-        others are answered.
+        A batch that fails is run again request by request, since one request may be the cause: the
+        others are then answered.
         """
         try:
             return self._together(works)

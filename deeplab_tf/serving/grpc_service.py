@@ -25,15 +25,15 @@ from deeplab_tf.serving.signature import Signature, find_signature
 from deeplab_tf.serving.work import check_pixels
 
 _OVERLOAD = 2
-"""So many times the queue's size may calls be open, to be told that it is full; further ones are
-refused by gRPC before their message is read."""
+"""The largest number of open calls, as a multiple of the queue's size. Calls beyond the queue are
+answered that it is full; gRPC refuses further calls before their message is read."""
 _CONNECTION_SECONDS = 300
-"""After so many a connection is told to end, and its client makes another without a word. Where a
-client leaves its answers unread, this is what frees them."""
+"""The age, in seconds, at which a connection is asked to end, so that answers that a client leaves
+unread are freed. The client then opens another connection without an error."""
 
 
 def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
-    """A server for `service`, not yet started, and the port that it has.
+    """Returns a server for `service`, not yet started, and the port that it listens at.
 
     Raises:
         DeeplabError: the port is taken.
@@ -42,7 +42,7 @@ def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
     options = [
         ("grpc.max_receive_message_length", limits.max_request_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),  # else two servers share a port, and clients get either
+        ("grpc.so_reuseport", 0),  # with 1, two servers share a port, and clients get either
         ("grpc.server_handshake_timeout_ms", int(1000 * limits.time_limit)),
         ("grpc.max_connection_age_ms", 1000 * _CONNECTION_SECONDS),
         ("grpc.max_connection_age_grace_ms", int(1000 * limits.longest_stay)),
@@ -63,22 +63,23 @@ def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
 
 
 class _TimedRequests(grpc.aio.ServerInterceptor):
-    """Calls whose message does not come in time are ended.
+    """An interceptor that ends calls whose message does not arrive in time.
 
-    gRPC waits for it without an end, and such calls would keep all others out. A call of one
-    message is the same on the wire as a stream of one, which is read here.
+    gRPC itself waits for the message without limit, so such calls would keep all others out. A call
+    of one message is the same on the wire as a stream of one message, so the message is read here
+    as a stream.
     """
 
     def __init__(self, seconds: float):
         self._seconds = seconds
 
     async def intercept_service(self, continuation, handler_call_details):
-        """The handler of a method, behind the time limit."""
+        """Returns a method's handler with a time limit for the message; None for no such method."""
         handler = await continuation(handler_call_details)
         if handler is None:  # no such method
             return None
         answer_one = handler.unary_unary
-        assert answer_one is not None  # all methods here are
+        assert answer_one is not None  # all methods here take one message and give one
 
         async def answer(requests, context):
             try:
@@ -139,7 +140,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         images = await asyncio.to_thread(_images, tensor, signature, max_pixels)
         outputs = await self._service.answer(signature, images)
         outputs = _filtered(outputs, request.output_filter)
-        # In a thread: what is copied is hundreds of megabytes where clients ask for probabilities.
+        # A thread copies the answer: hundreds of megabytes where clients ask for probabilities.
         return await asyncio.to_thread(_response, model, signature, outputs)
 
 
@@ -173,10 +174,13 @@ def _check_model(service: Service, spec: Any) -> None:
 
 
 def _images(tensor: Any, signature: Signature, max_pixels: int) -> np.ndarray:
-    """The images in a message.
+    """Returns the images in a message, as an array.
 
-    A message of few bytes may announce a tensor of any size, whose one value is repeated, so the
-    size is looked at before there is an array.
+    A message of few bytes may announce a tensor of any size whose one value is repeated, so the
+    size is checked before there is an array.
+
+    Raises:
+        RefusedError: the message is not of the signature's dtype or shape, or has too many pixels.
     """
     dtype = tf.string if signature.dtype is None else tf.as_dtype(signature.dtype)
     if tensor.dtype != dtype.as_datatype_enum:
@@ -221,7 +225,7 @@ def _response(
 
 
 def _filtered(outputs: Outputs, names: Sequence[str]) -> Outputs:
-    """The outputs of these names; all where none is named."""
+    """Returns the outputs of these names; all outputs where `names` is empty."""
     unknown = [name for name in names if name not in outputs]
     if unknown:
         raise bad_request(f"there is no output {unknown[0]!r}; there are {' and '.join(outputs)}")

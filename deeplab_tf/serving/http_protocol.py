@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol for clients that are slow on purpose: each wait for them has an end."""
+"""uvicorn's HTTP protocol with a time limit on each wait, for clients that are slow on purpose."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 def timed_protocol(seconds: float) -> type[H11Protocol]:
-    """A protocol class whose clients have `seconds` for each of the two waits."""
+    """Returns a protocol class that gives clients `seconds` for each of the two waits."""
 
     class Timed(_TimedProtocol):
         limit = seconds
@@ -16,12 +16,12 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes a connection whose client takes longer than `limit` seconds
+    """A protocol that closes a connection whose client takes longer than `limit` seconds:
 
     - to send a request's head, counted from the connection or from the head's first byte;
     - to take an answer, counted from the first byte that the system's buffer had no room for.
 
-    uvicorn itself waits for both without an end.
+    uvicorn itself waits for both without limit.
     """
 
     limit: float
@@ -29,34 +29,34 @@ class _TimedProtocol(H11Protocol):
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport):
-        """Counts from here."""
-        # Writing then is paused while any byte waits, and so "not paused" means taken.
+        """Starts the time limit for the first head."""
+        # A limit of 0 pauses writing while any byte waits, so "not paused" means all is taken.
         transport.set_write_buffer_limits(0)
         super().connection_made(transport)
         self._watch_head()
 
     def data_received(self, data):
-        """May be the head's first byte, or its last."""
+        """Starts or stops the head's time limit, since the head may begin or end in the data."""
         super().data_received(data)
         self._watch_head()
 
     def pause_writing(self):
-        """A byte waits for the client."""
+        """Starts the answer's time limit, since a byte waits for the client."""
         super().pause_writing()
         self._unread = self._unread or self._later(self._abort)
 
     def resume_writing(self):
-        """None waits; of a long answer there may be more."""
+        """Stops the answer's time limit where no byte waits and the answer has no more to come."""
         super().resume_writing()
         self._watch_answer()
 
     def on_response_complete(self):
-        """All is written, though perhaps not taken."""
+        """Stops the answer's time limit where the client has also taken all that is written."""
         super().on_response_complete()
         self._watch_answer()
 
     def connection_lost(self, exc):
-        """No timer outlives it."""
+        """Stops both time limits, so that no timer outlives the connection."""
         super().connection_lost(exc)
         self._head, self._unread = _cancelled(self._head), _cancelled(self._unread)
 
@@ -64,7 +64,7 @@ class _TimedProtocol(H11Protocol):
         if self._answering():
             self._head = _cancelled(self._head)
         else:
-            # Not begun anew by each byte.
+            # A running timer is kept, so that a byte now and then does not extend the limit.
             self._head = self._head or self._later(self._close_without_head)
 
     def _watch_answer(self) -> None:

@@ -1,4 +1,4 @@
-"""What keeps the server standing: the size, number and time of requests are bounded."""
+"""Limits on the size, number and time of requests, which keep the server standing."""
 
 import asyncio
 import contextlib
@@ -11,13 +11,13 @@ from starlette.requests import Request
 from deeplab_tf.serving.refusal import Reason, RefusedError
 
 _DISCARDED_BYTES = 64 << 20
-"""So much of a refused body is still received: a client that is cut off while it sends reports a
-broken connection instead of reading the answer."""
+"""The number of bytes of a refused body that are still received: a client that is cut off while it
+sends reports a broken connection instead of reading the answer."""
 MAX_ANSWER_BYTES = (1 << 31) - (1 << 20)
-"""Of one answer, by both protocols: a gRPC message has less than 2 GiB, names and shapes
-included."""
+"""The largest size of one answer, by both protocols: a gRPC message has less than 2 GiB, names and
+shapes included."""
 _SPARE_SECONDS = 5.0
-"""What a request may take beyond its time limits, for JSON."""
+"""Seconds that a request may take beyond its time limits, for JSON."""
 
 _Answer = TypeVar("_Answer")
 
@@ -27,13 +27,14 @@ class Limits:
     """The limits of a server.
 
     Attributes:
-        max_request_bytes: of one request's body or message.
-        max_pixels: of all images of one request together, told from their headers.
-        queue_size: requests inside at a time: being received, waiting, in the network, or, by REST,
-            their answer on its way out.
+        max_request_bytes: the largest size of one request's body or message.
+        max_pixels: the largest number of pixels of all images of one request together, read from
+            the images' headers.
+        queue_size: the largest number of requests inside at a time: being received, waiting, in the
+            network or, by REST, with their answer on its way out.
         time_limit: seconds for receiving a request, as many for answering it, and as many for the
             client to take the answer.
-        batch_size: images that go through the network together.
+        batch_size: the largest number of images that go through the network together.
     """
 
     max_request_bytes: int = 32 << 20
@@ -44,12 +45,12 @@ class Limits:
 
     @property
     def longest_stay(self) -> float:
-        """Seconds after which the slowest request is done with."""
+        """The number of seconds after which even the slowest request has ended."""
         return 3 * self.time_limit + _SPARE_SECONDS
 
 
 class Gate:
-    """Counts the requests inside and lets `limit` in."""
+    """A counter of the requests inside, which lets in `limit` at a time."""
 
     def __init__(self, limit: int):
         self.limit = limit
@@ -57,7 +58,11 @@ class Gate:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """One request's stay; raises `RefusedError` where the server is full."""
+        """Counts one request as inside for the block.
+
+        Raises:
+            RefusedError: the server is full.
+        """
         if self.inside >= self.limit:
             raise RefusedError(
                 Reason.BUSY, f"{self.inside} requests are waiting, the most; try again later"
@@ -71,7 +76,7 @@ class Gate:
 
 @contextlib.asynccontextmanager
 async def within(seconds: float, reason: Reason, message: str):
-    """Raises `RefusedError` of `reason` where the block takes longer than `seconds`."""
+    """Raises `RefusedError` with `reason` where the block takes longer than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -80,7 +85,7 @@ async def within(seconds: float, reason: Reason, message: str):
 
 
 class Body:
-    """The body of a request, of which no more is kept than the limit."""
+    """The body of a request, of which no more than the limit is kept."""
 
     def __init__(self, request: Request, limits: Limits):
         self._announced = int(request.headers.get("content-length", 0))
@@ -89,7 +94,11 @@ class Body:
         self._ended = False
 
     async def read(self) -> bytes:
-        """The whole body; raises `RefusedError` for one that is too large or comes too slowly."""
+        """Returns the whole body.
+
+        Raises:
+            RefusedError: the body is too large or comes too slowly, or the client is gone.
+        """
         limit, seconds = self._limits.max_request_bytes, self._limits.time_limit
         if self._announced > limit:
             raise _too_large(limit)
@@ -103,7 +112,7 @@ class Body:
         return bytes(body)
 
     async def discard(self) -> None:
-        """Receives what has not been read, up to a bound, and forgets it."""
+        """Receives the rest of the body, up to a bound, and discards it."""
         received = 0
         with contextlib.suppress(TimeoutError, RefusedError):
             async with asyncio.timeout(self._limits.time_limit):
@@ -113,7 +122,9 @@ class Body:
                         return
 
     async def unless_gone(self, answering: Coroutine[Any, Any, _Answer]) -> _Answer:
-        """What `answering` returns, after the body's end; a client that goes away ends it.
+        """Returns what `answering` returns; a client that goes away ends `answering`.
+
+        The body must have been read to its end before.
 
         Raises:
             RefusedError: the client is gone; what `answering` still waited for is given up.
@@ -135,11 +146,11 @@ class Body:
 
     @property
     def ended(self) -> bool:
-        """Whether all of it was received; else the connection is of no further use."""
+        """Returns whether the whole body was received; without that the connection is of no use."""
         return self._ended
 
     async def _received(self) -> AsyncIterator[bytes]:
-        # Asking again after the end would wait for the client to go.
+        # Receiving again after the body's end would wait until the client goes.
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -149,7 +160,7 @@ class Body:
 
 
 def check_answer_size(size: int) -> None:
-    """Raises `RefusedError` for an answer of more bytes than there may be."""
+    """Raises `RefusedError` for an answer of more than `MAX_ANSWER_BYTES`."""
     if size > MAX_ANSWER_BYTES:
         raise RefusedError(
             Reason.BAD_REQUEST,

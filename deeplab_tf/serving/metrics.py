@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics."""
+"""The figures of the server that Prometheus reads at /metrics."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ _BATCH_IMAGES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 class Metrics:
     """The figures of one server, in a registry of its own.
 
-    No label has a value that a client chooses, so their number is bounded.
+    No label has a value that a client chooses, so the number of series is bounded.
     """
 
     def __init__(self, inside: Callable[[], int]):
@@ -67,7 +67,7 @@ class Metrics:
             self.seconds.labels(protocol).observe(time.perf_counter() - begun)
 
     def page(self) -> bytes:
-        """All figures in Prometheus' text form."""
+        """Returns all figures in Prometheus' text form."""
         return prometheus_client.generate_latest(self.registry)
 
 

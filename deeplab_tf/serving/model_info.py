@@ -1,4 +1,4 @@
-"""State and metadata of the served model, as TensorFlow Serving's messages."""
+"""The state and metadata of the served model, as TensorFlow Serving's messages."""
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -7,21 +7,21 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from deeplab_tf.serving.served_model import ServedModel
 
 SIGNATURES = "signature_def"
-"""The one kind of metadata that there is."""
+"""The only kind of metadata that can be asked for."""
 
 
 def model_status(model: ServedModel) -> get_model_status_pb2.GetModelStatusResponse:
-    """The one version, available: a server without a loaded model does not listen."""
+    """Returns the state of the one version: available, since no server listens without a model."""
     version = get_model_status_pb2.ModelVersionStatus(
         version=model.version, state=get_model_status_pb2.ModelVersionStatus.AVAILABLE
     )
-    # Also fills in the error code OK, which is what an empty status means.
+    # A status that is present but empty means the error code OK.
     version.status.SetInParent()
     return get_model_status_pb2.GetModelStatusResponse(model_version_status=[version])
 
 
 def model_metadata(model: ServedModel) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """The signatures."""
+    """Returns the name, version and signatures of the model."""
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     response.model_spec.name = model.name
     response.model_spec.version.value = model.version
@@ -30,12 +30,12 @@ def model_metadata(model: ServedModel) -> get_model_metadata_pb2.GetModelMetadat
 
 
 def status_json(model: ServedModel) -> dict:
-    """`model_status` as REST has it."""
+    """Returns `model_status` in REST's JSON form."""
     return _json(model_status(model))
 
 
 def metadata_json(model: ServedModel) -> dict:
-    """`model_metadata` as REST has it, where the signatures are not packed."""
+    """Returns `model_metadata` in REST's JSON form, where the signatures are not packed."""
     return {
         "model_spec": _json(model_metadata(model).model_spec),
         "metadata": {SIGNATURES: _json(_signature_map(model))},

@@ -1,10 +1,10 @@
-"""Why a request is not answered, as both protocols say it."""
+"""The reasons for which a request is not answered, in the terms of both protocols."""
 
 import enum
 
 
 class Reason(enum.Enum):
-    """An HTTP status and the name of the gRPC status that means the same."""
+    """A reason as an HTTP status and the name of the gRPC status that means the same."""
 
     BAD_REQUEST = (400, "INVALID_ARGUMENT")
     NOT_FOUND = (404, "NOT_FOUND")
@@ -21,7 +21,7 @@ class Reason(enum.Enum):
 
 
 class RefusedError(Exception):
-    """A request that is not answered; its message, one line, is what the client reads."""
+    """The error for a request that is not answered; its message, one line, goes to the client."""
 
     def __init__(self, reason: Reason, message: str):
         super().__init__(message)
@@ -29,5 +29,5 @@ class RefusedError(Exception):
 
 
 def bad_request(message: str) -> RefusedError:
-    """The request is wrong and will be wrong again."""
+    """Returns the error for a request that is wrong, and would be wrong again if repeated."""
     return RefusedError(Reason.BAD_REQUEST, message)

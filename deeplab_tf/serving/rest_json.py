@@ -1,8 +1,8 @@
-"""TensorFlow Serving's JSON forms of a prediction, to and from arrays.
+"""TensorFlow Serving's JSON forms of a prediction, converted to and from arrays.
 
-By row, `{"instances": [image, ...]}` is answered by `{"predictions": [{"labels": ...}, ...]}`; by
-column, `{"inputs": images}` by `{"outputs": {"labels": ...}}`. An image is `{"b64": "..."}` or rows
-of pixels, and may stand under its input's name: `{"images": ...}`.
+A question by row, `{"instances": [image, ...]}`, is answered by `{"predictions": [{"labels": ...},
+...]}`; a question by column, `{"inputs": images}`, by `{"outputs": {"labels": ...}}`. An image is
+`{"b64": "..."}` or rows of pixels, and may stand under its input's name: `{"images": ...}`.
 """
 
 import base64
@@ -23,17 +23,17 @@ _ROWS, _COLUMNS = "instances", "inputs"
 _PIECE_NUMBERS = 1 << 16
 _PIECE_BYTES = 1 << 20
 _DEEPEST = 4
-"""Lists in lists that an image has: batch, rows, columns, bands."""
+"""The depth of nested lists in a batch of images: batch, rows, columns, bands."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What a client asks.
+    """A client's request for a prediction.
 
     Attributes:
-        signature: which.
+        signature: the signature that is asked for.
         images: object [B] of bytes, or an array of the signature's dtype and any shape.
-        by_row: the form of the question, which is the answer's too.
+        by_row: whether the question is by row; the answer has the same form.
     """
 
     signature: Signature
@@ -42,7 +42,11 @@ class Question:
 
 
 def parse_question(body: bytes, signatures: dict[str, Signature]) -> Question:
-    """The question in a request's body; raises `RefusedError` that says what is wrong with it."""
+    """Returns the question in a request's body.
+
+    Raises:
+        RefusedError: the body is not a question; the message says what is wrong.
+    """
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -64,10 +68,10 @@ def parse_question(body: bytes, signatures: dict[str, Signature]) -> Question:
 
 
 def answer_json(outputs: Outputs, by_row: bool) -> list[bytes]:
-    """The body that answers a question of the same form, in pieces of a megabyte or so.
+    """Returns the body of the answer, by row or by column, in pieces of a megabyte or so.
 
     Raises:
-        RefusedError: it would be too large.
+        RefusedError: the body would be too large.
     """
     pieces, part, size = [], bytearray(), 0
     for text in _by_rows(outputs) if by_row else _by_columns(outputs):
@@ -102,9 +106,10 @@ def _object(arrays: Outputs) -> Iterator[bytes]:
 
 
 def _numbers_of(array: np.ndarray) -> Iterator[bytes]:
-    """The text of an array, without its outermost brackets.
+    """Yields the text of an array, without its outermost brackets.
 
-    orjson holds the interpreter while it writes, so that it gets no more than `_PIECE_NUMBERS`.
+    orjson holds the interpreter lock while it writes, so no more than `_PIECE_NUMBERS` numbers are
+    given to orjson at a time.
     """
     each = array[0].size
     if each > _PIECE_NUMBERS:
@@ -127,7 +132,7 @@ def _by_row(value: Any, signature: Signature) -> list:
 
 
 def _unnamed(value: Any, signature: Signature) -> Any:
-    """The value without its input's name around it."""
+    """Returns the value without its input's name around it, where it has that name."""
     if not isinstance(value, dict) or _is_base64(value):
         return value
     if list(value) != [signature.input_name]:
@@ -179,8 +184,11 @@ def _numbers(images: Any, signature: Signature) -> np.ndarray:
 
 
 def _only_whole_numbers(value: Any, depth: int = 0) -> bool:
-    """Whether lists in lists end in whole numbers alone: an array of one long text among many short
-    ones would have the long one's size for each."""
+    """Returns whether nested lists hold only whole numbers.
+
+    Other values never reach NumPy: an array of one long text among many short ones would have the
+    long one's size for each.
+    """
     if not isinstance(value, list):
         return type(value) is int
     kinds = set(map(type, value))
@@ -194,7 +202,7 @@ def _only_whole_numbers(value: Any, depth: int = 0) -> bool:
 
 
 def _kind(value: Any) -> str:
-    """What JSON calls it."""
+    """Returns JSON's name of a value's type."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
     if isinstance(value, list) and not value:
         return "an empty list"

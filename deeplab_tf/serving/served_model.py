@@ -1,4 +1,4 @@
-"""The SavedModel that is served: its name, version and signatures, and their answers."""
+"""The SavedModel that is served: its name, version and signatures, and how it answers."""
 
 import dataclasses
 import pathlib
@@ -20,8 +20,8 @@ class ServedModel:
     """A model of TensorFlow Serving's kind: one name, one version, some signatures.
 
     Attributes:
-        name, version: as in /v1/models/NAME/versions/VERSION.
-        signatures: by name.
+        name, version: the model's place in the paths, /v1/models/NAME/versions/VERSION.
+        signatures: the signatures by name.
         definitions: the signatures as the SavedModel's file defines them, by name.
         loaded: TensorFlow's object, which holds the variables.
     """
@@ -33,7 +33,9 @@ class ServedModel:
     loaded: Any
 
     def run(self, signature: str, images: np.ndarray) -> Outputs:
-        """Outputs of the named signature, [B, H, W] each, for checked images.
+        """Returns the outputs of the named signature for checked images, by the outputs' names.
+
+        The outputs are [B, H, W], and probabilities and logits [B, H, W, C].
 
         Raises:
             RefusedError: an image cannot be decoded, or there is not enough memory.
@@ -67,10 +69,12 @@ def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedMode
     Args:
         path: a SavedModel, or, as for TensorFlow Serving, a folder NAME of SavedModels NAME/1,
             NAME/2, ..., of which the highest number is taken.
-        name: what clients call it; None takes the folder's, without a number.
+        name: the name that clients use for the model; None takes the folder's name, without a
+            number.
 
     Raises:
-        DeeplabError: there is none, it was not written by deeplab-export, or it is damaged.
+        DeeplabError: there is no SavedModel, it was not written by deeplab-export, or it is
+            damaged.
     """
     path = pathlib.Path(path).absolute()
     folder = _version_folder(path)
@@ -108,7 +112,7 @@ def _definitions(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """What an operation found wrong, without the lines about where in the graph it was."""
+    """Returns what an operation found wrong, without the lines about its place in the graph."""
     lines = [line for line in error.message.splitlines() if line.strip()]
     after = [i + 1 for i, line in enumerate(lines) if line.startswith("<stack traces")]
     text = lines[after[0]] if after and after[0] < len(lines) else lines[0]

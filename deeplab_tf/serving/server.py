@@ -1,4 +1,4 @@
-"""The server's life: listen, answer, and end at a signal with all answers delivered."""
+"""The server's life: it listens, answers, and ends at a signal with all answers delivered."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from deeplab_tf.serving.service import Service
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """Where to listen; port 0 takes a free one, and `grpc_port` None means no gRPC."""
+    """The host and ports to listen at; port 0 takes a free one, `grpc_port` None means no gRPC."""
 
     host: str
     port: int
@@ -33,7 +33,7 @@ def serve(service: Service, address: Address) -> None:
     Raises:
         DeeplabError: a port is taken.
     """
-    # What Pillow finds odd in a header is for the client, and could fill the log.
+    # Pillow warns of odd headers in clients' images, and these warnings could fill the log.
     warnings.filterwarnings("ignore", module=r"PIL\b")
     asyncio.run(_serve(service, address))
 
@@ -61,8 +61,10 @@ async def _serve(service: Service, address: Address) -> None:
 
 
 class _HttpServer(uvicorn.Server):
-    """uvicorn, without its own signal handling: one signal must also end gRPC, and with exit code
-    0."""
+    """uvicorn without its own signal handling.
+
+    One signal must end both REST and gRPC, and with exit code 0.
+    """
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -76,7 +78,7 @@ def _settings(service: Service) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_level="warning",
-        access_log=False,  # /metrics counts
+        access_log=False,  # /metrics counts the requests
         timeout_graceful_shutdown=int(service.limits.longest_stay) + 1,
     )
 
@@ -88,10 +90,10 @@ def _stopped_by_signal() -> Iterator[asyncio.Event]:
 
     def first_signal(_number, _frame):
         loop.call_soon_threadsafe(stop.set)
-        # A second Ctrl-C is for someone who will not wait.
+        # A second Ctrl-C ends the process at once, for someone who will not wait.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    # Not by the loop, which takes no signals on Windows.
+    # The signals are not handled by the loop, which takes none on Windows.
     usual = {n: signal.signal(n, first_signal) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
@@ -112,7 +114,7 @@ def _listening(address: Address) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    """A name that cannot be resolved has a number of its own."""
+    """Returns the reason in words; a name that cannot be resolved has a number of its own."""
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
     return os.strerror(error.errno or 0)

@@ -1,4 +1,4 @@
-"""What both protocols do with a question once they have read it."""
+"""The work on a question that both protocols share, once it has been read."""
 
 import asyncio
 
@@ -20,10 +20,11 @@ class Service:
     """A served model behind its limits.
 
     Attributes:
-        model, limits: as given.
-        gate: the requests inside, of both protocols.
-        metrics: what is counted.
-        ready: whether new requests are wanted: not before the model is warm, nor at the end.
+        model, limits: the arguments.
+        gate: the counter of the requests inside, of both protocols.
+        metrics: the figures for Prometheus.
+        ready: whether new requests are wanted; false before the model is warm, and when the server
+            ends.
     """
 
     def __init__(self, model: ServedModel, limits: Limits):
@@ -37,7 +38,8 @@ class Service:
     async def warm_up(self) -> None:
         """Answers one small image, so that the first client does not wait for TensorFlow.
 
-        By the thread that answers clients: oneDNN prepares its kernels for each thread anew.
+        The thread that answers clients does this, since oneDNN prepares its kernels for each thread
+        anew.
         """
         signature = self.model.signatures[SIGNATURE]
         pixels = np.zeros((1, *_WARM_UP_SIZE, signature.bands), signature.dtype)
@@ -45,14 +47,14 @@ class Service:
         self.ready = True
 
     async def answer(self, signature: Signature, images: np.ndarray) -> Outputs:
-        """The outputs for `images`, which are checked first.
+        """Checks `images` and returns the outputs for them.
 
         Raises:
-            RefusedError: they are wrong, or there is no answer within the time limit.
+            RefusedError: the images are wrong, or there is no answer within the time limit.
         """
         seconds = self.limits.time_limit
         message = f"there is no answer within {seconds:g} s; send smaller images, or fewer at once"
-        # In a thread, since a header may be long, and others wait for this one.
+        # A thread checks the images, since reading a long header would hold up other requests.
         work = await asyncio.to_thread(check_images, signature, images, self.limits.max_pixels)
         async with within(seconds, Reason.LATE, message):
             return await self._batcher.answer(work)

@@ -1,4 +1,4 @@
-"""What a signature of a served model takes."""
+"""The signatures of a served model: what each takes, and how clients name it."""
 
 import dataclasses
 
@@ -13,10 +13,10 @@ class Signature:
     """One function of the model, from one input to its outputs.
 
     Attributes:
-        name: as clients ask for it.
+        name: the name by which clients ask for the signature.
         input_name: the input's name.
-        dtype: of the input; None where it takes encoded images, [B] strings.
-        bands: of the input, [B, H, W, bands]; 0 where it takes encoded images.
+        dtype: the input's dtype; None where the input is encoded images, [B] strings.
+        bands: the number of bands of the input [B, H, W, bands]; 0 where it is encoded images.
     """
 
     name: str
@@ -26,15 +26,15 @@ class Signature:
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether the input is encoded images."""
+        """Returns whether the input is encoded images."""
         return self.dtype is None
 
 
 def find_signature(name: object, signatures: dict[str, Signature]) -> Signature:
-    """The signature that a client means by `name`; without one it means `serving_default`.
+    """Returns the signature that a client means by `name`; without a name, `serving_default`.
 
     Raises:
-        RefusedError: there is none of that name.
+        RefusedError: there is no signature of that name.
     """
     wanted = SIGNATURE if name in (None, "") else name
     if not isinstance(wanted, str) or wanted not in signatures:

@@ -1,4 +1,4 @@
-"""A request's images, checked before they may wait: form, size, number of pixels."""
+"""The images of a request, checked before they may wait: form, size, number of pixels."""
 
 import dataclasses
 import io
@@ -14,8 +14,9 @@ from deeplab_tf.serving.signature import Signature
 _JPEG, _PNG = b"\xff\xd8", b"\x89P"
 _START_OF_SCAN = b"\xff\xda"
 MAX_SCANS = 500
-"""Of a progressive JPEG; encoders write 10 or so. Each costs a pass over all pixels, however few
-its bytes, so that a small file could keep a decoder busy for hours."""
+"""The largest number of scans of a progressive JPEG; encoders write 10 or so. Each scan costs a
+pass over all pixels, however few its bytes, so that a small file could keep a decoder busy for
+hours."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Work:
     """Images for one signature.
 
     Attributes:
-        signature: which.
-        images: what it takes: encoded images [B], or pixels [B, H, W, bands].
-        size: (height, width) of each, upright.
+        signature: the signature that is asked for.
+        images: the signature's input: encoded images [B], or pixels [B, H, W, bands].
+        size: (height, width) of each image, upright.
     """
 
     signature: Signature
@@ -39,25 +40,27 @@ class Work:
 
     @property
     def pixels(self) -> int:
-        """Those of all images."""
+        """The number of pixels of all images together."""
         return self.count * self.size[0] * self.size[1]
 
     @property
     def kind(self) -> tuple[str, tuple[int, int]]:
-        """What requests must have in common to go through the network together."""
+        """The signature's name and the size, which requests must share to go through the network
+        together."""
         return self.signature.name, self.size
 
 
 def check_images(signature: Signature, images: np.ndarray, max_pixels: int) -> Work:
-    """A request's images as `Work`.
+    """Checks a request's images and returns them as `Work`.
 
     Args:
-        signature: the one that was asked for.
+        signature: the signature that was asked for.
         images: object [B] of bytes, or numbers of the signature's dtype.
-        max_pixels: the most that all images together may have.
+        max_pixels: the largest number of pixels that all images together may have.
 
     Raises:
-        RefusedError: they are none, not images, of several sizes, or have too many pixels.
+        RefusedError: there is no image, something is not an image, the images have several sizes,
+            or they have too many pixels.
     """
     if signature.takes_bytes:
         size = _encoded_size(images, max_pixels)
@@ -69,7 +72,7 @@ def check_images(signature: Signature, images: np.ndarray, max_pixels: int) -> W
 
 
 def check_pixels(pixels: int, max_pixels: int) -> None:
-    """Raises `RefusedError` for more pixels than a request may have."""
+    """Raises `RefusedError` for more than `max_pixels` pixels."""
     if pixels > max_pixels:
         raise bad_request(
             f"the images have {pixels:,} pixels; at most {max_pixels:,} are taken (--max_pixels)"
@@ -103,10 +106,15 @@ def _encoded_size(images: np.ndarray, max_pixels: int) -> tuple[int, int]:
 
 
 def header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:
-    """Upright (height, width) of an encoded image, of which only the header is read.
+    """Returns the upright (height, width) of an encoded image, of which only the header is read.
+
+    Args:
+        data: the encoded image.
+        name: the image's name in messages.
+        max_pixels: the largest number of pixels that is taken.
 
     Raises:
-        RefusedError: it is no JPEG or PNG, or has too many pixels or scans.
+        RefusedError: the image is no JPEG or PNG, or has too many pixels or scans.
     """
     if not data.startswith((_JPEG, _PNG)):
         raise bad_request(f"{name} is neither JPEG nor PNG")

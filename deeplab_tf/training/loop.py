@@ -1,38 +1,33 @@
-"""The training of one experiment, from its data to the final `.keras` file."""
+"""The loop of a training: from its data to the final `.keras` file, top to bottom."""
 
 import dataclasses
 import os
 import pathlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import BatchNormMode, Experiment
-from deeplab_tf.data.duplicates import class_ids
-from deeplab_tf.data.records import Records, naming_corrupt_file, open_records
-from deeplab_tf.distributed.processes import Workers, workers_of
-from deeplab_tf.distributed.strategy import make_strategy
+from deeplab_tf.data.records import naming_corrupt_file
+from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.average import begin_average
 from deeplab_tf.runs.checkpoints import Checkpoints
 from deeplab_tf.runs.environment import record_environment, repeat_differences
 from deeplab_tf.runs.run_log import RunLog
-from deeplab_tf.runs.same_run import check_same_run
 from deeplab_tf.runs.workdir import MODEL_FILE, initial_weights_file
-from deeplab_tf.training.accumulate import check_parts
 from deeplab_tf.training.build import Training, build_training
 from deeplab_tf.training.class_weights import (
-    check_recorded,
-    find_class_weights,
     format_class_weights,
 )
-from deeplab_tf.training.continuation import check_workdir, describe_workdir
+from deeplab_tf.training.continuation import describe_workdir
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
+from deeplab_tf.training.resolve import Run
 from deeplab_tf.training.signals import caught_signals
 from deeplab_tf.training.step import make_schedule
 
@@ -43,97 +38,114 @@ NOT_FINITE = (
 )
 
 
-def train(
-    experiment: Experiment,
-    data_dir: pathlib.Path,
-    workdir: pathlib.Path,
-    repeat_of: pathlib.Path | None = None,
-) -> int:
-    """Trains `experiment` in `workdir`, from the last checkpoint in `workdir` if there is one.
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended.
 
-    `repeat_of` is the workdir whose run is repeated; all differences from that run are printed.
-    With several workers, each worker calls this function on one shared `workdir`, and only worker 0
-    writes there.
+    Attributes:
+        step: the last step that was taken; its weights are in the last checkpoint.
+        stopped_by: the signal that stopped the run after a checkpoint; None when all steps are done
+            and `workdir/model.keras` is written.
+    """
 
-    Returns:
-        0 when all steps are done and `workdir/model.keras` is written; 128 + the signal's number
-        when a SIGTERM or SIGINT to any worker stopped the run, after a checkpoint.
+    step: int
+    stopped_by: signal.Signals | None = None
+
+
+def train_run(
+    run: Run, report: Callable[[str], None], repeat_of: pathlib.Path | None = None
+) -> TrainingResult:
+    """Trains `run`, from the last checkpoint in its workdir if there is one.
+
+    With several workers, each worker calls this function on one shared workdir, and only worker 0
+    writes there. A process of several workers that a signal stopped ends here, with the exit code
+    128 + the signal's number.
+
+    Args:
+        run: what is trained.
+        report: gets each line that the user should see.
+        repeat_of: the workdir whose run is repeated; all differences from that run are reported.
 
     Raises:
-        DeeplabError: data, workdir, initial weights or devices do not fit the experiment, or a
-            loss, a weight or a logit is not finite.
+        DeeplabError: the initial weights do not fit, or a loss, a weight or a logit is not finite.
         tf.errors.OpError: another worker is gone; see `naming_lost_worker`.
     """
-    # Data first: the number of classes comes from the data set.
-    experiment, records = check_run(experiment, data_dir, workdir)
-    config = experiment.train
-    training = build_training(experiment, records)
-    workers = training.workers
-    initial_weights = initial_weights_file(experiment, workdir)
+    config, workdir, workers = run.experiment.train, run.workdir, run.workers
+    training = build_training(run)
+    initial_weights = initial_weights_file(run.experiment, workdir)
     if config.batch_norm is BatchNormMode.FROZEN and not initial_weights:
-        print("note: batch norm is frozen at its random initial state; give config.init_from")
-    elif experiment.initial_weights and not initial_weights:
-        print(
-            f"note: the paper begins with weights of {experiment.initial_weights}; without "
+        report("note: batch norm is frozen at its random initial state; give config.init_from")
+    elif run.experiment.initial_weights and not initial_weights:
+        report(
+            f"note: the paper begins with weights of {run.experiment.initial_weights}; without "
             "config.init_from this run begins with random ones"
         )
 
     # A checkpoint in the workdir goes before the initial weights.
-    model, class_weights = training.model, training.class_weights
+    model = training.model
     checkpoints = Checkpoints(
-        workdir, model, training.optimizer, config.keep_checkpoints, writes=workers.is_chief
+        workdir, model, training.optimizer, config.keep_checkpoints, report, workers.is_chief
     )
     start = _restore(checkpoints, workers)
     if start:
-        print(f"going on from step {start} of {workdir}")
+        report(f"going on from step {start} of {workdir}")
     elif initial_weights:
-        print(f"initial weights from {initial_weights}")
-        print(load_initial_weights(model, initial_weights, experiment.model).table())
+        report(f"initial weights from {initial_weights}")
+        report(load_initial_weights(model, initial_weights, run.experiment.model).table())
     if not start:
         begin_average(model, training.optimizer)
 
     # The run is described only now, when everything that was given has been read.
-    experiment = _with_absolute_paths(experiment)
+    experiment = _with_absolute_paths(run.experiment)
     if workers.is_chief:
-        describe_workdir(workdir, experiment, records, class_weights)
-        _tell_environment(experiment, workdir, start, repeat_of)
-    if class_weights:
-        print(f"class weights ({config.class_weights}): {format_class_weights(class_weights)}")
-    print(
-        f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
-        f"{model.count_params():,} weights) on {training.split.num_examples} images of "
-        f"{experiment.data.dataset}/{experiment.data.split}, "
-        f"{training.strategy.num_replicas_in_sync} device(s)"
-        + (f" of {workers.count} workers" if workers.count > 1 else "")
-        + (f", frozen to {config.freeze_through}" if config.freeze_through else ""),
-        flush=True,
-    )
+        describe_workdir(workdir, experiment, run.records, run.class_weights)
+        for line in _environment_lines(experiment, workdir, start, repeat_of):
+            report(line)
+    if run.class_weights:
+        report(f"class weights ({config.class_weights}): {format_class_weights(run.class_weights)}")
+    report(_describe(training))
     log = None
     if workers.is_chief:
-        log = RunLog(workdir, start, config.steps, records.classes, records.image_format)
+        classes, image_format = run.records.classes, run.records.image_format
+        log = RunLog(workdir, start, config.steps, classes, image_format, report)
     try:
         with naming_corrupt_file(training.split), caught_signals() as received:
             batches = iter(training.batches(start))
-            stop = _run_steps(
-                training, start, batches, checkpoints, log, received, not initial_weights
+            step, stop = _run_steps(
+                training, start, batches, checkpoints, log, received, report, not initial_weights
             )
     finally:
         if log:
             log.close()
     if stop:
         workers.meet()  # waits until worker 0 has written the checkpoint
-        name = signal.Signals(stop).name
-        print(f"stopped by {name}; checkpoint saved; run the same command to go on")
+        stopped_by = signal.Signals(stop)
+        report(f"stopped by {stopped_by.name}; checkpoint saved; run the same command to go on")
         workers.leave(128 + stop)  # keeps `batches`, whose end waits for the other workers
-        return 128 + stop
+        return TrainingResult(step, stopped_by)
     del batches  # while all workers run, since its end waits for them
 
     if workers.is_chief:
-        final = TrainedModel(training.evaluated_model(), experiment, records.classes)
+        final = TrainedModel(training.evaluated_model(), experiment, run.records.classes)
         save_model(final, workdir / MODEL_FILE)
     workers.meet()
-    print(f"done: {workdir / MODEL_FILE}")
-    return 0
+    report(f"done: {workdir / MODEL_FILE}")
+    return TrainingResult(step)
+
+
+def _describe(training: Training) -> str:
+    """Returns one line on the network, the data and the devices."""
+    run = training.run
+    experiment, workers = run.experiment, run.workers.count
+    frozen = experiment.train.freeze_through
+    return (
+        f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
+        f"{training.model.count_params():,} weights) on {training.split.num_examples} images of "
+        f"{experiment.data.dataset}/{experiment.data.split}, "
+        f"{run.strategy.num_replicas_in_sync} device(s)"
+        + (f" of {workers} workers" if workers > 1 else "")
+        + (f", frozen to {frozen}" if frozen else "")
+    )
 
 
 def _restore(checkpoints: Checkpoints, workers: Workers) -> int:
@@ -145,86 +157,63 @@ def _restore(checkpoints: Checkpoints, workers: Workers) -> int:
     return start
 
 
-def check_run(
-    experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path
-) -> tuple[Experiment, Records]:
-    """Checks, before a run, that data, classes, weights, devices and workdir fit the experiment.
-
-    Returns:
-        The experiment with the data's number of classes and bands, and the records.
-
-    Raises:
-        DeeplabError: one of these does not fit, or another worker was given another training.
-    """
-    records = open_records(data_dir, experiment.data.dataset)
-    records.labelled_split(experiment.data.split)
-    class_ids(records.classes, experiment.data.duplicate_classes)
-    experiment = _with_data(experiment, records)
-    strategy = make_strategy(experiment.train.strategy, experiment.train.batch_size)
-    check_parts(experiment.train, strategy)
-    class_weights = find_class_weights(experiment, records)
-    check_same_run(workers_of(experiment.train.strategy), experiment, records, class_weights)
-    check_workdir(workdir, experiment, records)
-    check_recorded(workdir, class_weights)
-    return experiment, records
-
-
-def _tell_environment(
+def _environment_lines(
     experiment: Experiment, workdir: pathlib.Path, start: int, repeat_of: pathlib.Path | None
-) -> None:
-    """Records the environment and prints what has changed in it since the last start of the run.
+) -> list[str]:
+    """Records the environment; returns a line on what has changed since the last start of the run.
 
-    A run that repeats `repeat_of` also prints its differences from that run.
+    A run that repeats `repeat_of` also has a line on its differences from that run.
     """
     # A previous stage's file holds dates, so its sha256 is another each time it is written.
     init_from = None if experiment.previous_stage else experiment.init_from
-    changed = record_environment(workdir, start, init_from)
-    if changed:
-        print(f"note: goes on under other conditions: {'; '.join(changed)}")
+    lines = []
+    if changed := record_environment(workdir, start, init_from):
+        lines.append(f"note: goes on under other conditions: {'; '.join(changed)}")
     if repeat_of is None or start:
-        return
+        return lines
     changed = repeat_differences(repeat_of, workdir)
-    print(
+    lines.append(
         f"note: not the run of {repeat_of} bit for bit: {'; '.join(changed)}"
         if changed
         else f"repeats the run of {repeat_of}: same config, data, versions and processor"
     )
+    return lines
 
 
 def _run_steps(
-    run: Training,
+    training: Training,
     start: int,
     batches: Iterator,
     checkpoints: Checkpoints,
     log: RunLog | None,
     received: list[int],
+    report: Callable[[str], None],
     fresh: bool,
-) -> int:
+) -> tuple[int, int]:
     """Runs the steps after `start` to the last one, or until a worker's `received` has a signal.
 
     `fresh` says whether the first of all steps is taken with random weights.
 
     Returns:
-        The number of the signal, or 0 when all steps are done.
+        The last step, and the number of the signal, or 0 when all steps are done.
     """
-    config = run.experiment.train
-    classes = run.records.classes
-    train_step = run.make_step()
+    config, classes = training.run.experiment.train, training.run.records.classes
+    train_step = training.make_step()
     schedule = make_schedule(config)
-    predict = tf.function(lambda image: run.model(image, training=False))
+    predict = tf.function(lambda image: training.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []
     for step, batch in zip(range(start + 1, config.steps + 1), batches, strict=False):
         if step == 1:
-            print(describe_batch(*run.on_host(batch), classes))
+            report(describe_batch(*training.on_host(batch), classes))
         pending.append(train_step(*batch))
         if step == 1:
             loss = float(pending[0]["cross_entropy"])
-            print(describe_first_loss(loss, classes.num_classes, fresh), flush=True)
+            report(describe_first_loss(loss, classes.num_classes, fresh))
         if step == start + 1:
             # `predict` is traced now, so that a checkpoint after a signal need not wait for it.
-            predict(_panel_part(run, batch[0]))
+            predict(_panel_part(training, batch[0]))
         # All workers stop at the same step, or some would wait for the others in the next one.
-        stop = max(run.workers.gather_flag(max(received, default=0)))
+        stop = max(training.run.workers.gather_flag(max(received, default=0)))
         last = step == config.steps or stop > 0
         checkpoint_due = last or step % config.checkpoint_every == 0
         if checkpoint_due or step % config.log_every == 0:
@@ -235,12 +224,12 @@ def _run_steps(
             if log:
                 log.write(step, config.batch_size, values)
         if checkpoint_due or step % config.panels_every == 0:
-            shown, truth = (_panel_part(run, part) for part in batch)
+            shown, truth = (_panel_part(training, part) for part in batch)
             logits = predict(shown)
             # The loss of a step is of the weights before the step; the weights after it have none
             # yet, so they are checked. Their logits are checked too: a ReLU hides NaN, and finite
             # weights may be too large to use.
-            if not all(np.isfinite(values).all() for values in (logits, *run.model.weights)):
+            if not all(np.isfinite(values).all() for values in (logits, *training.model.weights)):
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
         if log and step % config.panels_every == 0:
             log.write_panels(step, shown, truth, tf.argmax(logits, -1))
@@ -249,13 +238,13 @@ def _run_steps(
             if log:
                 log.restart_clock(step)
         if last:
-            return stop
-    return 0  # no step was left
+            return step, stop
+    return start, 0  # no step was left
 
 
-def _panel_part(run: Training, part) -> tf.Tensor:
+def _panel_part(training: Training, part) -> tf.Tensor:
     """Returns the first `PANEL_IMAGES` images, or masks, of one replica's part of a batch."""
-    return run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES]
+    return training.run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES]
 
 
 def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:
@@ -301,32 +290,3 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
         weights = os.path.abspath(weights)
     changed = dataclasses.replace(experiment.train, class_weights=weights)
     return dataclasses.replace(experiment, init_from=init_from, train=changed)
-
-
-def _with_data(experiment: Experiment, records: Records) -> Experiment:
-    """Returns `experiment` with the number of classes and the bands that the data set has.
-
-    Raises:
-        DeeplabError: the config asks for another number of classes or other bands.
-    """
-    image_format = records.image_format
-    found = {"num_classes": records.classes.num_classes}
-    if not image_format.is_rgb:
-        found |= {
-            "band_mean": image_format.mean,
-            "band_std": image_format.std,
-            "bits": image_format.bits,
-        }
-    for name, value in found.items():
-        wanted = getattr(experiment.model, name)
-        if wanted not in (None, (), value):
-            raise DeeplabError(
-                f"config.model.{name} is {wanted}, but {records.classes.dataset} has {value}; "
-                "leave it out to take the data set's"
-            )
-    if image_format.is_rgb and experiment.model.band_mean:
-        raise DeeplabError(
-            f"config.model.band_mean is {experiment.model.band_mean}, but "
-            f"{records.classes.dataset} has RGB images; leave it out"
-        )
-    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **found))

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import os
 import pathlib
+from collections.abc import Callable
 
 from deeplab_tf.config import Experiment
 from deeplab_tf.data.records import naming_corrupt_file
@@ -10,7 +12,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.training.build import build_training
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
-from deeplab_tf.training.loop import check_run
+from deeplab_tf.training.resolve import resolve_run
 
 MAX_STEPS = 500
 LEARNT = 0.1
@@ -18,7 +20,12 @@ LEARNT = 0.1
 LOG_EVERY = 20
 
 
-def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> int:
+def overfit_one_batch(
+    experiment: Experiment,
+    data_dir: str | os.PathLike,
+    workdir: str | os.PathLike,
+    report: Callable[[str], None] = print,
+) -> int:
     """Trains on the first batch again and again, at the base rate; writes nothing.
 
     Args:
@@ -26,27 +33,29 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
             `init_from`, or random, even where another stage comes before.
         data_dir: the folder of the records.
         workdir: the workdir of the training to come; the experiment must fit this workdir.
+        report: gets each line that the user should see.
 
     Returns:
-        0 when the batch is learnt.
+        The number of steps after which the batch was learnt.
 
     Raises:
         DeeplabError: the batch is not learnt after `MAX_STEPS` steps, or an error of `train`.
     """
-    experiment, records = check_run(experiment, data_dir, workdir)
+    run = resolve_run(experiment, pathlib.Path(data_dir), pathlib.Path(workdir))
+    experiment, records = run.experiment, run.records
     # The schedule gets so many steps that it hardly falls over the steps taken here.
     steps = max(experiment.train.steps, 20 * MAX_STEPS)
     experiment = dataclasses.replace(
         experiment, train=dataclasses.replace(experiment.train, steps=steps)
     )
-    training = build_training(experiment, records)
+    training = build_training(dataclasses.replace(run, experiment=experiment))
     if experiment.init_from:
-        print(f"initial weights from {experiment.init_from}")
+        report(f"initial weights from {experiment.init_from}")
         load_initial_weights(training.model, experiment.init_from, experiment.model)
     train_step = training.make_step()
     with naming_corrupt_file(training.split):
         batch = next(iter(training.batches(0)))
-    print(describe_batch(*training.on_host(batch), records.classes))
+    report(describe_batch(*training.on_host(batch), records.classes))
     num_classes = records.classes.num_classes
     wanted = LEARNT * math.log(num_classes)
     loss = math.inf
@@ -54,12 +63,12 @@ def overfit_one_batch(experiment: Experiment, data_dir: pathlib.Path, workdir: p
         losses = train_step(*batch)
         loss = float(losses["cross_entropy"])
         if step == 1:
-            print(describe_first_loss(loss, num_classes, fresh=not experiment.init_from))
+            report(describe_first_loss(loss, num_classes, fresh=not experiment.init_from))
         if step % LOG_EVERY == 0:
-            print(f"step {step:>3}/{MAX_STEPS}  cross entropy {loss:.4f}", flush=True)
+            report(f"step {step:>3}/{MAX_STEPS}  cross entropy {loss:.4f}")
         if loss <= wanted:
-            print(f"learnt: cross entropy {loss:.4f} after {step} steps on one batch")
-            return 0
+            report(f"learnt: cross entropy {loss:.4f} after {step} steps on one batch")
+            return step
         if not math.isfinite(loss) and not losses.get("skipped"):
             break
     raise DeeplabError(

@@ -4,11 +4,11 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from deeplab_tf.artefacts.trained_model import read_description
 from deeplab_tf.config import FREE, Experiment, load_experiment, training_differences
-from deeplab_tf.distributed.processes import Workers, workers_of
+from deeplab_tf.distributed.processes import workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
@@ -20,15 +20,17 @@ from deeplab_tf.runs.workdir import (
     PREVIOUS_STAGE_DIR,
     read_config,
 )
-from deeplab_tf.training.loop import check_run, train
+from deeplab_tf.training.loop import TrainingResult, train_run
+from deeplab_tf.training.resolve import resolve_run
 
 
-def train_stages(
+def train(
     experiment: Experiment,
-    data_dir: pathlib.Path,
-    workdir: pathlib.Path,
-    repeat_of: pathlib.Path | None = None,
-) -> int:
+    data_dir: str | os.PathLike,
+    workdir: str | os.PathLike,
+    repeat_of: str | os.PathLike | None = None,
+    report: Callable[[str], None] = print,
+) -> TrainingResult:
     """Trains the stages before `experiment` and then `experiment` itself, each in its own folder.
 
     `previous_stage` of an experiment names the stage before it. That stage lies in the folder
@@ -43,46 +45,47 @@ def train_stages(
         repeat_of: the workdir that `experiment` was read from. The stages are then trained as they
             were in `repeat_of`, with the class weights that `repeat_of` keeps, even where the files
             of the weights have changed or are gone.
+        report: gets each line that the user should see.
 
     Returns:
-        0 when all stages are done. Where a signal stopped a stage, the code of `train`; no further
-        stage begins then.
+        The result of the last stage that was trained. No stage begins after one that a signal
+        stopped.
 
     Raises:
-        DeeplabError: an error of `train`; another worker is gone; a `model.keras` belongs to
-            another stage; another process trains in `workdir`. Every stage is checked before the
-            first stage begins.
+        DeeplabError: an error of `resolve_run` or `train_run`; another worker is gone; a
+            `model.keras` belongs to another stage; another process trains in `workdir`. Every stage
+            is resolved before the first begins.
     """
+    data_dir, workdir = pathlib.Path(data_dir), pathlib.Path(workdir)
+    repeat_of = None if repeat_of is None else pathlib.Path(repeat_of)
     workers = workers_of(experiment.train.strategy)
-    place = _as_chief(workdir) if workers.is_chief else _beside_chief(workers)
+    place: contextlib.AbstractContextManager = contextlib.nullcontext()
+    if workers.is_chief:
+        place = held_folder(workdir, f"{workdir} is being trained in by another process")
+    else:
+        report(f"worker {workers.index} of {workers.count}; worker 0 has the output")
+        report = _silent
 
     def go_on() -> str:
         return f" to go on from step {max(checkpoint_steps(workdir), default=0)}"
 
     with place, naming_lost_worker(workers, go_on):
         stages = _stages_to_do(experiment, workdir, repeat_of)
-        # `train` checks the first stage when it begins, so only the later stages are checked here.
-        for stage, folder, _ in stages[1:]:
-            check_run(stage, data_dir, folder)
-        for number, (stage, folder, source) in enumerate(stages, start=1):
+        # All stages are resolved before the first begins: it may train for days.
+        runs = [resolve_run(stage, data_dir, folder) for stage, folder, _ in stages]
+        for number, (run, (stage, folder, source)) in enumerate(
+            zip(runs, stages, strict=True), start=1
+        ):
             if len(stages) > 1:
-                print(f"stage {number} of {len(stages)}: {stage.row or 'this config'} in {folder}")
-            code = train(stage, data_dir, folder, source)
-            if code:
-                return code
-    return 0
+                report(f"stage {number} of {len(stages)}: {stage.row or 'this config'} in {folder}")
+            result = train_run(run, report, source)
+            if result.stopped_by:
+                break
+    return result
 
 
-def _as_chief(workdir: pathlib.Path) -> contextlib.AbstractContextManager:
-    return held_folder(workdir, f"{workdir} is being trained in by another process")
-
-
-@contextlib.contextmanager
-def _beside_chief(workers: Workers) -> Iterator[None]:
-    """Prints which worker this is, then silences stdout: worker 0 prints the progress."""
-    print(f"worker {workers.index} of {workers.count}; worker 0 has the output", flush=True)
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-        yield
+def _silent(line: str) -> None:
+    """Drops the lines of a worker beside worker 0, which has the same."""
 
 
 def _stages_to_do(

@@ -1,4 +1,4 @@
-"""Batch norm statistics for weights into which the batch norms had been folded."""
+"""Estimates of batch norm statistics, for weights into which the batch norms had been folded."""
 
 from collections.abc import Iterable
 
@@ -9,15 +9,15 @@ from deeplab_tf.models import FusedBatchNormalization
 
 
 def estimate_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> None:
-    """Gives the batch norms of `model` the mean and variance that their inputs have on `images`,
-    and the gamma and beta with which the network remains the function that it was.
+    """Sets the mean and variance of each batch norm of `model` to those of its inputs on `images`.
 
-    With statistics the network can be fine-tuned with batch norm in training mode: on a batch like
-    `images` it begins as what was imported.
+    Gamma and beta change with the statistics, so that the network remains the same function. The
+    network can then be fine-tuned with batch norm in training mode: on a batch like `images` it
+    begins as the imported network.
 
     Args:
-        model: any of ours, whose batch norms may have any values.
-        images: uint8 [H, W, bands], of any sizes.
+        model: a network of this package, whose batch norms may have any values.
+        images: uint8 arrays [H, W, bands], of any sizes.
 
     Raises:
         ValueError: there is no image.

@@ -1,4 +1,4 @@
-"""The whole of `deeplab-import`: read, build, compare, write, report."""
+"""The import of a weights file as `deeplab-import` runs it: read, build, compare, write, report."""
 
 import dataclasses
 import pathlib
@@ -23,7 +23,7 @@ from deeplab_tf.weights.tflite import read_tflite
 from deeplab_tf.weights.torchvision import read_torchvision
 
 SIDE = 513
-"""Longest side, in pixels, of an image that is compared, for a source of any size."""
+"""The longest side, in pixels, of the images compared, where the source takes any size."""
 
 DRAWN = 4
 GREY = np.full(3, 128, np.uint8)
@@ -46,19 +46,20 @@ def run_import(
     """Imports `weights` into the `.keras` file `out`.
 
     Args:
-        source: one of `READERS`.
-        weights: the file.
-        out: the `.keras` file; an old one is replaced.
-        photos: images to compare on, and to estimate batch norm statistics where the source has
-            none; empty: compared on drawn images, and no statistics are estimated.
-        multi_grid: that of the source's training, of which TF-Slim's checkpoints tell nothing;
-            None is without.
+        source: a key of `READERS`.
+        weights: the file to import.
+        out: the `.keras` file to write; an old one is replaced.
+        photos: images to compare on, and to estimate batch norm statistics on where the source has
+            none. Without photos, drawn images are compared and no statistics are estimated.
+        multi_grid: the unit rates of the source's training, which TF-Slim's checkpoints do not
+            record; None leaves (1, 1, 1).
 
     Returns:
-        What was done, in lines.
+        The lines that say what was done.
 
     Raises:
-        DeeplabError: the file is not what `source` says, or does not agree with its own runtime.
+        DeeplabError: the file is not what `source` says, or the network does not agree with the
+            source's own runtime.
     """
     imported = READERS[source](weights)
     model, report = build_network(imported, str(weights))
@@ -88,7 +89,7 @@ def run_import(
         if imported.exact:
             parity.check(str(weights))
     if multi_grid is not None:
-        # After the comparison: tf-slim's own ResNet has no multi-grid.
+        # tf-slim's own ResNet has no multi-grid, so the comparison above was made without it.
         config = validate(
             Experiment(model=dataclasses.replace(config, multi_grid=multi_grid))
         ).model
@@ -111,8 +112,11 @@ def run_import(
 def _images(
     photos: list[pathlib.Path], imported: ImportedWeights | None = None
 ) -> Iterator[np.ndarray]:
-    """uint8 [H, W, 3]: the photos, or drawn images, at most `SIDE` pixels long; of the size that
-    the source of `imported` takes: padded where it pads, else stretched, as for a classifier."""
+    """Yields uint8 images [H, W, 3] to compare on: the photos or, without photos, drawn images.
+
+    An image is at most `SIDE` pixels long. Where the source of `imported` takes one size only, the
+    image gets that size: padded where the source pads, else stretched, as for a classifier.
+    """
     frame = imported and imported.frame
     pixels = (
         map(read_pixels, photos) if photos else (draw_example((i,)).image for i in range(DRAWN))

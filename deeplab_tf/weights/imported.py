@@ -1,4 +1,4 @@
-"""Weights of another's file in our names, and the network that they make."""
+"""Weights read from another project's file, under our names, and the network that they make."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,31 +13,33 @@ from deeplab_tf.models import build_backbone, build_model
 
 
 class NoRuntimeError(Exception):
-    """The source's runtime is not installed; the message says what to install."""
+    """The error for a source whose runtime is not installed; the message says what to install."""
 
 
 Reference = Callable[[np.ndarray], tuple[np.ndarray | None, np.ndarray | None]]
-"""The source's own runtime: uint8 [1, H, W, 3] -> its labels [1, H, W] and its output [1, h, w, C],
-logits or, of a backbone, features; None for what it does not tell."""
+"""The source's own runtime, as a function from an image, uint8 [1, H, W, 3], to labels [1, H, W]
+and an output [1, h, w, C]: logits or, for a backbone, features. None stands for what the runtime
+does not give."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ImportedWeights:
-    """What an importer read.
+    """The weights of one file, with what is needed to build the network and to compare it.
 
     Attributes:
-        config: the network in the source's conventions; `num_classes` None is a backbone alone.
-        tensors: arrays in our layout by the source's names.
-        name_of: our variable's path, `conv1/kernel`, to the source's name, whether it is there or
-            not.
-        skipped: names in the source that are left out on purpose, with the reason.
+        config: the network in the source's conventions; `num_classes` None means only a backbone.
+        tensors: the arrays in our layout, by the source's names.
+        name_of: maps the path of our variable, such as `conv1/kernel`, to the source's name,
+            whether or not the source has that tensor.
+        skipped: the names in the source that are left out on purpose, with the reason.
         reference: opens the source's own runtime on the same file, to compare with; raises
-            `NoRuntimeError`.
-        exact: whether the source computes with the same numbers; quantised ones do not.
+            `NoRuntimeError` where that runtime is not installed.
+        exact: whether the source computes with the same numbers; a quantised source does not.
         without_statistics: whether the source has its batch norms folded into its convolutions, so
             that nothing is known of their statistics.
-        frame: (height, width) of the images that both can be compared on; None is any.
-        pad_to: the side to which the source's own evaluation pads its images, if it does.
+        frame: (height, width) of the images that both can be compared on; None is any size.
+        pad_to: the side, in pixels, to which the source's own evaluation pads its images; None if
+            the images are not padded.
     """
 
     config: ModelConfig
@@ -52,14 +54,16 @@ class ImportedWeights:
 
 
 def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, LoadReport]:
-    """The network with the imported weights, pixels to logits, or to features for a backbone.
+    """Builds the network with the imported weights; returns it with a report of the tensors.
+
+    The network maps pixels to logits or, for a backbone, to features.
 
     Args:
-        imported: what an importer read.
-        what: the file, for messages.
+        imported: the weights that an importer read.
+        what: the name of the file, for messages.
 
     Raises:
-        DeeplabError: a variable has no value in the source, or one of another shape, or numbers
+        DeeplabError: a variable has no value in the source, or a value of another shape, or numbers
             that are not finite.
     """
     config, tensors = imported.config, imported.tensors

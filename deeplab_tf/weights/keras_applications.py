@@ -1,7 +1,7 @@
-"""ResNet50 and ResNet101 of keras.applications: ImageNet classifiers as a backbone.
+"""Weights of keras.applications' ResNet50 and ResNet101, ImageNet classifiers, as a backbone.
 
-Their convolutions have biases, which move into the batch norm's mean, and take BGR, which is turned
-into RGB in the first kernel.
+The convolutions of these networks have biases, which move into the batch norms' means. The first
+convolution takes BGR, so the input channels of its kernel are reversed for RGB.
 """
 
 import pathlib
@@ -24,10 +24,10 @@ EPSILON = 1.001e-5
 
 
 def read_keras_applications(path: pathlib.Path) -> ImportedWeights:
-    """Weights of `keras.applications.ResNet50` or `ResNet101`, with or without their top.
+    """Reads weights of `keras.applications.ResNet50` or `ResNet101`, with or without their top.
 
     Raises:
-        DeeplabError: the file is neither a model nor weights of these.
+        DeeplabError: the file does not exist, or is neither a model nor weights of these networks.
     """
     if not path.is_file():
         raise DeeplabError(f"weights file {path} does not exist")
@@ -59,13 +59,17 @@ def read_keras_applications(path: pathlib.Path) -> ImportedWeights:
         batch_norm_momentum=0.99,
         batch_norm_epsilon=EPSILON,
     )
-    size = network.input_shape[1:3]  # of a network with its top; else any
+    size = network.input_shape[1:3]  # (None, None) where the network has no top
     frame = None if size[0] is None else size
     return ImportedWeights(config, tensors, keras_name, skipped, lambda: _run(network), frame=frame)
 
 
 def keras_name(path: str) -> str:
-    """keras.applications' name of our variable, e.g. `block3_unit5_conv2_bn/gamma`."""
+    """Returns keras.applications' name of our variable `path`, e.g. `block3_unit5_conv2_bn/gamma`.
+
+    Raises:
+        ValueError: the ResNets of keras.applications have no such variable.
+    """
     layer, _, part = path.partition("/")
     if layer in ("conv1", "conv1_bn"):
         return f"conv1_{'bn' if layer.endswith('_bn') else 'conv'}/{part}"
@@ -86,7 +90,7 @@ def _convolution_of(norm: str) -> str:
 
 
 def _load(path: pathlib.Path) -> tuple[keras.Model, Backbone]:
-    """The network of a whole model or, of weights alone, the one that they fit."""
+    """Returns the network of a whole model, or the network that a file of only weights fits."""
     try:
         network = keras.saving.load_model(path, compile=False)
     except (ValueError, KeyError, OSError, TypeError) as whole_error:
@@ -95,7 +99,7 @@ def _load(path: pathlib.Path) -> tuple[keras.Model, Backbone]:
                 network = build(weights=None, include_top=include_top)  # pyright: ignore[reportArgumentType]
                 try:
                     with warnings.catch_warnings():
-                        # Of containers without weights; where weights are missing it raises.
+                        # Keras warns of containers without weights; missing weights raise an error.
                         warnings.simplefilter("ignore", UserWarning)
                         network.load_weights(path)
                 except (ValueError, KeyError, OSError, TypeError):
@@ -116,7 +120,7 @@ def _load(path: pathlib.Path) -> tuple[keras.Model, Backbone]:
 
 
 def _run(network: keras.Model) -> Reference:
-    """keras.applications' own network and preprocessing, to its last map."""
+    """Returns keras.applications' own network and preprocessing, up to the network's last map."""
     features = keras.Model(network.input, network.get_layer(LAST_MAP).output)
 
     def run(image: np.ndarray) -> tuple[None, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Imported weights beside the source's own runtime, in numbers."""
+"""The comparison of imported weights with the source's own runtime, in numbers."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -11,19 +11,24 @@ from deeplab_tf.weights.imported import Reference
 
 LEAST_AGREEMENT = 0.999
 LARGEST_DIFFERENCE = 1e-3
-"""What an import of float weights must hold: labels, and outputs relative to the largest one."""
+"""The bounds for an import of float weights: the least share of equal labels, and the largest
+difference of outputs, relative to the largest output (or to 1 where all outputs are smaller)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ImportParity:
-    """How far the network and its source agree on some images; None is what the source tells not.
+    """The agreement of a network with its source on some images, in numbers.
+
+    A figure is None where the source does not give the labels or the outputs for it.
 
     Attributes:
-        images: how many.
+        images: how many images were compared.
         label_agreement: share of equal labels over all pixels, 0..1.
-        largest_difference: of two outputs (logits, or features of a backbone).
-        largest_output: of the source, by magnitude.
-        relative_error: root of the mean square of the differences, over that of the outputs.
+        largest_difference: the largest difference of two outputs (logits, or features of a
+            backbone).
+        largest_output: the largest output of the source, by magnitude.
+        relative_error: root mean square of the differences, divided by that of the source's
+            outputs.
     """
 
     images: int
@@ -33,7 +38,7 @@ class ImportParity:
     relative_error: float | None
 
     def format(self) -> str:
-        """One line."""
+        """Returns the figures in one line."""
         parts = []
         if self.label_agreement is not None:
             parts.append(f"{self.label_agreement:.4%} of the labels are equal")
@@ -45,9 +50,9 @@ class ImportParity:
         return f"{'; '.join(parts)} (on {self.images} image{'s' if self.images > 1 else ''})"
 
     def check(self, what: str) -> None:
-        """Raises `DeeplabError` where the import of float weights is not what it must be."""
+        """Raises `DeeplabError`, naming `what`, where an import of float weights misses a bound."""
         labels, outputs = self.label_agreement, self.largest_difference
-        # Written so that what is not a number does not pass.
+        # The comparisons are negated, so that NaN does not pass.
         if (labels is not None and not labels >= LEAST_AGREEMENT) or (
             outputs is not None
             and not outputs <= LARGEST_DIFFERENCE * max(1.0, self.largest_output or 0)
@@ -60,7 +65,13 @@ class ImportParity:
 
 
 def measure(model: keras.Model, reference: Reference, images: Iterable[np.ndarray]) -> ImportParity:
-    """Runs both on each of `images`, uint8 [H, W, 3] of sizes that the source takes."""
+    """Runs `model` and `reference` on each image and returns their agreement.
+
+    Args:
+        model: the network with the imported weights.
+        reference: the source's own runtime.
+        images: uint8 arrays [H, W, 3], of sizes that the source takes.
+    """
     count = pixels = equal = values = 0
     largest = magnitude = squares = norm = 0.0
     for image in images:
@@ -72,7 +83,7 @@ def measure(model: keras.Model, reference: Reference, images: Iterable[np.ndarra
             pixels += labels.size
         if outputs is not None:
             difference = np.abs(ours - outputs, dtype=np.float64)
-            largest = float(np.maximum(largest, difference.max()))  # of NaN it is NaN
+            largest = float(np.maximum(largest, difference.max()))  # maximum keeps NaN
             magnitude = float(np.maximum(magnitude, np.abs(outputs).max()))
             squares += float(np.square(difference).sum())
             norm += float(np.square(outputs, dtype=np.float64).sum())

@@ -1,9 +1,9 @@
-"""TensorFlow 1 checkpoints of TF-Slim: ResNet-v1-50/101 and the original DeepLab, by variable name.
+"""Weights from TensorFlow 1 checkpoints of TF-Slim's ResNets and the original DeepLab, by name.
 
-Known are the ResNets of TF-Slim and their "beta" form with three 3x3 convolutions at the root
-(classifiers, which give a backbone, and DeepLab's segmentation networks), and DeepLab's
-MobileNetV2 with its light head. TF-Slim pads as we do but for SAME at even sizes, which its
-networks are not run at: sides of k * 32 + 1 are compared.
+ResNet-v1-50 and -101 may be TF-Slim's own or the "beta" form with three 3x3 convolutions at the
+root, each as a classifier (which gives a backbone) or as DeepLab's segmentation network.
+MobileNetV2 is DeepLab's, with the light head. TF-Slim pads as we do except for SAME at even sizes,
+at which TF-Slim's networks are not run, so images with sides of k * 32 + 1 are compared.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from deeplab_tf.weights.slim_graph import run_slim
 
 FRAME = (257, 257)
 CROP = 513
-"""The training crop of DeepLab's releases, to which they pad in evaluation."""
+"""The side, in pixels, of DeepLab's training crop; its evaluation pads images to that side."""
 
 _RESNETS = {"resnet_v1_50": Backbone.RESNET50, "resnet_v1_101": Backbone.RESNET101}
 _MOBILENET = "MobilenetV2"
@@ -43,10 +43,10 @@ _SKIPPED = {
 
 
 def read_slim(path: pathlib.Path) -> ImportedWeights:
-    """A TensorFlow checkpoint by its path without `.index`.
+    """Reads a TensorFlow checkpoint, given by its path with or without `.index`.
 
     Raises:
-        DeeplabError: no such checkpoint, damaged, or not of a network known here.
+        DeeplabError: there is no such checkpoint, or it is damaged or not of a network known here.
     """
     import tensorflow as tf
 
@@ -64,10 +64,10 @@ def read_slim(path: pathlib.Path) -> ImportedWeights:
 
 
 def import_variables(arrays: dict[str, np.ndarray], what: str) -> ImportedWeights:
-    """TF-Slim's variables by name, for our network.
+    """Returns TF-Slim's variables, given by name, as weights for our network.
 
     Raises:
-        DeeplabError: they are of no network known here; `what` names them.
+        DeeplabError: the variables are of no network known here; the message names `what`.
     """
     skipped, tensors = [], {}
     for name, value in arrays.items():
@@ -91,7 +91,12 @@ def import_variables(arrays: dict[str, np.ndarray], what: str) -> ImportedWeight
 
 
 def slim_name(path: str, scope: str) -> str:
-    """TF-Slim's name of our variable, e.g. `block3_unit5_conv2_bn/gamma`, in network `scope`."""
+    """Returns TF-Slim's name of our variable `path`, e.g. `block3_unit5_conv2_bn/gamma`.
+
+    Args:
+        path: the variable's Keras path.
+        scope: TF-Slim's variable scope of the backbone, e.g. `resnet_v1_50`.
+    """
     layer, _, part = path.partition("/")
     convolution = layer.removesuffix("_bn")
     module = _HEAD.get(convolution) or _module(convolution, scope)
@@ -118,7 +123,7 @@ def _module(convolution: str, scope: str) -> str:
 
 
 def _config(tensors: dict[str, np.ndarray], what: str) -> tuple[str, ModelConfig]:
-    """The scope of the backbone and the network, in DeepLab's conventions for it."""
+    """Returns the backbone's scope, and the network in DeepLab's conventions for that backbone."""
     scopes = [name.partition("/")[0] for name in tensors]
     scope = next((s for s in scopes if s in _RESNETS or s == _MOBILENET), None)
     if scope is None:
@@ -168,7 +173,11 @@ def _mobilenet_width(tensors: dict[str, np.ndarray], what: str) -> tuple[float, 
 
 
 def _put_pooling_last(tensors: dict[str, np.ndarray]) -> None:
-    """DeepLab concatenates image pooling first, we the 1x1 branch, the atrous ones, then it."""
+    """Reorders the input channels of the projection from DeepLab's order to ours, in place.
+
+    DeepLab concatenates image pooling first; our order is the 1x1 branch, the atrous branches, then
+    image pooling.
+    """
     kernel = tensors["concat_projection/weights"]
     pooled = tensors["image_pooling/weights"].shape[-1]
     tensors["concat_projection/weights"] = np.concatenate(

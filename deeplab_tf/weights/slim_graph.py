@@ -1,7 +1,7 @@
-"""The networks of `slim.py` as graphs of the tf-slim package, to compare with.
+"""The networks that `slim.py` imports, as graphs of the tf-slim package, to compare with.
 
-Written from TF-Slim's and DeepLab's descriptions and not from ours: its ResNets are the package's
-own, MobileNetV2 and DeepLab's head are built of its layers.
+The graphs follow TF-Slim's and DeepLab's descriptions and not our code: the ResNets are the
+package's own, and MobileNetV2 and DeepLab's head are built of the package's layers.
 """
 
 import importlib
@@ -14,24 +14,26 @@ import numpy as np
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.weights.imported import NoRuntimeError, Reference
 
-# Expansion, units and the stride of the first unit of each of MobileNetV2's blocks.
+# Each block of MobileNetV2: the expansion, the number of units, the stride of the first unit.
 _BOTTLENECKS = ((1, 1, 1), (6, 2, 2), (6, 3, 2), (6, 4, 2), (6, 3, 1), (6, 3, 2), (6, 1, 1))
 
-# Units of each of the ResNets' blocks.
+# The number of units in each block of the ResNets.
 _UNITS = {"resnet_v1_50": (3, 4, 6, 3), "resnet_v1_101": (3, 4, 23, 3)}
 
 
 def run_slim(arrays: dict[str, np.ndarray], scope: str, config: ModelConfig) -> Reference:
-    """A session of the graph with the variables of `arrays`: logits, or a classifier's last map.
+    """Opens a session of the graph with the variables of `arrays`; returns a function that runs it.
+
+    The function gives labels and logits or, for a classifier, only the last map.
 
     Raises:
-        NoRuntimeError: tf-slim is not installed.
+        NoRuntimeError: tf-slim or tf-keras is not installed.
     """
     slim = _import_slim()
     tf1 = importlib.import_module("tensorflow").compat.v1
     graph = tf1.Graph()
     with graph.as_default(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of layers that tf-slim uses and TensorFlow deprecates
+        warnings.simplefilter("ignore")  # TensorFlow deprecates layers that tf-slim uses
         image = tf1.placeholder(tf1.float32, [1, None, None, 3])
         with slim.arg_scope(_arg_scope(slim, epsilon=1e-5)):
             if scope in _UNITS:
@@ -59,7 +61,7 @@ def run_slim(arrays: dict[str, np.ndarray], scope: str, config: ModelConfig) -> 
 
 
 def _import_slim() -> Any:
-    """tf-slim, whose batch norm wants a module that newer releases of tf-keras have elsewhere."""
+    """Imports tf-slim, whose batch norm needs a module that newer tf-keras releases have moved."""
     try:
         moved = importlib.import_module("tf_keras.src.legacy_tf_layers")
         sys.modules.setdefault("tf_keras.legacy_tf_layers", moved)

@@ -1,8 +1,9 @@
-"""DeepLabv3 and ImageNet MobileNetV2 as LiteRT (TensorFlow Lite) files, float or quantised.
+"""Weights from LiteRT (TensorFlow Lite) files of MobileNetV2: DeepLabv3 or an ImageNet classifier.
 
-Names in such files are the converter's, cut and shared, so the layers are found by the order in
-which they run and by who feeds whom. Batch norms are folded into the convolutions there: ours begin
-as the identity with the bias as their beta.
+The files may be float or quantised. The converter cuts the names in a file and gives one name to
+several tensors, so the layers are found by the order in which they run and by which layer feeds
+which. The files have the batch norms folded into the convolutions, so our batch norms begin as the
+identity, with the convolution's bias as their beta.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ from deeplab_tf.weights.imported import ImportedWeights, Reference
 
 @dataclasses.dataclass(frozen=True)
 class _Operation:
-    """One operation of the file: its builtin's name, and the numbers of its tensors."""
+    """One operation of the file: the name of its builtin, and the numbers of its tensors."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -51,23 +52,27 @@ class _Graph:
         return self._tensors[tensor]["name"]
 
     def constant(self, tensor: int) -> np.ndarray:
-        """Its real numbers, float32; of float16 ones the file has an operation that gives them."""
+        """Returns the real numbers of a constant tensor, float32.
+
+        A file with float16 weights has an operation that gives their float32 numbers, so the stored
+        tensor before that operation is read.
+        """
         stored = self.origin(tensor)
         return dequantized(self._interpreter.get_tensor(stored), self._tensors[stored])
 
     def is_quantized(self, operation: _Operation) -> bool:
-        """Whether its kernel is stored as integers."""
+        """Returns whether the kernel of `operation` is stored as integers."""
         return np.issubdtype(self._tensors[self.origin(operation.inputs[1])]["dtype"], np.integer)
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(height, width) of the input."""
+        """The (height, width) of the file's input, in pixels."""
         _, height, width, _ = self._interpreter.get_input_details()[0]["shape"]
         return int(height), int(width)
 
     def users(self, tensor: int) -> list[_Operation]:
-        """The operations that read `tensor`, seen through those that only change its quantisation
-        or its size."""
+        """Returns the operations that read `tensor`, directly or behind operations that only change
+        its quantisation or its size."""
         found = []
         for operation in self.operations:
             if operation.inputs[0] == tensor or (
@@ -78,7 +83,7 @@ class _Graph:
         return found
 
     def origin(self, tensor: int) -> int:
-        """The tensor that `tensor` is but for its quantisation and size."""
+        """Returns the tensor from which `tensor` differs only in quantisation and size."""
         for operation in self.operations:
             through = operation.kind in ("QUANTIZE", "DEQUANTIZE", "RESIZE_BILINEAR")
             if operation.output == tensor and through:
@@ -87,10 +92,11 @@ class _Graph:
 
 
 def read_tflite(path: pathlib.Path) -> ImportedWeights:
-    """A segmentation model (light head) or, of a classifier, the backbone.
+    """Reads a segmentation model (light head) or, from a classifier's file, the backbone.
 
     Raises:
-        DeeplabError: the file is damaged, or not of a MobileNetV2.
+        DeeplabError: the file is damaged, is not of a MobileNetV2, or takes images of a size at
+            which its padding differs from ours.
     """
     graph = _Graph(path)
     convolutions = [o for o in graph.operations if o.kind in CONVOLUTIONS]
@@ -128,7 +134,8 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
             config=dataclasses.replace(config, output_stride=32),
             skipped=[f"{name} (the classifier's)" for name in rest],
             reference=lambda: _features(path, features),
-            # SAME pads even sizes on one side only, which moves the grid that the network samples.
+            # SAME pads an even size on one side only, which moves the grid that the network
+            # samples, so an odd size is compared.
             frame=(height + 1 - height % 2, width + 1 - width % 2),
             pad_to=None,
         )
@@ -151,7 +158,7 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
 
 
 def _output_stride(graph: _Graph, features: int, path: pathlib.Path) -> int:
-    """That of the network, by the sizes of its input and of its `features`."""
+    """Returns the network's output_stride, by the sizes of its input and of its map `features`."""
     height, width = graph.image_size
     rows, columns = graph.shape(features)[1:3]
     for stride in (8, 16, 32):
@@ -165,7 +172,7 @@ def _output_stride(graph: _Graph, features: int, path: pathlib.Path) -> int:
 
 
 def _features(path: pathlib.Path, tensor: int) -> Reference:
-    """The file itself up to `tensor`, at the size of the image."""
+    """Returns a function that runs the file itself up to `tensor`, at the size of the image."""
     interpreter = open_interpreter(path, delegates=False, keep_tensors=True)
     entry, dtype = (interpreter.get_input_details()[0][key] for key in ("index", "dtype"))
 
@@ -181,7 +188,7 @@ def _features(path: pathlib.Path, tensor: int) -> Reference:
 
 
 def _backbone_layers() -> list[str]:
-    """The convolutions of a MobileNetV2 in the order in which they run."""
+    """Returns our names of a MobileNetV2's convolutions, in the order in which they run."""
     layers = ["conv1"]
     for number, block in enumerate(BLOCKS, start=1):
         parts = ("expand", "depthwise", "project")[0 if block.expansion > 1 else 1 :]
@@ -194,7 +201,7 @@ def _backbone_layers() -> list[str]:
 
 
 def _width(graph: _Graph, backbone: list[_Operation], path: pathlib.Path) -> tuple[float, int]:
-    """The width multiplier and channel divisor, which the channels of all blocks must bear out."""
+    """Returns the width multiplier and channel divisor that fit the channels of all blocks."""
     layers = _backbone_layers()
     kinds = ["DEPTHWISE_CONV_2D" if "_depthwise" in layer else "CONV_2D" for layer in layers]
     channels = [graph.shape(o.output)[-1] for o in backbone]
@@ -210,7 +217,11 @@ def _width(graph: _Graph, backbone: list[_Operation], path: pathlib.Path) -> tup
 
 
 def _light_head(graph: _Graph, features: int, path: pathlib.Path) -> dict[str, _Operation]:
-    """The convolutions of the head by our names: what reads the features, directly or pooled."""
+    """Returns the convolutions of the light head by our names.
+
+    One branch reads the features directly and one reads them pooled; the projection and the logits
+    follow.
+    """
     head: dict[str, _Operation] = {}
     for operation in graph.users(features):
         if operation.kind == "CONV_2D":
@@ -236,10 +247,14 @@ def _take(
     epsilon: float,
     values: dict[str, np.ndarray],
 ) -> None:
-    """Puts kernel and bias of a convolution into `values` under our `layer`."""
+    """Puts the kernel and bias of a convolution into `values` under our name `layer`.
+
+    The bias becomes the beta of a batch norm that is otherwise the identity. `logits` has no batch
+    norm and keeps the bias.
+    """
     _, kernel, bias = operation.inputs
     weights, offset = graph.constant(kernel), graph.constant(bias)
-    # From [out, height, width, in], for a depthwise one [1, height, width, channels].
+    # The file's kernel is [out, height, width, in], a depthwise one [1, height, width, channels].
     values[f"{layer}/kernel"] = weights.transpose(1, 2, 3, 0)
     if layer == "logits":
         values["logits/bias"] = offset
@@ -257,7 +272,7 @@ def _take(
 def _order_branches(
     graph: _Graph, head: dict[str, _Operation], values: dict[str, np.ndarray]
 ) -> None:
-    """Puts the inputs of `aspp_project` into our order: the 1x1 branch, then image pooling."""
+    """Reorders the input channels of `aspp_project` into our order: 1x1 branch, image pooling."""
     (concat,) = graph.users(head["aspp_conv1"].output)
     order = [graph.origin(tensor) for tensor in concat.inputs]
     if order[0] == head["aspp_pool"].output:

@@ -1,4 +1,5 @@
-"""torchvision's `deeplabv3_resnet50` and `_resnet101`, and its `resnet50` and `resnet101`."""
+"""Weights of torchvision's `deeplabv3_resnet50` and `deeplabv3_resnet101`, and of its classifiers
+`resnet50` and `resnet101`."""
 
 import dataclasses
 import pathlib
@@ -20,10 +21,10 @@ from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, Reference
 
 AUXILIARY_PREFIX = "aux_classifier."
-"""torchvision's second head, on layer3, which serves its training alone."""
+"""The prefix of torchvision's second head, on layer3, which serves only torchvision's training."""
 
 COUNTER_SUFFIX = ".num_batches_tracked"
-"""A step counter of torch's batch norm; nothing of ours depends on it."""
+"""The suffix of a step counter in torch's batch norm, which our network does not need."""
 
 _BACKBONE = "backbone."
 _SKIPPED = {
@@ -37,7 +38,7 @@ _HEAD = {
     "conv1_bn": "backbone.bn1",
     "aspp_conv1": "classifier.0.convs.0.0",
     "aspp_conv1_bn": "classifier.0.convs.0.1",
-    # convs.4.0 is the pooling.
+    # convs.4.0 is the pooling, which has no weights.
     "aspp_pool": "classifier.0.convs.4.1",
     "aspp_pool_bn": "classifier.0.convs.4.2",
     "aspp_project": "classifier.0.project.0",
@@ -58,19 +59,19 @@ _PARTS = {
 
 
 def torchvision_config(backbone: Backbone, num_classes: int = 21) -> ModelConfig:
-    """The network of torchvision's `segmentation.deeplabv3_*`, which has output_stride 8."""
+    """Returns the network of torchvision's `segmentation.deeplabv3_*`, of output_stride 8."""
     return ModelConfig(
         backbone=backbone,
         output_stride=8,
         multi_grid=(1, 1, 1),
-        # Given for output_stride 16; at 8 they are torchvision's (12, 24, 36).
+        # Rates are given for output_stride 16; at 8 these are torchvision's (12, 24, 36).
         aspp_rates=(6, 12, 18),
         image_pooling=True,
         num_classes=num_classes,
         stride_placement=StridePlacement.FIRST_UNIT,
         normalization=Normalization.MEAN_STD,
         upsampling=Upsampling.HALF_PIXEL,
-        # torch's momentum 0.1 is the weight of the new batch.
+        # torch's momentum, 0.1, weighs the new batch; Keras' momentum weighs the old statistics.
         batch_norm_momentum=0.9,
         batch_norm_epsilon=1e-5,
         head_conv=True,
@@ -79,7 +80,10 @@ def torchvision_config(backbone: Backbone, num_classes: int = 21) -> ModelConfig
 
 
 def torch_key(variable: str) -> str:
-    """The state-dict key of our variable, e.g. `block3_unit5_conv2_bn/gamma` (its Keras `path`).
+    """Returns the state-dict key of our variable, given by its Keras `path`.
+
+    Args:
+        variable: the path, e.g. `block3_unit5_conv2_bn/gamma`.
 
     Raises:
         DeeplabError: torchvision's network has no such tensor.
@@ -92,22 +96,23 @@ def torch_key(variable: str) -> str:
 
 
 def to_torch_layout(array: np.ndarray) -> np.ndarray:
-    """HWIO kernels as OIHW, everything else as it is."""
+    """Returns a kernel HWIO as OIHW, and any other array as it is."""
     return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
 
 
 def from_torch_layout(array: np.ndarray) -> np.ndarray:
-    """OIHW kernels as HWIO, everything else as it is."""
+    """Returns a kernel OIHW as HWIO, and any other array as it is."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
 def read_torchvision(path: pathlib.Path) -> ImportedWeights:
-    """A state dict of `deeplabv3_resnet50` or `_resnet101`, or of the classifiers, a backbone.
+    """Reads a state dict of `deeplabv3_resnet50` or `deeplabv3_resnet101`, or of the classifiers.
 
-    torchvision's training scripts put it under `model`, others under `state_dict`; both are found.
+    A classifier gives a backbone. The state dict may lie under `model`, where torchvision's
+    training scripts put it, or under `state_dict`.
 
     Raises:
-        DeeplabError: torch is not installed, or the file is none of these.
+        DeeplabError: torch is not installed, or the file does not exist or is none of these.
     """
     if not path.is_file():
         raise DeeplabError(f"weights file {path} does not exist")
@@ -135,10 +140,10 @@ def read_torchvision(path: pathlib.Path) -> ImportedWeights:
 
 
 def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWeights:
-    """torchvision's state dict, as numpy arrays, for our network.
+    """Returns torchvision's state dict, given as numpy arrays, as weights for our network.
 
     Raises:
-        DeeplabError: it is of no ResNet-50 or -101; `what` names it.
+        DeeplabError: the state dict is of no ResNet-50 or -101; the message names `what`.
     """
     segmenter = any(key.startswith(_BACKBONE) for key in state)
     prefix = _BACKBONE if segmenter else ""
@@ -171,7 +176,7 @@ def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWei
 
 
 def _backbone_of(state: Mapping[str, np.ndarray], prefix: str) -> Backbone | None:
-    """By the number of units of each layer and the width of conv1."""
+    """Returns the backbone by the units of each layer and the width of conv1; None if unknown."""
     unit = re.compile(rf"{re.escape(prefix)}layer(\d)\.(\d+)\.")
     found = {match.groups() for match in map(unit.match, state) if match}
     units = tuple(sum(layer == str(n) for layer, _ in found) for n in range(1, 5))
@@ -186,7 +191,7 @@ def _no_runtime() -> Reference:
 
 
 def _run_torchvision(state: Mapping[str, np.ndarray], config: ModelConfig) -> Reference:
-    """torchvision's own network with `state`: logits, or a classifier's last map."""
+    """Returns torchvision's network with `state`, which gives logits or a classifier's last map."""
     try:
         import torch  # pyright: ignore[reportMissingImports]
         from torchvision.models import (  # pyright: ignore[reportMissingImports]
@@ -226,13 +231,20 @@ def _run_torchvision(state: Mapping[str, np.ndarray], config: ModelConfig) -> Re
 
 
 def _atrous_module(layer: str) -> str | None:
-    """`aspp_atrous2` is convs.2, beside the 1x1 that is convs.0."""
+    """Returns torchvision's name of an atrous branch; None for other layers.
+
+    `aspp_atrous2` is convs.2, since convs.0 is the 1x1 branch.
+    """
     match = re.fullmatch(r"aspp_atrous(\d+)(_bn)?", layer)
     return match and f"classifier.0.convs.{match[1]}.{1 if match[2] else 0}"
 
 
 def _unit_module(layer: str) -> str | None:
-    """`block3_unit5_conv2` is layer3.4.conv2, `..._conv2_bn` its bn2, the shortcut downsample."""
+    """Returns torchvision's name of a layer of a unit; None for other layers.
+
+    `block3_unit5_conv2` is layer3.4.conv2, `block3_unit5_conv2_bn` is layer3.4.bn2, and the
+    shortcut is layer3.4.downsample.
+    """
     match = re.fullmatch(r"block(\d)_unit(\d+)_(?:conv(\d)|shortcut)(_bn)?", layer)
     if match is None:
         return None

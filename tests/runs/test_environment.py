@@ -21,7 +21,7 @@ from deeplab_tf.models import build_model
 from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
 from deeplab_tf.runs.environment import THREADS, differences, environment, record_environment
 from deeplab_tf.runs.workdir import read_metrics
-from deeplab_tf.training.stages import train_stages
+from deeplab_tf.training.stages import train
 
 WEIGHTS = {name: 1.0 + index for index, name in enumerate(SHAPES.names)}
 ROWS = """
@@ -155,7 +155,7 @@ def test_a_run_goes_on_by_its_own_config(chain, shapes_data, tmp_path, capsys, m
     shutil.copytree(chain / "run", tmp_path / "run")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     experiment = load_experiment(f"{tmp_path}/run/config.json")
-    assert train_stages(experiment, shapes_data, tmp_path / "run", tmp_path / "run") == 0
+    assert train(experiment, shapes_data, tmp_path / "run", tmp_path / "run").stopped_by is None
     said = capsys.readouterr().out
     assert "going on from step 4" in said and "the run of" not in said
     assert "note: goes on under other conditions: intra-op threads 1 (before 2" in said

@@ -14,7 +14,7 @@ from deeplab_tf.config import load_experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.runs.checkpoints import checkpoint_steps
-from deeplab_tf.training.loop import train
+from deeplab_tf.training.stages import train
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_twelve_images_are_learnt(shapes_data, tmp_path):
     experiment = small(steps=80, log_every=20)
     experiment.data.crop_size = 97
     experiment.data.min_scale = experiment.data.max_scale = 1.0
-    assert train(experiment, shapes_data, tmp_path) == 0
+    assert train(experiment, shapes_data, tmp_path).stopped_by is None
     losses = [m["cross_entropy"] for m in metrics(tmp_path)]
     # log(6) = 1.79 is knowing nothing; 1.3 is knowing how frequent the classes are.
     assert losses[0] < 1.8 and losses[-1] < 0.9
@@ -104,7 +104,7 @@ def test_a_broken_network_is_not_saved_before_its_loss_shows_it(shapes_data, tmp
         train(small(base_learning_rate=1e25, checkpoint_every=1), shapes_data, tmp_path)
     assert checkpoint_steps(tmp_path) == []
     # Nothing holds the workdir to the rate that was wrong.
-    assert train(small(steps=2), shapes_data, tmp_path) == 0
+    assert train(small(steps=2), shapes_data, tmp_path).stopped_by is None
 
 
 def test_initial_weights_that_cannot_be_read_leave_no_workdir(shapes_data, tmp_path):
@@ -117,7 +117,7 @@ def test_initial_weights_that_cannot_be_read_leave_no_workdir(shapes_data, tmp_p
 def test_finished_runs_do_nothing_more(undisturbed, shapes_data, capsys):
     workdir, _ = undisturbed
     before = metrics(workdir)
-    assert train(small(), shapes_data, workdir) == 0
+    assert train(small(), shapes_data, workdir).stopped_by is None
     assert metrics(workdir) == before
     assert "going on from step 12" in capsys.readouterr().out
 
@@ -141,7 +141,7 @@ def test_class_weights_are_told_recorded_and_held_to(shapes_data, tmp_path, caps
     with pytest.raises(DeeplabError, match="train.class_weights=.* \\(received none\\)"):
         train(small(steps=2), shapes_data, workdir)
     file.write_text(json.dumps(weights))
-    assert train(experiment, shapes_data, workdir) == 0
+    assert train(experiment, shapes_data, workdir).stopped_by is None
 
 
 def test_a_wrong_class_weights_file_leaves_no_workdir(shapes_data, tmp_path):

@@ -16,7 +16,7 @@ from deeplab_tf.models import build_model
 from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps, restore
 from deeplab_tf.runs.run_log import RunLog
 from deeplab_tf.training import step as step_module
-from deeplab_tf.training.loop import train
+from deeplab_tf.training.stages import train
 
 OPTIONS = [
     {"precision": Precision.MIXED_FLOAT16, "ema_momentum": 0.8},
@@ -42,7 +42,7 @@ def runs(request, shapes_data, tmp_path_factory):
     experiment = small(**request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step_module.keras.optimizers, "LossScaleOptimizer", HighScale)
-        assert train(experiment, shapes_data, root / "whole") == 0
+        assert train(experiment, shapes_data, root / "whole").stopped_by is None
         write = RunLog.write
 
         def write_or_crash(log, step, *values):
@@ -54,7 +54,7 @@ def runs(request, shapes_data, tmp_path_factory):
             crashing.setattr(RunLog, "write", write_or_crash)
             train(experiment, shapes_data, root / "resumed")
         assert checkpoint_steps(root / "resumed") == [4, 8]
-        assert train(experiment, shapes_data, root / "resumed") == 0
+        assert train(experiment, shapes_data, root / "resumed").stopped_by is None
     return load_model(root / "whole").experiment, root / "whole", root / "resumed"
 
 

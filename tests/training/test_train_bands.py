@@ -23,7 +23,7 @@ from deeplab_tf.images.classes import Classes, voc_palette
 from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.prediction.predict_images import predict_images
-from deeplab_tf.training.loop import train
+from deeplab_tf.training.stages import train
 
 LABELS = Classes("fields", ("soil", "crop"), voc_palette(2))
 
@@ -61,7 +61,7 @@ def experiment(**changes):
 @pytest.fixture(scope="module")
 def workdir(data_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    assert train(experiment(), data_dir, workdir) == 0
+    assert train(experiment(), data_dir, workdir).stopped_by is None
     return workdir
 
 

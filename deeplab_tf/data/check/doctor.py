@@ -198,8 +198,8 @@ def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False
     Args:
         pair: the image and the mask.
         image_format: the bands and bits of the image.
-        huge: whether the image may exceed Pillow's limit of pixels, as images do that are to be cut
-            into tiles.
+        huge: whether the image is to be cut into tiles, and may therefore exceed Pillow's limit of
+            pixels.
     """
     if huge:
         allow_huge_images()

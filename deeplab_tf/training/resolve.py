@@ -1,0 +1,90 @@
+"""What a training is, found once before it begins: data, classes, weights, devices, workdir."""
+
+import dataclasses
+import pathlib
+
+import tensorflow as tf
+
+from deeplab_tf.config import Experiment
+from deeplab_tf.data.duplicates import class_ids
+from deeplab_tf.data.records import Records, open_records
+from deeplab_tf.distributed.processes import Workers, workers_of
+from deeplab_tf.distributed.strategy import make_strategy
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.runs.same_run import check_same_run
+from deeplab_tf.training.accumulate import check_parts
+from deeplab_tf.training.class_weights import check_recorded, find_class_weights
+from deeplab_tf.training.continuation import check_workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A training whose parts fit each other.
+
+    Attributes:
+        experiment: the experiment with the data's number of classes and bands.
+        records: the data set.
+        class_weights: the loss weight of each class by name; None where the loss has no weights.
+        strategy: the devices.
+        workers: the processes.
+        workdir: the folder that the run lives in.
+    """
+
+    experiment: Experiment
+    records: Records
+    class_weights: dict[str, float] | None
+    strategy: tf.distribute.Strategy
+    workers: Workers
+    workdir: pathlib.Path
+
+
+def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> Run:
+    """Finds everything that `experiment` names, and checks that the parts fit each other.
+
+    All workers must call this function.
+
+    Raises:
+        DeeplabError: data, classes, class weights, devices or workdir do not fit the experiment,
+            or another worker was given another training.
+    """
+    records = open_records(data_dir, experiment.data.dataset)
+    records.labelled_split(experiment.data.split)
+    class_ids(records.classes, experiment.data.duplicate_classes)
+    experiment = _with_data(experiment, records)
+    strategy = make_strategy(experiment.train.strategy, experiment.train.batch_size)
+    check_parts(experiment.train, strategy)
+    class_weights = find_class_weights(experiment, records)
+    workers = workers_of(experiment.train.strategy)
+    check_same_run(workers, experiment, records, class_weights)
+    check_workdir(workdir, experiment, records)
+    check_recorded(workdir, class_weights)
+    return Run(experiment, records, class_weights, strategy, workers, workdir)
+
+
+def _with_data(experiment: Experiment, records: Records) -> Experiment:
+    """Returns `experiment` with the number of classes and the bands that the data set has.
+
+    Raises:
+        DeeplabError: the config asks for another number of classes or other bands.
+    """
+    image_format = records.image_format
+    found = {"num_classes": records.classes.num_classes}
+    if not image_format.is_rgb:
+        found |= {
+            "band_mean": image_format.mean,
+            "band_std": image_format.std,
+            "bits": image_format.bits,
+        }
+    for name, value in found.items():
+        wanted = getattr(experiment.model, name)
+        if wanted not in (None, (), value):
+            raise DeeplabError(
+                f"config.model.{name} is {wanted}, but {records.classes.dataset} has {value}; "
+                "leave it out to take the data set's"
+            )
+    if image_format.is_rgb and experiment.model.band_mean:
+        raise DeeplabError(
+            f"config.model.band_mean is {experiment.model.band_mean}, but "
+            f"{records.classes.dataset} has RGB images; leave it out"
+        )
+    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **found))
