@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         load_experiment,
     )
     from deeplab_tf.errors import DeeplabError
-    from deeplab_tf.evaluation.evaluate_and_report import evaluate
+    from deeplab_tf.evaluation.evaluate import evaluate
     from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
     from deeplab_tf.images.classes import Classes
     from deeplab_tf.inference.segmenter import Segmenter, load
@@ -45,7 +45,7 @@ _HOMES = {
         *("TrainConfig", "Upsampling", "load_experiment"),
     ),
     "errors": ("DeeplabError",),
-    "evaluation.evaluate_and_report": ("evaluate",),
+    "evaluation.evaluate": ("evaluate",),
     "export.export_model": ("export_model",),
     "images.classes": ("Classes",),
     "inference.segmenter": ("Segmenter", "load"),

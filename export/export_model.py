@@ -15,6 +15,14 @@ Format = Literal["saved_model", "litert", "onnx", "web"]
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 Outputs = Literal["both", "labels", "logits"]
 
+OPTIONS = {
+    "saved_model": {"signatures", "scales", "flip"},
+    "litert": {"image_size", "open_size", "quantize", "keep_float", "outputs"},
+    "onnx": {"outputs"},
+    "web": {"image_size", "quantize", "litertjs"},
+}
+"""The options that each format has."""
+
 FEW_IMAGES = 8
 MANY_IMAGES = 100
 """How many images are compared by default. int8 is judged by mean IoU, which needs more images."""
@@ -71,6 +79,18 @@ def export_model(
     """
     if (images is None) == (data_dir is None):
         raise DeeplabError("give one of images= and data_dir=, on which the artefact is compared")
+    given = {
+        "image_size": image_size is not None,
+        "open_size": open_size,
+        "quantize": quantize != "none",
+        "keep_float": bool(keep_float),
+        "outputs": outputs != "both",
+        "signatures": bool(signatures),
+        "scales": scales is not None,
+        "flip": flip is not None,
+        "litertjs": litertjs is not None,
+    }
+    _check_options(format, {name for name, value in given.items() if value})
     trained = model if isinstance(model, TrainedModel) else load_model(model)
     if output_stride is not None:
         trained = at_output_stride(trained, output_stride)
@@ -117,13 +137,18 @@ def export_model(
             from .onnx_model import FILE_NAME, export_onnx
         except ModuleNotFoundError as error:
             raise DeeplabError(
-                f"format=onnx needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
+                f"the ONNX export needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
             ) from error
         return export_onnx(trained, out / FILE_NAME, parity, outputs=outputs)
-    if format == "web":
-        from .web_page import export_web
+    from .web_page import export_web
 
-        return export_web(
-            trained, out, parity, image_size=size, quantize=quantize, litertjs=litertjs
-        )
-    raise DeeplabError(f"format must be saved_model, litert, onnx or web. Received: {format!r}")
+    return export_web(trained, out, parity, image_size=size, quantize=quantize, litertjs=litertjs)
+
+
+def _check_options(format: str, given: set[str]) -> None:
+    """Raises `DeeplabError` where an option in `given` is not of the format."""
+    if format not in OPTIONS:
+        raise DeeplabError(f"format must be {' or '.join(OPTIONS)}. Received: {format!r}")
+    wrong = sorted(given - OPTIONS[format])
+    if wrong:
+        raise DeeplabError(f"format={format} has no option {', '.join(wrong)}; leave it out")

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
 from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.confusion import Scores, confusion_matrix
 
 from .images import ComparedImage
 from .layer_noise import LayerNoise

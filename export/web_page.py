@@ -109,12 +109,12 @@ def page_facts(model: pathlib.Path) -> dict:
     experiment, classes = parse_description(description)
     name, height, width = _input_of(model)
     pad = np.round(pixel_statistics(experiment.model).mean).astype(int).tolist()
-    classes = zip(classes.names, classes.palette, strict=True)
+    colors = zip(classes.names, classes.palette, strict=True)
     return {
         "file": model.name,
         "bytes": len(content),
         "dataset": classes.dataset,
-        "classes": [{"name": name, "color": color} for name, color in classes],
+        "classes": [{"name": name, "color": color} for name, color in colors],
         # Class 0 keeps the plain photo where it is the background, as deeplab-predict draws it.
         "background": 0 if classes.names[0] == "background" else None,
         "input": {"name": name, "height": height, "width": width, "pad": pad},

@@ -22,7 +22,7 @@ import pathlib
 from absl import flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
-from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.config import StrategyName, load_experiment
 
 _WORKDIR = flags.DEFINE_string(
@@ -79,9 +79,9 @@ def main() -> int:
     if runner:
         runner.check()
     import_tensorflow(trains=False)
-    from deeplab_tf.evaluation.evaluate_and_report import run_evaluation
+    from deeplab_tf.evaluation.evaluate import evaluate
 
-    run_evaluation(
+    evaluate(
         source,
         pathlib.Path(str(_DATA_DIR.value)),
         pathlib.Path(str(_OUT.value or _WORKDIR.value)),
@@ -90,6 +90,7 @@ def main() -> int:
         strategy=_STRATEGY.value,
         overrides={"split": _SPLIT.value, **inference_flags.overrides()},
         runner=runner,
+        report=say,
     )
     return 0
 

@@ -41,8 +41,8 @@ _LIST = flags.DEFINE_string(
 
 def main() -> int:
     """Scores the predictions, without TensorFlow."""
-    from deeplab_tf.evaluation.confusion import Scores, format_table
     from deeplab_tf.evaluation.score import score_folders
+    from deeplab_tf.images.confusion import Scores, format_table
 
     matrix, images = score_folders(
         pathlib.Path(_PREDICTIONS.value),

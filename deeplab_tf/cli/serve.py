@@ -2,7 +2,7 @@
 
     deeplab-serve --model=served --port=8501 --grpc_port=8500     (pip install 'deeplab_tf[serve]')
 
-    POST /v1/models/NAME:predict               labels of images, see README.md
+    POST /v1/models/NAME:predict               labels of images, see docs/serving.md
     GET  /v1/models/NAME                       the model's version and state
     GET  /v1/models/NAME/metadata              the model's signatures
     GET  /healthz                              whether the process is alive

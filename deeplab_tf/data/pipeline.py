@@ -13,11 +13,14 @@ buffer mixes only neighbouring records; reading the files in turns is what bring
 near each other.
 """
 
+from collections.abc import Iterator
+
+import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.augment import augment
-from deeplab_tf.data.records import SplitFiles, parse_record
+from deeplab_tf.data.records import SplitFiles, naming_corrupt_file, parse_record
 from deeplab_tf.errors import DeeplabError
 
 INTERLEAVED_FILES = 16
@@ -122,6 +125,24 @@ def evaluation_images(
         .prefetch(PREFETCHED_IMAGES)
         .with_options(_options())
     )
+
+
+def labelled_images(
+    split: SplitFiles, shard_index: int = 0, num_shards: int = 1
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields (id, image [H, W, bands], mask uint8 [H, W]) of the examples of the split, in order.
+
+    With several shards, only the examples of the shard `shard_index` come.
+
+    Raises:
+        DeeplabError: a record file is corrupt, which is found while reading; the message names the
+            file.
+    """
+    with naming_corrupt_file(split):
+        for name, image, mask in evaluation_images(
+            split, shard_index, num_shards
+        ).as_numpy_iterator():
+            yield name.decode(), image, mask
 
 
 def _epoch(split: SplitFiles, buffer: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:

@@ -1,190 +1,203 @@
-"""The evaluation of a model on a split, each image at its own size, as one confusion matrix."""
+"""The whole of `deeplab-eval`: load, evaluate, write results and report, print the table."""
 
-import csv
 import dataclasses
 import json
+import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable
 
-import numpy as np
-import tqdm
-
-from deeplab_tf.data.pipeline import evaluation_images
-from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
-from deeplab_tf.distributed.processes import Workers
+from deeplab_tf import config as config_lib
+from deeplab_tf.artefacts.trained_model import load_model
+from deeplab_tf.config import EvaluateConfig, StrategyName
+from deeplab_tf.data.records import Records, open_records
+from deeplab_tf.distributed.beam import BeamRunner
+from deeplab_tf.distributed.connection import connect
+from deeplab_tf.distributed.devices import devices_of
+from deeplab_tf.distributed.processes import Workers, workers_of
+from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.confusion import Scores, confusion_matrix
-from deeplab_tf.files import whole_file, write_text
-from deeplab_tf.images.classes import Classes
-from deeplab_tf.images.formats import ImageFormat, view_rgb
-from deeplab_tf.inference.predictor import Predictor
-from deeplab_tf.parallel import in_threads
-from deeplab_tf.runs.workdir import EVAL_FILE
+from deeplab_tf.evaluation.evaluate_split import (
+    Evaluation,
+    check_data,
+    evaluate_split,
+    write_results,
+)
+from deeplab_tf.evaluation.report import write_report
+from deeplab_tf.files import write_text
+from deeplab_tf.images.confusion import format_table
+from deeplab_tf.inference.devices import on_devices
+from deeplab_tf.inference.predictor import (
+    Predictor,
+    is_exported,
+    load_predictor,
+    trained_predictor,
+    with_classes_of,
+)
+from deeplab_tf.inference.strategies import settings_of
+from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE
 
-MATRIX_FILE = "confusion_matrix.csv"
-SAMPLES = 8
-"""The number of examples that are kept for the report."""
-
-ALONE = Workers()
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One example for the report.
-
-    Attributes:
-        name: the id of the example.
-        image: a picture to look at, uint8 [H, W, 3].
-        truth, prediction: the mask and the labels, uint8 [H, W].
-    """
-
-    name: str
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """The result of an evaluation.
-
-    Attributes:
-        matrix: int64 [C, C] over all images; rows are true classes, columns predicted classes.
-        images: the number of images.
-        samples: up to `SAMPLES` examples, spread over the split.
-    """
-
-    matrix: np.ndarray
-    images: int
-    samples: tuple[Sample, ...]
-
-    @property
-    def scores(self) -> Scores:
-        """Returns the figures of `matrix`."""
-        return Scores.from_matrix(self.matrix)
+TABLE_FILE = "eval.txt"
 
 
 def evaluate(
-    predictor: Predictor, records: Records, split_name: str, workers: Workers = ALONE
+    model: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    dataset: str | None = None,
+    settings: EvaluateConfig | None = None,
+    overrides: dict | None = None,
+    runner: BeamRunner | None = None,
+    strategy: StrategyName = StrategyName.AUTO,
+    report: Callable[[str], None] = print,
 ) -> Evaluation:
-    """Evaluates `predictor` on the split `split_name` of `records`.
+    """Evaluates `model`, writes the results into `out` and reports the table.
 
-    Images are dealt out over `workers`. All workers must call this function; each gets the matrix
-    of all images, and samples of its own images. Progress is shown on stderr where stderr is a
-    terminal.
+    Args:
+        model: a workdir, whose latest checkpoint is taken, a `.keras` file, a SavedModel, an
+            `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
+        data_dir: the folder into which `deeplab-prepare` wrote the records.
+        out: the folder that gets `eval.json`, `eval.txt` (the reported text),
+            `confusion_matrix.csv` and `report/`.
+        dataset: the name of the data set; None takes the experiment's.
+        settings: the inference strategy and the split; None takes the experiment's.
+        overrides: fields of `settings` to replace, where they are not None.
+        runner: the runner of Apache Beam that evaluates; None evaluates in this process.
+        strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
+            each worker calls this function and does its share of the images; worker 0 writes and
+            reports.
+        report: gets the table of classes and the names of the files.
 
     Raises:
-        DeeplabError: the data set has other classes, another image format or no such split, or a
-            file is corrupt.
+        DeeplabError: `out` is a file, or model, data, settings and devices do not fit, or another
+            worker is gone.
     """
-    split = check_data(predictor, records, split_name)
-    classes = predictor.classes.num_classes
-    matrix = np.zeros((classes, classes), np.int64)
-    own = len(range(workers.index, split.num_examples, workers.count))
-    keep = set(np.linspace(0, own - 1, SAMPLES).round().astype(int).tolist())
-    samples, images = [], 0
-
-    def predict(example: tuple[str, np.ndarray, np.ndarray]):
-        name, image, truth = example
-        prediction = predictor.predict(image[None])[0]
-        try:
-            return confusion_matrix(truth, prediction, classes), prediction, example
-        except DeeplabError as error:
-            raise DeeplabError(f"example {name}: {error}") from error
-
-    examples = labelled_images(split, workers.index, workers.count)
-    done = tqdm.tqdm(
-        in_threads(predict, examples, predictor.at_once),
-        total=own,
-        desc="evaluate",
-        unit="image",
-        disable=None,
-    )
-    for counts, prediction, (name, image, truth) in done:
-        matrix += counts
-        if images in keep:
-            samples.append(Sample(name, view_rgb(image, records.image_format), truth, prediction))
-        images += 1
-    return Evaluation(workers.sum(matrix), int(workers.sum(images)), tuple(samples))
-
-
-def check_data(predictor: Predictor, records: Records, split_name: str) -> SplitFiles:
-    """Returns the split; raises `DeeplabError` where it is missing or does not fit the model."""
-    check_same_classes(predictor.classes, records.classes)
-    check_same_format(predictor.image_format, records.image_format)
-    return records.labelled_split(split_name)
-
-
-def check_same_classes(model: Classes, data: Classes) -> None:
-    """Raises `DeeplabError` where the model has other classes than the data set.
-
-    The message names the first difference.
-    """
-    if model.names == data.names:
-        return
-    if len(model.names) != len(data.names):
-        difference = f"{len(model.names)} classes against {len(data.names)}"
+    source, out = pathlib.Path(model), pathlib.Path(out)
+    if out.exists() and not out.is_dir():
+        raise DeeplabError(f"{out} is a file; give a folder for the results")
+    workers = Workers() if runner else workers_of(strategy)
+    if workers.count > 1:
+        connect(workers)
+    devices = devices_of(strategy)
+    predictor, settings, facts = _open(source, settings, overrides or {}, devices)
+    dataset = dataset or (predictor.experiment and predictor.experiment.data.dataset)
+    if dataset is None:
+        raise DeeplabError(f"{source} does not say its data set; give --dataset")
+    records = open_records(pathlib.Path(data_dir), dataset)
+    if predictor.experiment is None:
+        predictor = with_classes_of(predictor, records.classes)
+    if runner:
+        evaluation = _evaluate_by_beam(runner, source, predictor, settings, records, out)
     else:
-        index = next(i for i, name in enumerate(model.names) if name != data.names[i])
-        difference = f"class {index} is {model.names[index]!r} against {data.names[index]!r}"
-    raise DeeplabError(
-        f"the model was trained on other classes ({model.dataset}) than the data set "
-        f"{data.dataset} has: {difference}"
+        with naming_lost_worker(workers, lambda: ""):
+            _check_same(workers, facts, records)
+            evaluation = evaluate_split(predictor, records, settings.split, workers)
+    if not workers.is_chief:
+        report(f"worker {workers.index} of {workers.count}; worker 0 has the results")
+        return evaluation
+    facts = {
+        "dataset": records.classes.dataset,
+        "fingerprint": records.fingerprint,
+        "model": str(source.resolve()),
+        **facts,
+    }
+    page = write_report(
+        f"DeepLabv3 on {records.classes.dataset}, {settings.split}",
+        evaluation,
+        predictor.classes,
+        _format_results(predictor, evaluation, settings, facts),
+        config_lib.to_json(predictor.experiment) if predictor.experiment else None,
+        out,
+        source / METRICS_FILE,
     )
+    text = (
+        f"{format_table(evaluation.scores, predictor.classes.names)}\n\n"
+        f"{evaluation.images} images of {records.classes.dataset}/{settings.split}\n"
+        f"figures  {out / EVAL_FILE}\n"
+        f"report   {page}\n"
+    )
+    write_text(out / TABLE_FILE, text)
+    # eval.json is written last, so whoever finds it finds the rest as well.
+    write_results(evaluation, records.classes, facts, out)
+    report(text.rstrip())
+    return evaluation
 
 
-def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
-    """Raises `DeeplabError` where the model takes other bands or bits than the data set has."""
-    if (model.bands, model.bits) != (data.bands, data.bits):
+def _check_same(workers: Workers, facts: dict, records: Records) -> None:
+    if len(set(workers.gather_text(json.dumps([facts, records.fingerprint])))) > 1:
         raise DeeplabError(
-            f"the model takes images of {model.bands} bands of {model.bits} bits, and the data set "
-            f"has {data.bands} bands of {data.bits}"
+            "the workers have another model, checkpoint, data set or settings each; start them "
+            "with the same command, on a model that is not being trained"
         )
 
 
-def labelled_images(
-    split: SplitFiles, shard_index: int = 0, num_shards: int = 1
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yields (id, image [H, W, bands], mask uint8 [H, W]) of the examples of the split, in order.
-
-    With several shards, only the examples of the shard `shard_index` come.
-
-    Raises:
-        DeeplabError: a record file is corrupt, which is found while reading; the message names the
-            file.
-    """
-    with naming_corrupt_file(split):
-        for name, image, mask in evaluation_images(
-            split, shard_index, num_shards
-        ).as_numpy_iterator():
-            yield name.decode(), image, mask
-
-
-def write_results(
-    evaluation: Evaluation, classes: Classes, facts: dict, folder: pathlib.Path
-) -> None:
-    """Writes `eval.json` and `confusion_matrix.csv` (with class names as heads) into `folder`.
-
-    Args:
-        evaluation: the results.
-        classes: the classes of the matrix.
-        facts: the other entries of `eval.json`: data set, settings, checkpoint.
-        folder: the folder of the results, made if absent.
-    """
-    with whole_file(folder / MATRIX_FILE) as path:
-        _write_matrix(evaluation.matrix, classes, path)
-    scores = evaluation.scores
-    by_class = [
-        {"name": name, **dataclasses.asdict(score)}
-        for name, score in zip(classes.names, scores.classes, strict=True)
-    ]
-    content = {**facts, "images": evaluation.images, **scores.summary(), "classes": by_class}
-    write_text(folder / EVAL_FILE, json.dumps(content, indent=2, allow_nan=False) + "\n")
+def _open(
+    source: pathlib.Path, settings: EvaluateConfig | None, overrides: dict, devices: list[str]
+) -> tuple[Predictor, EvaluateConfig, dict]:
+    """Returns the predictor, its settings, and the entries of `eval.json` about both."""
+    split = overrides.get("split")
+    overrides = {name: value for name, value in overrides.items() if name != "split"}
+    if is_exported(source):
+        if settings is not None:
+            raise DeeplabError(
+                f"{source} is an exported model, whose inference is fixed: no --config"
+            )
+        predictor = on_devices(lambda: load_predictor(source, **overrides), devices)
+        experiment = predictor.experiment
+        settings = experiment.evaluate if experiment else EvaluateConfig()
+        settings = EvaluateConfig(split=split or settings.split)
+        facts: dict = {"step": None, "split": settings.split, "exported": True}
+    else:
+        trained = load_model(source)
+        experiment = trained.experiment
+        if settings is not None:
+            experiment = dataclasses.replace(experiment, evaluate=settings)
+        settings = settings_of(experiment, split=split, **overrides)
+        settings.output_stride = settings.output_stride or experiment.model.output_stride
+        # Each device gets a network of its own, with the batch norms folded into its weights.
+        predictor = on_devices(lambda: trained_predictor(trained, settings), devices)
+        facts = {"step": trained.step, **dataclasses.asdict(settings)}
+    if predictor.experiment is not None:
+        facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
+    return predictor, settings, facts
 
 
-def _write_matrix(matrix: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["truth \\ prediction", *classes.names])
-        for name, row in zip(classes.names, matrix.tolist(), strict=True):
-            writer.writerow([name, *row])
+def _evaluate_by_beam(
+    runner: BeamRunner,
+    source: pathlib.Path,
+    predictor: Predictor,
+    settings: EvaluateConfig,
+    records: Records,
+    out: pathlib.Path,
+) -> Evaluation:
+    runner.check()
+    # apache_beam is an extra and may be absent, so its users are imported only here.
+    from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
+    from deeplab_tf.inference.model_handler import Model
+
+    split = check_data(predictor, records, settings.split)
+    model = Model(source, settings=None if is_exported(source) else settings)
+    return evaluate_by_beam(runner, model, records, split, out)
+
+
+def _format_results(
+    predictor: Predictor, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
+) -> dict[str, str]:
+    words = {"images": f"{evaluation.images:,}"}
+    if predictor.experiment is not None:
+        words["backbone"] = str(predictor.experiment.model.backbone)
+    if "exported" in facts:
+        words["inference"] = "as exported"
+    else:
+        words |= {
+            "output_stride": str(settings.output_stride),
+            "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
+            "flip": "yes" if settings.flip else "no",
+            "padded to": f"{settings.pad_to} pixels" if settings.pad_to else "-",
+            "windows": f"{settings.window} pixels" if settings.window else "none",
+            "CRF": "yes" if settings.crf else "no",
+        }
+    words["model"] = facts["model"]
+    if facts["step"] is not None:
+        words["step"] = f"{facts['step']:,}"
+    return words

@@ -6,11 +6,11 @@ from html import escape
 
 from PIL import Image
 
-from deeplab_tf.evaluation.confusion import TITLES, ClassScore, percent
 from deeplab_tf.evaluation.curves import draw_curves
-from deeplab_tf.evaluation.evaluate import Evaluation, Sample
+from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
 from deeplab_tf.files import whole_folder
 from deeplab_tf.images.classes import VOID, Classes, Color
+from deeplab_tf.images.confusion import TITLES, ClassScore, percent
 from deeplab_tf.images.drawing import labels_image
 
 MAX_PICTURE_SIDE = 640

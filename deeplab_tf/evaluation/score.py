@@ -7,8 +7,8 @@ import tqdm
 
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.prediction.inputs import read_names
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from deeplab_tf.errors import DeeplabError
+
 VOID = 255
 """The class id of pixels that count neither in the loss nor in the evaluation (VOC's value).
 
@@ -145,3 +147,21 @@ def labels_by_number(num_classes: int) -> Classes:
         return VOC
     names = tuple(f"class {index}" for index in range(num_classes))
     return Classes("unknown", names, voc_palette(num_classes))
+
+
+def check_same_classes(model: Classes, data: Classes) -> None:
+    """Raises `DeeplabError` where the model has other classes than the data set.
+
+    The message names the first difference.
+    """
+    if model.names == data.names:
+        return
+    if len(model.names) != len(data.names):
+        difference = f"{len(model.names)} classes against {len(data.names)}"
+    else:
+        index = next(i for i, name in enumerate(model.names) if name != data.names[i])
+        difference = f"class {index} is {model.names[index]!r} against {data.names[index]!r}"
+    raise DeeplabError(
+        f"the model was trained on other classes ({model.dataset}) than the data set "
+        f"{data.dataset} has: {difference}"
+    )

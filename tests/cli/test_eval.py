@@ -14,9 +14,9 @@ from deeplab_tf.config import to_json
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
-from deeplab_tf.evaluation.confusion import confusion_matrix
 from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.classes import SHAPES, VOID
+from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.runs.workdir import data_to_json
 
@@ -108,7 +108,7 @@ def test_a_tflite_file_of_others_is_evaluated_as_it_is(place, tmp_path):
     path.write_bytes(converter.convert())
     common = (f"--model={path}", f"--data_dir={place}/data", f"--out={tmp_path}/out")
     silent = call("eval", *common)
-    assert silent.returncode == 1 and "does not tell its data set; give --dataset" in silent.stderr
+    assert silent.returncode == 1 and "does not say its data set; give --dataset" in silent.stderr
     done = call("eval", *common, "--dataset=shapes")
     assert (done.returncode, done.stderr) == (0, "")
     content = json.loads((tmp_path / "out" / "eval.json").read_text())

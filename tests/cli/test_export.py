@@ -92,7 +92,7 @@ def test_a_missing_package_of_onnx_is_named(folder, tmp_path):
     arguments = ["--format=onnx", f"--images={folder}/photo0.jpg", f"--out={tmp_path}/out"]
     done = run("-c", code, f"--model={folder}/model.keras", *arguments)
     assert done.returncode == 1
-    assert "format=onnx needs openvino: pip install tf2onnx" in done.stderr
+    assert "the ONNX export needs openvino: pip install tf2onnx" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.confusion import Scores, confusion_matrix, format_table
 from deeplab_tf.evaluation.score import score_folders
 from deeplab_tf.images.classes import VOC
+from deeplab_tf.images.confusion import Scores, confusion_matrix, format_table
 from deeplab_tf.images.drawing import write_labels
 
 

@@ -13,7 +13,7 @@ from deeplab_tf.data.records import Records, SplitFiles, open_records
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
-from deeplab_tf.evaluation.evaluate_and_report import run_evaluation
+from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.files import encode_png
 from deeplab_tf.inference.model_handler import Model
@@ -31,7 +31,7 @@ def test_the_results_are_those_of_one_process(artefacts, data_dir, tmp_path, kin
     settings = None if kind == "saved" else EvaluateConfig(scales=(0.5, 1.0), flip=True)
     for beam in (None, LOCAL):
         out = tmp_path / ("beam" if beam else "one")
-        run_evaluation(artefacts / kind, data_dir, out, settings=settings, runner=beam)
+        evaluate(artefacts / kind, data_dir, out, settings=settings, runner=beam)
     assert results(tmp_path / "beam") == results(tmp_path / "one")
     assert json.loads((tmp_path / "beam" / "eval.json").read_text())["images"] == 5
     said = capsys.readouterr().out.split("5 images of shapes/val")

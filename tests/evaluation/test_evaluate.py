@@ -13,11 +13,11 @@ from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation import evaluate as evaluate_module
-from deeplab_tf.evaluation.confusion import confusion_matrix
-from deeplab_tf.evaluation.evaluate import check_same_classes, evaluate, write_results
+from deeplab_tf.evaluation import evaluate_split as evaluate_module
+from deeplab_tf.evaluation.evaluate_split import evaluate_split, write_results
 from deeplab_tf.evaluation.score import score_folders
-from deeplab_tf.images.classes import CAMVID, SHAPES
+from deeplab_tf.images.classes import CAMVID, SHAPES, check_same_classes
+from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.prediction.inputs import find_images
 from deeplab_tf.prediction.predict_images import predict_images
@@ -35,7 +35,7 @@ def predictor(trained):
 
 @pytest.fixture(scope="module")
 def evaluation(predictor, data_dir):
-    return evaluate(predictor, open_records(data_dir, "shapes"), "val")
+    return evaluate_split(predictor, open_records(data_dir, "shapes"), "val")
 
 
 def test_matrix_is_that_of_the_files_one_by_one(trained, evaluation, raw_folder):
@@ -56,7 +56,7 @@ def test_matrix_is_that_of_the_files_one_by_one(trained, evaluation, raw_folder)
 )
 def test_predicted_files_score_exactly_the_same(trained, settings, data_dir, raw_folder, tmp_path):
     records = open_records(data_dir, "shapes")
-    matrix = evaluate(trained_predictor(trained, settings), records, settings.split).matrix
+    matrix = evaluate_split(trained_predictor(trained, settings), records, settings.split).matrix
     save_model(trained, tmp_path / "model.keras")
     inference = dataclasses.asdict(settings)
     del inference["split"]
@@ -69,7 +69,7 @@ def test_predicted_files_score_exactly_the_same(trained, settings, data_dir, raw
 
 def test_samples_are_spread_and_aligned(predictor, data_dir, monkeypatch):
     monkeypatch.setattr(evaluate_module, "SAMPLES", 3)
-    evaluation = evaluate(predictor, open_records(data_dir, "shapes"), "val")
+    evaluation = evaluate_split(predictor, open_records(data_dir, "shapes"), "val")
     assert len({sample.name for sample in evaluation.samples}) == 3
     matrix = np.zeros((6, 6), np.int64)
     for sample in evaluation.samples:
@@ -109,7 +109,7 @@ def test_other_classes_are_refused():
 
 def test_unknown_split_is_named(predictor, data_dir):
     with pytest.raises(DeeplabError, match="no split 'test'; splits are val"):
-        evaluate(predictor, open_records(data_dir, "shapes"), "test")
+        evaluate_split(predictor, open_records(data_dir, "shapes"), "test")
 
 
 def test_corrupt_record_is_named(predictor, data_dir, tmp_path):
@@ -120,4 +120,4 @@ def test_corrupt_record_is_named(predictor, data_dir, tmp_path):
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(DeeplabError, match=f"{path.name} is corrupt; .*deeplab-prepare"):
-        evaluate(predictor, records, "val")
+        evaluate_split(predictor, records, "val")

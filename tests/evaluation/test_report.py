@@ -7,7 +7,7 @@ from PIL import Image
 
 from deeplab_tf.config import Experiment, to_json
 from deeplab_tf.evaluation.curves import draw_curves, moving_average
-from deeplab_tf.evaluation.evaluate import Evaluation, Sample
+from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.images.classes import SHAPES
 

@@ -15,7 +15,7 @@ from deeplab_tf.config import EvaluateConfig, StrategyName
 from deeplab_tf.data.records import open_records
 from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.evaluate import evaluate
+from deeplab_tf.evaluation.evaluate_split import evaluate_split
 from deeplab_tf.inference.devices import on_devices
 from deeplab_tf.inference.predictor import trained_predictor
 
@@ -41,7 +41,7 @@ def test_two_devices_give_the_matrix_of_one(trained, data_dir):
 
     two = on_devices(load, devices_of(StrategyName.MIRRORED))
     assert two.at_once == 2
-    expected, found = (evaluate(each, records, "val") for each in (one, two))
+    expected, found = (evaluate_split(each, records, "val") for each in (one, two))
     assert len(set(used)) == 2
     assert found.images == expected.images == 5
     np.testing.assert_array_equal(found.matrix, expected.matrix)

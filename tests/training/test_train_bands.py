@@ -18,7 +18,7 @@ from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.evaluate import evaluate
+from deeplab_tf.evaluation.evaluate_split import evaluate_split
 from deeplab_tf.images.classes import Classes, voc_palette
 from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
@@ -68,7 +68,7 @@ def workdir(data_dir, tmp_path_factory):
 def test_the_network_has_the_data_sets_bands_and_learns_from_the_fifth(data_dir, workdir):
     trained, records = load_model(workdir), open_records(data_dir, "fields")
     assert trained.image_format == records.image_format and trained.model.input_shape[-1] == 5
-    evaluation = evaluate(trained_predictor(trained, EvaluateConfig()), records, "val")
+    evaluation = evaluate_split(trained_predictor(trained, EvaluateConfig()), records, "val")
     # A coin gets 0.33 and one class everywhere 0.25; the other bands are noise.
     assert evaluation.scores.summary()["mean_iou"] > 0.5
     assert evaluation.samples[0].image.shape == (64, 64, 3)
@@ -123,7 +123,7 @@ def test_the_model_of_other_bands_is_refused(data_dir, workdir, shapes_data):
     trained = load_model(workdir)
     trained.classes = records.classes
     with pytest.raises(DeeplabError, match="takes images of 5 bands of 16 bits, and the data set"):
-        evaluate(trained_predictor(trained, EvaluateConfig()), records, "val")
+        evaluate_split(trained_predictor(trained, EvaluateConfig()), records, "val")
     wrong = experiment()
     wrong.model.bits = 8
     with pytest.raises(DeeplabError, match=r"config.model.bits is 8, but fields has 16"):

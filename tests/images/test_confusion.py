@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.confusion import Scores, confusion_matrix, format_table
+from deeplab_tf.images.confusion import Scores, confusion_matrix, format_table
 
 
 def test_counts_written_by_hand():

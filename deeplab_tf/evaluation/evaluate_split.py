@@ -1,0 +1,153 @@
+"""The evaluation of a model on a split, each image at its own size, as one confusion matrix."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import tqdm
+
+from deeplab_tf.data.pipeline import labelled_images
+from deeplab_tf.data.records import Records, SplitFiles
+from deeplab_tf.distributed.processes import Workers
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import whole_file, write_text
+from deeplab_tf.images.classes import Classes, check_same_classes
+from deeplab_tf.images.confusion import Scores, confusion_matrix
+from deeplab_tf.images.formats import ImageFormat, view_rgb
+from deeplab_tf.inference.predictor import Predictor
+from deeplab_tf.parallel import in_threads
+from deeplab_tf.runs.workdir import EVAL_FILE
+
+MATRIX_FILE = "confusion_matrix.csv"
+SAMPLES = 8
+"""The number of examples that are kept for the report."""
+
+ALONE = Workers()
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One example for the report.
+
+    Attributes:
+        name: the id of the example.
+        image: a picture to look at, uint8 [H, W, 3].
+        truth, prediction: the mask and the labels, uint8 [H, W].
+    """
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluation.
+
+    Attributes:
+        matrix: int64 [C, C] over all images; rows are true classes, columns predicted classes.
+        images: the number of images.
+        samples: up to `SAMPLES` examples, spread over the split.
+    """
+
+    matrix: np.ndarray
+    images: int
+    samples: tuple[Sample, ...]
+
+    @property
+    def scores(self) -> Scores:
+        """Returns the figures of `matrix`."""
+        return Scores.from_matrix(self.matrix)
+
+
+def evaluate_split(
+    predictor: Predictor, records: Records, split_name: str, workers: Workers = ALONE
+) -> Evaluation:
+    """Evaluates `predictor` on the split `split_name` of `records`.
+
+    Images are dealt out over `workers`. All workers must call this function; each gets the matrix
+    of all images, and samples of its own images. Progress is shown on stderr where stderr is a
+    terminal.
+
+    Raises:
+        DeeplabError: the data set has other classes, another image format or no such split, or a
+            file is corrupt.
+    """
+    split = check_data(predictor, records, split_name)
+    classes = predictor.classes.num_classes
+    matrix = np.zeros((classes, classes), np.int64)
+    own = len(range(workers.index, split.num_examples, workers.count))
+    keep = set(np.linspace(0, own - 1, SAMPLES).round().astype(int).tolist())
+    samples, images = [], 0
+
+    def predict(example: tuple[str, np.ndarray, np.ndarray]):
+        name, image, truth = example
+        prediction = predictor.predict(image[None])[0]
+        try:
+            return confusion_matrix(truth, prediction, classes), prediction, example
+        except DeeplabError as error:
+            raise DeeplabError(f"example {name}: {error}") from error
+
+    examples = labelled_images(split, workers.index, workers.count)
+    done = tqdm.tqdm(
+        in_threads(predict, examples, predictor.at_once),
+        total=own,
+        desc="evaluate",
+        unit="image",
+        disable=None,
+    )
+    for counts, prediction, (name, image, truth) in done:
+        matrix += counts
+        if images in keep:
+            samples.append(Sample(name, view_rgb(image, records.image_format), truth, prediction))
+        images += 1
+    return Evaluation(workers.sum(matrix), int(workers.sum(images)), tuple(samples))
+
+
+def check_data(predictor: Predictor, records: Records, split_name: str) -> SplitFiles:
+    """Returns the split; raises `DeeplabError` where it is missing or does not fit the model."""
+    check_same_classes(predictor.classes, records.classes)
+    check_same_format(predictor.image_format, records.image_format)
+    return records.labelled_split(split_name)
+
+
+def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
+    """Raises `DeeplabError` where the model takes other bands or bits than the data set has."""
+    if (model.bands, model.bits) != (data.bands, data.bits):
+        raise DeeplabError(
+            f"the model takes images of {model.bands} bands of {model.bits} bits, and the data set "
+            f"has {data.bands} bands of {data.bits}"
+        )
+
+
+def write_results(
+    evaluation: Evaluation, classes: Classes, facts: dict, folder: pathlib.Path
+) -> None:
+    """Writes `eval.json` and `confusion_matrix.csv` (with class names as heads) into `folder`.
+
+    Args:
+        evaluation: the results.
+        classes: the classes of the matrix.
+        facts: the other entries of `eval.json`: data set, settings, checkpoint.
+        folder: the folder of the results, made if absent.
+    """
+    with whole_file(folder / MATRIX_FILE) as path:
+        _write_matrix(evaluation.matrix, classes, path)
+    scores = evaluation.scores
+    by_class = [
+        {"name": name, **dataclasses.asdict(score)}
+        for name, score in zip(classes.names, scores.classes, strict=True)
+    ]
+    content = {**facts, "images": evaluation.images, **scores.summary(), "classes": by_class}
+    write_text(folder / EVAL_FILE, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def _write_matrix(matrix: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["truth \\ prediction", *classes.names])
+        for name, row in zip(classes.names, matrix.tolist(), strict=True):
+            writer.writerow([name, *row])
