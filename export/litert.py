@@ -23,6 +23,7 @@ from .full_int8 import quantize_full
 from .images import fit_picture
 from .layer_noise import LayerNoise, noisiest_layers
 from .operations import litert_operations, refuse_space_to_batch
+from .out_dir import check_holds_files
 from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
 LABELS_FILE = "labels.txt"
@@ -96,7 +97,7 @@ def export_litert(
         )
     options = Options(image_size, quantize, outputs, tuple(keep_float))
     out_file = pathlib.Path(out_file)
-    check_out_dir(out_file.parent)
+    check_holds_files(out_file.parent)
     report = report_path(out_file)
     mean = pixel_statistics(trained.experiment.model).mean
     fitted = (fit_picture(picture, image_size, mean) for picture in images)
@@ -138,14 +139,6 @@ def _facts(options: Options, calibration_images: int) -> dict:
     if options.quantize == "int8":
         facts |= {"calibration_images": calibration_images, "keep_float": options.keep_float}
     return facts
-
-
-def check_out_dir(out_dir: pathlib.Path) -> None:
-    """Raises `DeeplabError` if a LiteRT file cannot go into `out_dir`."""
-    if out_dir.exists() and not out_dir.is_dir():
-        raise DeeplabError(f"--out={out_dir} is a file; give a directory")
-    if (out_dir / "saved_model.pb").exists():
-        raise DeeplabError(f"--out={out_dir} holds a SavedModel; give another directory")
 
 
 def report_path(out_file: pathlib.Path) -> pathlib.Path:

@@ -17,13 +17,14 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import quiet_stderr, whole_file
 from deeplab_tf.models.conv import Runs, traced_for
 
-from .litert import check_out_dir, report_path
+from .litert import report_path
 from .onnx_graph import (
     name_sides,
     pad_in_numbers,
     refuse_lowered_atrous,
     refuse_unknown_operations,
 )
+from .out_dir import check_holds_files
 from .parity import ComparedImages, Export, ExportParity, check, compare, keras_logits, write_report
 
 FILE_NAME = "model.onnx"
@@ -66,7 +67,7 @@ def export_onnx(
             f"{trained.image_format.bits} bits; export it as a SavedModel"
         )
     out_file = pathlib.Path(out_file)
-    check_out_dir(out_file.parent)
+    check_holds_files(out_file.parent)
     report = report_path(out_file)
     pictures = list(images)
     with whole_file(out_file) as beside, whole_file(report) as report_beside:

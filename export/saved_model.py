@@ -19,6 +19,7 @@ from deeplab_tf.models.folding import folded
 
 from .exif import exif_orientation, upright
 from .operations import refuse_space_to_batch, saved_model_operations
+from .out_dir import check_replaceable
 from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
 
@@ -64,7 +65,8 @@ def export_saved_model(
             for with several views.
     """
     out_dir = pathlib.Path(out_dir)
-    check_out_dir(out_dir)
+    ours = (out_dir / EXTRA_DIR / DESCRIPTION).is_file()
+    check_replaceable(out_dir, "SavedModel", ours)
     if "logits" in serving.signatures and not serving.one_view:
         raise DeeplabError(
             "several scales and flip average probabilities, of which there are no logits; give "
@@ -111,18 +113,6 @@ def saved_model_runner(
         return serve(images=tf.constant(image))["labels"].numpy(), served.scores(image).numpy()
 
     return run
-
-
-def check_out_dir(out_dir: pathlib.Path) -> None:
-    """Raises `DeeplabError` if a SavedModel written to `out_dir` would replace something else."""
-    if out_dir.exists() and not out_dir.is_dir():
-        raise DeeplabError(f"--out={out_dir} is a file; a SavedModel needs a directory")
-    ours = (out_dir / EXTRA_DIR / DESCRIPTION).is_file()
-    if out_dir.is_dir() and not ours and any(out_dir.iterdir()):
-        raise DeeplabError(
-            f"--out={out_dir} is not empty and not a SavedModel of ours to replace; give another "
-            "directory"
-        )
 
 
 def write_saved_model(

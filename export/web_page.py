@@ -25,6 +25,7 @@ from deeplab_tf.files import whole_file, whole_folder
 from .litert import FILE_NAMES, export_litert
 from .litert_js import VERSION, litert_js_files
 from .operations import refuse_custom_operations
+from .out_dir import check_replaceable
 from .parity import ComparedImages, Export
 from .self_check import expected_logits
 
@@ -62,7 +63,8 @@ def export_web(
             model, or `export_litert` refuses the model.
     """
     out_dir = pathlib.Path(out_dir)
-    check_out_dir(out_dir)
+    ours = (out_dir / MODEL_JSON).is_file() and (out_dir / RUNTIME_DIR).is_dir()
+    check_replaceable(out_dir, "page", ours)
     runtime = litert_js_files(litertjs)
     report = out_dir.with_name(f"{out_dir.name}.parity.json")
     with whole_file(report) as report_beside, whole_folder(out_dir) as beside:
@@ -72,18 +74,6 @@ def export_web(
         write_page(beside, model, runtime)
         size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
     return Export(out_dir, report, size, exported.parity)
-
-
-def check_out_dir(out_dir: pathlib.Path) -> None:
-    """Raises `DeeplabError` if a page written to `out_dir` would replace something else."""
-    if out_dir.exists() and not out_dir.is_dir():
-        raise DeeplabError(f"--out={out_dir} is a file; a page needs a directory")
-    ours = (out_dir / MODEL_JSON).is_file() and (out_dir / RUNTIME_DIR).is_dir()
-    if out_dir.is_dir() and not ours and any(out_dir.iterdir()):
-        raise DeeplabError(
-            f"--out={out_dir} is not empty and not a page of ours to replace; give another "
-            "directory"
-        )
 
 
 def write_page(folder: pathlib.Path, model: pathlib.Path, runtime: dict[str, bytes]) -> None:

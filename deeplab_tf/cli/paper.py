@@ -21,7 +21,7 @@ import pathlib
 
 from absl import flags
 
-from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 
 _TABLE = flags.DEFINE_integer(
     "table", None, "Print this table of the paper, 1 to 7.", lower_bound=1, upper_bound=7
@@ -127,7 +127,7 @@ def _run_rows(config: str, runs: pathlib.Path) -> int:
     from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
 
     jobs = plan_jobs(config, runs, [int(seed) for seed in _SEEDS.value or ["0"]])
-    return run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value)
+    return run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value, say)
 
 
 def _print_miniature(runs: pathlib.Path | None) -> int:

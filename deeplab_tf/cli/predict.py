@@ -40,7 +40,7 @@ import pathlib
 from absl import flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
-from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.distributed.beam import BeamRunner
 
 STREAM = "-"
@@ -141,9 +141,9 @@ def main() -> int:
     if _SUBMISSION.value:
         check_classes(predictor.classes)
     if not files:
-        print(run_stream(predictor, out))
+        run_stream(predictor, out, say)
         return 0
-    print(run_files(predictor, files, out, _BATCH_SIZE.value))
+    run_files(predictor, files, out, _BATCH_SIZE.value, say)
     if _SUBMISSION.value:
         write_submission(files, out, pathlib.Path(_SUBMISSION.value))
         print(f"submission of {len(files)} images, checked: {_SUBMISSION.value}")
@@ -163,7 +163,7 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
         records = open_records(str(_DATA_DIR.value), dataset)
         inputs = RecordImages(f"{dataset}/{name}", records.split(name), records.fingerprint)
     model = Model(pathlib.Path(_MODEL.value), inference_flags.overrides())
-    print(predict_by_beam(runner, model, inputs, out, _BATCH_SIZE.value))
+    predict_by_beam(runner, model, inputs, out, _BATCH_SIZE.value, say)
     return 0
 
 

@@ -27,7 +27,7 @@ import pathlib
 
 from absl import flags
 
-from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.errors import DeeplabError
 
 _MODEL = flags.DEFINE_string(
@@ -97,7 +97,7 @@ def main() -> int:
         batch_size=_BATCH_SIZE.value,
     )
     model = open_served_model(pathlib.Path(_MODEL.value), _MODEL_NAME.value)
-    serve(Service(model, limits), Address(_HOST.value, _PORT.value, _GRPC_PORT.value))
+    serve(Service(model, limits), Address(_HOST.value, _PORT.value, _GRPC_PORT.value), say)
     return 0
 
 

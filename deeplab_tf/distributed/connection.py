@@ -1,10 +1,8 @@
 """The connection of a run's worker processes, with an error that names a worker that is missing."""
 
-import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
@@ -12,6 +10,7 @@ from tensorflow.python.eager import context
 
 from deeplab_tf.distributed.processes import GOODBYE_SECONDS, Workers, answers
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine.signals import handling_stops
 
 ARRIVAL_SECONDS = 300
 """How many seconds workers wait for each other before the first step."""
@@ -57,7 +56,9 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
     runtime.coordination_service.cluster_register_with_barrier = True
     _check_port(workers)
     try:
-        with _default_interrupt():
+        # Python does not run its own handler while TensorFlow waits for the other workers, and
+        # TensorFlow leaves one behind that only records SIGTERM: the process ends at once instead.
+        with handling_stops(signal.SIG_DFL):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except LOST as error:
         absent = [
@@ -72,24 +73,6 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
         ) from error
     CONNECTED.set()
     return strategy
-
-
-@contextlib.contextmanager
-def _default_interrupt() -> Iterator[None]:
-    """Lets Ctrl-C and SIGTERM end the process at once while TensorFlow waits for the other workers.
-
-    Python does not run its own handler while TensorFlow waits, and TensorFlow leaves a handler
-    behind that only records SIGTERM, for a feature that is not used here.
-    """
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    usual = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, usual[number])
 
 
 def _check_port(workers: Workers) -> None:

@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import pathlib
-import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from deeplab_tf.config import Experiment, load_experiment, load_rows, training_differences
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine.signals import handling_stops
 from deeplab_tf.paper.results import deviations, read_result, strategy, trained_row
 from deeplab_tf.runs.workdir import EVAL_FILE, MODEL_FILE, read_config
 
@@ -49,7 +49,12 @@ def _folder(runs: pathlib.Path, row: Experiment, seed: int) -> pathlib.Path:
     return runs / f"{pathlib.Path(file).stem}_{name}_seed{seed}"
 
 
-def run_jobs(jobs: Sequence[Job], data_dir: pathlib.Path, init_from: str | None) -> int:
+def run_jobs(
+    jobs: Sequence[Job],
+    data_dir: pathlib.Path,
+    init_from: str | None,
+    report: Callable[[str], None] = print,
+) -> int:
     """Runs what is not done yet of `jobs`: a stopped training goes on, and results are kept.
 
     Each training and evaluation is a process of its own, whose memory is free when it ends.
@@ -62,7 +67,7 @@ def run_jobs(jobs: Sequence[Job], data_dir: pathlib.Path, init_from: str | None)
         DeeplabError: a workdir holds a training of another config.
     """
     for number, job in enumerate(jobs, start=1):
-        print(f"{number} of {len(jobs)}: {job.row.row}, seed {job.seed}", flush=True)
+        report(f"{number} of {len(jobs)}: {job.row.row}, seed {job.seed}")
         code = 0
         if not _is_trained(job, init_from):
             code = _run(
@@ -74,7 +79,7 @@ def run_jobs(jobs: Sequence[Job], data_dir: pathlib.Path, init_from: str | None)
                 *([f"--config.init_from={init_from}"] if init_from else []),
             )
         if not code and job.row.evaluate.split == "test" and job.row.data.dataset[:3] == "voc":
-            print("VOC's test set has no masks: send deeplab-predict's --submission to its server")
+            report("VOC's test set has no masks: send deeplab-predict's --submission to its server")
         elif not code and not _is_evaluated(job):
             code = _run(
                 "eval",
@@ -122,11 +127,7 @@ def _run(binary: str, *arguments: str) -> int:
         with contextlib.suppress(ValueError):
             child.send_signal(number)
 
-    usual = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with handling_stops(hand_on):
         code = child.wait()
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
     # The code of a process that a signal ended is the signal's number, negated.
     return code if code >= 0 else 128 - code

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -113,8 +113,9 @@ def predict_by_beam(
     inputs: ImageFiles | RecordImages,
     out: pathlib.Path,
     batch_size: int = BATCH_SIZE,
-) -> str:
-    """Predicts all `inputs` into `out`; goes on after a bad input, and where a job was stopped.
+    report: Callable[[str], None] = print,
+) -> None:
+    """Predicts all `inputs` into `out`, and reports how many; goes on after a bad input, and where a job was stopped.
 
     `out` gets the labels as palette PNGs, `failed.jsonl` with all that could not be read, and
     `job.json`, which reserves the folder for this model and these inputs and gets the counts at the
@@ -126,9 +127,7 @@ def predict_by_beam(
         inputs: image files or records.
         out: a folder that is new, empty or of the same job.
         batch_size: the images of one size that go through the network together.
-
-    Returns:
-        One line that says how many images were predicted.
+        report: gets one line that says how many images were predicted.
 
     Raises:
         DeeplabError: at the end, where images could not be read, and the message names the first;
@@ -158,7 +157,7 @@ def predict_by_beam(
         if model_digest(model.path) != digest:
             raise DeeplabError(f"{model.path} was changed while it predicted; give another --out")
         write_text(out / JOB_FILE, json.dumps({**job, **counts}, indent=2) + "\n")
-    return _summary(out, counts)
+    _finish(out, counts, report)
 
 
 def _what_it_takes(model: Model) -> tuple[Classes, ImageFormat]:
@@ -256,14 +255,13 @@ def _read_counts(path: pathlib.Path) -> dict[str, int]:
     return {name: found.get(name, 0) for name in ("predicted", "there_before", "failed")}
 
 
-def _summary(out: pathlib.Path, counts: dict[str, int]) -> str:
+def _finish(out: pathlib.Path, counts: dict[str, int], report: Callable[[str], None]) -> None:
+    """Reports how many images were predicted; raises `DeeplabError` where some were not."""
     total, done = sum(counts.values()), counts["predicted"] + counts["there_before"]
     before = f", {counts['there_before']} of them before" if counts["there_before"] else ""
-    summary = f"{done} of {total} images predicted into {out}{before}"
+    report(f"{done} of {total} images predicted into {out}{before}")
     if counts["failed"]:
-        print(summary)
         raise DeeplabError(
             f"{counts['failed']} of {total} images could not be predicted: "
             f"{format_failures(out / FAILED_FILE)}"
         )
-    return summary

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import cast
 
 from deeplab_tf.errors import DeeplabError
@@ -22,12 +23,13 @@ def check_files(files: list[pathlib.Path], out: pathlib.Path) -> None:
 
 
 def run_files(
-    predictor: Predictor, files: list[pathlib.Path], out: pathlib.Path, batch_size: int
-) -> str:
-    """Predicts image and video files into `out`; goes on after a bad file.
-
-    Returns:
-        One line that says how many files were predicted.
+    predictor: Predictor,
+    files: list[pathlib.Path],
+    out: pathlib.Path,
+    batch_size: int,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Predicts image and video files into `out`, and reports how many; goes on after a bad file.
 
     Raises:
         DeeplabError: at the end, where files could not be read; the message names each file.
@@ -50,15 +52,16 @@ def run_files(
             predicted, frames, failed = predicted + 1, frames + count, failed + problems
         done.append(f"{predicted} of {len(videos)} videos ({frames:,} frames)")
     summary = f"{' and '.join(done)} predicted into {out}"
-    _tell(summary, failed, f"{len(files)} files could not be read, or not to the end")
-    return summary
+    report(summary)
+    _raise(failed, f"{len(files)} files could not be read, or not to the end")
 
 
-def run_stream(predictor: Predictor, out: pathlib.Path) -> str:
-    """Predicts the images on standard input into `out`; goes on after a bad image.
+def run_stream(
+    predictor: Predictor, out: pathlib.Path, report: Callable[[str], None] = print
+) -> None:
+    """Predicts the images on standard input into `out`, and reports how many.
 
-    Returns:
-        One line that says how many frames were predicted.
+    A bad image is left out, and the next one is read.
 
     Raises:
         DeeplabError: no image came, or, at the end, frames could not be read.
@@ -69,17 +72,16 @@ def run_stream(predictor: Predictor, out: pathlib.Path) -> str:
     if not result.frames:
         raise DeeplabError("standard input ended before any image came")
     summary = f"{result.frames - result.failed} of {result.frames} frames predicted into {out}"
-    _tell(summary, result.errors, f"{result.frames} frames could not be read", result.failed)
-    return summary
+    report(summary)
+    _raise(result.errors, f"{result.frames} frames could not be read", result.failed)
 
 
-def _tell(summary: str, errors: list[DeeplabError], of: str, failed: int | None = None) -> None:
-    """Prints `summary` and raises the `errors` as one error, where there are any.
+def _raise(errors: list[DeeplabError], of: str, failed: int | None = None) -> None:
+    """Raises the `errors` as one error, where there are any.
 
     The message begins with `failed` of `of`; `failed` is the number of `errors` by default.
     """
     if errors:
-        print(summary)
         failed = failed or len(errors)
         more = f"; and {failed - len(errors)} more" if failed > len(errors) else ""
         raise DeeplabError(f"{failed} of {of}: {'; '.join(map(str, errors))}{more}")

@@ -7,11 +7,12 @@ import os
 import signal
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine.signals import handling_stops
 from deeplab_tf.serving.app import make_app
 from deeplab_tf.serving.grpc_service import start_grpc
 from deeplab_tf.serving.http_protocol import timed_protocol
@@ -27,7 +28,7 @@ class Address:
     grpc_port: int | None = None
 
 
-def serve(service: Service, address: Address) -> None:
+def serve(service: Service, address: Address, report: Callable[[str], None] = print) -> None:
     """Answers until SIGTERM or SIGINT, and returns when every request inside has its answer.
 
     Raises:
@@ -35,10 +36,10 @@ def serve(service: Service, address: Address) -> None:
     """
     # Pillow warns of odd headers in clients' images, and these warnings could fill the log.
     warnings.filterwarnings("ignore", module=r"PIL\b")
-    asyncio.run(_serve(service, address))
+    asyncio.run(_serve(service, address, report))
 
 
-async def _serve(service: Service, address: Address) -> None:
+async def _serve(service: Service, address: Address, report: Callable[[str], None]) -> None:
     with _stopped_by_signal() as stop, _listening(address) as listener:
         grpc_server = None
         told = f"http://{_host_port(address.host, listener.getsockname()[1])}"
@@ -51,7 +52,7 @@ async def _serve(service: Service, address: Address) -> None:
         http = asyncio.create_task(http_server.serve([listener]))
         await service.warm_up()
         model = service.model
-        print(f"serving {model.name}, version {model.version}, at {told}", flush=True)
+        report(f"serving {model.name}, version {model.version}, at {told}")
         await stop.wait()
         service.ready = False
         http_server.should_exit = True
@@ -94,12 +95,8 @@ def _stopped_by_signal() -> Iterator[asyncio.Event]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     # The signals are not handled by the loop, which takes none on Windows.
-    usual = {n: signal.signal(n, first_signal) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with handling_stops(first_signal):
         yield stop
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
 
 
 def _listening(address: Address) -> socket.socket:

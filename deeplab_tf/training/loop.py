@@ -14,6 +14,7 @@ from deeplab_tf.config import BatchNormMode, Experiment
 from deeplab_tf.data.records import naming_corrupt_file
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine.signals import caught_stops
 from deeplab_tf.runs.average import begin_average
 from deeplab_tf.runs.checkpoints import Checkpoints
 from deeplab_tf.runs.environment import record_environment, repeat_differences
@@ -28,7 +29,6 @@ from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
 from deeplab_tf.training.resolve import Run
-from deeplab_tf.training.signals import caught_signals
 from deeplab_tf.training.step import make_schedule
 
 PANEL_IMAGES = 2
@@ -109,7 +109,7 @@ def train_run(
         classes, image_format = run.records.classes, run.records.image_format
         log = RunLog(workdir, start, config.steps, classes, image_format, report)
     try:
-        with naming_corrupt_file(training.split), caught_signals() as received:
+        with naming_corrupt_file(training.split), caught_stops() as received:
             batches = iter(training.batches(start))
             step, stop = _run_steps(
                 training, start, batches, checkpoints, log, received, report, not initial_weights

@@ -63,7 +63,10 @@ def one_process(model, images: list[pathlib.Path], out, **overrides) -> dict[str
 
 
 def predict(model, images, out, **overrides):
-    return predict_by_beam(LOCAL, Model(model, overrides), ImageFiles(str(images)), out, 2)
+    said = []
+    inputs = ImageFiles(str(images))
+    predict_by_beam(LOCAL, Model(model, overrides), inputs, out, 2, said.append)
+    return "\n".join(said)
 
 
 def test_labels_are_those_of_one_process_in_the_images_own_folders(artefacts, images, tmp_path):
@@ -154,8 +157,9 @@ def test_records_of_a_split(artefacts, shapes_data, tmp_path):
     inputs = RecordImages("shapes/train", records.split("train"), records.fingerprint)
     out = tmp_path / "out"
     for before in ("", ", 12 of them before"):
-        said = predict_by_beam(LOCAL, Model(artefacts / "saved"), inputs, out)
-        assert said == f"12 of 12 images predicted into {out}{before}"
+        said = []
+        predict_by_beam(LOCAL, Model(artefacts / "saved"), inputs, out, report=said.append)
+        assert said == [f"12 of 12 images predicted into {out}{before}"]
     predictor = load_predictor(artefacts / "saved")
     for serialized in tf.data.TFRecordDataset(inputs.split.files):
         parsed = parse_record(serialized)
