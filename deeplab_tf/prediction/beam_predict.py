@@ -115,7 +115,9 @@ def predict_by_beam(
     batch_size: int = BATCH_SIZE,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Predicts all `inputs` into `out`, and reports how many; goes on after a bad input, and where a job was stopped.
+    """Predicts all `inputs` into `out`, and reports how many.
+
+    A bad input is left out, and a stopped job goes on.
 
     `out` gets the labels as palette PNGs, `failed.jsonl` with all that could not be read, and
     `job.json`, which reserves the folder for this model and these inputs and gets the counts at the
