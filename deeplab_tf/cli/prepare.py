@@ -37,8 +37,8 @@ from absl import flags
 
 from deeplab_tf.cli import beam_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.data.sources.known import DATA_SETS, FOLDER
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import DATA_SETS
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
@@ -87,15 +87,6 @@ _WORKERS = flags.DEFINE_integer(
 flags.adopt_module_key_flags(beam_flags)
 SHOWN = 5
 """The number of errors and warnings that the terminal gets; report.txt has all."""
-EXAMPLES = {
-    "voc_aug": "--config=configs/paper/table5.py:mg124_aspp_pool",
-    "voc": "--config=configs/voc.py:resnet101",
-    "coco_voc": "--config=configs/paper/coco.py:pretraining",
-    "coco": "--config=configs/own.py:resnet50 --config.data.dataset=coco",
-    "camvid": "--config=configs/camvid.py:slim",
-    "shapes": "--config=configs/shapes.py:demo",
-}
-"""The flags of a training to try next, by data set."""
 
 
 @flags.multi_flags_validator(
@@ -153,7 +144,7 @@ def main() -> int:
         records, written = write_records(source, data_dir, _WORKERS.value, beam_flags.runner())
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
     dataset = records.classes.dataset
-    example = EXAMPLES.get(dataset, f"--config=configs/own.py:slim --config.data.dataset={dataset}")
+    example = DATA_SETS.get(dataset, FOLDER).example.format(name=dataset)
     print(f"next: deeplab-train {example} --data_dir={data_dir} --workdir=runs/{dataset}")
     return 0
 
@@ -202,31 +193,16 @@ def _checked(source, data_dir: pathlib.Path):
 
 
 def _read_source(data_dir: pathlib.Path):
-    from deeplab_tf.data.sources.camvid import camvid_source
-    from deeplab_tf.data.sources.coco import coco_source, coco_voc_source
-    from deeplab_tf.data.sources.folder import folder_source
-    from deeplab_tf.data.sources.shapes import write_shapes_devkit
-    from deeplab_tf.data.sources.voc import voc_source
-    from deeplab_tf.data.sources.voc_aug import voc_aug_source
-    from deeplab_tf.images.classes import SHAPES
-
     folder = pathlib.Path(_SOURCE.value or data_dir / "shapes_VOCdevkit")
-    readers = {
-        "voc": voc_source,
-        "voc_aug": voc_aug_source,
-        "coco_voc": coco_voc_source,
-        "coco": coco_source,
-        "camvid": camvid_source,
-        "folder": folder_source,
-    }
-    if _DATASET.value in readers:
-        return readers[_DATASET.value](folder)
-    if folder.exists():
-        print(f"shapes as they are in {folder}; remove the folder to draw them again")
-    else:
-        write_shapes_devkit(folder)
-        print(f"shapes drawn in {folder}")
-    return voc_source(folder, SHAPES)
+    there = folder.exists()
+    source = DATA_SETS.get(_DATASET.value, FOLDER).read(folder)
+    if _DATASET.value == "shapes":
+        print(
+            f"shapes as they are in {folder}; remove the folder to draw them again"
+            if there
+            else f"shapes drawn in {folder}"
+        )
+    return source
 
 
 def run() -> None:

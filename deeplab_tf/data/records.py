@@ -15,8 +15,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
+from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import DATA_SETS, SHAPES, VOID, Classes
+from deeplab_tf.images.classes import SHAPES, VOID, Classes
 from deeplab_tf.images.formats import RGB, ImageFormat
 
 VERSION = "1.0.0"

@@ -11,9 +11,6 @@ VOID = 255
 The whole package uses this value; the readers of raw data sets map the values in the files to it.
 """
 
-DATA_SETS = ("voc", "voc_aug", "coco_voc", "coco", "camvid", "shapes")
-"""The data sets that `deeplab-prepare` knows; a data set of your own must have another name."""
-
 Color = tuple[int, int, int]
 
 

@@ -16,12 +16,13 @@ from deeplab_tf.data.sources.folder import (
     folder_source,
     without_suffix,
 )
+from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.masks import color_name, read_mask_pixels, unpack_color
 from deeplab_tf.data.sources.source import read_list
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
 from deeplab_tf.images.bands import bands_and_bits
-from deeplab_tf.images.classes import DATA_SETS, VOID
+from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.files import IMAGE_SUFFIXES
 from deeplab_tf.parallel import in_processes
 from deeplab_tf.text_table import align

@@ -23,10 +23,11 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.masks import ColorMask, IndexMask, Mask, unpack_color
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name, read_list
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import DATA_SETS, VOID, Classes, Color, voc_palette
+from deeplab_tf.images.classes import VOID, Classes, Color, voc_palette
 from deeplab_tf.images.files import IMAGE_SUFFIXES
 from deeplab_tf.images.formats import ImageFormat
 

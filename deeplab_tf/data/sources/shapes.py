@@ -12,6 +12,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from deeplab_tf.data.sources.draw_shapes import draw_example
+from deeplab_tf.data.sources.source import Source
+from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, write_jpeg
 from deeplab_tf.images.classes import SHAPES
@@ -19,6 +21,13 @@ from deeplab_tf.parallel import in_processes
 
 TRAIN_IMAGES, VAL_IMAGES = 2400, 100
 JPEG_QUALITY = 92
+
+
+def shapes_source(folder: str | Path) -> Source:
+    """Reads the drawn shapes in `folder`, and draws them first where `folder` does not exist."""
+    if not Path(folder).exists():
+        write_shapes_devkit(folder)
+    return voc_source(folder, SHAPES)
 
 
 def write_shapes_devkit(
