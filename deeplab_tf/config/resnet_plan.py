@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from deeplab_tf.config.atrous_plan import place_strides
 from deeplab_tf.config.schema import Backbone, ModelConfig, StridePlacement
 
 ROOT_STRIDE = 4
@@ -62,9 +63,7 @@ class ResNetUnit:
 def plan_units(config: ModelConfig) -> list[ResNetUnit]:
     """Lists the units, with strides turned into atrous rates once `output_stride` is reached.
 
-    The convolution whose stride is dropped keeps the rate before it; the convolutions after it have
-    the rate multiplied by that stride, unless `config.atrous` is off (figure 3b). From block4 on
-    the rates are multiplied by the multi-grid's unit rates.
+    From block4 on the rates are multiplied by the multi-grid's unit rates.
     """
     spec = SPECS[config.backbone]
     # The paper strides at the end of each block but the last, the other conventions at the start
@@ -73,28 +72,25 @@ def plan_units(config: ModelConfig) -> list[ResNetUnit]:
     strides_first = config.stride_placement is StridePlacement.FIRST_CONV
     blocks = range(1, config.num_blocks + 1)
     striding_blocks = blocks[:-1] if at_end else blocks[1:]
-    plans, reached, rate = [], ROOT_STRIDE, 1
+    units, strides = [], []
     for block in blocks:
         count, filters = spec.block(block)
         unit_rates = config.multi_grid if block >= 4 else (1,) * count
-        striding_unit = (count if at_end else 1) if block in striding_blocks else None
         for unit, unit_rate in zip(range(1, count + 1), unit_rates, strict=True):
-            stride, dropped = 1, 1
-            if unit == striding_unit:
-                stride, dropped = (2, 1) if reached < config.output_stride else (1, 2)
-            rate_before = rate
-            if config.atrous:
-                rate *= dropped
-            plans.append(
-                ResNetUnit(
-                    name=f"block{block}_unit{unit}",
-                    filters=filters,
-                    stride=stride,
-                    strides_first=strides_first,
-                    rate=(rate if strides_first else rate_before) * unit_rate,
-                    # The shortcut of block5 to block7 has the right number of channels already.
-                    projects=unit == 1 and block <= 4,
-                )
-            )
-            reached *= stride
-    return plans
+            strides_here = block in striding_blocks and unit == (count if at_end else 1)
+            units.append((block, unit, filters, unit_rate))
+            strides.append(2 if strides_here else 1)
+    places = place_strides(strides, ROOT_STRIDE, config.output_stride, config.atrous)
+    return [
+        ResNetUnit(
+            name=f"block{block}_unit{unit}",
+            filters=filters,
+            stride=place.stride,
+            strides_first=strides_first,
+            # The 3x3 lies after the stride of the first 1x1, or has the stride itself.
+            rate=(place.rate if strides_first else place.rate_before) * unit_rate,
+            # The shortcut of block5 to block7 has the right number of channels already.
+            projects=unit == 1 and block <= 4,
+        )
+        for (block, unit, filters, unit_rate), place in zip(units, places, strict=True)
+    ]

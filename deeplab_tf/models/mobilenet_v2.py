@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 
 from deeplab_tf.config import ModelConfig
+from deeplab_tf.config.atrous_plan import place_strides
 from deeplab_tf.models.conv import conv_bn
 
 ROOT_STRIDE = 2
@@ -89,27 +90,26 @@ def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
 
 
 def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
-    """Lists the units, with strides turned into atrous rates once `output_stride` is reached.
-
-    A unit whose stride is dropped keeps the rate of the unit before; the units after it have the
-    rate multiplied by that stride, unless `config.atrous` is off. The ResNets do the same.
-    """
-    plans, reached, rate = [], ROOT_STRIDE, 1
-    for number, block in enumerate(BLOCKS, start=1):
-        channels = scaled_channels(block.channels, config.width_multiplier, config.channel_divisor)
-        for unit in range(1, block.units + 1):
-            stride = block.stride if unit == 1 else 1
-            dropped = 1
-            if reached >= config.output_stride:
-                stride, dropped = 1, stride
-            name = f"block{number}_unit{unit}"
-            plans.append(
-                MobileNetUnit(name, block.expansion, channels, stride, rate, first=unit == 1)
-            )
-            reached *= stride
-            if config.atrous:
-                rate *= dropped
-    return plans
+    """Lists the units, with strides turned into atrous rates once `output_stride` is reached."""
+    units = [
+        (f"block{number}_unit{unit}", block, unit == 1)
+        for number, block in enumerate(BLOCKS, start=1)
+        for unit in range(1, block.units + 1)
+    ]
+    strides = [block.stride if first else 1 for _, block, first in units]
+    places = place_strides(strides, ROOT_STRIDE, config.output_stride, config.atrous)
+    width, divisor = config.width_multiplier, config.channel_divisor
+    return [
+        MobileNetUnit(
+            name,
+            block.expansion,
+            scaled_channels(block.channels, width, divisor),
+            place.stride,
+            place.rate_before,
+            first,
+        )
+        for (name, block, first), place in zip(units, places, strict=True)
+    ]
 
 
 def mobilenet_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
