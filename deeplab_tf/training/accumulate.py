@@ -37,13 +37,13 @@ def accumulated_step(
     Args:
         strategy: the devices; each device splits its own share of the batch.
         variables: the variables that `gradients_of` differentiates by.
-        gradients_of: a function of (image, labels, batch_labels), called in a replica, that returns
+        gradients_of: a function of (image, mask, whole_mask), called in a replica, that returns
             (gradients, losses), shares that add up over parts and replicas.
         apply: a function, called in a replica, of the gradients of the replica's whole share.
         steps: the number of parts.
 
     Returns:
-        A function of (image, labels) that returns the losses of the batch. The sums of gradients
+        A function of (image, mask) that returns the losses of the batch. The sums of gradients
         are zero between its calls, so a checkpoint needs none of the sums.
     """
     with strategy.scope():
@@ -58,10 +58,10 @@ def accumulated_step(
             for variable in variables
         ]
 
-    def replica_part(image, labels, index):
+    def replica_part(image, mask, index):
         size = tf.shape(image)[0] // steps
         part = slice(index * size, (index + 1) * size)
-        gradients, losses = gradients_of(image[part], labels[part], labels)
+        gradients, losses = gradients_of(image[part], mask[part], mask)
         for total, gradient in zip(sums, gradients, strict=True):
             total.assign_add(gradient)
         return losses
@@ -72,17 +72,17 @@ def accumulated_step(
             total.assign(tf.zeros_like(total))
 
     @tf.function
-    def run_part(image, labels, index):
-        losses = strategy.run(replica_part, args=(image, labels, index))
+    def run_part(image, mask, index):
+        losses = strategy.run(replica_part, args=(image, mask, index))
         return sum_losses(strategy, losses)
 
     @tf.function
     def run_end():
         strategy.run(replica_end)
 
-    def train_step(image, labels):
+    def train_step(image, mask):
         # The parts are separate calls: a loop in one graph might hold several parts in memory.
-        parts = [run_part(image, labels, tf.constant(index)) for index in range(steps)]
+        parts = [run_part(image, mask, tf.constant(index)) for index in range(steps)]
         run_end()
         return {name: tf.add_n([losses[name] for losses in parts]) for name in parts[0]}
 

@@ -1,63 +1,45 @@
 """The loss that a training minimises: a loss over valid pixels and the weight decay."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
 
 import keras
 import tensorflow as tf
 
 from deeplab_tf.config import Loss, TrainConfig
-from deeplab_tf.distributed.strategy import sum_over_replicas
-from deeplab_tf.images.classes import VOID
-from deeplab_tf.training.pixel_losses import pixel_loss
+from deeplab_tf.training.loss_term import LossTerm
+from deeplab_tf.training.pixel_losses import CROSS_ENTROPY, pixel_loss
 from deeplab_tf.training.region_losses import dice_loss, lovasz_softmax_loss
 
 
-class DataLoss(Protocol):
-    """A loss of the data, minimised together with the weight decay.
+@dataclasses.dataclass(frozen=True)
+class DataLoss:
+    """The loss of the data, which is minimised together with the weight decay.
 
-    A data loss takes labels [B, H, W] and logits [B, H, W, C] of one replica's part of the global
-    batch. It returns this replica's shares, which add up over the replicas: `cross_entropy`, the
-    mean over valid pixels, and, where another loss is minimised, that loss as `data_loss`. Where
-    the replica's part goes through the network in parts in turn, `batch_labels` has all labels of
-    the replica: the means are then over `batch_labels`, and the shares add up over the parts too.
+    Attributes:
+        minimised: the terms that add up to the loss; empty where it is the cross entropy.
     """
+
+    minimised: tuple[LossTerm, ...] = ()
 
     def __call__(
-        self, labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None, /
-    ) -> dict[str, tf.Tensor]: ...
+        self, mask: tf.Tensor, logits: tf.Tensor, whole_mask: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Returns this replica's shares, with the arguments of `LossTerm`.
+
+        Returns:
+            `cross_entropy`, the mean over valid pixels in nats, and, where another loss is
+            minimised, that loss as `data_loss`.
+        """
+        shares = {"cross_entropy": CROSS_ENTROPY(mask, logits, whole_mask)}
+        if self.minimised:
+            terms = [term(mask, logits, whole_mask) for term in self.minimised]
+            shares["data_loss"] = tf.add_n(terms)
+        return shares
 
 
-def cross_entropy_sum(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the sum of the softmax cross entropy over valid pixels, and their number.
-
-    A sum and a count add up over replicas with unequal void to the global mean; means would not.
-
-    Args:
-        labels: the ground truth, integer [B, H, W], class ids or `VOID`.
-        logits: float32 [B, H, W, C].
-
-    Returns:
-        Two float32 scalars: the sum in nats, and the number of pixels that are not void.
-    """
-    labels = tf.cast(labels, tf.int32)
-    valid = tf.cast(labels != VOID, tf.float32)
-    # The operation refuses labels outside the classes, so void gets class 0 with weight 0.
-    safe = tf.where(labels == VOID, 0, labels)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
-    return tf.reduce_sum(losses * valid), tf.reduce_sum(valid)
-
-
-def mean_cross_entropy(
-    labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
-) -> dict[str, tf.Tensor]:
-    """Returns only `cross_entropy`, in nats: the paper's loss as a `DataLoss`."""
-    local_sum, local_count = cross_entropy_sum(labels, logits)
-    if batch_labels is not None:
-        local_count = tf.reduce_sum(tf.cast(tf.cast(batch_labels, tf.int32) != VOID, tf.float32))
-    # The count is over all replicas, so n devices compute what one device would.
-    count = tf.maximum(sum_over_replicas(local_count), 1.0)
-    return {"cross_entropy": local_sum / count}
+mean_cross_entropy = DataLoss()
+"""The paper's loss."""
 
 
 def make_data_loss(config: TrainConfig, class_weights: Sequence[float] | None = None) -> DataLoss:
@@ -68,26 +50,13 @@ def make_data_loss(config: TrainConfig, class_weights: Sequence[float] | None = 
         class_weights: [C], the numbers that `config.class_weights` stands for; None for 1 each.
     """
     gamma = config.focal_gamma if config.loss is Loss.FOCAL else 0.0
-    of_regions = {Loss.DICE: dice_loss, Loss.LOVASZ: lovasz_softmax_loss}.get(config.loss)
-    if class_weights is None and gamma == 0 and config.ohem_share == 1 and of_regions is None:
+    regions = {Loss.DICE: (dice_loss,), Loss.LOVASZ: (lovasz_softmax_loss,)}.get(config.loss, ())
+    if class_weights is None and gamma == 0 and config.ohem_share == 1 and not regions:
         return mean_cross_entropy
-
-    def data_loss(
-        labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
-        minimised = pixel_loss(
-            labels,
-            logits,
-            batch_labels,
-            class_weights=class_weights,
-            focal_gamma=gamma,
-            ohem_share=config.ohem_share,
-        )
-        if of_regions is not None:
-            minimised += of_regions(labels, logits, batch_labels)
-        return {"data_loss": minimised, **mean_cross_entropy(labels, logits, batch_labels)}
-
-    return data_loss
+    of_pixels = pixel_loss(
+        class_weights=class_weights, focal_gamma=gamma, ohem_share=config.ohem_share
+    )
+    return DataLoss((of_pixels, *regions))
 
 
 def weight_decay_loss(kernels: list[keras.Variable], weight_decay: float) -> tf.Tensor:

@@ -37,9 +37,9 @@ def counting_skipped(
     or 1, and `loss_scale`, the scale after the step.
     """
 
-    def step(image, labels):
+    def step(image, mask):
         before = tf.identity(optimizer.iterations)
-        losses = train_step(image, labels)
+        losses = train_step(image, mask)
         skipped = before + 1 - tf.convert_to_tensor(optimizer.iterations)
         optimizer.iterations.assign(before + 1)
         return {

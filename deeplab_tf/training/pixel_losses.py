@@ -9,56 +9,63 @@ import tensorflow as tf
 
 from deeplab_tf.distributed.strategy import sum_over_replicas
 from deeplab_tf.images.classes import VOID
+from deeplab_tf.training.loss_term import LossTerm, once_a_replica
 
 TINY = 1e-30
 """A lower bound for divisors: far below any sum of weights or 1 - p that float32 tells from 0."""
 
 
 def pixel_loss(
-    labels: tf.Tensor,
-    logits: tf.Tensor,
-    batch_labels: tf.Tensor | None = None,
     *,
     class_weights: Sequence[float] | None = None,
     focal_gamma: float = 0.0,
     ohem_share: float = 1.0,
-) -> tf.Tensor:
+) -> LossTerm:
     """Returns the mean over valid pixels of weight times focal loss; 0 where all is void.
 
     Args:
-        labels: the ground truth, integer [B, H, W], class ids or `VOID`.
-        logits: float32 [B, H, W, C].
-        batch_labels: [N, H, W], the ground truth of the replica's whole share of the batch, where
-            `labels` are a part of that share; the mean is then over the weights of `batch_labels`.
-            Not for `ohem_share` below 1. None: `labels`.
         class_weights: [C], the weight of a pixel by its true class; None for 1 each. The mean is
             over the sum of weights, as in torch's `CrossEntropyLoss(weight)`.
         focal_gamma: the gamma of `focal`; 0 is cross entropy.
         ohem_share: in (0, 1]. Below 1 only this share of the pixels with a weight counts: the
             pixels with the highest weight times loss over all replicas, and all ties with the last.
-
-    Returns:
-        This replica's share, a float32 scalar; the shares of all replicas add up to the loss.
+            Such a loss needs the whole batch at once.
     """
-    labels = tf.cast(labels, tf.int32)
-    # The table has a weight for each label, 0 for void.
-    of_classes = [1.0] * logits.shape[-1] if class_weights is None else list(class_weights)
-    table = tf.constant(of_classes + [0.0] * (VOID + 1 - len(of_classes)), tf.float32)
-    weights = tf.gather(table, labels)
-    # The operation refuses labels outside the classes, so void gets class 0 with weight 0.
-    safe = tf.where(labels == VOID, 0, labels)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
-    if focal_gamma:
-        losses = focal(losses, focal_gamma)
-    if ohem_share < 1:
+
+    def weights_of(mask: tf.Tensor) -> tf.Tensor:
+        if class_weights is None:
+            return tf.cast(mask != VOID, tf.float32)
+        # The table has a weight for each label, 0 for void.
+        table = [*class_weights, *[0.0] * (VOID + 1 - len(class_weights))]
+        return tf.gather(tf.constant(table, tf.float32), mask)
+
+    def losses_of(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        # The operation refuses labels outside the classes, so void gets class 0 with weight 0.
+        safe = tf.where(mask == VOID, 0, mask)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
+        return focal(losses, focal_gamma) if focal_gamma else losses
+
+    def total(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(losses_of(mask, logits) * weights_of(mask))
+
+    def hard_mean(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        weights, losses = weights_of(mask), losses_of(mask, logits)
         hard = hardest(tf.stop_gradient(weights * losses), weights > 0, ohem_share)
         weights = tf.where(hard, weights, 0.0)
-    if batch_labels is None:
-        total = tf.reduce_sum(weights)
-    else:
-        total = tf.reduce_sum(tf.gather(table, tf.cast(batch_labels, tf.int32)))
-    total = sum_over_replicas(total)
-    return tf.reduce_sum(weights * losses) / tf.maximum(total, TINY)
+        # Which pixels count depends on the logits, and so does the weight of their mean.
+        weight = tf.maximum(sum_over_replicas(tf.reduce_sum(weights)), TINY)
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        return tf.reduce_sum(weights * losses) / weight * replicas
+
+    if ohem_share < 1:
+        return once_a_replica(hard_mean)
+    return LossTerm(total, lambda mask: tf.reduce_sum(weights_of(mask)), least=TINY)
+
+
+CROSS_ENTROPY = LossTerm(
+    pixel_loss().total, lambda mask: tf.reduce_sum(tf.cast(mask != VOID, tf.float32))
+)
+"""The mean softmax cross entropy over valid pixels, in nats: the paper's loss."""
 
 
 def focal(cross_entropy: tf.Tensor, gamma: float) -> tf.Tensor:

@@ -4,11 +4,10 @@ import tensorflow as tf
 
 from deeplab_tf.distributed.strategy import sum_over_replicas
 from deeplab_tf.images.classes import VOID
+from deeplab_tf.training.loss_term import LossTerm, once_a_replica
 
 
-def dice_loss(
-    labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
-) -> tf.Tensor:
+def _soft_dice(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Returns 1 - soft Dice, the mean over the classes of the global batch; 0 where all is void.
 
     The Dice of a class is `2 sum(p t) / (sum(p) + sum(t))` over the valid pixels of the batch. Here
@@ -16,63 +15,46 @@ def dice_loss(
     (after Milletari et al., arXiv 1606.04797, who square p and t in the denominator). A class
     without a pixel in the batch has no Dice: pixels falsely given to the class lower the Dice of
     their true classes.
-
-    Args:
-        labels: the ground truth, integer [B, H, W], class ids or `VOID`.
-        logits: float32 [B, H, W, C].
-        batch_labels: must be None: the Dice of a batch is no sum over parts of the batch.
-
-    Returns:
-        This replica's share, a float32 scalar; the shares of all replicas add up to the loss.
-
-    Raises:
-        ValueError: `batch_labels` is given.
     """
-    if batch_labels is not None:
-        raise ValueError("dice_loss needs the whole batch; batch_labels must be None")
-    probabilities, truth = _valid_regions(labels, logits)
+    probabilities, truth = _valid_regions(mask, logits)
     # The sums, [3, C], are over all replicas before the division, so n devices compute what one
     # device would.
     regions = (probabilities * truth, probabilities, truth)
     sums = tf.stack([tf.reduce_sum(region, axis=(0, 1)) for region in regions])
     both, predicted, true = tf.unstack(sum_over_replicas(sums))
     dice = 2 * both / tf.maximum(predicted + true, 1.0)
-    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    return _mean(1 - dice, true > 0) / replicas
+    return _mean(1 - dice, true > 0)
 
 
-def lovasz_softmax_loss(
-    labels: tf.Tensor, logits: tf.Tensor, batch_labels: tf.Tensor | None = None
-) -> tf.Tensor:
-    """Returns the Lovász-Softmax loss (Berman et al., arXiv 1705.08790); 0 where all is void.
+dice_loss = once_a_replica(_soft_dice)
+"""1 - soft Dice, the mean over the classes of the global batch; needs the whole batch at once."""
+
+
+def _lovasz_sum(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the sum over the images of the Lovász-Softmax loss (Berman et al., arXiv 1705.08790).
 
     The loss is the convex extension of 1 - Jaccard from right and wrong pixels to the errors of the
     class probabilities. Each image has a loss of its own, the mean over the classes that the image
-    has; the result is the mean over the images with a valid pixel in the global batch.
-
-    Args:
-        labels: the ground truth, integer [B, H, W], class ids or `VOID`.
-        logits: float32 [B, H, W, C].
-        batch_labels: [N, H, W], the ground truth of the replica's whole share of the batch, where
-            `labels` are a part of that share; the mean is then over the images of `batch_labels`.
-            None: `labels`.
-
-    Returns:
-        This replica's share, a float32 scalar; the shares of all replicas add up to the loss.
+    has.
     """
-    probabilities, truth = _valid_regions(labels, logits)
+    probabilities, truth = _valid_regions(mask, logits)
     present = tf.reduce_sum(truth, axis=1)  # [B, C], pixels
     # A void pixel gets -1 as its error: sorted behind all errors, and made 0 by the relu below.
-    valid = tf.reshape(tf.cast(labels, tf.int32) != VOID, (tf.shape(labels)[0], -1, 1))
+    valid = tf.reshape(mask != VOID, (tf.shape(mask)[0], -1, 1))
     errors = tf.where(valid, tf.abs(truth - probabilities), -1.0)
     errors, order = tf.math.top_k(tf.transpose(errors, (0, 2, 1)), k=tf.shape(errors)[1])
     truth = tf.gather(tf.transpose(truth, (0, 2, 1)), order, batch_dims=2)
     slopes = tf.stop_gradient(_jaccard_steps(truth, present))
     losses = tf.reduce_sum(tf.nn.relu(errors) * slopes, axis=-1)  # [B, C]
-    of_images = _mean(losses, present > 0)
-    taught = tf.cast(labels if batch_labels is None else batch_labels, tf.int32) != VOID
-    images = tf.reduce_sum(tf.cast(tf.reduce_any(taught, axis=(1, 2)), tf.float32))
-    return tf.reduce_sum(of_images) / tf.maximum(sum_over_replicas(images), 1.0)
+    return tf.reduce_sum(_mean(losses, present > 0))
+
+
+def _images_with_a_class(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(tf.reduce_any(mask != VOID, axis=(1, 2)), tf.float32))
+
+
+lovasz_softmax_loss = LossTerm(_lovasz_sum, _images_with_a_class)
+"""The mean Lovász-Softmax loss over the images with a valid pixel; 0 where all is void."""
 
 
 def _jaccard_steps(truth: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -95,13 +77,12 @@ def _jaccard_steps(truth: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     return tf.where(truth > 0, 1 / tf.maximum(union, 1.0), false_step)
 
 
-def _valid_regions(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _valid_regions(mask: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns class probabilities and one-hot truth, both [B, H * W, C] float32 and 0 at void."""
     classes = logits.shape[-1]
     shape = (tf.shape(logits)[0], -1, classes)
-    labels = tf.cast(labels, tf.int32)
-    truth = tf.one_hot(labels, classes)  # void lies outside the classes, so all are 0
-    valid = tf.cast(labels != VOID, tf.float32)
+    truth = tf.one_hot(mask, classes)  # void lies outside the classes, so all are 0
+    valid = tf.cast(mask != VOID, tf.float32)
     probabilities = tf.nn.softmax(logits) * tf.expand_dims(valid, -1)
     return tf.reshape(probabilities, shape), tf.reshape(truth, shape)
 

@@ -62,7 +62,7 @@ def make_train_step(
     `rates` are the factors of the learning rate for the backbone and the head; `TrainConfig`
     describes the other options.
 
-    The returned function takes (image [B, H, W, bands], labels [B, H, W]), each dealt out over the
+    The returned function takes (image [B, H, W, bands], mask [B, H, W]), each dealt out over the
     replicas, and returns float32 scalars of the global batch: `loss`, the minimised loss with the
     weight decay; `cross_entropy`, the mean over valid pixels; where another loss than the cross
     entropy is minimised, that loss without the weight decay as `data_loss`; and, with a loss scale,
@@ -75,10 +75,10 @@ def make_train_step(
     network = Rematerialized(model) if rematerialize else model
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
-    def gradients_of(image, labels, *batch_labels):
+    def gradients_of(image, mask, whole_mask=None):
         with tf.GradientTape() as tape:
             logits = network(image, training=True)
-            shares = data_loss(labels, logits, *batch_labels)
+            shares = data_loss(mask, logits, whole_mask)
             decay = weight_decay_loss(kernels, weight_decay) / (replicas * accumulate_steps)
             loss = shares.get("data_loss", shares["cross_entropy"]) + decay
             minimised = optimizer.scale_loss(loss)
@@ -95,14 +95,14 @@ def make_train_step(
             gradients = agree_on_overflow(optimizer, gradients)
         optimizer.apply(gradients, variables)  # sums the gradients over the replicas
 
-    def replica_step(image, labels):
-        gradients, losses = gradients_of(image, labels)
+    def replica_step(image, mask):
+        gradients, losses = gradients_of(image, mask)
         apply(gradients)
         return losses
 
     @tf.function
-    def whole_step(image, labels):
-        return sum_losses(strategy, strategy.run(replica_step, args=(image, labels)))
+    def whole_step(image, mask):
+        return sum_losses(strategy, strategy.run(replica_step, args=(image, mask)))
 
     train_step = (
         whole_step

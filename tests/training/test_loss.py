@@ -8,12 +8,11 @@ from support.loss_cases import VOID, random_case, value_and_gradient
 
 from deeplab_tf.config import Loss, TrainConfig
 from deeplab_tf.training.loss import (
-    cross_entropy_sum,
     make_data_loss,
     mean_cross_entropy,
     weight_decay_loss,
 )
-from deeplab_tf.training.pixel_losses import pixel_loss
+from deeplab_tf.training.pixel_losses import CROSS_ENTROPY, pixel_loss
 from deeplab_tf.training.region_losses import dice_loss, lovasz_softmax_loss
 
 WEIGHTS = [0.5, 2.0, 1.0, 7.5]
@@ -49,17 +48,18 @@ def test_cross_entropy_equals_float64_numpy_and_leaves_void_out():
         log_softmax[index][label] for index, label in np.ndenumerate(labels) if label != 255
     )
 
-    total, count = cross_entropy_sum(tf.constant(labels), tf.constant(logits))
+    mask = tf.constant(labels, tf.int32)
+    total = CROSS_ENTROPY.total(mask, tf.constant(logits))
 
-    assert count.numpy() == (labels != 255).sum()
+    assert CROSS_ENTROPY.weight(mask).numpy() == (labels != 255).sum()
     assert total.numpy() == pytest.approx(expected, rel=1e-6)
 
 
 def test_all_void_gives_zero_loss_and_zero_gradient():
     logits = tf.Variable(tf.random.normal((1, 3, 3, 2)))
     with tf.GradientTape() as tape:
-        total, count = cross_entropy_sum(tf.fill((1, 3, 3), 255), logits)
-    assert (total.numpy(), count.numpy()) == (0, 0)
+        total = CROSS_ENTROPY.total(tf.fill((1, 3, 3), 255), logits)
+    assert (total.numpy(), CROSS_ENTROPY.weight(tf.fill((1, 3, 3), 255)).numpy()) == (0, 0)
     assert not np.any(tape.gradient(total, logits))
 
 
@@ -116,6 +116,6 @@ def test_options_that_change_nothing_are_the_plain_cross_entropy():
 def test_losses_of_regions_are_added_to_that_of_pixels(loss, of_regions):
     labels, logits = map(tf.constant, random_case())
     config = TrainConfig(loss=loss, ohem_share=0.5)
-    of_pixels = pixel_loss(labels, logits, class_weights=WEIGHTS, ohem_share=0.5)
+    of_pixels = pixel_loss(class_weights=WEIGHTS, ohem_share=0.5)(labels, logits)
     found = make_data_loss(config, WEIGHTS)(labels, logits)["data_loss"]
     assert found.numpy() == pytest.approx((of_pixels + of_regions(labels, logits)).numpy())

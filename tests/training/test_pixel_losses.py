@@ -47,7 +47,7 @@ def test_value_and_gradient_equal_float64(options):
     expected = functools.partial(
         expected_loss, **{names[option]: value for option, value in options.items()}
     )
-    value, gradient = value_and_gradient(functools.partial(pixel_loss, **options), labels, logits)
+    value, gradient = value_and_gradient(pixel_loss(**options), labels, logits)
     assert value == pytest.approx(expected(labels, logits), rel=2e-6)
     places = list(np.ndindex(logits.shape))[::7]
     np.testing.assert_allclose(
@@ -60,7 +60,7 @@ def test_value_and_gradient_equal_float64(options):
 def test_focal_with_gamma_0_is_cross_entropy():
     labels, logits = random_case()
     cross_entropy = mean_cross_entropy(tf.constant(labels), tf.constant(logits))["cross_entropy"]
-    assert pixel_loss(labels, logits, focal_gamma=0.0).numpy() == pytest.approx(
+    assert pixel_loss(focal_gamma=0.0)(labels, logits).numpy() == pytest.approx(
         cross_entropy.numpy(), rel=1e-6
     )
 
@@ -77,13 +77,13 @@ def test_two_pixels_by_hand():
         ({"ohem_share": 0.51}, (rare + common) / 2),
         ({"ohem_share": 0.5, "class_weights": [1.0, 9.0]}, common),  # 2.59 against 1.39
     ):
-        assert pixel_loss(labels, logits, **options).numpy() == pytest.approx(expected, rel=1e-6)
+        assert pixel_loss(**options)(labels, logits).numpy() == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [0.25, 1.0, 2.0])
 @pytest.mark.parametrize("logit", [0.0, 20.0, 200.0, -200.0])
 def test_focal_is_finite_for_certain_networks(gamma, logit):
-    loss = functools.partial(pixel_loss, focal_gamma=gamma)
+    loss = pixel_loss(focal_gamma=gamma)
     value, gradient = value_and_gradient(
         loss, np.zeros((1, 1, 1), np.uint8), np.array([[[[logit, 0]]]], np.float32)
     )
@@ -116,6 +116,6 @@ def test_a_class_of_weight_0_is_left_out_as_void_is():
     labels, logits = random_case()
     as_void = np.where(labels == 2, VOID, labels).astype(np.uint8)
     for share in (1.0, 0.3):
-        a = pixel_loss(labels, logits, class_weights=[1.0, 1.0, 0.0, 1.0], ohem_share=share)
-        b = pixel_loss(as_void, logits, ohem_share=share)
+        a = pixel_loss(class_weights=[1.0, 1.0, 0.0, 1.0], ohem_share=share)(labels, logits)
+        b = pixel_loss(ohem_share=share)(as_void, logits)
         assert a.numpy() == b.numpy()
