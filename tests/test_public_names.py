@@ -1,12 +1,14 @@
 """What `import deeplab_tf` offers: names that an editor sees, and files that Keras loads."""
 
 import ast
+import json
 import pathlib
 import subprocess
 import sys
 
 import pytest
 from support.random_model import random_trained_model
+from support.train_processes import small
 
 import deeplab_tf
 from deeplab_tf.artefacts.trained_model import save_model
@@ -39,3 +41,30 @@ def test_keras_loads_a_file_of_ours(tmp_path, imports):
     command = [sys.executable, "-c", program, tmp_path / "model.keras"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "(None, None, None, 6)\n"), done.stderr
+
+
+def test_from_records_to_an_artefact_in_python(shapes_data, tmp_path):
+    """`train`, `evaluate` and `export_model` return what the commands print."""
+    said = []
+    result = deeplab_tf.train(small(steps=2), shapes_data, tmp_path / "run", report=said.append)
+    assert (result.step, result.stopped_by) == (2, None)
+    assert said[-1] == f"done: {tmp_path / 'run' / 'model.keras'}"
+
+    evaluation = deeplab_tf.evaluate(
+        tmp_path / "run", shapes_data, tmp_path / "results", report=said.append
+    )
+    figures = json.loads((tmp_path / "results" / "eval.json").read_text())
+    assert evaluation.images == figures["images"] == 4
+    assert evaluation.scores.mean_iou == figures["mean_iou"]
+    assert said[-1] == (tmp_path / "results" / "eval.txt").read_text().rstrip()
+
+    exported = deeplab_tf.export_model(
+        tmp_path / "run", tmp_path / "litert", "litert", data_dir=shapes_data
+    )
+    assert exported.artefact == tmp_path / "litert" / "model.tflite"
+    assert exported.parity.images == 4 and exported.parity.label_agreement >= 0.999
+    with pytest.raises(deeplab_tf.DeeplabError, match="format=onnx has no option flip, quantize"):
+        deeplab_tf.export_model(
+            *(tmp_path / "run", tmp_path / "onnx", "onnx"),
+            **{"data_dir": shapes_data, "flip": True, "quantize": "int8"},
+        )
