@@ -1,4 +1,7 @@
-"""The exception for bad input, whose message is meant for the user."""
+"""The exception for bad input, whose message is meant for the user.
+
+Tested in tests/test_config.py.
+"""
 
 
 class DeeplabError(Exception):

@@ -1,4 +1,7 @@
-"""Files and folders that are written whole or not at all, and a stderr that is kept quiet."""
+"""Files and folders that are written whole or not at all, and a stderr that is kept quiet.
+
+Tested in tests/images/test_drawing.py and tests/test_machine.py.
+"""
 
 import contextlib
 import io
@@ -44,7 +47,9 @@ def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     path = path.resolve()
     if path == pathlib.Path.cwd():
-        raise DeeplabError(f"{path} is the current folder and would be replaced; give another")
+        raise DeeplabError(
+            f"{path} is the current folder and would be replaced; give another folder"
+        )
     beside = path.with_name(f".writing-{path.name}")
     before = path.with_name(f".before-{path.name}")
     shutil.rmtree(beside, ignore_errors=True)

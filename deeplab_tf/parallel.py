@@ -65,8 +65,8 @@ def in_processes(
             yield from under_way.popleft().result()
     except concurrent.futures.process.BrokenProcessPool as error:
         raise DeeplabError(
-            f"one of {workers} processes was killed, perhaps for want of memory; free some and run "
-            "again"
+            f"one of {workers} processes was killed, perhaps for want of memory; free memory and "
+            "run again"
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)

@@ -1,4 +1,7 @@
-"""Columns of text for a terminal."""
+"""Columns of text for a terminal.
+
+Tested in tests/images/test_confusion.py, through `format_table`.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""The export of a model in any format, compared with the Keras model before it is published."""
+"""The export of a model in any format, compared with the Keras model before it is published.
+
+Tested in tests/test_public_names.py and tests/cli/test_export.py, through `deeplab-export`.
+"""
 
 import os
 import pathlib

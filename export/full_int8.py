@@ -88,7 +88,7 @@ def measure_ranges(reader: TensorReader, images: Iterable[np.ndarray]) -> Ranges
         )
     broken = [name for name in written if not np.isfinite([low[name], high[name]]).all()]
     if broken:
-        raise DeeplabError(f"{broken[0]} of the model is not finite; train it anew")
+        raise DeeplabError(f"{broken[0]} of the model is not finite; train the model anew")
     return {reader.input: PIXELS} | {name: (low[name], high[name]) for name in written}
 
 

@@ -1,4 +1,7 @@
-"""The images that an export is compared on."""
+"""The images that an export is compared on.
+
+Tested in tests/export/test_parity.py.
+"""
 
 import itertools
 import pathlib

@@ -1,4 +1,7 @@
-"""The layers of a full int8 file that lose most, by its tensors next to those of the float file."""
+"""The layers of a full int8 file that lose most, by its tensors next to those of the float file.
+
+Tested in tests/export/test_full_int8.py.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence

@@ -93,7 +93,7 @@ def export_litert(
     if not trained.image_format.is_rgb:
         raise DeeplabError(
             f"a LiteRT file takes RGB images, and this model {trained.image_format.bands} bands of "
-            f"{trained.image_format.bits} bits; export it as a SavedModel"
+            f"{trained.image_format.bits} bits; export the model as a SavedModel"
         )
     options = Options(image_size, quantize, outputs, tuple(keep_float))
     out_file = pathlib.Path(out_file)

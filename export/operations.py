@@ -1,4 +1,7 @@
-"""The operations that an artefact is made of, and checks for those that none of ours may have."""
+"""The operations that an artefact is made of, and checks for those that none of ours may have.
+
+Tested in tests/export/test_litert.py and tests/export/test_web.py.
+"""
 
 import collections
 import os
@@ -45,8 +48,8 @@ def refuse_space_to_batch(operations: collections.Counter[str], artefact: str) -
     found = [name for name in operations if "spacetobatch" in name.replace("_", "").lower()]
     if found:
         raise DeeplabError(
-            f"{artefact} must have one operation for each atrous convolution, and would have "
-            f"{operations[found[0]]} {found[0]}, several times slower: make the network's atrous "
+            f"{artefact} must have one operation for each atrous convolution. Received: "
+            f"{operations[found[0]]} {found[0]}, several times slower; make the network's atrous "
             "layers AtrousConv2D and AtrousDepthwiseConv2D of deeplab_tf"
         )
 
@@ -74,5 +77,5 @@ def refuse_custom_operations(content: bytes, artefact: str) -> None:
     if found:
         raise DeeplabError(
             f"{artefact} has operations that are not built into LiteRT: {', '.join(found)}; a page "
-            "needs a network of builtin operations alone"
+            "must have only builtin operations"
         )

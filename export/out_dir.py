@@ -1,4 +1,8 @@
-"""Whether an artefact may be written into a folder: nothing of another kind is replaced."""
+"""Whether an artefact may be written into a folder: nothing of another kind is replaced.
+
+Tested in tests/export/test_litert.py and tests/export/test_web.py, through `export_litert` and
+`export_web`.
+"""
 
 import pathlib
 
@@ -20,8 +24,8 @@ def check_replaceable(out_dir: pathlib.Path, what: str, ours: bool) -> None:
     _check_folder(out_dir)
     if out_dir.is_dir() and not ours and any(out_dir.iterdir()):
         raise DeeplabError(
-            f"--out={out_dir} is not empty and not a {what} of ours to replace; give another "
-            "directory"
+            f"--out={out_dir} must be empty or hold a {what} of deeplab-export, which is replaced; "
+            "give another directory"
         )
 
 

@@ -114,7 +114,9 @@ def compare(
             logits = None if logits is None else logits[part]
             truth = None if truth is None else truth[part[1:]]
         if not np.isfinite(expected).all() or not (logits is None or np.isfinite(logits).all()):
-            raise DeeplabError(f"the model's logits for image {name} are not finite; train it anew")
+            raise DeeplabError(
+                f"the model's logits for image {name} are not finite; train the model anew"
+            )
         expected_labels = np.argmax(expected, axis=-1)
         equal += int(np.sum(labels == expected_labels))
         pixels += labels.size
@@ -178,7 +180,7 @@ def _shortfall(parity: ExportParity, quantize: str) -> str | None:
             return None
         return (
             f"its mean IoU on {parity.images} images is {found:.4f}, the Keras model's "
-            f"{keras_model:.4f}; it may lose {LARGEST_MEAN_IOU_LOSS}"
+            f"{keras_model:.4f}; an export may lose {LARGEST_MEAN_IOU_LOSS}"
         )
     if parity.label_agreement >= THRESHOLDS[quantize]:
         return None

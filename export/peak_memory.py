@@ -3,6 +3,8 @@
     python -m deeplab_tf.export.peak_memory ARTEFACT HEIGHT WIDTH
 
 This command prints the most bytes that the process ever held, its libraries included.
+
+Tested in tests/export/test_benchmark.py.
 """
 
 import pathlib

@@ -2,6 +2,8 @@
 
 LiteRT.js gives garbage, not an error, for an operation that it does not know, and a GPU may compute
 otherwise. `export/web/self_check.js` draws the same picture and compares.
+
+Tested in tests/export/test_web.py and tests/export/test_web_frame.py.
 """
 
 import pathlib

@@ -1,4 +1,7 @@
-"""The operations of a LiteRT file, and every tensor of one of its runs."""
+"""The operations of a LiteRT file, and every tensor of one of its runs.
+
+Tested in tests/export/test_full_int8.py and tests/export/test_litert_kinds.py.
+"""
 
 import dataclasses
 import re

@@ -3,6 +3,8 @@
 The page itself lies in `web/` as plain HTML, CSS and JavaScript. An export adds the model,
 `model.json` with what the page must know of the model, LiteRT.js, and the list of the files that
 are kept for use without a network.
+
+Tested in tests/export/test_web.py.
 """
 
 import hashlib
@@ -96,7 +98,7 @@ def page_facts(model: pathlib.Path) -> dict:
     refuse_custom_operations(content, f"LiteRT file {model.name}")
     with zipfile.ZipFile(model) as archive:
         description = archive.read(DESCRIPTION).decode()
-    experiment, classes = parse_description(description)
+    experiment, classes = parse_description(description, f"LiteRT file {model.name}")
     name, height, width = _input_of(model)
     pad = np.round(pixel_statistics(experiment.model).mean).astype(int).tolist()
     colors = zip(classes.names, classes.palette, strict=True)

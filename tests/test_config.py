@@ -116,11 +116,37 @@ def test_a_config_file_of_ones_own(tmp_path):
     path.write_text("from deeplab_tf.config import Experiment\nEXPERIMENTS = {'a': Experiment()}\n")
     assert load_experiment(f"{path}:a") == Experiment(row=f"{path}:a")
     path.write_text("EXPERIMENTS = [")
-    with pytest.raises(DeeplabError, match="mine.py does not load"):
+    with pytest.raises(DeeplabError, match="mine.py:a does not load: SyntaxError"):
         load_experiment(f"{path}:a")
     path.write_text("rows = {}")
     with pytest.raises(DeeplabError, match="must define EXPERIMENTS"):
         load_experiment(f"{path}:a")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("from deeplab_tf.config import Backbone\nBackbone('x')", "ValueError: 'x' is not a valid"),
+        ("{}['gone']", "KeyError: 'gone'"),
+    ],
+)
+def test_an_error_of_ones_own_config_module_is_one_line(tmp_path, text, reason):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(DeeplabError, match=f"mine.py:a does not load: {reason}") as error:
+        load_experiment(f"{path}:a")
+    assert "\n" not in str(error.value)
+    with pytest.raises(DeeplabError, match=f"mine.py does not load: {reason}"):
+        config_lib.load_rows(str(path))
+
+
+def test_a_row_that_is_no_experiment_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("EXPERIMENTS = {'a': {'steps': 3}}")
+    with pytest.raises(DeeplabError, match=r"mine.py:a must be an Experiment .*: \{'steps': 3\}"):
+        load_experiment(f"{path}:a")
+    with pytest.raises(DeeplabError, match="mine.py:a must be an Experiment"):
+        config_lib.load_rows(str(path))
 
 
 def test_config_json_of_a_workdir(tmp_path):

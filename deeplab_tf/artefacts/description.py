@@ -1,11 +1,16 @@
-"""The description that every artefact carries: experiment, classes, palette, normalisation."""
+"""The description that every artefact carries: experiment, classes, palette, normalisation.
 
+Tested in tests/export/test_onnx.py and tests/inference/test_predictor.py, through `load_predictor`.
+"""
+
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment, ModelConfig
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.formats import RGB, ImageFormat
 
@@ -38,26 +43,53 @@ def describe(experiment: Experiment, classes: Classes | None) -> str:
     )
 
 
-def parse_description(text: str) -> tuple[Experiment, Classes]:
+def parse_description(text: str | bytes, artefact: str) -> tuple[Experiment, Classes]:
     """Reads the experiment and the classes in a text that `describe` wrote.
 
+    Args:
+        text: the text, or its bytes.
+        artefact: the artefact that carries the text, in words for errors, as `model PATH`.
+
     Raises:
-        DeeplabError: the text is that of a backbone without classes, or the experiment is wrong.
+        DeeplabError: the text is that of a backbone without classes, is damaged, or the experiment
+            is wrong; the message names the artefact.
     """
-    fields = json.loads(text)
-    experiment = parse_experiment(text)
-    if fields["labels"] is None:
-        raise DeeplabError(
-            f"this is a {experiment.model.backbone} without classes, to begin a training with: "
-            "--config.init_from=FILE.keras"
-        )
-    return experiment, Classes.from_dict(fields["labels"])
+    experiment = parse_experiment(text, artefact)
+    with _damage_of(artefact):
+        labels = json.loads(text)["labels"]
+        if labels is not None:
+            return experiment, Classes.from_dict(labels)
+    raise DeeplabError(
+        f"{artefact} is a {experiment.model.backbone} without classes, which only begins a "
+        "training; give it to deeplab-train as --config.init_from=FILE.keras"
+    )
 
 
-def parse_experiment(text: str) -> Experiment:
+def parse_experiment(text: str | bytes, artefact: str) -> Experiment:
     """Reads only the experiment in a text that `describe` wrote, with or without classes.
 
+    The arguments are those of `parse_description`.
+
     Raises:
-        DeeplabError: the experiment is wrong.
+        DeeplabError: the text is damaged, or the experiment is wrong; the message names the
+            artefact.
     """
-    return config_lib.from_json(json.dumps(json.loads(text)["experiment"]))
+    with _damage_of(artefact):
+        experiment = json.dumps(json.loads(text)["experiment"])
+    try:
+        return config_lib.from_json(experiment)
+    except DeeplabError as error:
+        raise DeeplabError(f"{artefact}: {error}") from error
+
+
+@contextlib.contextmanager
+def _damage_of(artefact: str) -> Iterator[None]:
+    """Turns the errors of a description that is no JSON or lacks an entry into `DeeplabError`."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {one_line(str(error))[:200]}"
+        raise DeeplabError(
+            f"{artefact} is damaged: its {DESCRIPTION} must be the JSON that deeplab_tf wrote "
+            f"({reason}); write the artefact again"
+        ) from error

@@ -1,4 +1,7 @@
-"""The report of which tensors were loaded when weights were put into a network."""
+"""The report of which tensors were loaded when weights were put into a network.
+
+Tested in tests/training/test_initial_weights.py, through `load_initial_weights`.
+"""
 
 import dataclasses
 

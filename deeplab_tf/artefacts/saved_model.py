@@ -34,7 +34,7 @@ def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, Classes]:
             f"SavedModel {folder} has no {EXTRA_DIR}/{DESCRIPTION}: it was not written by "
             "deeplab-export"
         )
-    experiment, classes = parse_description(description.read_text())
+    experiment, classes = parse_description(description.read_bytes(), f"SavedModel {folder}")
     try:
         loaded = tf.saved_model.load(str(folder))
         _ = loaded.signatures[SIGNATURE]

@@ -2,6 +2,8 @@
 
 A `.keras` file of this package is Keras' own zip archive with one more member, `DESCRIPTION`, which
 every other artefact (SavedModel, LiteRT file) carries too.
+
+Tested in tests/inference/test_predictor.py and tests/runs/test_checkpoints.py.
 """
 
 import contextlib
@@ -122,10 +124,7 @@ def read_description(path: pathlib.Path) -> tuple[Experiment, Classes]:
         raise DeeplabError(
             f"model {path} has no {DESCRIPTION} inside: it was not written by deeplab_tf"
         )
-    try:
-        return parse_description(text)
-    except DeeplabError as error:
-        raise DeeplabError(f"model {path}: {error}") from error
+    return parse_description(text, f"model {path}")
 
 
 def read_model_config(path: pathlib.Path) -> ModelConfig | None:
@@ -137,14 +136,15 @@ def read_model_config(path: pathlib.Path) -> ModelConfig | None:
         DeeplabError: the file is damaged, or its config is wrong.
     """
     text = _read_member(path)
-    return None if text is None else parse_experiment(text).model
+    return None if text is None else parse_experiment(text, f"model {path}").model
 
 
-def _read_member(path: pathlib.Path) -> str | None:
+def _read_member(path: pathlib.Path) -> bytes | None:
+    """Returns the description in a `.keras` file, None where there is none."""
     with _zip_members(path) as archive:
         if DESCRIPTION not in archive.namelist():
             return None
-        return archive.read(DESCRIPTION).decode()
+        return archive.read(DESCRIPTION)
 
 
 def read_keras_file(path: pathlib.Path) -> keras.Model:
@@ -192,5 +192,5 @@ def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
         state = {AVERAGED: model.weights}
     step, broken = restore_last(tf.train.Checkpoint(**state), workdir)
     for line in describe_broken(workdir, broken):
-        print(f"{line}; the one of step {step} is used", file=sys.stderr)
+        print(f"{line}; the checkpoint of step {step} is used", file=sys.stderr)
     return TrainedModel(model, experiment, classes, step)

@@ -8,10 +8,10 @@ RUNNER = flags.DEFINE_string(
     "runner",
     None,
     "Do the work by this runner of Apache Beam (pip install apache-beam), as DirectRunner on this "
-    "machine or DataflowRunner. Its workers must see all files under the same paths.",
+    "machine or DataflowRunner. The runner's workers must see all files under the same paths.",
 )
 OPTIONS = flags.DEFINE_list(
-    "beam_options", [], "Options of the runner, as region=europe-west1,job_name=voc."
+    "beam_options", [], "Give the runner these options, as region=europe-west1,job_name=voc."
 )
 flags.register_multi_flags_validator(
     ["runner", "beam_options"],

@@ -1,11 +1,11 @@
 """deeplab-eval: mean IoU and per-class IoU of a model on a split, each image at its own size.
 
-    deeplab-eval --workdir=runs/demo --data_dir=data
-    deeplab-eval --workdir=runs/voc --data_dir=data --output_stride=8 --flip \\
+    deeplab-eval --model=runs/demo --data_dir=data
+    deeplab-eval --model=runs/voc --data_dir=data --output_stride=8 --flip \\
         --scales=0.5,0.75,1,1.25,1.5,1.75
     deeplab-eval --model=model.keras --data_dir=data --out=results
     deeplab-eval --model=anyones.tflite --data_dir=data --dataset=voc --out=results
-    deeplab-eval --workdir=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \\
+    deeplab-eval --model=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \\
         --config=configs/paper/table4.py:os8_ms
 
 The command prints the table of classes, and writes eval.json, confusion_matrix.csv and
@@ -20,71 +20,74 @@ Exit code 0: done; 1: bad input, or another process is gone; 2: wrong flag.
 import pathlib
 
 from absl import flags
+from ml_collections import config_flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
-from deeplab_tf.config import StrategyName, load_experiment
+from deeplab_tf.config import Experiment, StrategyName, load_experiment, validate
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.runs.workdir import CONFIG_FILE
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "A workdir of deeplab-train: its latest checkpoint is evaluated."
-)
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "FILE.keras, SAVED_MODEL_DIR, FILE.onnx, or FILE.tflite (anyone's, as it is), instead of "
-    "--workdir.",
+    "WORKDIR of deeplab-train, whose latest checkpoint is evaluated, FILE.keras, SAVED_MODEL_DIR, "
+    "FILE.onnx, or FILE.tflite (anyone's, as it is). --workdir is the same flag.",
+    required=True,
 )
+flags.DEFINE_alias("workdir", "model")
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where deeplab-prepare wrote the records.", required=True
+    "data_dir", None, "Read the records that deeplab-prepare wrote into this folder.", required=True
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "The data set under --data_dir; default: the one of the experiment."
+    "dataset",
+    None,
+    "Evaluate on this data set under --data_dir; default: the data set of the experiment.",
 )
 _SPLIT = flags.DEFINE_string(
-    "split", None, "The split; default: as the experiment's evaluate section."
-)
-_CONFIG = flags.DEFINE_string(
-    "config",
+    "split",
     None,
-    "FILE.py:ROW: evaluate as this row says, e.g. configs/paper/table4.py:os8_ms; default: the "
-    "experiment of the model. Other flags override it.",
+    "Evaluate on this split; default: the split of the experiment's evaluate section.",
+)
+_CONFIG = config_flags.DEFINE_config_dataclass(
+    "config",
+    Experiment(),
+    "FILE.py:ROW or a config.json: evaluate as its evaluate section says, e.g. "
+    "configs/paper/table4.py:os8_ms; default: the experiment of the model. Other flags override "
+    "the section.",
+    parse_fn=load_experiment,
 )
 _STRATEGY = flags.DEFINE_enum_class(
     "strategy",
     StrategyName.AUTO,
     StrategyName,
-    "On which devices: auto takes the workers of TF_CONFIG and all GPUs; mirrored all GPUs, or "
-    "without one all logical CPU devices; one, one.",
+    "Choose the devices: auto takes the workers of TF_CONFIG and all GPUs; mirrored takes all "
+    "GPUs, or without a GPU all logical CPU devices; one takes one device.",
 )
-_OUT = flags.DEFINE_string("out", None, "Where the results go; default: the workdir.")
+_OUT = flags.DEFINE_string("out", None, "Write the results into this folder; default: the workdir.")
 flags.adopt_module_key_flags(inference_flags)
 flags.adopt_module_key_flags(beam_flags)
-flags.register_multi_flags_validator(
-    ["workdir", "model"],
-    lambda values: (values["workdir"] is None) != (values["model"] is None),
-    "give one of --workdir=DIR and --model=FILE",
-)
-flags.register_multi_flags_validator(
-    ["model", "out"],
-    lambda values: values["model"] is None or values["out"] is not None,
-    "--model needs --out=DIR, where the results go",
-)
 
 
 def main() -> int:
     """Evaluates the model; imports TensorFlow late, so that a wrong flag is reported at once."""
-    source = pathlib.Path(str(_WORKDIR.value or _MODEL.value))
-    row = load_experiment(_CONFIG.value).evaluate if _CONFIG.value else None
+    source = pathlib.Path(_MODEL.value)
+    row = None if flags.FLAGS["config"].using_default_value else validate(_CONFIG.value).evaluate
     runner = beam_flags.runner()
     if runner:
         runner.check()
+    out = _OUT.value
+    if out is None:
+        if source.exists() and not (source / CONFIG_FILE).is_file():
+            raise DeeplabError(f"{source} is no workdir; give --out=DIR for the results")
+        out = source  # where there is no model, the evaluation says so before it writes
     import_tensorflow(trains=False)
     from deeplab_tf.evaluation.evaluate import evaluate
 
     evaluate(
         source,
         pathlib.Path(str(_DATA_DIR.value)),
-        pathlib.Path(str(_OUT.value or _WORKDIR.value)),
+        out,
         dataset=_DATASET.value,
         settings=row,
         strategy=_STRATEGY.value,

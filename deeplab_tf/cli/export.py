@@ -1,14 +1,14 @@
 """deeplab-export: writes a trained model for serving or for edge devices, and proves it equal.
 
-    deeplab-export --workdir=runs/demo --out=runs/demo/saved_model --data_dir=data
-    deeplab-export --workdir=runs/demo --out=runs/demo/litert --format=litert --data_dir=data \\
+    deeplab-export --model=runs/demo --out=runs/demo/saved_model --data_dir=data
+    deeplab-export --model=runs/demo --out=runs/demo/litert --format=litert --data_dir=data \\
         --quantize=float16 --image_size=257,257
     deeplab-export --model=voc.keras --out=edge --format=litert --data_dir=data --quantize=int8 \\
         --outputs=labels --parity_images=467
     deeplab-export --model=model.keras --out=served --images='photos/*.jpg' \\
         --signatures=probabilities,uncertainty --scales=0.75,1,1.25 --flip
-    deeplab-export --workdir=runs/demo --out=onnx --format=onnx --data_dir=data
-    deeplab-export --workdir=runs/demo --out=page --format=web --data_dir=data
+    deeplab-export --model=runs/demo --out=onnx --format=onnx --data_dir=data
+    deeplab-export --model=runs/demo --out=page --format=web --data_dir=data
     deeplab-export --model=voc.keras --out=edge --benchmark
 
 The artefact and the Keras model are run on the same images, of a split of the data set or of your
@@ -47,7 +47,7 @@ def main() -> None:
     # Pyright does not follow setup.cfg's package_dir from an editable install.
     from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
 
-    model, out = str(given.WORKDIR.value or given.MODEL.value), pathlib.Path(given.OUT.value)
+    model, out = str(given.MODEL.value), pathlib.Path(given.OUT.value)
     if given.BENCHMARK.value:
         _benchmark(model, out)
         return

@@ -21,83 +21,96 @@ def _is_pattern(text: str) -> bool:
     return bool(text)
 
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of deeplab-train: its latest checkpoint.")
-MODEL = flags.DEFINE_string("model", None, "A .keras file, instead of --workdir.")
-OUT = flags.DEFINE_string("out", None, "Directory to write.", required=True)
+MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "WORKDIR of deeplab-train, whose latest checkpoint is exported, or FILE.keras. --workdir is "
+    "the same flag.",
+    required=True,
+)
+flags.DEFINE_alias("workdir", "model")
+OUT = flags.DEFINE_string("out", None, "Write into this directory.", required=True)
 FORMAT = flags.DEFINE_enum(
     "format",
     "saved_model",
     ["saved_model", "litert", "onnx", "web"],
-    "for TF Serving and TensorFlow, any image size; one file for phones, boards and browsers; one "
-    "for ONNX runtimes, any image size; or a page that runs the LiteRT file, for any static host.",
+    "Write saved_model for TF Serving and TensorFlow, any image size; litert, one file for "
+    "phones, boards and browsers; onnx, one file for ONNX runtimes, any image size; or web, a "
+    "page that runs the LiteRT file, for any static host.",
 )
 QUANTIZE = flags.DEFINE_enum(
     "quantize",
     "none",
     ["none", "float16", "dynamic", "int8"],
-    "litert and web. float16 weights take half the size; dynamic: int8 weights, a quarter; int8: "
-    "integers from the pixels to the labels, calibrated on the images that the model was trained "
-    "on, or on --images.",
+    "Quantize the file of litert and web: float16 halves the size of the weights; dynamic stores "
+    "int8 weights, a quarter of the size; int8 computes in integers from the pixels to the "
+    "labels, calibrated on the images that the model was trained on, or on --images.",
 )
 CALIBRATION_IMAGES = flags.DEFINE_integer(
-    "calibration_images", 100, "How many images --quantize=int8 measures ranges on.", lower_bound=1
+    "calibration_images",
+    100,
+    "Measure the ranges of --quantize=int8 on this many images.",
+    lower_bound=1,
 )
 KEEP_FLOAT = flags.DEFINE_multi_string(
     "keep_float",
     [],
-    "Regular expression of whole layer names, e.g. block1_.*, that --quantize=int8 leaves in "
-    "float32; several with commas between them, or by giving the flag again.",
+    "With --quantize=int8, leave the layers whose whole names fit this regular expression, e.g. "
+    "block1_.*, in float32; give several with commas between them, or give the flag again.",
 )
 IMAGE_SIZE = flags.DEFINE_list(
     "image_size",
     None,
-    "H,W of the input, litert and web; k * output_stride + 1 fits best; dynamic takes any, slower. "
-    "Default: the training crop.",
+    "Make the input of litert and web H,W pixels, of which k * output_stride + 1 fits best; "
+    "dynamic takes any size and is slower. Default: the training crop.",
 )
 OUTPUTS = flags.DEFINE_enum(
-    "outputs", "both", ["both", "labels", "logits"], "What the file gives; litert and onnx."
+    "outputs", "both", ["both", "labels", "logits"], "Choose what a litert or onnx file gives."
 )
 OUTPUT_STRIDE = flags.DEFINE_integer(
-    "output_stride", None, "Of the exported network, e.g. 8. Default: as trained."
+    "output_stride", None, "Export the network at this output_stride, e.g. 8. Default: as trained."
 )
 DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where deeplab-prepare wrote the model's data set, to compare on."
+    "data_dir",
+    None,
+    "Compare on the model's data set, which deeplab-prepare wrote into this folder.",
 )
 SPLIT = flags.DEFINE_string(
-    "split", None, "The split to compare on; default: as the experiment's evaluate section."
+    "split", None, "Compare on this split; default: the split of the experiment's evaluate section."
 )
 IMAGES = flags.DEFINE_string(
     "images",
     None,
-    "Compare on these instead of --data_dir: an image, a folder, or a quoted pattern.",
+    "Compare on these images instead of --data_dir: an image, a folder, or a quoted pattern.",
 )
 PARITY_IMAGES = flags.DEFINE_integer(
     "parity_images",
     None,
-    "How many images to compare on; default: 8, with dynamic and int8 100.",
+    "Compare on this many images; default: 8, with dynamic and int8 100.",
     lower_bound=1,
 )
 LITERTJS = flags.DEFINE_string(
     "litertjs",
     None,
-    "A folder with the archives of LiteRT.js, web only; default: fetched by npm once and kept.",
+    "Take the archives of LiteRT.js from this folder, web only; default: fetch the archives by "
+    "npm once and keep them.",
 )
 SIGNATURES = flags.DEFINE_list(
     "signatures",
     [],
-    "More that a SavedModel gives, of probabilities, logits and uncertainty (entropy, in nats).",
+    "Give these from a SavedModel too: probabilities, logits and uncertainty (entropy, in nats).",
 )
 SCALES = flags.DEFINE_list(
     "scales",
     None,
-    "Image scales whose class probabilities are averaged, saved_model only; default: as the "
-    "experiment's evaluate section.",
+    "Average the class probabilities over these image scales, saved_model only; default: the "
+    "scales of the experiment's evaluate section.",
 )
 FLIP = flags.DEFINE_bool(
     "flip",
     None,
-    "Average with the mirrored image too (--noflip: do not), saved_model only; default: as the "
-    "experiment's evaluate section.",
+    "Average with the mirrored image too (--noflip: do not), saved_model only; default: the flip "
+    "of the experiment's evaluate section.",
 )
 BENCHMARK = flags.DEFINE_boolean(
     "benchmark",
@@ -105,11 +118,6 @@ BENCHMARK = flags.DEFINE_boolean(
     "Write nothing; print latency, peak memory and size of the artefacts in --out.",
 )
 
-flags.register_multi_flags_validator(
-    ["workdir", "model"],
-    lambda values: (values["workdir"] is None) != (values["model"] is None),
-    "give one of --workdir=DIR and --model=FILE.keras",
-)
 flags.register_multi_flags_validator(
     ["data_dir", "images", "benchmark"],
     lambda values: (
@@ -174,7 +182,7 @@ flags.register_multi_flags_validator(
 flags.register_multi_flags_validator(
     ["images", "split"],
     lambda values: values["images"] is None or values["split"] is None,
-    "--split is of --data_dir; --images has none",
+    "--split goes with --data_dir, not with --images",
 )
 flags.register_validator(
     "image_size",

@@ -30,7 +30,12 @@ ARE_SCALES = "must be positive numbers with commas between, as in 0.5,1,1.5"
 _DISK_FULL = "(?:No space left on device|Disk quota exceeded)"
 
 
-def run_binary(name: str, module: str, main: Callable[[], int | None]) -> None:
+def run_binary(
+    name: str,
+    module: str,
+    main: Callable[[], int | None],
+    more_help: Callable[[], str] | None = None,
+) -> None:
     """Parses the flags, runs `main` and exits; never ends in a traceback for bad input.
 
     Args:
@@ -39,17 +44,22 @@ def run_binary(name: str, module: str, main: Callable[[], int | None]) -> None:
             (key) flags.
         main: the body, which returns the exit code or None for 0; imports TensorFlow itself, so
             that `--help` and a wrong flag are answered at once.
+        more_help: makes the text that `--help` ends with.
     """
     app.run(
         lambda _: sys.exit(_guarded(name, main)),
         argv=[name, *sys.argv[1:]],
-        flags_parser=lambda argv: _parse(name, module, argv),
+        flags_parser=lambda argv: _parse(name, module, argv, more_help),
     )
 
 
-def _parse(name: str, module: str, argv: Sequence[str]) -> list[str]:
+def _parse(
+    name: str, module: str, argv: Sequence[str], more_help: Callable[[], str] | None
+) -> list[str]:
     if any(argument in ("--help", "-help", "-h", "--helpshort", "--helpfull") for argument in argv):
         _print_help(name, module)
+        if more_help:
+            print(more_help())
         sys.exit(0)
     try:
         rest = flags.FLAGS(argv)
@@ -116,16 +126,19 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
             # TensorFlow and the libraries on it say "FILE; No space left on device" inside a text.
             file = re.search(rf"\S*/\S+(?=; {_DISK_FULL})", text)
             where = file[0] if file else getattr(error, "filename", None) or "a file"
-            _fail(name, f"no space left on the disk, writing {where}; free some and run it again")
+            _fail(
+                name,
+                f"no space left on the disk, writing {where}; free space and run the command again",
+            )
         if isinstance(error, OSError) and error.filename and error.strerror:
             _fail(name, one_line(f"{error.filename}: {error.strerror}"))
         # The class is TensorFlow's, so it is known by its name: TensorFlow is not imported here.
         if type(error).__name__ == "ResourceExhaustedError" and re.search("OOM|memory|alloc", text):
             _fail(
                 name,
-                "out of memory: use fewer or smaller images at a time, in a training by a lower "
-                "--config.train.batch_size or --config.data.crop_size, in an evaluation by "
-                f"--window, in a prediction by that and --batch_size=1 ({text[:120]})",
+                "out of memory: use fewer or smaller images at a time: a lower "
+                "--config.train.batch_size or --config.data.crop_size in a training, --window in "
+                f"an evaluation, --window and --batch_size=1 in a prediction ({text[:120]})",
             )
         raise
 

@@ -26,27 +26,28 @@ _SOURCE = flags.DEFINE_enum(
     "source",
     None,
     ["tflite", "torchvision", "keras_applications", "slim"],
-    "What wrote the weights.",
+    "Read weights of this source.",
     required=True,
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
-    "The file: .tflite; .pth; .h5 or .keras; of slim the checkpoint's path without .index.",
+    "Read this file: .tflite; .pth; .h5 or .keras; for slim the checkpoint's path without .index.",
     required=True,
 )
-_OUT = flags.DEFINE_string("out", None, "FILE.keras to write.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Write this FILE.keras.", required=True)
 _IMAGES = flags.DEFINE_string(
     "images",
     None,
-    "A photo, a folder or a quoted pattern: compared on these. A .tflite has no batch norm "
-    "statistics; they are estimated on these, so that it can be fine-tuned as others are.",
+    "Compare on these images: a photo, a folder or a quoted pattern. A .tflite has no batch norm "
+    "statistics; the command estimates the statistics on these images, so that the network can be "
+    "fine-tuned.",
 )
 _MULTI_GRID = flags.DEFINE_list(
     "multi_grid",
     None,
-    "Unit rates that a ResNet of --source=slim was trained with, e.g. 1,2,4: its checkpoint does "
-    "not tell. Default: 1,1,1.",
+    "Give the unit rates that a ResNet of --source=slim was trained with, e.g. 1,2,4, since its "
+    "checkpoint does not record the rates. Default: 1,1,1.",
 )
 flags.register_validator(
     "multi_grid",

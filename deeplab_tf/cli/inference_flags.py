@@ -9,39 +9,40 @@ OUTPUT_STRIDE = flags.DEFINE_enum(
     "output_stride",
     None,
     [str(stride) for stride in OUTPUT_STRIDES],
-    "Run the same weights at this output_stride; default: as the experiment's evaluate section.",
+    "Run the same weights at this output_stride; default: the output_stride of the experiment's "
+    "evaluate section.",
 )
 SCALES = flags.DEFINE_list(
     "scales",
     None,
-    "Image scales whose class probabilities are averaged, e.g. 0.5,1,1.5; default: as the "
-    "experiment's evaluate section.",
+    "Average the class probabilities over these image scales, e.g. 0.5,1,1.5; default: the scales "
+    "of the experiment's evaluate section.",
 )
 FLIP = flags.DEFINE_bool(
     "flip",
     None,
-    "Average with the mirrored image too (--noflip: do not); default: as the experiment's evaluate "
-    "section.",
+    "Average with the mirrored image too (--noflip: do not); default: the flip of the "
+    "experiment's evaluate section.",
 )
 PAD_TO = flags.DEFINE_integer(
     "pad_to",
     None,
-    "Smaller images are padded with the mean pixel to this many pixels a side, as the original "
-    "DeepLab's; default: as the experiment's evaluate section.",
+    "Pad smaller images with the mean pixel to this many pixels a side, as the original DeepLab "
+    "does; default: the pad_to of the experiment's evaluate section.",
     lower_bound=1,
 )
 WINDOW = flags.DEFINE_integer(
     "window",
     None,
-    "Larger images go through the network in overlapping windows of this many pixels a side, for "
-    "images too large for memory; default: as the experiment's evaluate section.",
+    "Put larger images through the network in overlapping windows of this many pixels a side, for "
+    "images too large for memory; default: the window of the experiment's evaluate section.",
     lower_bound=1,
 )
 CRF = flags.DEFINE_bool(
     "crf",
     None,
-    "Refine by DeepLabv2's fully connected CRF (needs pip install pydensecrf2); default: as the "
-    "experiment's evaluate section.",
+    "Refine the labels by DeepLabv2's fully connected CRF (needs pip install pydensecrf2); "
+    "default: the crf of the experiment's evaluate section.",
 )
 
 

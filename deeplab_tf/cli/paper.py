@@ -28,20 +28,26 @@ _TABLE = flags.DEFINE_integer(
 )
 _FIGURE = flags.DEFINE_enum("figure", None, ["4"], "Draw this figure of the paper into --out.")
 _EXPLAIN = flags.DEFINE_string(
-    "explain", None, "FILE.py:ROW or config.json: list its deviations from the paper's protocol."
+    "explain", None, "List the deviations of FILE.py:ROW or config.json from the paper's protocol."
 )
 _RUN = flags.DEFINE_string(
-    "run", None, "FILE.py:ROW, or FILE.py for all its rows: train and evaluate into --runs."
+    "run", None, "Train and evaluate FILE.py:ROW, or all rows of FILE.py, into --runs."
 )
 _MINIATURE = flags.DEFINE_bool("miniature", False, "Print the study in miniature.")
-_RUNS = flags.DEFINE_string("runs", None, "A folder with workdirs and results in it.")
-_OUT = flags.DEFINE_string("out", None, "FILE.png, for --figure or the plot of --miniature.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where deeplab-prepare wrote the records, for --run."
+_RUNS = flags.DEFINE_string("runs", None, "Read or write workdirs and results in this folder.")
+_OUT = flags.DEFINE_string(
+    "out", None, "Write the picture of --figure or the plot of --miniature to this FILE.png."
 )
-_SEEDS = flags.DEFINE_list("seeds", None, "The seeds to --run, as in 0,1; default: 0.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "With --run, read the records that deeplab-prepare wrote into this folder."
+)
+_SEEDS = flags.DEFINE_list(
+    "seeds", None, "With --run, train with these seeds, as in 0,1; default: 0."
+)
 _INIT_FROM = flags.DEFINE_string(
-    "init_from", None, "FILE.keras with the initial weights, for --run: the paper's are ImageNet's."
+    "init_from",
+    None,
+    "With --run, begin with the weights in this FILE.keras; the paper begins with ImageNet's.",
 )
 _ACTIONS = ("table", "figure", "explain", "run", "miniature")
 flags.register_multi_flags_validator(

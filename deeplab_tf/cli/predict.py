@@ -47,31 +47,39 @@ STREAM = "-"
 """The value of --images that means standard input."""
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "WORKDIR, FILE.keras, SAVED_MODEL_DIR, FILE.tflite or FILE.onnx.", required=True
+    "model",
+    None,
+    "Predict with this model: WORKDIR, FILE.keras, SAVED_MODEL_DIR, FILE.tflite or FILE.onnx.",
+    required=True,
 )
 _IMAGES = flags.DEFINE_string(
     "images",
     None,
-    "An image or a video, a folder of them, a quoted pattern ('photos/**/*.jpg'), or - for a "
-    "stream of images on standard input.",
+    "Predict an image or a video, a folder of images and videos, a quoted pattern "
+    "('photos/**/*.jpg'), or - for a stream of images on standard input.",
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "With --runner, instead of --images: where deeplab-prepare wrote records."
+    "data_dir",
+    None,
+    "With --runner, predict the records that deeplab-prepare wrote into this folder, instead "
+    "of --images.",
 )
-_DATASET = flags.DEFINE_string("dataset", None, "The data set under --data_dir.")
-_SPLIT = flags.DEFINE_string("split", None, "Its split.")
-_OUT = flags.DEFINE_string("out", None, "The folder for the predictions.", required=True)
+_DATASET = flags.DEFINE_string("dataset", None, "Predict this data set under --data_dir.")
+_SPLIT = flags.DEFINE_string("split", None, "Predict this split of --dataset.")
+_OUT = flags.DEFINE_string("out", None, "Write the predictions into this folder.", required=True)
 _LIST = flags.DEFINE_string(
-    "list", None, "File of names without suffix, one a line: only these images are predicted."
+    "list", None, "Predict only the images that this file names, one name without suffix a line."
 )
 _SUBMISSION = flags.DEFINE_string(
-    "submission", None, "FILE.tar.gz: also pack the labels for VOC's test server; needs --list."
+    "submission",
+    None,
+    "Also pack the labels for VOC's test server into this FILE.tar.gz; needs --list.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     8,
-    "Images of one size, or frames of a video, that go through the network together; fewer where "
-    "they are large.",
+    "Put at most this many images of one size, or frames of a video, through the network "
+    "together; fewer where the images are large.",
     lower_bound=1,
 )
 flags.adopt_module_key_flags(inference_flags)

@@ -44,45 +44,47 @@ _DATASET = flags.DEFINE_enum(
     "dataset",
     None,
     [*DATA_SETS, "folder"],
-    "Which data set it is.",
+    "Prepare this data set.",
     required=True,
 )
 _SOURCE = flags.DEFINE_string(
     "source",
     None,
-    "The data set's folder, as its publisher unpacks it. For shapes, where to draw them if the "
-    "folder is not there; default: DATA_DIR/shapes_VOCdevkit.",
+    "Read the data set from this folder, as the publisher's archive unpacks. For shapes, draw the "
+    "shapes into the folder if it does not exist; default: DATA_DIR/shapes_VOCdevkit.",
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where to write the records; each data set gets a folder."
+    "data_dir", None, "Write the records into this folder; each data set gets a folder inside."
 )
 _INIT = flags.DEFINE_bool(
-    "init", False, "With --dataset=folder: look at --source and write its dataset.json."
+    "init", False, "With --dataset=folder, look at --source and write its dataset.json."
 )
 _NAME = flags.DEFINE_string(
-    "name", None, "With --init: the data set's name. Default: the folder's."
+    "name", None, "With --init, give the data set this name. Default: the folder's name."
 )
 _MEANING_OF_255 = flags.DEFINE_enum(
     "meaning_of_255",
     None,
     ["class", "void"],
-    "With --init, for masks of 0 and 255 alone: whether 255 is an object or does not count.",
+    "With --init, for masks that have only 0 and 255: choose whether 255 is an object or does not "
+    "count.",
 )
 _CHECK = flags.DEFINE_bool("check", False, "Look at the data set and write no records.")
 _ON_ERROR = flags.DEFINE_enum(
     "on_error",
     "stop",
     ["stop", "skip"],
-    "skip: leave out what the check finds to be an error, and say how many.",
+    "Stop at the errors that the check finds, or skip: leave out the images with errors and "
+    "report how many.",
 )
 _TILE = flags.DEFINE_integer(
     "tile", None, "Cut each image into square tiles of this many pixels.", lower_bound=1
 )
 _TILE_OVERLAP = flags.DEFINE_integer(
-    "tile_overlap", 0, "Pixels that neighbouring tiles share at least.", lower_bound=0
+    "tile_overlap", 0, "Let neighbouring tiles share at least this many pixels.", lower_bound=0
 )
 _WORKERS = flags.DEFINE_integer(
-    "workers", None, "Processes that read and check. Default: one a core.", lower_bound=1
+    "workers", None, "Read and check in this many processes. Default: one a core.", lower_bound=1
 )
 flags.adopt_module_key_flags(beam_flags)
 SHOWN = 5
@@ -155,7 +157,7 @@ def _init() -> None:
     folder = pathlib.Path(_SOURCE.value or "")
     proposal = write_description(folder, _meaning_of_255, _NAME.value)
     print(proposal.seen)
-    print(f"written: {folder / 'dataset.json'}; give the classes their names there")
+    print(f"written: {folder / 'dataset.json'}; give the classes their names in this file")
     print(f"next: deeplab-prepare --dataset=folder --source={folder} --data_dir=data")
 
 
@@ -163,7 +165,7 @@ def _meaning_of_255() -> str | None:
     """Returns the flag's value or, without the flag, the answer of a person at the terminal."""
     if _MEANING_OF_255.value or not sys.stdin.isatty():
         return _MEANING_OF_255.value
-    answer = input("The masks have 0 and 255 alone. Is 255 a class, or void? [class/void] ")
+    answer = input("The masks have only 0 and 255. Is 255 a class, or void? [class/void] ")
     return answer.strip() if answer.strip() in ("class", "void") else None
 
 
@@ -188,7 +190,7 @@ def _checked(source, data_dir: pathlib.Path):
         print(f"skipped: {len(errors):,} errors, which {folder / 'report.txt'} lists")
         return report.healthy()
     more = f" ({len(errors) - 1:,} more errors in {folder / 'report.txt'})" if errors[1:] else ""
-    skip = "" if _CHECK.value else "; --on_error=skip would leave it out"
+    skip = "" if _CHECK.value else "; --on_error=skip would leave out every image with an error"
     raise DeeplabError(errors[0] + more + skip)
 
 
@@ -198,9 +200,9 @@ def _read_source(data_dir: pathlib.Path):
     source = DATA_SETS.get(_DATASET.value, FOLDER).read(folder)
     if _DATASET.value == "shapes":
         print(
-            f"shapes as they are in {folder}; remove the folder to draw them again"
+            f"the shapes in {folder} stay as they are; remove the folder to draw the shapes again"
             if there
-            else f"shapes drawn in {folder}"
+            else f"the shapes were drawn in {folder}"
         )
     return source
 

@@ -19,23 +19,23 @@ from absl import flags
 from deeplab_tf.cli.flags import run_binary
 
 _PREDICTIONS = flags.DEFINE_string(
-    "predictions", None, "Folder of predicted label PNGs.", required=True
+    "predictions", None, "Read the predicted label PNGs from this folder.", required=True
 )
 _GROUND_TRUTH = flags.DEFINE_string(
-    "ground_truth", None, "Folder of true label PNGs.", required=True
+    "ground_truth", None, "Read the true label PNGs from this folder.", required=True
 )
 _NUM_CLASSES = flags.DEFINE_integer(
-    "num_classes", 21, "Classes, without void.", lower_bound=2, upper_bound=255
+    "num_classes", 21, "Score this many classes, without void.", lower_bound=2, upper_bound=255
 )
 _IGNORE_LABEL = flags.DEFINE_integer(
     "ignore_label",
     255,
-    "The value of void in the ground truth; its pixels do not count.",
+    "Take this value in the ground truth as void, whose pixels do not count.",
     lower_bound=0,
     upper_bound=255,
 )
 _LIST = flags.DEFINE_string(
-    "list", None, "File of names without suffix, one a line: only these are scored."
+    "list", None, "Score only the files that this file names, one name without suffix a line."
 )
 
 

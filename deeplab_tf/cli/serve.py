@@ -33,44 +33,59 @@ from deeplab_tf.errors import DeeplabError
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "A SavedModel of deeplab-export, or a folder of numbered ones (served/1), the highest counts.",
+    "Serve this SavedModel of deeplab-export, or the highest number in a folder of numbered "
+    "SavedModels (served/1).",
     required=True,
 )
 _MODEL_NAME = flags.DEFINE_string(
-    "model_name", None, "NAME in the paths; default: the folder's, without a number."
+    "model_name",
+    None,
+    "Serve the model as NAME in the paths; default: the folder's name, without a number.",
 )
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at.")
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "Listen at this address.")
 _PORT = flags.DEFINE_integer(
-    "port", 8501, "REST; 0 takes a free one.", lower_bound=0, upper_bound=65535
+    "port",
+    8501,
+    "Listen for REST at this port; 0 takes a free port.",
+    lower_bound=0,
+    upper_bound=65535,
 )
 _GRPC_PORT = flags.DEFINE_integer(
     "grpc_port",
     None,
-    "gRPC; 0 takes a free one; without it there is no gRPC.",
+    "Listen for gRPC at this port; 0 takes a free port; without the flag there is no gRPC.",
     lower_bound=0,
     upper_bound=65535,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 8, "Images that go through the network together.", lower_bound=1
+    "batch_size", 8, "Put at most this many images through the network together.", lower_bound=1
 )
 _QUEUE_SIZE = flags.DEFINE_integer(
-    "queue_size", 64, "Requests inside at a time; further ones are answered 503.", lower_bound=1
+    "queue_size",
+    64,
+    "Take at most this many requests at a time; further requests are answered 503.",
+    lower_bound=1,
 )
 _TIME_LIMIT = flags.DEFINE_float(
     "time_limit",
     30.0,
-    "Seconds for receiving a request (else 408), as many for answering it (else 504), and as many "
-    "for the client to take the answer (else the connection is closed).",
+    "Allow this many seconds for receiving a request (else 408), as many for answering the "
+    "request (else 504), and as many for the client to take the answer (else the connection is "
+    "closed).",
     lower_bound=0.01,
 )
 _MAX_REQUEST_MB = flags.DEFINE_integer(
-    "max_request_mb", 32, "Size of a request in MiB (else 413).", lower_bound=1, upper_bound=1024
+    "max_request_mb",
+    32,
+    "Take requests of at most this many MiB (else 413).",
+    lower_bound=1,
+    upper_bound=1024,
 )
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     1 << 23,
-    "Pixels of all images of a request, told from their headers before they are decoded (else "
-    "400). The default is a picture of 4096x2048.",
+    "Take at most this many pixels in all images of a request, by the images' headers before "
+    "anything is decoded (else 400). The default is a picture of 4096x2048.",
     lower_bound=1,
     upper_bound=1 << 26,
 )

@@ -22,6 +22,7 @@ import pathlib
 from absl import flags
 from ml_collections import config_flags
 
+from deeplab_tf.cli.config_help import list_fields
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.config import Experiment, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
@@ -30,19 +31,24 @@ from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
 _CONFIG = config_flags.DEFINE_config_dataclass(
     "config",
     Experiment(),
-    "What to train: FILE.py:ROW, or the config.json of a workdir. Without a row, lists the rows.",
+    "Train this experiment: FILE.py:ROW, or the config.json of a workdir. FILE.py: without a row "
+    "lists the rows.",
     parse_fn=load_experiment,
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where deeplab-prepare wrote the records.", required=True
+    "data_dir", None, "Read the records that deeplab-prepare wrote into this folder.", required=True
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where the run lives: config, checkpoints, logs, model.keras.", required=True
+    "workdir",
+    None,
+    "Keep the run in this folder: config, checkpoints, logs, model.keras.",
+    required=True,
 )
 _OVERFIT = flags.DEFINE_bool(
     "overfit_one_batch",
     False,
-    "Only see whether the first batch can be learnt by heart; writes nothing. Exit code 1 if not.",
+    "Only see whether the first batch can be learnt by heart, and write nothing. The exit code is "
+    "1 if the batch was not learnt.",
 )
 
 
@@ -73,7 +79,9 @@ def _repeated_workdir() -> pathlib.Path | None:
 
 def run() -> None:
     """Runs the console script `deeplab-train`."""
-    run_binary("deeplab-train", __name__, main)
+    run_binary(
+        "deeplab-train", __name__, main, lambda: f"\nfields of the experiment:\n{list_fields()}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Strides turned into atrous rates (figure 3b): the rule that every backbone's plan follows."""
+"""Strides turned into atrous rates (figure 3b): the rule that every backbone's plan follows.
+
+Tested in tests/models/test_resnet.py and tests/models/test_mobilenet_v2.py, through `plan_units`.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

@@ -1,4 +1,8 @@
-"""The fields in which two trainings differ."""
+"""The fields in which two trainings differ.
+
+Tested in tests/runs/test_checkpoints.py and tests/paper/test_results.py, through `check_workdir`
+and `ours_of`.
+"""
 
 import dataclasses
 import os

@@ -1,4 +1,7 @@
-"""The units of an atrous ResNet: their number, their widths, and their strides and rates."""
+"""The units of an atrous ResNet: their number, their widths, and their strides and rates.
+
+Tested in tests/models/test_resnet.py.
+"""
 
 import dataclasses
 

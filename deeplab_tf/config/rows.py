@@ -1,4 +1,7 @@
-"""Experiments by name: the rows of config files, of which the shipped are found from any folder."""
+"""Experiments by name: the rows of config files, of which the shipped are found from any folder.
+
+Tested in tests/test_config.py.
+"""
 
 import dataclasses
 import difflib
@@ -21,7 +24,7 @@ def load_experiment(spec: str, *, shipped: bool = False) -> Experiment:
 
     Raises:
         DeeplabError: the file or the row does not exist, or is not valid. The message for a row
-            suggests the nearest rows and lists all.
+            that does not exist suggests the nearest rows and lists all.
     """
     if spec.endswith(".json"):
         path = pathlib.Path(spec)
@@ -33,7 +36,7 @@ def load_experiment(spec: str, *, shipped: bool = False) -> Experiment:
             raise DeeplabError(f"config file {spec}: {one_line(str(error))}") from error
     file, _, row = spec.partition(":")
     path = _find_config_file(file, shipped)
-    rows = _read_rows(path)
+    rows = _read_rows(path, spec)
     if row not in rows:
         near = difflib.get_close_matches(row, rows, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -49,11 +52,18 @@ def load_rows(file: str) -> dict[str, Experiment]:
         DeeplabError: the file does not exist, or one of its rows is not valid.
     """
     path = _find_config_file(file)
-    return {row: _named(experiment, path, row) for row, experiment in _read_rows(path).items()}
+    rows = _read_rows(path, file)
+    return {row: _named(experiment, path, row) for row, experiment in rows.items()}
 
 
-def _named(experiment: Experiment, path: pathlib.Path, row: str) -> Experiment:
+def _named(experiment: object, path: pathlib.Path, row: str) -> Experiment:
+    """Returns a validated copy of `experiment` with its own name."""
     name = _shipped_name(path) or path.resolve()
+    if not isinstance(experiment, Experiment):
+        raise DeeplabError(
+            f"config row {name}:{row} must be an Experiment of deeplab_tf.config. Received: "
+            f"{one_line(repr(experiment))[:200]}"
+        )
     return validate(dataclasses.replace(experiment, row=f"{name}:{row}"))
 
 
@@ -89,16 +99,18 @@ def _shipped_name(path: pathlib.Path) -> str | None:
     return None
 
 
-def _read_rows(path: pathlib.Path) -> dict[str, Experiment]:
-    """Returns `EXPERIMENTS` from the config module at `path`."""
+def _read_rows(path: pathlib.Path, given: str) -> dict[str, object]:
+    """Returns `EXPERIMENTS` from the config module at `path`, which errors name as `given`."""
     spec = importlib.util.spec_from_file_location(f"deeplab_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise DeeplabError(f"config file {path} is not a Python file; give FILE.py:ROW")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, TypeError, AttributeError) as error:
-        raise DeeplabError(f"config file {path} does not load: {one_line(str(error))}") from error
+    except Exception as error:  # the module is the user's own code, which may raise anything
+        raise DeeplabError(
+            f"config file {given} does not load: {type(error).__name__}: {one_line(str(error))}"
+        ) from error
     rows = getattr(module, "EXPERIMENTS", None)
     if not isinstance(rows, dict):
         raise DeeplabError(

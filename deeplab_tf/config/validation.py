@@ -1,4 +1,7 @@
-"""The rules that an experiment must keep, and the experiment as JSON."""
+"""The rules that an experiment must keep, and the experiment as JSON.
+
+Tested in tests/test_config.py and tests/models/test_paper_rates.py.
+"""
 
 import dataclasses
 

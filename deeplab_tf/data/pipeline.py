@@ -69,8 +69,8 @@ def training_batches(
     _check_not_empty(split)
     if batch_size % (num_shards * parts):
         raise DeeplabError(
-            f"train.batch_size must be a multiple of the {num_shards * parts} input shards. "
-            f"Received: {batch_size}"
+            f"train.batch_size must be a multiple of {num_shards * parts}, the number of parts of "
+            f"a batch on all devices. Received: {batch_size}"
         )
     share = batch_size // num_shards
     start_index = start_step * batch_size
@@ -193,7 +193,7 @@ def _seeds(seed: int, index: tf.Tensor) -> tf.Tensor:
 def _check_not_empty(split: SplitFiles) -> None:
     if not split.num_examples or not split.files:
         raise DeeplabError(
-            "the split has no example; look at the list in ImageSets and run deeplab-prepare again"
+            "the split has no example; add names to the split's list and run deeplab-prepare again"
         )
 
 

@@ -115,9 +115,10 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
     folder = data_dir / dataset / VERSION
     if not folder.is_dir():
         names = sorted(found.parent.name for found in data_dir.glob(f"*/{VERSION}"))
-        there = f"it has {', '.join(names)}" if names else "it has none"
+        there = f"the folder has {', '.join(names)}" if names else "the folder has no data set"
         raise DeeplabError(
-            f"data folder {data_dir} has no data set {dataset!r} ({there}); write it with {command}"
+            f"data folder {data_dir} has no data set {dataset!r} ({there}); write the data set "
+            f"with {command}"
         )
     again = f"delete the folder and write it again with {command}"
     try:

@@ -1,4 +1,7 @@
-"""The Apache Beam runner of a command and its options; Beam is imported only when it is used."""
+"""The Apache Beam runner of a command and its options; Beam is imported only when it is used.
+
+Tested in tests/data/test_write_records.py and tests/prediction/test_beam_predict.py.
+"""
 
 import contextlib
 import dataclasses
@@ -34,7 +37,9 @@ class BeamRunner:
         try:
             create_runner(self.name)
         except (ValueError, ImportError, AttributeError) as error:
-            raise DeeplabError(f"no Beam runner {self.name!r}: {one_line(str(error))}") from error
+            raise DeeplabError(
+                f"--runner={self.name} must be a runner of Beam: {one_line(str(error))}"
+            ) from error
 
     def pipeline_options(self) -> Any:
         """Returns Beam's `PipelineOptions`.

@@ -1,4 +1,7 @@
-"""The connection of a run's worker processes, with an error that names a worker that is missing."""
+"""The connection of a run's worker processes, with an error that names a worker that is missing.
+
+Tested in tests/training/test_workers.py.
+"""
 
 import signal
 import socket
@@ -66,10 +69,12 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
             for number, address in enumerate(workers.addresses)
             if number != workers.index and not answers(address)
         ]
-        who = f"worker {', '.join(absent)} does not answer" if absent else "not all have come"
+        who = (
+            f"worker {', '.join(absent)} does not answer" if absent else "not all workers have come"
+        )
         raise DeeplabError(
             f"worker {workers.index} waited {ARRIVAL_SECONDS} s for the {workers.count} workers of "
-            f"TF_CONFIG: {who}. Start them all with the same command"
+            f"TF_CONFIG: {who}. Start all workers with the same command"
         ) from error
     CONNECTED.set()
     return strategy
@@ -86,5 +91,5 @@ def _check_port(workers: Workers) -> None:
     except OSError as error:
         raise DeeplabError(
             f"worker {workers.index} cannot listen on port {port} of TF_CONFIG's {address}: "
-            f"{error.strerror}. Is it running already?"
+            f"{error.strerror}. Check whether worker {workers.index} runs already"
         ) from error

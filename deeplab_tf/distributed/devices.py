@@ -1,4 +1,7 @@
-"""The devices of this machine that a strategy names."""
+"""The devices of this machine that a strategy names.
+
+Tested in tests/evaluation/test_several_devices.py.
+"""
 
 import tensorflow as tf
 
@@ -17,7 +20,7 @@ def devices_of(name: StrategyName, setting: str = "--strategy") -> list[str]:
             message begins with `setting`.
     """
     if name is StrategyName.TPU:
-        raise DeeplabError(f"{setting}=tpu is of training alone; use auto, one or mirrored")
+        raise DeeplabError(f"{setting}=tpu works only in a training; use auto, one or mirrored")
     gpus = tf.config.list_logical_devices("GPU")
     if name is StrategyName.ONE or (name is not StrategyName.MIRRORED and len(gpus) < 2):
         return []

@@ -1,4 +1,7 @@
-"""The worker processes of one run, as TF_CONFIG names them, and the values that they exchange."""
+"""The worker processes of one run, as TF_CONFIG names them, and the values that they exchange.
+
+Tested in tests/training/test_workers.py.
+"""
 
 import itertools
 import json

@@ -30,7 +30,8 @@ def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise DeeplabError(
-            f"train.batch_size must be a multiple of the {replicas} devices. Received: {batch_size}"
+            f"train.batch_size must be a multiple of {replicas}, the number of devices. Received: "
+            f"{batch_size}"
         )
     return strategy
 

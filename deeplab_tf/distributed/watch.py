@@ -1,4 +1,7 @@
-"""The watch over the other workers, which ends this process with one line when one is gone."""
+"""The watch over the other workers, which ends this process with one line when one is gone.
+
+Tested in tests/training/test_workers.py, through `train.run`.
+"""
 
 import contextlib
 import os

@@ -18,7 +18,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate_split import SAMPLES, Evaluation, Sample
 from deeplab_tf.files import whole_file
 from deeplab_tf.images.confusion import confusion_matrix
-from deeplab_tf.images.formats import view_rgb
+from deeplab_tf.images.formats import ImageFormat, view_rgb
 from deeplab_tf.inference.batches import Picture, Predicted
 from deeplab_tf.inference.beam_steps import (
     FAILED,
@@ -175,13 +175,15 @@ def _write_matrix(total: tuple[np.ndarray, int], path: pathlib.Path) -> None:
         np.savez(beside, matrix=total[0], images=total[1])
 
 
-def _write_samples(chosen: list[Predicted[_Truth]], path: pathlib.Path, image: Any) -> None:
+def _write_samples(
+    chosen: list[Predicted[_Truth]], path: pathlib.Path, image_format: ImageFormat
+) -> None:
     arrays = {}
     for number, done in enumerate(sorted(chosen, key=lambda done: done.picture.source.name)):
         truth = done.picture.source
         parts = {
             "name": truth.name,
-            "image": view_rgb(done.picture.pixels, image),
+            "image": view_rgb(done.picture.pixels, image_format),
             "truth": truth.mask,
             "prediction": done.labels,
         }

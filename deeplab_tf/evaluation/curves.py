@@ -1,4 +1,7 @@
-"""The loss and learning-rate curves of a training, drawn from its `metrics.jsonl`."""
+"""The loss and learning-rate curves of a training, drawn from its `metrics.jsonl`.
+
+Tested in tests/evaluation/test_report.py.
+"""
 
 import pathlib
 

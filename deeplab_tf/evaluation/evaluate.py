@@ -126,8 +126,8 @@ def evaluate(
 def _check_same(workers: Workers, facts: dict, records: Records) -> None:
     if len(set(workers.gather_text(json.dumps([facts, records.fingerprint])))) > 1:
         raise DeeplabError(
-            "the workers have another model, checkpoint, data set or settings each; start them "
-            "with the same command, on a model that is not being trained"
+            "all workers must have the same model, checkpoint, data set and settings; start all "
+            "workers with the same command, on a model that is not being trained"
         )
 
 
@@ -140,7 +140,7 @@ def _open(
     if is_exported(source):
         if settings is not None:
             raise DeeplabError(
-                f"{source} is an exported model, whose inference is fixed: no --config"
+                f"{source} is an exported model, whose inference is fixed; leave --config out"
             )
         predictor = on_devices(lambda: load_predictor(source, **overrides), devices)
         experiment = predictor.experiment

@@ -1,4 +1,7 @@
-"""The evaluation of a model on a split, each image at its own size, as one confusion matrix."""
+"""The evaluation of a model on a split, each image at its own size, as one confusion matrix.
+
+Tested in tests/evaluation/test_evaluate.py.
+"""
 
 import csv
 import dataclasses

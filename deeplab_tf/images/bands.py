@@ -18,8 +18,7 @@ def read_image_of(path: Path, image_format: ImageFormat) -> np.ndarray:
     """Reads the pixels of an image file as a network of `image_format` takes them: [H, W, bands].
 
     Raises:
-        DeeplabError: the file is broken or of another format, or a file of RGB is missing.
-        FileNotFoundError: a file of another format than RGB is missing.
+        DeeplabError: the file is missing, broken or of another format.
     """
     return read_pixels(path) if image_format.is_rgb else read_bands(path, image_format)
 
@@ -30,8 +29,8 @@ def read_bands(path: Path, image_format: ImageFormat) -> np.ndarray:
     The bands may be the first or the last dimension in a TIFF.
 
     Raises:
-        DeeplabError: the file is broken or has other bands or bits than `image_format`.
-        FileNotFoundError: the file is missing.
+        DeeplabError: the file is missing or broken, or has other bands or bits than
+            `image_format`.
     """
     pixels = read_any(path)
     wanted = f"{image_format.bands} bands of {image_format.bits} bits"
@@ -53,8 +52,9 @@ def bands_and_bits(path: Path) -> tuple[int, int]:
     shorter of the first and the last dimension.
 
     Raises:
-        DeeplabError: a TIFF is broken, or is not one picture of 8 or 16 bits in each band.
-        OSError: the file is missing or cannot be read.
+        DeeplabError: a TIFF is missing or broken, or is not one picture of 8 or 16 bits in each
+            band.
+        OSError: a PNG is missing or cannot be read.
     """
     if path.suffix.lower() == ".png":
         with path.open("rb") as file:
@@ -80,8 +80,7 @@ def read_any(path: Path) -> np.ndarray:
     """Reads the array in a TIFF or PNG without any change.
 
     Raises:
-        DeeplabError: the file is broken, or tifffile or imagecodecs is not installed.
-        FileNotFoundError: the file is missing.
+        DeeplabError: the file is missing or broken, or tifffile or imagecodecs is not installed.
     """
     try:
         import imagecodecs
@@ -95,8 +94,9 @@ def read_any(path: Path) -> np.ndarray:
         if path.suffix.lower() in TIFF:
             return tifffile.imread(path)
         return imagecodecs.png_decode(path.read_bytes())
-    except FileNotFoundError:
-        raise
+    except OSError as error:
+        reason = error.strerror or one_line(str(error))[:200]
+        raise DeeplabError(f"image {path} cannot be read: {reason}") from error
     # The two libraries raise many kinds of error over broken bytes, and all mean a broken file.
     except Exception as error:
         raise DeeplabError(

@@ -1,4 +1,7 @@
-"""The classes of the data sets: names, palettes, and the class id of void."""
+"""The classes of the data sets: names, palettes, and the class id of void.
+
+Tested in tests/images/test_drawing.py and tests/evaluation/test_evaluate.py.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -134,7 +137,7 @@ SHAPES = Classes(
 )
 
 
-def labels_by_number(num_classes: int) -> Classes:
+def classes_by_number(num_classes: int) -> Classes:
     """Returns classes for a network of another origin that has no class names.
 
     A network of 21 classes gets VOC's classes. Any other network gets the names `class 0`,

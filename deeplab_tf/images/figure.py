@@ -1,4 +1,8 @@
-"""Figures of matplotlib without a window system."""
+"""Figures of matplotlib without a window system.
+
+Tested in tests/evaluation/test_report.py and tests/paper/test_valid_weights.py, through
+`draw_curves` and `draw_figure`.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,7 @@
-"""The reading of image files by Pillow, with checks, in the form that the records store."""
+"""The reading of image files by Pillow, with checks, in the form that the records store.
+
+Tested in tests/images/test_drawing.py and tests/data/test_read_pair.py.
+"""
 
 import io
 import struct
@@ -110,7 +113,10 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
         picture.load()
         return picture
     except Image.DecompressionBombError:
-        problem = "it has more pixels than Pillow takes for honest; cut it by --tile"
+        problem = (
+            "it has more than 178,956,970 pixels; cut the file into smaller ones, or a data set "
+            "by deeplab-prepare --tile"
+        )
         raise DeeplabError(f"{kind} {path} cannot be read: {problem}") from None
     except Image.UnidentifiedImageError:
         problem = "it is empty" if not data else "it is no image"

@@ -1,4 +1,7 @@
-"""The format of a data set's images: bands, bits, and the statistics that the network needs."""
+"""The format of a data set's images: bands, bits, and the statistics that the network needs.
+
+Tested in tests/images/test_bands.py.
+"""
 
 import dataclasses
 

@@ -1,4 +1,7 @@
-"""The use of a model of one static size on images of any size."""
+"""The use of a model of one static size on images of any size.
+
+Tested in tests/inference/test_predictor.py.
+"""
 
 from collections.abc import Callable
 

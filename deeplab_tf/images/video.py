@@ -159,7 +159,11 @@ def video_file(
         path: the file to write, which ends in .mp4.
         size: the (height, width) of all frames, which must be even.
         rate: the average number of frames in a second; each frame is shown at its own time.
+
+    Raises:
+        DeeplabError: PyAV is not installed.
     """
+    check_video()
     import av
 
     with whole_file(path) as beside, av.open(str(beside), "w") as container:

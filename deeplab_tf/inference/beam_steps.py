@@ -1,6 +1,8 @@
 """Pipeline steps that prediction and evaluation by Apache Beam share.
 
 The steps read records, collect failures and write lines.
+
+Tested in tests/prediction/test_beam_predict.py.
 """
 
 import dataclasses

@@ -1,4 +1,7 @@
-"""A model on several devices of one machine, a copy on each."""
+"""A model on several devices of one machine, a copy on each.
+
+Tested in tests/evaluation/test_several_devices.py.
+"""
 
 import dataclasses
 import queue

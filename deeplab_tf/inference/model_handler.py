@@ -1,4 +1,7 @@
-"""A model for Beam's `RunInference`: any artefact of ours, with pictures of any sizes."""
+"""A model for Beam's `RunInference`: any artefact of ours, with pictures of any sizes.
+
+Tested in tests/prediction/test_beam_predict.py.
+"""
 
 import dataclasses
 import functools

@@ -20,7 +20,7 @@ from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, SIGNATURE, open_s
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
 from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import Classes, labels_by_number
+from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.formats import RGB, ImageFormat
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.strategies import images_to_labels, in_parts, settings_of
@@ -82,8 +82,8 @@ def with_classes_of(predictor: Predictor, classes: Classes) -> Predictor:
     """
     if predictor.classes.num_classes != classes.num_classes:
         raise DeeplabError(
-            f"the model has {predictor.classes.num_classes} classes, the data set "
-            f"{classes.dataset} {classes.num_classes}"
+            f"the model must have the {classes.num_classes} classes of the data set "
+            f"{classes.dataset}. Received: {predictor.classes.num_classes} classes"
         )
     return dataclasses.replace(predictor, classes=classes)
 
@@ -140,7 +140,8 @@ def _onnx_predictor(path: pathlib.Path) -> Predictor:
             f"ONNX file {path} has no {DESCRIPTION} in its metadata: it was not written by "
             "deeplab-export"
         )
-    experiment, classes = parse_description(segmenter.metadata[DESCRIPTION])
+    text = segmenter.metadata[DESCRIPTION]
+    experiment, classes = parse_description(text, f"ONNX file {path}")
     predict = in_parts(lambda images: segmenter.run(images)[0])
     return Predictor(classes, predict, RGB, experiment)
 
@@ -149,7 +150,7 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
     description = _litert_description(path)
     segmenter = open_segmenter(path)
     if description is None:
-        experiment, classes, fill = None, _labels_by_number(segmenter), FOREIGN_MEAN
+        experiment, classes, fill = None, _classes_by_number(segmenter), FOREIGN_MEAN
     else:
         experiment, classes = description
         fill = np.round(pixel_statistics(experiment.model).mean).astype(np.uint8)
@@ -176,15 +177,19 @@ def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None
         return None
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return parse_description(archive.read(DESCRIPTION).decode())
+            text = archive.read(DESCRIPTION)
     except (zipfile.BadZipFile, KeyError) as error:
         raise DeeplabError(
             f"LiteRT file {path} is cut off: its {DESCRIPTION} is not whole"
         ) from error
+    return parse_description(text, f"LiteRT file {path}")
 
 
-def _labels_by_number(segmenter: LiteRTSegmenter) -> Classes:
+def _classes_by_number(segmenter: LiteRTSegmenter) -> Classes:
     """Returns the classes of a file of others, which names none: VOC's where there are 21."""
     if segmenter.num_classes is None:
-        raise DeeplabError(f"LiteRT file {segmenter.path} does not tell how many classes it has")
-    return labels_by_number(segmenter.num_classes)
+        raise DeeplabError(
+            f"LiteRT file {segmenter.path} must give logits, or labels by an ARG_MAX: nothing else "
+            "shows the number of classes. Received: labels without an ARG_MAX"
+        )
+    return classes_by_number(segmenter.num_classes)

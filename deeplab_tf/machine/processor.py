@@ -1,4 +1,7 @@
-"""The processor: its name, its instructions, and whether TensorFlow is faster with oneDNN on it."""
+"""The processor: its name, its instructions, and whether TensorFlow is faster with oneDNN on it.
+
+Tested in tests/test_machine.py.
+"""
 
 import os
 import pathlib

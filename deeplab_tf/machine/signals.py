@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT, handled in another way for the length of a block."""
+"""SIGTERM and SIGINT, handled in another way for the length of a block.
+
+Tested in tests/paper/test_run_rows.py and tests/training/test_loop.py, through `run_jobs` and
+`train`.
+"""
 
 import contextlib
 import signal

@@ -1,6 +1,8 @@
 """Cores, locks and memory, which each operating system gives in another way.
 
 The tests run on Linux, where stand-ins replace the functions of macOS and Windows.
+
+Tested in tests/test_machine.py.
 """
 
 import contextlib

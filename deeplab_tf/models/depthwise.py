@@ -2,6 +2,8 @@
 
 On a CPU only oneDNN has a forward kernel for TensorFlow's dilated depthwise convolution, and
 TensorFlow's gradient of such a convolution is wrong without an error.
+
+Tested in tests/models/test_mobilenet_v2.py, through `AtrousDepthwiseConv2D`.
 """
 
 import tensorflow as tf

@@ -1,4 +1,7 @@
-"""The kernels that TensorFlow has on this machine, by which a convolution's form is chosen."""
+"""The kernels that TensorFlow has on this machine, by which a convolution's form is chosen.
+
+Tested in tests/models/test_onednn.py and tests/models/test_atrous.py.
+"""
 
 import enum
 import functools

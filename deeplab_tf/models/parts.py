@@ -1,4 +1,7 @@
-"""The parts of a network (`conv1`, `block1`, ..., `head`), found by the names of its layers."""
+"""The parts of a network (`conv1`, `block1`, ..., `head`), found by the names of its layers.
+
+Tested in tests/models/test_mobilenet_v2.py and tests/training/test_step.py.
+"""
 
 import re
 

@@ -1,4 +1,7 @@
-"""The paper's tables as text, with our figures next to the paper's numbers."""
+"""The paper's tables as text, with our figures next to the paper's numbers.
+
+Tested in tests/paper/test_results.py.
+"""
 
 from collections.abc import Sequence
 

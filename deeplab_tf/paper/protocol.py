@@ -27,11 +27,11 @@ class Rule:
 NETWORK = (
     Rule("model.backbone", (Backbone.RESNET50, Backbone.RESNET101), "section 4"),
     Rule("model.stride_placement", ("last_unit",), "section 3.2, figure 3"),
-    Rule("model.normalization", ("mean_subtraction", "symmetric"), "its TF-Slim code"),
-    Rule("model.upsampling", ("align_corners",), "its TF-Slim code"),
+    Rule("model.normalization", ("mean_subtraction", "symmetric"), "the authors' TF-Slim code"),
+    Rule("model.upsampling", ("align_corners",), "the authors' TF-Slim code"),
     Rule("model.batch_norm_momentum", (0.9997,), "section 4.1"),
-    Rule("model.batch_norm_epsilon", (1e-5,), "its TF-Slim code"),
-    Rule("model.zero_init_residual", (False,), "its TF-Slim code"),
+    Rule("model.batch_norm_epsilon", (1e-5,), "the authors' TF-Slim code"),
+    Rule("model.zero_init_residual", (False,), "the authors' TF-Slim code"),
     Rule("model.head", (Head.NONE, Head.ASPP), "sections 3.2 and 3.3"),
     Rule("model.head_conv", (False,), "section 3.3"),
     Rule("model.aspp_dropout", (0.0,), "section 3.3"),
@@ -53,11 +53,11 @@ EVERY_STAGE = (
     Rule("train.steps", (30_000,), "section 4.1"),
     Rule("train.batch_size", (16,), "section 4.1"),
     Rule("train.power", (0.9,), "section 4.1"),
-    Rule("train.momentum", (0.9,), "its TF-Slim code"),
-    Rule("train.weight_decay", (1e-4,), "its TF-Slim code"),
-    Rule("train.loss", ("cross_entropy",), "its TF-Slim code"),
-    Rule("train.class_weights", ("none",), "its TF-Slim code"),
-    Rule("train.ohem_share", (1.0,), "its TF-Slim code"),
+    Rule("train.momentum", (0.9,), "the authors' TF-Slim code"),
+    Rule("train.weight_decay", (1e-4,), "the authors' TF-Slim code"),
+    Rule("train.loss", ("cross_entropy",), "the authors' TF-Slim code"),
+    Rule("train.class_weights", ("none",), "the authors' TF-Slim code"),
+    Rule("train.ohem_share", (1.0,), "the authors' TF-Slim code"),
     Rule("model.atrous", (True,), "section 3.2, figure 3b"),
     Rule("evaluate.scales", ((1.0,), SCALES), "section 4.2"),
     Rule("evaluate.window", (None,), "section 4.2: whole images"),
@@ -81,7 +81,7 @@ STAGES = {
         Rule("previous_stage", (None,), "section 4.3"),
         Rule("data.dataset", ("coco_voc",), "section 4.3"),
         Rule("data.split", ("train",), "section 4.3"),
-        Rule("train.base_learning_rate", (0.007,), "section 4.1; none is given for COCO"),
+        Rule("train.base_learning_rate", (0.007,), "section 4.1; the paper gives no rate for COCO"),
     ),
     "stage 1 (section 4.1)": (
         *STAGE_1,
@@ -106,10 +106,11 @@ STAGES = {
     ),
 }
 STANDING = (
-    "momentum holds the learning rate inside (Keras' SGD); TensorFlow 1's held it outside. On this "
-    "schedule they differ by 3e-4 of the rate at the first step",
-    "the moving variance is not Bessel-corrected; TF-Slim's fused batch norm corrected it",
-    "block5 to block7 begin with random weights; the paper does not say how it began them",
+    "momentum holds the learning rate inside (Keras' SGD); TensorFlow 1's momentum held the rate "
+    "outside. On this schedule the two differ by 3e-4 of the rate at the first step",
+    "the moving variance is not Bessel-corrected; TF-Slim's fused batch norm corrected the "
+    "variance",
+    "block5 to block7 begin with random weights; the paper does not say how these blocks began",
 )
 
 
@@ -166,7 +167,9 @@ def explain(experiment: Experiment, name: str) -> str:
             break
         name, init_from = experiment.previous_stage, experiment.init_from
         experiment = dataclasses.replace(load_experiment(name), init_from=init_from)
-    return text + "in every run of this code:\n" + "\n".join(f"- {note}" for note in STANDING)
+    return (
+        text + "every run of this code deviates in:\n" + "\n".join(f"- {note}" for note in STANDING)
+    )
 
 
 def _format_deviations(experiment: Experiment) -> str:

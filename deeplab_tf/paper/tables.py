@@ -1,4 +1,7 @@
-"""The layout of the paper's tables: the config row of each number. The rows have the numbers."""
+"""The layout of the paper's tables: the config row of each number. The rows have the numbers.
+
+Tested in tests/paper/test_results.py.
+"""
 
 import dataclasses
 
@@ -106,7 +109,7 @@ TABLES = {
             "DIS": 86.8,
         },
         digits=1,
-        note="VOC's server alone has the test set's masks: send it the archive of deeplab-predict "
-        "--submission",
+        note="only VOC's server has the test set's masks: send the server the archive of "
+        "deeplab-predict --submission",
     ),
 }

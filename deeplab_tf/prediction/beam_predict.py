@@ -195,11 +195,15 @@ class _ReadImage(beam.DoFn):
         if len(paths) > 1:
             for path in paths:
                 others = ", ".join(other for other in paths if other != path)
-                yield failed(path, f"its labels and those of {others} would both be {name}")
+                yield failed(
+                    path,
+                    f"the labels of this file and of {others} would both be {name}; predict into "
+                    "two folders",
+                )
             return
         path = pathlib.Path(paths[0])
         if path.suffix.lower() in VIDEO_SUFFIXES:
-            yield failed(str(path), "it is a video; predict it without --runner")
+            yield failed(str(path), "the file is a video; predict videos without --runner")
         elif (self._out / name).is_file():
             yield beam.pvalue.TaggedOutput(THERE, name)
         else:
@@ -219,7 +223,10 @@ class _ReadSplit(ReadRecords):
     def example(self, name: str, encoded: dict[str, Any]) -> Any:
         output = f"{name}.png"
         if output.startswith("/") or ".." in pathlib.PurePath(output).parts:
-            return failed(f"record {name!r}", "its id is no name of a file")
+            return failed(
+                f"record {name!r}",
+                "the record's id must name a file inside the folder of the predictions",
+            )
         if (self._out / output).is_file():
             return beam.pvalue.TaggedOutput(THERE, output)
         return Picture(output, self.image_of(encoded))

@@ -1,4 +1,7 @@
-"""The files that an `--images` flag means."""
+"""The files that an `--images` flag means.
+
+Tested in tests/prediction/test_inputs_and_outputs.py and tests/prediction/test_submission.py.
+"""
 
 import collections
 import glob
@@ -95,7 +98,7 @@ def listed_images(images: list[pathlib.Path], listed: pathlib.Path) -> list[path
     wrong = [name for name, found in by_stem.items() if len(found) != 1]
     if wrong:
         raise DeeplabError(
-            f"{len(wrong)} of the {len(names)} names of --list={listed} are not exactly one image: "
-            f"{wrong[0]} is {len(by_stem[wrong[0]])}"
+            f"{len(wrong)} of the {len(names)} names of --list={listed} do not name exactly one "
+            f"image: {wrong[0]} names {len(by_stem[wrong[0]])}"
         )
     return [found[0] for found in by_stem.values()]

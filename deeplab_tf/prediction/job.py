@@ -1,6 +1,8 @@
 """The folder of one large prediction, which can be stopped and go on.
 
 A file in the folder says which model and which inputs the predictions belong to.
+
+Tested in tests/prediction/test_beam_predict.py.
 """
 
 import contextlib
@@ -51,7 +53,8 @@ def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
     if not file.is_file():
         if any(out.iterdir()):
             raise DeeplabError(
-                f"{out} has files and no {JOB_FILE}: it is not a folder of this; give another --out"
+                f"{out} must be empty or have the {JOB_FILE} of an earlier deeplab-predict "
+                "--runner. Received: other files; give another --out"
             )
         return
     try:

@@ -1,4 +1,7 @@
-"""Names of the predictions of images and videos, and checks that no other file is overwritten."""
+"""Names of the predictions of images and videos, and checks that no other file is overwritten.
+
+Tested in tests/prediction/test_inputs_and_outputs.py.
+"""
 
 import pathlib
 from collections.abc import Iterable

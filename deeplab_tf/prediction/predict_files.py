@@ -1,4 +1,7 @@
-"""Predictions of all files of one command, images first, then videos, and their summary."""
+"""Predictions of all files of one command, images first, then videos, and their summary.
+
+Tested in tests/cli/test_predict.py, through `deeplab-predict`.
+"""
 
 import io
 import pathlib

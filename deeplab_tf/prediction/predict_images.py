@@ -1,4 +1,7 @@
-"""Predictions of image files: a palette PNG of labels and an overlay for each."""
+"""Predictions of image files: a palette PNG of labels and an overlay for each.
+
+Tested in tests/evaluation/test_evaluate.py and tests/prediction/test_beam_predict.py.
+"""
 
 import pathlib
 from collections.abc import Iterator

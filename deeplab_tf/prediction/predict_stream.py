@@ -1,4 +1,7 @@
-"""Predictions of a stream of encoded images on standard input, each written as it comes."""
+"""Predictions of a stream of encoded images on standard input, each written as it comes.
+
+Tested in tests/cli/test_predict.py, through `deeplab-predict`.
+"""
 
 import contextlib
 import dataclasses
@@ -63,7 +66,7 @@ def predict_stream(
             except DeeplabError as error:
                 result.failed += 1
                 result.errors = [*result.errors, error][:ERRORS]
-                frames.write(f"left out: {error}", file=sys.stderr)
+                frames.write(f"frame left out: {error}", file=sys.stderr)
                 continue
             labels = predictor.predict(picture.pixels[None])[0]
             write_prediction(Predicted(picture, labels), predictor, out)

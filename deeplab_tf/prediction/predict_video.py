@@ -94,7 +94,7 @@ class _View:
 
     def __init__(self, height: int, width: int, classes: Classes):
         shrink = min(1.0, MAX_SIDE / max(height, width))
-        self._labels = classes
+        self._classes = classes
         self._inner = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         self._legend = class_legend(classes, self._inner[0])
         width, height = self._legend.width, self._inner[1] + self._legend.height
@@ -104,7 +104,7 @@ class _View:
     def draw(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Returns the view, uint8 [*size, 3], of pixels uint8 [H, W, 3] and labels uint8 [H, W]."""
         canvas = Image.new("RGB", (self.size[1], self.size[0]), "white")
-        blended = blend(pixels, labels, self._labels)
+        blended = blend(pixels, labels, self._classes)
         if blended.size != self._inner:
             blended = blended.resize(self._inner, Image.Resampling.BILINEAR)
         canvas.paste(blended)

@@ -85,8 +85,8 @@ def check_submission(
     wrong = sorted(packed.keys() ^ expected.keys())
     if wrong or count != len(expected):
         raise DeeplabError(
-            f"{name} has {count} members for {len(expected)} images; the first that does not "
-            f"belong, is missing or comes twice: {wrong[0] if wrong else next(iter(expected))}"
+            f"{name} has {count} members for {len(expected)} images; the first member that does "
+            f"not belong, is missing or comes twice: {wrong[0] if wrong else next(iter(expected))}"
         )
     for member, image in expected.items():
         size = read_pixels(image).shape[1::-1]

@@ -70,13 +70,14 @@ def checkpoint_damage(workdir: pathlib.Path, step: int) -> str | None:
         if re.search("sstable|checksum", str(error)):
             return "its index is cut off or damaged"
         raise DeeplabError(
-            f"checkpoint {prefix}.index cannot be read: {one_line(str(error))[:200]}; mend that, "
-            f"or delete {prefix}.* to go on from the one before"
+            f"checkpoint {prefix}.index cannot be read: {one_line(str(error))[:200]}; make the "
+            f"file readable, or delete {prefix}.* to go on from the checkpoint before"
         ) from error
     shards = list((workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-{step}.data-*"))
     wanted = int(shards[0].name.rpartition("-")[2]) if shards else 1
     if len(shards) < wanted:
-        return f"{wanted - len(shards)} of its {wanted} data files is missing"
+        lost = wanted - len(shards)
+        return f"{lost} of its {wanted} data files {'is' if lost == 1 else 'are'} missing"
     found = sum(path.stat().st_size for path in shards)
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     numbers = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
@@ -136,7 +137,7 @@ def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
     except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
         raise DeeplabError(
             f"checkpoint {prefix} does not fit the model of this config, or is damaged; use "
-            f"another workdir, or delete {prefix}.* to go on from the one before: "
+            f"another workdir, or delete {prefix}.* to go on from the checkpoint before: "
             f"{one_line(str(error))[:200]}"
         ) from error
 
@@ -168,6 +169,7 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**state)
         self._optimizer = optimizer
         self._keep = keep
+        self._writes = writes
         self._manager = None
         if writes:
             self._remove_broken(inspect_checkpoints(workdir)[1])
@@ -189,14 +191,18 @@ class Checkpoints:
         """Restores the checkpoint of `step`, or by default the last whole one, if there is one.
 
         Returns:
-            The step to go on from, 0 without a checkpoint.
+            The step to go on from, 0 without a checkpoint. Broken checkpoints are reported, and a
+            process that writes removes them.
         """
         if step is not None:
             restore(self._checkpoint, checkpoint_prefix(self._workdir, step))
             return step
         step, broken = restore_last(self._checkpoint, self._workdir)
-        if broken:
+        if broken and self._writes:
             self._remove_broken(broken)
+        elif broken:
+            for line in describe_broken(self._workdir, broken):
+                self._report(line)
         return step
 
     def _remove_broken(self, broken: dict[int, str]) -> None:

@@ -118,7 +118,8 @@ def _read(workdir: pathlib.Path) -> tuple[str | None, dict[int, dict[str, str]]]
         return content["init_from"], {int(s): dict(v) for s, v in content["from"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeeplabError(
-            f"{path} is damaged ({one_line(str(error))}); remove it to go on without what it says"
+            f"{path} is damaged ({one_line(str(error))}); remove the file to go on without its "
+            "record"
         ) from error
 
 
@@ -133,7 +134,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         old, new = before.get(name, ""), now.get(name, "")
         told = name in VARIABLES or (name in before and name in now)
         if told and old != new:
-            mend = f"; TF_NUM_INTRAOP_THREADS={old} gives that" if name == THREADS and old else ""
+            mend = f"; TF_NUM_INTRAOP_THREADS={old} sets {old}" if name == THREADS and old else ""
             changed.append(f"{name} {new or 'none'} (before {old or 'none'}{mend})")
     return changed
 
@@ -151,15 +152,15 @@ def repeat_differences(before: pathlib.Path, now: pathlib.Path) -> list[str]:
     if read_data(before) != read_data(now):
         found.append("the data set has other images, masks or classes")
     if _text(before / CLASS_WEIGHTS_FILE) != _text(now / CLASS_WEIGHTS_FILE):
-        found.append("other class weights")
+        found.append("the class weights differ")
     (weights_before, environments_before), (weights_now, environments_now) = (
         _read(before),
         _read(now),
     )
     if not environments_before:
-        return [*found, f"{before} does not tell its versions (no {ENVIRONMENT_FILE})"]
+        return [*found, f"{before} has no {ENVIRONMENT_FILE}, so its versions are unknown"]
     if weights_before != weights_now:
-        found.append(f"{read_config(now).init_from} has another content")
+        found.append(f"{read_config(now).init_from} has another content now")
     here = environments_now[max(environments_now)]
     if len(environments_before) > 1:
         steps = ", ".join(map(str, sorted(environments_before)))

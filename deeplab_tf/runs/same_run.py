@@ -1,4 +1,7 @@
-"""The check that all workers have been given the same training."""
+"""The check that all workers have been given the same training.
+
+Tested in tests/training/test_workers.py, through `train.run`.
+"""
 
 import dataclasses
 import json
@@ -7,6 +10,9 @@ from deeplab_tf.config import Experiment
 from deeplab_tf.data.records import Records
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
+
+ABSENT = "absent"
+"""The word for a field that a worker's version of the package does not have."""
 
 
 def check_same_run(
@@ -32,13 +38,14 @@ def check_same_run(
     mine |= {"train.class_weights": class_weights, "the records": records.fingerprint[:12]}
     first, *others = (json.loads(text) for text in workers.gather_text(json.dumps(mine)))
     for number, fields in enumerate(others, start=1):
+        # Where versions of the package differ, a field may be missing on one side.
         differences = [
-            f"{name}={fields[name]} (worker 0: {value})"
-            for name, value in first.items()
-            if fields[name] != value
+            f"{name}={fields.get(name, ABSENT)} (worker 0: {first.get(name, ABSENT)})"
+            for name in first | fields
+            if fields.get(name, ABSENT) != first.get(name, ABSENT)
         ]
         if differences:
             raise DeeplabError(
                 f"worker {number} was given another training: {'; '.join(differences)}. Start all "
-                "workers with the same command"
+                "workers with the same command and the same version of deeplab_tf"
             )

@@ -1,4 +1,7 @@
-"""The workdir of one training run: the names of its files, and functions that read them."""
+"""The workdir of one training run: the names of its files, and functions that read them.
+
+Tested in tests/training/test_stages.py and tests/runs/test_checkpoints.py, through `check_workdir`.
+"""
 
 import json
 import pathlib

@@ -1,4 +1,7 @@
-"""TensorFlow Serving's REST interface as an ASGI application, with health checks and metrics."""
+"""TensorFlow Serving's REST interface as an ASGI application, with health checks and metrics.
+
+Tested in tests/serving/test_rest.py.
+"""
 
 import asyncio
 import re

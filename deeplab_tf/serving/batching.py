@@ -2,6 +2,8 @@
 
 No request waits for others to come: a request that finds the network idle runs at once, and the
 next batch gathers while the network runs.
+
+Tested in tests/serving/test_serving_batches.py.
 """
 
 import asyncio

@@ -59,7 +59,9 @@ def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
     try:
         return server, server.add_insecure_port(address)
     except RuntimeError as error:
-        raise DeeplabError(f"{address} cannot be listened at; give another --grpc_port") from error
+        raise DeeplabError(
+            f"the server cannot listen at {address}; give another --grpc_port"
+        ) from error
 
 
 class _TimedRequests(grpc.aio.ServerInterceptor):
@@ -116,13 +118,15 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             _check_model(self._service, request.model_spec)
             for field in request.metadata_field:
                 if field != SIGNATURES:
-                    raise bad_request(f"metadata {field!r} is not supported, only {SIGNATURES!r}")
+                    raise bad_request(f"metadata_field must be {SIGNATURES!r}; received {field!r}")
         except RefusedError as refusal:
             await _abort(context, refusal)
         return model_metadata(self._service.model)
 
     async def _unsupported(self, request, context):
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "only Predict and GetModelMetadata")
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED, "the server answers only Predict and GetModelMetadata"
+        )
 
     Classify = Regress = MultiInference = _unsupported
 
@@ -156,7 +160,9 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return model_status(self._service.model)
 
     async def HandleReloadConfigRequest(self, request, context):  # noqa: N802
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the model is fixed")
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED, "the server has one model and loads no other"
+        )
 
 
 async def _abort(context: Any, refusal: RefusedError) -> NoReturn:
@@ -205,7 +211,9 @@ def _images(tensor: Any, signature: Signature, max_pixels: int) -> np.ndarray:
             f"{signature.input_name} must be whole numbers that a {signature.dtype} holds: {error}"
         ) from error
     except (ValueError, TypeError) as error:
-        raise bad_request(f"{signature.input_name} has not as many values as {shape}") from error
+        raise bad_request(
+            f"{signature.input_name} must have as many values as its shape; received shape {shape}"
+        ) from error
 
 
 def _response(

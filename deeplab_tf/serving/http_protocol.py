@@ -1,4 +1,7 @@
-"""uvicorn's HTTP protocol with a time limit on each wait, for clients that are slow on purpose."""
+"""uvicorn's HTTP protocol with a time limit on each wait, for clients that are slow on purpose.
+
+Tested in tests/serving/test_slow_clients.py, through `server._settings`.
+"""
 
 import asyncio
 from collections.abc import Callable

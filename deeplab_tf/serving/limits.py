@@ -1,4 +1,7 @@
-"""Limits on the size, number and time of requests, which keep the server standing."""
+"""Limits on the size, number and time of requests, which keep the server standing.
+
+Tested in tests/serving/test_serving_limits.py and tests/serving/test_slow_clients.py.
+"""
 
 import asyncio
 import contextlib
@@ -65,7 +68,9 @@ class Gate:
         """
         if self.inside >= self.limit:
             raise RefusedError(
-                Reason.BUSY, f"{self.inside} requests are waiting, the most; try again later"
+                Reason.BUSY,
+                f"{self.inside} requests are waiting, and the server takes no more; try again "
+                "later",
             )
         self.inside += 1
         try:

@@ -1,4 +1,7 @@
-"""The figures of the server that Prometheus reads at /metrics."""
+"""The figures of the server that Prometheus reads at /metrics.
+
+Tested in tests/serving/test_rest.py and tests/serving/test_grpc_service.py, through `Service`.
+"""
 
 import asyncio
 import contextlib
@@ -25,24 +28,28 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "deeplab_requests",
-            "Predictions asked for, by protocol and status.",
+            "Counts the requests for predictions by protocol and status.",
             ["protocol", "code"],
             registry=self.registry,
         )
         self.seconds = Histogram(
             "deeplab_request_seconds",
-            "From the request's head to its answer.",
+            "Measures the seconds from a request's head to its answer.",
             ["protocol"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.batch_images = Histogram(
             "deeplab_batch_images",
-            "Images that went through the network together.",
+            "Counts the images that went through the network together.",
             buckets=_BATCH_IMAGES,
             registry=self.registry,
         )
-        gauge = Gauge("deeplab_requests_inside", "Requests not yet done.", registry=self.registry)
+        gauge = Gauge(
+            "deeplab_requests_inside",
+            "Counts the requests that have no answer yet.",
+            registry=self.registry,
+        )
         gauge.set_function(inside)
         prometheus_client.ProcessCollector(registry=self.registry)
 

@@ -1,4 +1,7 @@
-"""The state and metadata of the served model, as TensorFlow Serving's messages."""
+"""The state and metadata of the served model, as TensorFlow Serving's messages.
+
+Tested in tests/serving/test_rest.py and tests/serving/test_grpc_service.py, through `Service`.
+"""
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message

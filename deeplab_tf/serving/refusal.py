@@ -1,4 +1,7 @@
-"""The reasons for which a request is not answered, in the terms of both protocols."""
+"""The reasons for which a request is not answered, in the terms of both protocols.
+
+Tested in tests/serving/test_rest.py and tests/serving/test_grpc_service.py, through `Service`.
+"""
 
 import enum
 

@@ -3,6 +3,8 @@
 A question by row, `{"instances": [image, ...]}`, is answered by `{"predictions": [{"labels": ...},
 ...]}`; a question by column, `{"inputs": images}`, by `{"outputs": {"labels": ...}}`. An image is
 `{"b64": "..."}` or rows of pixels, and may stand under its input's name: `{"images": ...}`.
+
+Tested in tests/serving/test_rest.py and tests/serving/test_slow_clients.py, through `Service`.
 """
 
 import base64
@@ -171,13 +173,15 @@ def _numbers(images: Any, signature: Signature) -> np.ndarray:
     most = np.iinfo(signature.dtype).max
     wanted = f"{signature.input_name} must be whole numbers from 0 to {most}"
     if not _only_whole_numbers(images):
-        raise bad_request(f"{wanted}; received something else among them")
+        raise bad_request(f"{wanted}; received other values")
     try:
         array = np.array(images)
     except ValueError as error:
-        raise bad_request(f"{wanted}, in rows of one length") from error
+        raise bad_request(
+            f"{wanted}, in rows of one length; received rows of several lengths"
+        ) from error
     if array.dtype.kind not in "iu" and array.size:
-        raise bad_request(f"{wanted}; received something else among them")
+        raise bad_request(f"{wanted}; received other values")
     if array.size and (array.min() < 0 or array.max() > most):
         raise bad_request(f"{wanted}; received {array.min()} to {array.max()}")
     return array.astype(signature.dtype)

@@ -48,7 +48,8 @@ class ServedModel:
             raise bad_request(_reason(error)) from error
         except tf.errors.ResourceExhaustedError as error:
             raise RefusedError(
-                Reason.BUSY, "out of memory; send smaller or fewer images in one request"
+                Reason.BUSY,
+                "the server is out of memory; send smaller or fewer images in one request",
             ) from error
         return {name: output.numpy() for name, output in outputs.items()}
 
@@ -58,7 +59,7 @@ class ServedModel:
             asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
             raise RefusedError(
                 Reason.NOT_FOUND,
-                f"Servable not found for request: {asked}; here is {self.name}, version "
+                f"Servable not found for request: {asked}; the server has {self.name}, version "
                 f"{self.version}",
             )
 
@@ -93,8 +94,8 @@ def _version_folder(path: pathlib.Path) -> pathlib.Path:
     versions = [folder for folder in versions if folder.name.isdecimal()]
     if not versions:
         raise DeeplabError(
-            f"--model={path} is no SavedModel and has no numbered ones inside; make one by "
-            f"deeplab-export --format=saved_model --out={path / '1'}"
+            f"--model={path} must be a SavedModel or a folder of numbered SavedModels; write a "
+            f"SavedModel by deeplab-export --format=saved_model --out={path / '1'}"
         )
     return max(versions, key=lambda folder: int(folder.name))
 

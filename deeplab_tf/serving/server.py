@@ -1,4 +1,8 @@
-"""The server's life: it listens, answers, and ends at a signal with all answers delivered."""
+"""The server's life: it listens, answers, and ends at a signal with all answers delivered.
+
+Tested in tests/serving/test_server_life.py and tests/serving/test_slow_clients.py, through
+`deeplab_tf.cli.serve`.
+"""
 
 import asyncio
 import contextlib
@@ -106,7 +110,7 @@ def _listening(address: Address) -> socket.socket:
     except OSError as error:
         where, why = _host_port(address.host, address.port), _reason(error)
         raise DeeplabError(
-            f"{where} cannot be listened at: {why}; give another --port or --host"
+            f"the server cannot listen at {where}: {why}; give another --port or --host"
         ) from error
 
 

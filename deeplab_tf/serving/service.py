@@ -1,4 +1,7 @@
-"""The work on a question that both protocols share, once it has been read."""
+"""The work on a question that both protocols share, once it has been read.
+
+Tested in tests/serving/test_rest.py and tests/serving/test_serving_limits.py.
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""The signatures of a served model: what each takes, and how clients name it."""
+"""The signatures of a served model: what each takes, and how clients name it.
+
+Tested in tests/serving/test_rest.py and tests/serving/test_grpc_service.py, through `Service`.
+"""
 
 import dataclasses
 

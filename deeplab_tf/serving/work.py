@@ -1,4 +1,7 @@
-"""The images of a request, checked before they may wait: form, size, number of pixels."""
+"""The images of a request, checked before they may wait: form, size, number of pixels.
+
+Tested in tests/serving/test_rest.py and tests/serving/test_server_fuzz.py, through `Service`.
+"""
 
 import dataclasses
 import io
@@ -75,7 +78,8 @@ def check_pixels(pixels: int, max_pixels: int) -> None:
     """Raises `RefusedError` for more than `max_pixels` pixels."""
     if pixels > max_pixels:
         raise bad_request(
-            f"the images have {pixels:,} pixels; at most {max_pixels:,} are taken (--max_pixels)"
+            f"the images have {pixels:,} pixels; the server takes at most {max_pixels:,} "
+            "(--max_pixels)"
         )
 
 
@@ -124,7 +128,8 @@ def header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:
         picture = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
     except Image.DecompressionBombError:
         raise bad_request(
-            f"{name} has more pixels than {max_pixels:,}, the most that are taken (--max_pixels)"
+            f"{name} has more pixels than {max_pixels:,}, the most that the server takes "
+            "(--max_pixels)"
         ) from None
     except BROKEN as error:
         raise _broken(name, error) from error

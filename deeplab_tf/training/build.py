@@ -1,4 +1,7 @@
-"""The objects that a training works on: model, optimiser, loss and batches, on every device."""
+"""The objects that a training works on: model, optimiser, loss and batches, on every device.
+
+Tested in tests/training/test_loop.py and tests/training/test_memory_options.py, through `train`.
+"""
 
 import dataclasses
 from collections.abc import Callable

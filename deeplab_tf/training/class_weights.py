@@ -39,8 +39,8 @@ def find_class_weights(experiment: Experiment, records: Records) -> dict[str, fl
     weights = read_class_weights(pathlib.Path(given), names)
     if not any(weights[name] and count for name, count in zip(names, pixels, strict=True)):
         raise DeeplabError(
-            f"class weights {given} must leave one class that split {experiment.data.split!r} has "
-            "above 0; else no pixel of it counts"
+            f"class weights {given} must be above 0 for one class or more of split "
+            f"{experiment.data.split!r}. Received: 0 for every class of the split"
         )
     return weights
 

@@ -1,4 +1,7 @@
-"""The check that a workdir holds the run that is to go on there, and the files it compares with."""
+"""The check that a workdir holds the run that is to go on there, and the files it compares with.
+
+Tested in tests/runs/test_checkpoints.py.
+"""
 
 import pathlib
 
@@ -34,11 +37,11 @@ def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Record
         )
     classes, fingerprint = read_data(workdir)
     if classes != records.classes:
-        raise DeeplabError(f"workdir {workdir} holds a run on other classes; use another one")
+        raise DeeplabError(f"workdir {workdir} holds a run on other classes; use another --workdir")
     if fingerprint != records.fingerprint:
         raise DeeplabError(
             f"workdir {workdir} holds a run on other images or masks than {records.folder} has "
-            "now; use another one"
+            "now; use another --workdir"
         )
 
 

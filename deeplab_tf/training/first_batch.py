@@ -38,7 +38,9 @@ def describe_batch(images: np.ndarray, labels: np.ndarray, classes: Classes) -> 
         f"{images.max():.0f}"
     )
     if void == 1:
-        text += "\nnote: it teaches nothing; look at the masks (deeplab-prepare --check)"
+        text += (
+            "\nnote: the first batch teaches nothing; look at the masks (deeplab-prepare --check)"
+        )
     return text
 
 

@@ -45,9 +45,9 @@ def load_initial_weights(model: keras.Model, path: str, config: ModelConfig) -> 
     # Only kernels count here: a bias of one number a class fits by chance.
     if not any(name.endswith("/kernel") for name in report.loaded):
         raise DeeplabError(
-            f"init_from={path} has no kernel of the name and shape of this model: is it of "
-            f"another backbone? It has {', '.join(list(theirs)[:3])}, ...; "
-            f"the model {', '.join(list(ours)[:3])}, ..."
+            f"init_from={path} must have a kernel of the name and shape of this model; give "
+            f"weights of the same backbone. Received: {', '.join(list(theirs)[:3])}, ...; the "
+            f"model has {', '.join(list(ours)[:3])}, ..."
         )
     return report
 

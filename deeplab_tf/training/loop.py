@@ -78,7 +78,7 @@ def train_run(
     elif run.experiment.initial_weights and not initial_weights:
         report(
             f"note: the paper begins with weights of {run.experiment.initial_weights}; without "
-            "config.init_from this run begins with random ones"
+            "config.init_from this run begins with random weights"
         )
 
     # A checkpoint in the workdir goes before the initial weights.
@@ -168,14 +168,14 @@ def _environment_lines(
     init_from = None if experiment.previous_stage else experiment.init_from
     lines = []
     if changed := record_environment(workdir, start, init_from):
-        lines.append(f"note: goes on under other conditions: {'; '.join(changed)}")
+        lines.append(f"note: the run goes on under other conditions: {'; '.join(changed)}")
     if repeat_of is None or start:
         return lines
     changed = repeat_differences(repeat_of, workdir)
     lines.append(
-        f"note: not the run of {repeat_of} bit for bit: {'; '.join(changed)}"
+        f"note: this run differs from the run of {repeat_of}: {'; '.join(changed)}"
         if changed
-        else f"repeats the run of {repeat_of}: same config, data, versions and processor"
+        else f"this run repeats the run of {repeat_of}: same config, data, versions and processor"
     )
     return lines
 

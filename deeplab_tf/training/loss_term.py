@@ -1,4 +1,7 @@
-"""One mean of a loss: a sum over one replica's pixels, and the weight that it is divided by."""
+"""One mean of a loss: a sum over one replica's pixels, and the weight that it is divided by.
+
+Tested in tests/training/test_loss.py and tests/training/test_step.py, through `make_data_loss`.
+"""
 
 import dataclasses
 from collections.abc import Callable

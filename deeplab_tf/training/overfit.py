@@ -1,4 +1,7 @@
-"""A test of data, loss and rate together: whether a network can learn one batch by heart."""
+"""A test of data, loss and rate together: whether a network can learn one batch by heart.
+
+Tested in tests/training/test_first_batch.py.
+"""
 
 import dataclasses
 import math

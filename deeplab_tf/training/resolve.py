@@ -1,4 +1,7 @@
-"""What a training is, found once before it begins: data, classes, weights, devices, workdir."""
+"""What a training is, found once before it begins: data, classes, weights, devices, workdir.
+
+Tested in tests/training/test_loop.py, through `train`.
+"""
 
 import dataclasses
 import pathlib
@@ -80,11 +83,11 @@ def _with_data(experiment: Experiment, records: Records) -> Experiment:
         if wanted not in (None, (), value):
             raise DeeplabError(
                 f"config.model.{name} is {wanted}, but {records.classes.dataset} has {value}; "
-                "leave it out to take the data set's"
+                f"leave config.model.{name} out to take the value of the data set"
             )
     if image_format.is_rgb and experiment.model.band_mean:
         raise DeeplabError(
             f"config.model.band_mean is {experiment.model.band_mean}, but "
-            f"{records.classes.dataset} has RGB images; leave it out"
+            f"{records.classes.dataset} has RGB images; leave band_mean out"
         )
     return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **found))

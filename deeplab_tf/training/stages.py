@@ -154,6 +154,7 @@ def _check_stage(stage: Experiment, model: pathlib.Path) -> None:
     ]
     if differences:
         raise DeeplabError(
-            f"{model} is not of {stage.row}: it has {'; '.join(differences)}. Remove it to train "
-            "that stage, or begin with it by --config.previous_stage= --config.init_from=FILE"
+            f"{model} must have been trained as {stage.row}. Received: {'; '.join(differences)}. "
+            f"Remove the file to train {stage.row} again, or begin with the file by "
+            "--config.previous_stage= --config.init_from=FILE"
         )

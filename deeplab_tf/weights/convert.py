@@ -1,4 +1,7 @@
-"""The import of a weights file as `deeplab-import` runs it: read, build, compare, write, report."""
+"""The import of a weights file as `deeplab-import` runs it: read, build, compare, write, report.
+
+Tested in tests/weights/test_tflite.py.
+"""
 
 import dataclasses
 import pathlib
@@ -10,7 +13,7 @@ from PIL import Image
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_backbone, save_model
 from deeplab_tf.config import Experiment, validate
 from deeplab_tf.data.sources.draw_shapes import draw_example
-from deeplab_tf.images.classes import labels_by_number
+from deeplab_tf.images.classes import classes_by_number
 from deeplab_tf.images.files import read_pixels
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.models import build_backbone, build_model
@@ -67,25 +70,29 @@ def run_import(
     lines = [
         f"{config.backbone}"
         + (f", width {config.width_multiplier:g}" if config.width_multiplier != 1 else "")
-        + (f", {config.num_classes} classes" if config.num_classes else ", a backbone alone")
+        + (
+            f", {config.num_classes} classes"
+            if config.num_classes
+            else ", a backbone without a head"
+        )
         + f", output_stride {config.output_stride}, normalization {config.normalization}",
         report.table(),
     ]
     if imported.without_statistics and photos:
         estimate_statistics(model, _images(photos))
-        lines.append(f"batch norm statistics estimated on {len(photos)} images")
+        lines.append(f"batch norm statistics were estimated on {len(photos)} images")
     elif imported.without_statistics:
         lines.append(
-            "the file has no batch norm statistics; to fine-tune it, give --images like those it "
-            "will be trained on"
+            "the file has no batch norm statistics; to fine-tune the network, give --images like "
+            "the images of the training"
         )
     try:
         reference = imported.reference()
     except NoRuntimeError as error:
-        lines.append(f"not compared with its own runtime: {error}")
+        lines.append(f"the network was not compared with the source's own runtime: {error}")
     else:
         parity = measure(model, reference, _images(photos, imported))
-        lines.append(f"beside its own runtime: {parity.format()}")
+        lines.append(f"compared with the source's own runtime: {parity.format()}")
         if imported.exact:
             parity.check(str(weights))
     if multi_grid is not None:
@@ -96,11 +103,13 @@ def run_import(
         weights_of = model.get_weights()
         model = (build_backbone if config.num_classes is None else build_model)(config)
         model.set_weights(weights_of)
-        lines.append(f"multi_grid {multi_grid}, as given; compared without")
+        lines.append(
+            f"multi_grid is {multi_grid}, as given; the comparison was made without multi_grid"
+        )
     if config.num_classes is None:
         save_backbone(model, config, out)
     else:
-        classes = labels_by_number(config.num_classes)
+        classes = classes_by_number(config.num_classes)
         experiment = Experiment(model=config)
         experiment.evaluate.pad_to = imported.pad_to
         experiment.data = dataclasses.replace(experiment.data, dataset=classes.dataset)

@@ -1,4 +1,7 @@
-"""Weights read from another project's file, under our names, and the network that they make."""
+"""Weights read from another project's file, under our names, and the network that they make.
+
+Tested in tests/weights/test_tflite.py and tests/parity/test_torchvision_names.py.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -72,15 +75,16 @@ def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, Lo
     missing = [name for name in names.values() if name not in tensors]
     if missing:
         raise DeeplabError(
-            f"{what} lacks {len(missing)} of the {len(names)} tensors of a {config.backbone}, the "
-            f"first is {missing[0]!r}; is it whole, and of that network?"
+            f"{what} must have all {len(names)} tensors of a {config.backbone}. Missing: "
+            f"{len(missing)}, the first is {missing[0]!r}; check that the file is whole, and of "
+            "this network"
         )
     for variable in model.weights:
         name = names[variable.path]
         if tensors[name].shape != tuple(variable.shape):
             raise DeeplabError(
                 f"{what}: {name!r} has shape {tensors[name].shape} (height, width, in, out for a "
-                f"kernel), the network's {variable.path!r} {tuple(variable.shape)}"
+                f"kernel), and {variable.path!r} of the network has {tuple(variable.shape)}"
             )
         if not np.isfinite(tensors[name]).all():
             raise DeeplabError(f"{what}: {name!r} holds numbers that are not finite")

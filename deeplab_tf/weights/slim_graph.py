@@ -2,6 +2,8 @@
 
 The graphs follow TF-Slim's and DeepLab's descriptions and not our code: the ResNets are the
 package's own, and MobileNetV2 and DeepLab's head are built of the package's layers.
+
+Tested in tests/parity/live.py, through `make parity`.
 """
 
 import importlib

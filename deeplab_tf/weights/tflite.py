@@ -165,9 +165,9 @@ def _output_stride(graph: _Graph, features: int, path: pathlib.Path) -> int:
         if (height, width) == (stride * (rows - 1) + 1, stride * (columns - 1) + 1):
             return stride
     raise DeeplabError(
-        f"LiteRT file {path} takes images of {height}x{width}, and its features are {rows}x"
-        f"{columns}; sides of k * output_stride + 1 can be imported (257, 513), since at others "
-        "its padding moves the grid by which the network samples"
+        f"LiteRT file {path} takes images of {height}x{width}, and its features are "
+        f"{rows}x{columns}; sides of k * output_stride + 1 can be imported (257, 513), since at "
+        "other sizes the padding moves the grid by which the network samples"
     )
 
 

@@ -1,5 +1,8 @@
 """Weights of torchvision's `deeplabv3_resnet50` and `deeplabv3_resnet101`, and of its classifiers
-`resnet50` and `resnet101`."""
+`resnet50` and `resnet101`.
+
+Tested in tests/parity/test_torchvision_names.py and tests/parity/test_torchvision_golden.py.
+"""
 
 import dataclasses
 import pathlib

@@ -59,7 +59,7 @@ def figures(text):
 
 def test_eval_predict_and_score_agree_to_the_last_digit(place):
     options = ("--output_stride=8", "--scales=0.5,1", "--flip")
-    evaluated = call("eval", f"--workdir={place}/run", f"--data_dir={place}/data", *options)
+    evaluated = call("eval", f"--model={place}/run", f"--data_dir={place}/data", *options)
     assert (evaluated.returncode, evaluated.stderr) == (0, "")
     content = json.loads((place / "run" / "eval.json").read_text())
     assert (content["step"], content["images"], content["dataset"]) == (12, 3, "shapes")
@@ -158,7 +158,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free some "
-        "and run it again\n"
+        "and run the command again\n"
     )
     # It is written last: what has one has the rest.
     names = ["confusion_matrix.csv", "eval.txt", "report"]
@@ -168,13 +168,14 @@ def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
 def test_bad_input_of_eval_is_one_line(place):
     data = f"--data_dir={place}/data"
     for code, message, arguments in (
-        (2, "give one of --workdir=DIR and --model=FILE ", (data,)),
-        (2, "--model needs --out=DIR", (data, "--model=model.keras")),
+        (2, "missing --model (see deeplab-eval --help)", (data,)),
+        (1, "0.jpg is no workdir; give --out=DIR", (data, f"--model={place}/images/0.jpg")),
+        (1, "model model.keras does not exist", (data, "--model=model.keras")),
         (2, "must be positive numbers with commas", (data, "--workdir=a", "--scales=1,x")),
-        (2, "--workdir is empty", (data, "--workdir=")),
+        (2, "--model is empty", (data, "--workdir=")),
         (2, "--beam_options needs --runner", (data, "--workdir=a", "--beam_options=a=b")),
-        (1, "no Beam runner 'Nobody'", (data, "--workdir=a", "--runner=Nobody")),
-        (1, "rows are resnet50", (data, "--workdir=a", "--config=configs/voc.py:")),
+        (1, "--runner=Nobody must be a runner of Beam", (data, "--workdir=a", "--runner=Nobody")),
+        (2, "rows are resnet50", (data, "--workdir=a", "--config=configs/voc.py:")),
         (1, "at least 65 pixels", (data, f"--workdir={place}/run", "--window=32")),
         (1, "model nowhere does not exist", (data, "--workdir=nowhere")),
         (1, "0.jpg is a file", (data, f"--workdir={place}/run", f"--out={place}/images/0.jpg")),

@@ -145,7 +145,7 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
     ("arguments", "code", "message"),
     [
         ({"--images": None}, 2, "give one of --data_dir=DIR"),
-        ({"--model": None}, 2, "give one of --workdir=DIR and --model=FILE.keras"),
+        ({"--model": None}, 2, "missing --model (see deeplab-export --help)"),
         ({"--out": None}, 2, "missing --out"),
         ({"--image_size": "65,65"}, 2, "--quantize and --image_size are for --format=litert"),
         ({"--format": "onnx", "--image_size": "65,65"}, 2, "--quantize and --image_size are for"),

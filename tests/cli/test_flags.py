@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from deeplab_tf.cli import flags
 
-BINARIES = ["prepare", "train", "eval", "score", "predict", "export", "serve"]
+BINARIES = {name: name for name in ("prepare", "train", "eval", "score", "predict", "export")}
+BINARIES |= {"serve": "serve", "paper": "paper", "import": "import_weights"}
+"""The module of each binary."""
 
 
 def call(binary, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments],
+        [sys.executable, "-m", f"deeplab_tf.cli.{BINARIES[binary]}", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -98,7 +100,7 @@ def test_no_traceback_and_no_workdir_for_missing_data(tmp_path):
         ),
         (
             tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
-            "out of memory: use fewer or smaller images at a time, in a training by a lower "
+            "out of memory: use fewer or smaller images at a time: a lower "
             "--config.train.batch_size",
         ),
     ],

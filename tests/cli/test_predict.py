@@ -217,7 +217,7 @@ def test_submission_of_the_listed_images(tmp_path):
         (["--images=-", "--list=b"], 2, "--list needs files, and --images=- is a stream"),
         (["--runner=DirectRunner", "--images=-"], 2, "--runner does not go with --images=-"),
         (["--runner=DirectRunner", "--list=b"], 2, "--runner does not go with --images=-, --list"),
-        (["--runner=Nobody"], 1, "no Beam runner 'Nobody'"),
+        (["--runner=Nobody"], 1, "--runner=Nobody must be a runner of Beam"),
         (["--beam_options=region=x"], 2, "--beam_options needs --runner"),
         (["--dataset=voc", "--split=val"], 2, "--data_dir, --dataset and --split go together"),
         (["--batch_size=0"], 2, "0 is not a positive integer"),

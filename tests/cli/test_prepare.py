@@ -12,6 +12,7 @@ from support.tiny_voc import save_mask, write_voc
 
 from deeplab_tf.config import load_experiment
 from deeplab_tf.data.records import open_records
+from deeplab_tf.data.sources.known import DATA_SETS
 
 
 def prepare(*arguments, code=None):
@@ -60,11 +61,11 @@ def test_shapes_are_drawn_once_and_prepared(tmp_path):
     flags = ("--dataset=shapes", f"--data_dir={tmp_path}")
     done = prepare(*flags, code=FEW_SHAPES)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"shapes drawn in {tmp_path / 'shapes_VOCdevkit'}" in done.stdout
+    assert f"the shapes were drawn in {tmp_path / 'shapes_VOCdevkit'}" in done.stdout
     assert re.search(r"images +3 +2\n", done.stdout)
     assert sorted(os.listdir(tmp_path)) == ["shapes", "shapes.check", "shapes_VOCdevkit"]
     again = prepare(*flags)  # would draw 2,100
-    assert again.returncode == 0 and "shapes as they are" in again.stdout
+    assert again.returncode == 0 and "stay as they are" in again.stdout
     assert "already prepared" in again.stdout
 
 
@@ -83,7 +84,7 @@ def test_an_own_folder_from_init_to_the_next_command(tmp_path):
     assert records.classes.names == ("class_0", "class_7", "class_9")
     assert records.pixels == {"train": [6, 6, 3, 3], "val": [2, 2, 1, 1]}
     again = prepare(*flags, "--init")
-    assert again.returncode == 1 and "dataset.json is there already" in again.stderr
+    assert again.returncode == 1 and "dataset.json exists already" in again.stderr
 
 
 def test_what_255_means_is_asked_for_by_a_flag(tmp_path):
@@ -100,11 +101,9 @@ def test_what_255_means_is_asked_for_by_a_flag(tmp_path):
 
 
 def test_every_next_command_names_a_row_of_its_data_set():
-    code = "from deeplab_tf.cli import prepare; print(prepare.EXAMPLES)"
-    examples = eval(prepare(code=code).stdout)
-    assert sorted(examples) == ["camvid", "coco", "coco_voc", "shapes", "voc", "voc_aug"]
-    for dataset, flags in examples.items():
-        row, *override = flags.removeprefix("--config=").split(" --config.data.dataset=")
+    assert sorted(DATA_SETS) == ["camvid", "coco", "coco_voc", "shapes", "voc", "voc_aug"]
+    for dataset, known in DATA_SETS.items():
+        row, *override = known.example.removeprefix("--config=").split(" --config.data.dataset=")
         assert (override or [load_experiment(row).data.dataset])[0] == dataset
 
 

@@ -63,7 +63,7 @@ def test_beam_writes_the_same_records(source, by_one_process, tmp_path):
 
 def test_an_unknown_beam_runner_is_named(source, tmp_path):
     pytest.importorskip("apache_beam")
-    with pytest.raises(DeeplabError, match="no Beam runner 'Nobody'"):
+    with pytest.raises(DeeplabError, match="--runner=Nobody must be a runner of Beam"):
         write_records(source, tmp_path / "data", runner=BeamRunner("Nobody"))
     assert not (tmp_path / "data").exists()
 
@@ -99,7 +99,7 @@ def test_a_build_that_is_killed_leaves_all_or_nothing_and_no_process(
     voc = pair.image.parent.parent
     moments = random.Random(0)
     killed = 0
-    for number in range(4):
+    for number in range(3):
         data = tmp_path / str(number)
         with subprocess.Popen(
             [sys.executable, script, voc, data],
@@ -121,7 +121,7 @@ def test_a_build_that_is_killed_leaves_all_or_nothing_and_no_process(
             assert left[1:] == by_one_process[1:]
         write_records(source, data, workers=1)
         assert content(data) == by_one_process
-    assert killed >= 3
+    assert killed >= 2
 
 
 def group_lives(group):

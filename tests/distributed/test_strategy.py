@@ -16,5 +16,5 @@ def test_mirrored_takes_every_cpu_device():
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused():
-    with pytest.raises(DeeplabError, match="multiple of the 2 devices. Received: 7"):
+    with pytest.raises(DeeplabError, match="multiple of 2, the number of devices. Received: 7"):
         make_strategy(StrategyName.MIRRORED, 7)

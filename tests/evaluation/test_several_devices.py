@@ -51,7 +51,7 @@ def test_two_devices_give_the_matrix_of_one(trained, data_dir):
 def test_which_devices():
     assert devices_of(StrategyName.AUTO) == devices_of(StrategyName.ONE) == []
     assert len(devices_of(StrategyName.MIRRORED)) == 2
-    with pytest.raises(DeeplabError, match="tpu is of training alone"):
+    with pytest.raises(DeeplabError, match="tpu works only in a training"):
         devices_of(StrategyName.TPU)
 
 

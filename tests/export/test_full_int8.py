@@ -236,7 +236,7 @@ def test_numbers_that_are_none_are_not_calibrated_on():
 
     concrete = of_negative.get_concrete_function()
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
-    with pytest.raises(DeeplabError, match="is not finite; train it anew"):
+    with pytest.raises(DeeplabError, match="is not finite; train the model anew"):
         measure_ranges(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
 
 

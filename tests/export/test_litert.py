@@ -106,7 +106,7 @@ def test_float16_takes_half_the_size(float32, float16):
 def test_members_and_both_interpreters_from_path_and_bytes(trained, float32):
     with zipfile.ZipFile(float32.artefact) as archive:
         assert archive.testzip() is None
-        description = parse_description(archive.read("deeplab_tf.json").decode())
+        description = parse_description(archive.read("deeplab_tf.json"), "LiteRT file")
         names = archive.read("labels.txt").decode().splitlines()
     assert description == (trained.experiment, trained.classes)
     assert names == list(trained.classes.names)

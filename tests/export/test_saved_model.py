@@ -211,7 +211,7 @@ def test_no_space_to_batch_in_any_graph_and_the_reader_would_see_one(exported):
 
 def test_the_description_travels_along(trained, exported):
     text = (exported.artefact / "assets.extra" / "deeplab_tf.json").read_text()
-    assert parse_description(text) == (trained.experiment, trained.classes)
+    assert parse_description(text, "SavedModel") == (trained.experiment, trained.classes)
 
 
 def test_the_report_has_the_numbers(exported, pictures):
@@ -243,7 +243,7 @@ def test_an_earlier_export_is_replaced_and_anything_else_kept(
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work")
-    with pytest.raises(DeeplabError, match="not empty and not a SavedModel of ours"):
+    with pytest.raises(DeeplabError, match="must be empty or hold a SavedModel of deeplab-export"):
         export_saved_model(trained, other, pictures)
     assert (other / "thesis.txt").read_text() == "years of work"
     with pytest.raises(DeeplabError, match="is a file"):

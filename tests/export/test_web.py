@@ -156,7 +156,7 @@ def test_a_page_is_replaced_and_other_folders_are_not(trained, pictures, exporte
     assert not (page / "left_over.js").exists()
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "thesis.tex").touch()
-    for out, message in (("own", "is not empty and not a page"), ("own/thesis.tex", "is a file")):
+    for out, message in (("own", "must be empty or hold a page"), ("own/thesis.tex", "is a file")):
         with pytest.raises(DeeplabError, match=message):
             export_web(trained, tmp_path / out, pictures, image_size=SIZE)
     assert files_of(tmp_path / "own") == {"thesis.tex"}

@@ -18,7 +18,7 @@ from deeplab_tf.data.sources.describe_folder import propose
 from deeplab_tf.data.sources.folder import folder_source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.bands import bands_and_bits, read_bands
+from deeplab_tf.images.bands import bands_and_bits, read_bands, read_image_of
 from deeplab_tf.images.files import encode_png
 from deeplab_tf.images.formats import ImageFormat, encode_bands, view_rgb
 
@@ -78,6 +78,17 @@ def test_an_image_of_another_format_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DeeplabError, match=r"a\.tif cannot be read as TIFF or PNG"):
         read_bands(path, FIVE)
+
+
+@pytest.mark.parametrize("name", ["gone.tif", "gone.png"])
+def test_a_missing_or_unreadable_image_is_named(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(DeeplabError, match=f"image {path} cannot be read: No such file") as error:
+        read_image_of(path, FIVE)
+    assert "\n" not in str(error.value)
+    path.mkdir()
+    with pytest.raises(DeeplabError, match=f"image {path} cannot be read: Is a directory"):
+        read_image_of(path, FIVE)
 
 
 def test_init_sees_the_bands_and_the_records_hold_them(tmp_path):

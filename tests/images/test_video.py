@@ -1,4 +1,5 @@
 import fractions
+import sys
 
 import numpy as np
 import pytest
@@ -35,6 +36,14 @@ def test_frames_are_those_of_the_file(tmp_path):
         assert frame.pixels.shape == (48, 64, 3)
         difference = frame.pixels.astype(int) - whole[:, k : k + 64]
         assert np.abs(difference).mean() < 6  # H.264 keeps colours at half the resolution
+
+
+def test_reading_and_writing_without_pyav_say_the_same_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(DeeplabError, match="videos need PyAV: pip install av"):
+        open_video(tmp_path / "clip.mp4").__enter__()
+    with pytest.raises(DeeplabError, match="videos need PyAV: pip install av"):
+        video_file(tmp_path / "clip.mp4", (48, 64), fractions.Fraction(10)).__enter__()
 
 
 @pytest.mark.parametrize("rotation", [90, -90, 180])

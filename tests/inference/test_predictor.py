@@ -1,4 +1,5 @@
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -7,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 from support.random_model import random_picture, random_trained_model
 
-from deeplab_tf.artefacts.trained_model import save_model
+from deeplab_tf.artefacts.trained_model import read_model_config, save_model
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import write_litert
 from deeplab_tf.export.saved_model import write_saved_model
@@ -156,3 +157,45 @@ def test_bad_paths_are_named(tmp_path, litert_file, saved_model):
     (broken / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(DeeplabError, match=r"SavedModel .*broken is damaged"):
         load_predictor(broken)
+
+
+DAMAGED = [
+    (b'{"labels": ', "JSONDecodeError"),
+    (b"\xff", "UnicodeDecodeError"),
+    (b"[]", "TypeError"),
+    (b"{}", "KeyError: 'experiment'"),
+    (b'{"experiment": {}}', "KeyError: 'labels'"),
+    (b'{"experiment": {}, "labels": {"names": []}}', "KeyError: 'dataset'"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), DAMAGED)
+def test_a_damaged_description_is_named_with_its_artefact(tmp_path, saved_model, text, reason):
+    said = f"is damaged: its deeplab_tf.json must be .*{reason}"
+    folder = tmp_path / "broken"
+    shutil.copytree(saved_model, folder)
+    (folder / "assets.extra" / "deeplab_tf.json").write_bytes(text)
+    with pytest.raises(DeeplabError, match=f"SavedModel {folder} {said}") as error:
+        load_predictor(folder)
+    assert "\n" not in str(error.value)
+    path = tmp_path / "broken.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("deeplab_tf.json", text)
+    with pytest.raises(DeeplabError, match=f"model {path} {said}"):
+        load_predictor(path)
+    if b'"experiment"' not in text:
+        with pytest.raises(DeeplabError, match=f"model {path} {said}"):
+            read_model_config(path)
+    path = tmp_path / "broken.tflite"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("deeplab_tf.json", text)
+    with pytest.raises(DeeplabError, match=f"LiteRT file {path} {said}"):
+        load_predictor(path)
+
+
+def test_a_wrong_experiment_is_named_with_its_artefact(tmp_path):
+    path = tmp_path / "broken.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("deeplab_tf.json", '{"experiment": {"train": {"steps": "many"}}}')
+    with pytest.raises(DeeplabError, match=f"model {path}: config is not valid.*train.steps"):
+        read_model_config(path)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.precisions import skip_without
 
 from deeplab_tf.models import atrous, kernels
 from deeplab_tf.models.atrous import Form, best_form, in_form, valid_share, zeros_around
@@ -140,8 +141,7 @@ def test_second_derivatives(machine, compiled):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("rate", [1, 2, 12])
 def test_half_precision_rounds_no_more_than_its_digits(dtype, rate):
-    if not kernels.convolves(dtype):
-        pytest.skip(f"ONEDNN_MAX_CPU_ISA leaves no {dtype}")
+    skip_without(dtype)
     rng = np.random.default_rng(3)
     x, dy = (tf.cast(rng.standard_normal((2, 9, 9, 16)), dtype) for _ in range(2))
     kernel = tf.cast(rng.standard_normal((3, 3, 16, 16)), dtype)

@@ -128,4 +128,4 @@ def test_format():
     assert text.startswith("table6.py:os8 against the paper's protocol, stage 1 (section 4.1)")
     assert "init_from  none: random weights  weights of ImageNet (section 4)" in text
     assert "the paper's mean IoU that the row carries: 78.51 %" in text
-    assert "in every run of this code:\n- momentum holds" in text
+    assert "every run of this code deviates in:\n- momentum holds" in text

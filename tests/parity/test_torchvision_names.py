@@ -96,7 +96,7 @@ def test_a_classifier_gives_a_backbone(state):
     [
         (
             {"classifier.4.weight": None},
-            "file lacks 1 of the 167 tensors of a resnet_slim, the first is 'classifier.4.weight'",
+            "file must have all 167 tensors of a resnet_slim. Missing: 1, the first is 'classifier.4.weight'",
         ),
         (
             {"classifier.4.weight": np.zeros((21, 64, 1, 1))},

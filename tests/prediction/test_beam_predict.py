@@ -108,7 +108,7 @@ def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(
     assert len(rows) == len(reasons) == 5
     assert "cut.jpg cannot be read" in reasons["cut.jpg"]
     assert "text.png cannot be read: it is no image" in reasons["text.png"]
-    assert reasons["clip.mp4"] == "it is a video; predict it without --runner"
+    assert reasons["clip.mp4"] == "the file is a video; predict videos without --runner"
     assert "rgb.jpg would both be rgb.png" in reasons["rgb.png"]
     assert "rgb.png would both be rgb.png" in reasons["rgb.jpg"]
     assert sorted(labels_in(out)) == ["alpha.png", "grey.png", "thin.png", "turned.png"]
@@ -138,7 +138,7 @@ def test_a_folder_of_another_job_is_refused(artefacts, images, tmp_path):
         predict(artefacts / "saved", images, out)
     with pytest.raises(DeeplabError, match=r"another job: model \w+ \(now \w+\)"):
         predict(artefacts / "model.keras", images / "below", out)
-    with pytest.raises(DeeplabError, match="has files and no job.json"):
+    with pytest.raises(DeeplabError, match="must be empty or have the job.json"):
         predict(artefacts / "saved", images, images)
     with pytest.raises(DeeplabError, match="matches no image"):
         predict(artefacts / "saved", tmp_path / "*.webp", tmp_path / "none")
@@ -188,7 +188,7 @@ def test_broken_records_are_named_and_the_rest_is_done(artefacts, tmp_path, caps
         (f"a2 in {shards[0]}", "Invalid PNG data, size 90 "),
         (f"record 2 in {shards[0]}", "Could not parse example in"),
         (f"{shards[1]} after record 1", "the record file is corrupt"),
-        ("record '../c'", "its id is no name of a fil"),
+        ("record '../c'", "the record's id must name a fil"),
     }
     assert sorted(labels_in(out)) == ["a1.png", "b1.png", "deep/c.png"]
 

@@ -10,7 +10,7 @@ from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import TrainConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import CAMVID, SHAPES
-from deeplab_tf.runs.checkpoints import checkpoint_steps
+from deeplab_tf.runs.checkpoints import Checkpoints, checkpoint_steps
 from deeplab_tf.training.continuation import check_workdir, describe_workdir
 
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_is_not_whole_is_named_and_the_one_before_used(
     note = f"note: checkpoint {folder}/step-20 is not whole: {said}"
     assert load_model(tmp_path).step == 10
     err = capsys.readouterr().err
-    assert note in err and "the one of step 10 is used" in err
+    assert note in err and "the checkpoint of step 10 is used" in err
     assert len(list(folder.glob("step-20.index"))) == 1  # who only reads removes nothing
     _, optimizer, checkpoints = make(tmp_path)
     assert checkpoints.restore() == 10
@@ -119,6 +119,19 @@ def test_a_checkpoint_whose_numbers_fail_their_checksums_is_named_and_removed(tm
     assert int(optimizer.iterations) == 10
     assert "step-20 is not whole: its data fails the checksum; removed" in capsys.readouterr().out
     assert checkpoint_steps(tmp_path) == [10]
+
+
+def test_a_process_that_does_not_write_reports_broken_checkpoints_and_keeps_them(tmp_path, capsys):
+    begin(tmp_path)
+    flip(tmp_path / "checkpoints" / "step-20.data-00000-of-00001", 100_000)
+    before = sorted((tmp_path / "checkpoints").iterdir())
+    model, optimizer, _ = make(tmp_path)
+    reader = Checkpoints(tmp_path, model, optimizer, 2, writes=False)
+    assert reader.restore() == 10
+    assert "step-20 is not whole: its data fails the checksum\n" in capsys.readouterr().out
+    optimizer.iterations.assign(30)
+    reader.save()
+    assert sorted((tmp_path / "checkpoints").iterdir()) == before
 
 
 def test_numbers_that_all_fail_their_checksums_are_refused(tmp_path):

@@ -117,7 +117,7 @@ def test_config_json_alone_repeats_a_chain_bit_for_bit(chain, shapes_data, tmp_p
         f"--data_dir={shapes_data}",
         f"--workdir={tmp_path}/again",
     )
-    assert said.count("repeats the run of") == 2 and "not the run of" not in said
+    assert said.count("repeats the run of") == 2 and "differs from the run of" not in said
     for stage in ("", "previous_stage"):
         assert same_bits(chain / "run" / stage, tmp_path / "again" / stage)
         assert losses(chain / "run" / stage) == losses(tmp_path / "again" / stage)
@@ -142,7 +142,9 @@ def test_what_is_not_as_it_was_is_told_and_changes_the_result(chain, shapes_data
         TF_NUM_INTRAOP_THREADS="1",
         ONEDNN_MAX_CPU_ISA="AVX2",
     )
-    (told,) = [line for line in said.splitlines() if line.startswith("note: not the run of ")]
+    (told,) = [
+        line for line in said.splitlines() if line.startswith("note: this run differs from ")
+    ]
     assert "data.shuffle_buffer=2047 (before 2048)" in told
     assert "start.keras has another content" in told
     assert "intra-op threads 1 (before 2; TF_NUM_INTRAOP_THREADS=2 gives that)" in told
@@ -158,7 +160,7 @@ def test_a_run_goes_on_by_its_own_config(chain, shapes_data, tmp_path, capsys, m
     assert train(experiment, shapes_data, tmp_path / "run", tmp_path / "run").stopped_by is None
     said = capsys.readouterr().out
     assert "going on from step 4" in said and "the run of" not in said
-    assert "note: goes on under other conditions: intra-op threads 1 (before 2" in said
+    assert "note: the run goes on under other conditions: intra-op threads 1 (before 2" in said
     noted = json.loads((tmp_path / "run" / "environment.json").read_text())["from"]
     assert {step: values[THREADS] for step, values in noted.items()} == {"0": "2", "4": "1"}
 

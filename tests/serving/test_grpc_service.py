@@ -158,7 +158,7 @@ WRONG = {
     "a bomb": (
         question("image_bytes", [png_that_claims(9000, 9000)]),
         CODE.INVALID_ARGUMENT,
-        "have 81,000,000 pixels; at most 20,000",
+        "have 81,000,000 pixels; the server takes at most 20,000",
     ),
     "one value for a huge tensor": (
         question("", announced([1, 2**40, 2**30, 3], int_val=[1])),
@@ -173,7 +173,7 @@ WRONG = {
     "too few bytes": (
         question("", announced([1, 5, 5, 3], tensor_content=b"abc")),
         CODE.INVALID_ARGUMENT,
-        "not as many values",
+        "must have as many values as its shape",
     ),
     "unknown shape": (
         question("", announced([None, 5, 5, 3], int_val=[1])),
@@ -250,7 +250,7 @@ def test_a_port_that_is_taken_is_told(service):
         server, port = start_grpc(service, "127.0.0.1:0")
         await server.start()
         try:
-            with pytest.raises(DeeplabError, match=f"127.0.0.1:{port} cannot be listened at"):
+            with pytest.raises(DeeplabError, match=f"the server cannot listen at 127.0.0.1:{port}"):
                 start_grpc(service, f"127.0.0.1:{port}")
         finally:
             await server.stop(0)

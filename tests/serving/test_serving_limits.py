@@ -98,7 +98,9 @@ def test_more_requests_than_the_queue_has_are_503_and_those_inside_are_answered(
     for answer in refused:
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
-        assert answer.json()["error"].startswith("3 requests are waiting, the most")
+        assert answer.json()["error"].startswith(
+            "3 requests are waiting, and the server takes no more"
+        )
     for answer in (*inside, later):
         is_right(answer, reference)
     assert metric(service, "deeplab_requests_total", protocol="rest", code="503") == 2
@@ -119,7 +121,7 @@ def test_the_pixels_of_a_request_are_counted_together(model):
     assert ask(service, "POST", PREDICT, content=rows(image, image)).status_code == 200
     answer = ask(service, "POST", PREDICT, content=rows(image, image, image))
     assert answer.status_code == 400
-    assert "have 30,000 pixels; at most 20,000" in answer.json()["error"]
+    assert "have 30,000 pixels; the server takes at most 20,000" in answer.json()["error"]
 
 
 def test_a_progressive_photograph_has_few_scans(model, reference):

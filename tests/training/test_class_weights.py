@@ -84,7 +84,7 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path):
 def test_weights_that_leave_nothing_of_the_split_are_refused(tmp_path):
     path = tmp_path / "weights.json"
     path.write_text(json.dumps({**dict.fromkeys(NAMES, 0), "star": 1}))  # the split has no star
-    with pytest.raises(DeeplabError, match="no pixel of it counts"):
+    with pytest.raises(DeeplabError, match="must be above 0 for one class or more"):
         find_class_weights(experiment(str(path)), RECORDS)
 
 

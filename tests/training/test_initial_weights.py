@@ -46,7 +46,7 @@ def test_a_model_with_more_layers_lists_the_missing(saved):
 
 def test_nothing_that_fits_is_an_error(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
-    with pytest.raises(DeeplabError, match="no kernel of the name and shape"):
+    with pytest.raises(DeeplabError, match="must have a kernel of the name and shape"):
         load_initial_weights(build_model(CONFIG), str(tmp_path / "other.keras"), CONFIG)
 
 
@@ -54,7 +54,7 @@ def test_another_backbone_is_an_error_though_its_last_bias_fits(saved):
     _, path = saved
     wide = build_model(dataclasses.replace(CONFIG, backbone=Backbone.RESNET50))
     before = wide.get_layer("conv1").kernel.numpy()
-    with pytest.raises(DeeplabError, match="first.keras has no kernel .* another backbone"):
+    with pytest.raises(DeeplabError, match="first.keras must have a kernel .* the same backbone"):
         load_initial_weights(wide, path, CONFIG)
     np.testing.assert_array_equal(wide.get_layer("conv1").kernel, before)
 

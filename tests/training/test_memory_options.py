@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.precisions import skip_without
 from support.random_model import random_picture
 from support.train_processes import metrics, small
 
@@ -38,6 +39,7 @@ class CrashError(Exception):
 @pytest.fixture(scope="module", params=OPTIONS, ids=lambda options: options["precision"])
 def runs(request, shapes_data, tmp_path_factory):
     """An undisturbed run, and one that broke off between two checkpoints and went on."""
+    skip_without(request.param["precision"])
     root = tmp_path_factory.mktemp("runs")
     experiment = small(**request.param)
     with pytest.MonkeyPatch.context() as patch:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.noise_run import MODEL, noise, noise_run
+from support.precisions import skip_without
 
 from deeplab_tf.config import Precision
 from deeplab_tf.errors import DeeplabError
@@ -18,8 +19,7 @@ IN_FLOAT32 = {"normalize", "logits", "upsample"}
 
 @pytest.fixture(params=MIXED, ids=str)
 def precision(request):
-    if not kernels.convolves(MIXED[request.param]):
-        pytest.skip(f"ONEDNN_MAX_CPU_ISA leaves no {MIXED[request.param]}")
+    skip_without(request.param)
     return request.param
 
 

@@ -107,7 +107,10 @@ def test_a_stage_that_is_not_the_rows_is_refused(rows, shapes_data, tmp_path):
     workdir = tmp_path / "run"
     other = with_seed(load_experiment(f"{rows}:first"), 7)
     train(other, shapes_data, workdir / "previous_stage")
-    with pytest.raises(DeeplabError, match=r"is not of .*:first: it has train.seed=7 instead of 0"):
+    with pytest.raises(
+        DeeplabError,
+        match=r"must have been trained as .*:first. Received: train.seed=7 instead of 0",
+    ):
         train(load_experiment(f"{rows}:second"), shapes_data, workdir)
 
 

@@ -233,7 +233,7 @@ def test_a_float_classifier_gives_a_backbone(trained, size, tmp_path):
 
     path = convert(classify, (size, size, 3), tmp_path / "classifier.tflite")
     said = run_import("tflite", path, tmp_path / "backbone.keras", [])
-    assert "a backbone alone" in said and "skipped       1" in said
+    assert "a backbone without a head" in said and "skipped       1" in said
     config = read_model_config(tmp_path / "backbone.keras")
     assert config is not None and config.num_classes is None and config.width_multiplier == 0.25
 
@@ -244,7 +244,7 @@ def test_photos_give_the_statistics_and_the_comparison(released, tmp_path):
         photos.append(tmp_path / f"{seed}.png")
         Image.fromarray(random_picture(50, 90, seed)).save(photos[-1])
     said = run_import("tflite", released, tmp_path / "a.keras", photos)
-    assert "batch norm statistics estimated on 3 images" in said
+    assert "batch norm statistics were estimated on 3 images" in said
     assert re.search(r"(100|99\.9\d)\S*% of the labels are equal; .* \(on 3 images\)", said)
     norm = load_model(tmp_path / "a.keras").model.get_layer("conv1_bn")
     assert norm.moving_variance.numpy().std() > 0.01  # all were one
@@ -335,7 +335,7 @@ def test_the_released_float_model_is_imported_exactly():
 def test_the_imagenet_classifier_begins_a_training(tmp_path):
     weights = MODELS / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
     said = run_import("tflite", weights, tmp_path / "backbone.keras", [])
-    assert "a backbone alone" in said and "skipped       2" in said
+    assert "a backbone without a head" in said and "skipped       2" in said
     config = read_model_config(pathlib.Path(tmp_path / "backbone.keras"))
     assert config is not None and config.num_classes is None
     ours = dataclasses.replace(config, num_classes=4, aspp_rates=(), output_stride=16)

@@ -1,4 +1,7 @@
-"""A picture of a data set to look at before training: images under their masks' colours."""
+"""A picture of a data set to look at before training: images under their masks' colours.
+
+Tested in tests/data/check/test_doctor.py.
+"""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont

@@ -66,7 +66,7 @@ class Leak:
     def __str__(self) -> str:
         return (
             f"{'/'.join(self.trained)} and {'/'.join(self.held_out)} are the same picture, and "
-            f"{self.held_out[0]} must not be trained on; take one off"
+            f"{self.held_out[0]} must not be trained on; remove one of the two from its list"
         )
 
 
@@ -123,7 +123,7 @@ class Report:
             if not pairs:
                 raise DeeplabError(
                     f"none of the {len(self.source.splits[split]):,} images of {split} can be "
-                    f"used; the first: {self.errors[0]}"
+                    f"used; the first error: {self.errors[0]}"
                 )
         return dataclasses.replace(self.source, splits=splits, image_format=self.image_format)
 
@@ -343,14 +343,14 @@ def _warnings(report: Report) -> Iterator[str]:
             yield f"{split} has no pixel of {', '.join(absent)}"
         void = pixels[-1] / sum(pixels)
         if void > MUCH_VOID:
-            yield f"{void:.0%} of the pixels of {split} are void, which no training sees"
+            yield f"{void:.0%} of the pixels of {split} are void, and no training sees void pixels"
         blank = sum(f.problem is None and f.pixels[:-1].sum() == 0 for f in report.findings[split])
         if blank:
             yield f"{blank:,} masks of {split} are void everywhere"
         twice = [i for i in _ids_by_digest(pairs, report.findings[split]).values() if len(i) > 1]
         if twice:
             yield (
-                f"{len(twice):,} pictures of {split} are in it more than once, first "
+                f"{len(twice):,} pictures occur more than once in {split}; the first are "
                 f"{' and '.join(twice[0][:2])}"
             )
 
@@ -371,7 +371,8 @@ def _overlaps(report: Report) -> Iterator[str]:
             if shared and other != held_out and not held_out_from(held_out, other):
                 yield (
                     f"{other} has {len(shared):,} of the {len(by_split[held_out]):,} pictures of "
-                    f"{held_out}: what is trained on {other} cannot be measured on {held_out}"
+                    f"{held_out}: a model that is trained on {other} cannot be measured on "
+                    f"{held_out}"
                 )
 
 

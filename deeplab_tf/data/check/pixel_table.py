@@ -1,4 +1,7 @@
-"""The table of the images and pixels of a data set, for people to read."""
+"""The table of the images and pixels of a data set, for people to read.
+
+Tested in tests/cli/test_prepare.py, through `deeplab-prepare`.
+"""
 
 from collections.abc import Mapping, Sequence
 

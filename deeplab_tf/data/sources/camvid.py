@@ -48,7 +48,10 @@ def _pairs(folder: Path, split: str) -> list[Pair]:
         raise DeeplabError(f"{images} has no PNG images; add them or remove the folder")
     lone = sorted({path.name for path in masks.glob("*.png")} - set(names))
     if lone:
-        raise DeeplabError(f"mask {masks / lone[0]} has no image {images / lone[0]}; add or remove")
+        raise DeeplabError(
+            f"mask {masks / lone[0]} has no image {images / lone[0]}; add the image or remove the "
+            "mask"
+        )
     return [
         Pair(Path(name).stem, images / name, IndexMask(masks / name, FILE_VALUES)) for name in names
     ]

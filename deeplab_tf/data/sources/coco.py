@@ -170,7 +170,10 @@ def _problem(segmentation: _Rle | list[list[float]], height: int, width: int) ->
             return "a region has no polygon"
         for polygon in segmentation:
             if len(polygon) < 6 or len(polygon) % 2:
-                return f"a polygon of {len(polygon)} numbers; it must be x, y of 3 or more points"
+                return (
+                    f"a polygon has {len(polygon)} numbers; a polygon must be x, y of 3 or more "
+                    "points"
+                )
             # pycocotools draws lines pixel by pixel even far outside of the image, which can fill
             # the memory, so points far outside are refused.
             reach = 2 * max(height, width)
@@ -179,8 +182,8 @@ def _problem(segmentation: _Rle | list[list[float]], height: int, width: int) ->
         return None
     if segmentation["size"] != (height, width):
         return (
-            f"a region is of {segmentation['size'][1]}x{segmentation['size'][0]} pixels and the "
-            f"image of {width}x{height}: they must be equal"
+            f"a region has {segmentation['size'][1]}x{segmentation['size'][0]} pixels and the "
+            f"image has {width}x{height}; both sizes must be equal"
         )
     counts = segmentation["counts"]
     if isinstance(counts, list) and sum(counts) != height * width:
@@ -206,7 +209,9 @@ def coco_source(root: str | Path) -> Source:
         content = _read_instances(file)
         own = _own_labels(content)
         if classes not in (None, own):
-            raise DeeplabError(f"{file} has other categories than {next(iter(files.values()))}")
+            raise DeeplabError(
+                f"{file} must have the same categories as {next(iter(files.values()))}"
+            )
         classes = own
         splits[split] = _pairs(root, file, content, _own_ids(content))
     assert classes is not None  # `_instance_files` returns at least one file
@@ -249,7 +254,7 @@ def _full(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
     """Returns the splits that have pairs; raises `DeeplabError` where none has."""
     splits = {split: pairs for split, pairs in splits.items() if pairs}
     if not splits:
-        raise DeeplabError("none of the annotated images is left; is it the right folder?")
+        raise DeeplabError("no annotated image is left; check that --source is COCO's folder")
     return splits
 
 
@@ -271,7 +276,10 @@ def _instance_files(root: Path) -> dict[str, Path]:
         split = file.stem.removeprefix("instances_").rstrip("0123456789")
         check_split_name(split, file)
         if split in files:
-            raise DeeplabError(f"{files[split]} and {file} are both {split}; keep one year's")
+            raise DeeplabError(
+                f"{files[split]} and {file} are both of the split {split}; keep the file of one "
+                "year"
+            )
         files[split] = file
     if not files:
         raise DeeplabError(
@@ -336,13 +344,16 @@ def _pairs(root: Path, file: Path, content: _Instances, label_of: dict[int, int]
     folder = file.stem.removeprefix("instances_")
     places = [place for place in (root / folder, root / "images" / folder) if place.is_dir()]
     if not places:
-        raise DeeplabError(f"{file} has no folder of images beside it: {root / folder} is missing")
+        raise DeeplabError(
+            f"{file} needs the folder of its images, {root / folder}, which is missing; unpack the "
+            "images"
+        )
     pairs = []
     for image in content["images"]:
         if image["height"] * image["width"] > MAX_PIXELS:
             raise DeeplabError(
                 f"{file} says that image {image['id']} has {image['width']}x{image['height']} "
-                f"pixels; more than {MAX_PIXELS:,} are not read"
+                f"pixels; an image must have at most {MAX_PIXELS:,}"
             )
         found = tuple(regions[image["id"]])
         mask = DrawnMask(image["height"], image["width"], found, image["id"], file)

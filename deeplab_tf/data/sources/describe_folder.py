@@ -89,7 +89,9 @@ def write_description(root: Path, ask: Callable[[], Meaning | None], name: str |
     """
     file = root / DESCRIPTION_FILE
     if file.exists():
-        raise DeeplabError(f"{file} is there already; change it by hand, or remove it first")
+        raise DeeplabError(
+            f"{file} exists already; change the file by hand, or remove the file first"
+        )
     proposal = propose(root, ask, name)
     fields = proposal.description.model_dump(exclude_defaults=True)
     write_text(file, json.dumps(fields, indent=2) + "\n")
@@ -176,7 +178,7 @@ def _mask_files(masks: Path) -> dict[str, Path]:
     first = next(iter(others.values()))
     reason = "JPEG changes labels; " if first.suffix.lower() in (".jpg", ".jpeg") else ""
     raise DeeplabError(
-        f"mask {first} is no PNG: {reason}save the masks as PNG from what they were made of"
+        f"mask {first} is no PNG: {reason}save the masks as PNG again from the original annotations"
     )
 
 
@@ -217,7 +219,8 @@ def _one_kind(paths: list[Path], found: list[MaskPixels]) -> str:
     if "color" in kinds and len(kinds) > 1:
         other = next(path for kind, path in kinds.items() if kind != "color")
         raise DeeplabError(
-            f"mask {kinds['color']} has colours and mask {other} numbers; all must be of one kind"
+            f"all masks must be of one kind. Received: {kinds['color']} with colours and {other} "
+            "with numbers"
         )
     return "palette" if "palette" in kinds else next(iter(kinds))
 
@@ -272,15 +275,15 @@ def _binary(keys: tuple[str, str], masks: Path, ask: Callable[[], Meaning | None
     meaning = ask()
     if meaning is None:
         raise DeeplabError(
-            f"the masks in {masks} have {keys[0]} and {keys[1]} alone, and {keys[1]} can be a "
-            "class or void; say --meaning_of_255=class or --meaning_of_255=void"
+            f"the masks in {masks} have only {keys[0]} and {keys[1]}, and {keys[1]} can be a class "
+            "or void; give --meaning_of_255=class or --meaning_of_255=void"
         )
     if meaning == "class":
         names = ["background", "object"]
         return {"classes": names, "labels": dict(zip(keys, names, strict=True))}
     raise DeeplabError(
-        f"with {keys[1]} as void the masks in {masks} have one class alone, {keys[0]}, and there "
-        f"is nothing to learn; if there are others, write {DESCRIPTION_FILE} by hand"
+        f"with {keys[1]} as void the masks in {masks} have only one class, {keys[0]}, and a "
+        f"training needs two; if the data set has more classes, write {DESCRIPTION_FILE} by hand"
     )
 
 

@@ -4,6 +4,8 @@ The ground is dull and the shapes are vivid. Each class has a hue, and the hues 
 far that neighbouring classes overlap: as in photographs, the colour helps and the outline decides.
 A small network therefore learns the task from scratch within minutes. All shapes are computed from
 signed distances to the outline, in pixels, negative inside.
+
+Tested in tests/data/sources/test_shapes.py.
 """
 
 import colorsys

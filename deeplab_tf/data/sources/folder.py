@@ -71,16 +71,16 @@ class Description(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> "Description":
         if self.name in DATA_SETS:
-            raise ValueError(f"name {self.name!r} is another data set's; take another")
+            raise ValueError(f"name {self.name!r} belongs to another data set; give another name")
         if len(set(self.classes)) != len(self.classes) or not all(self.classes):
             raise ValueError("classes must be different names")
         if self.palette and len(self.palette) != len(self.classes):
             raise ValueError(
-                f"palette must have a colour a class; {len(self.classes)} classes, "
-                f"{len(self.palette)} colours"
+                f"palette must have one colour for each class. Received: {len(self.classes)} "
+                f"classes, {len(self.palette)} colours"
             )
         if not self.splits:
-            raise ValueError("splits must have one at least")
+            raise ValueError("splits must name one split or more")
         unknown = sorted(set((self.labels or {}).values()) - set(self.classes))
         if unknown:
             raise ValueError(f"labels has {unknown[0]!r}, which is not in classes")
@@ -176,7 +176,7 @@ def read_description(root: Path) -> Description:
     if not file.is_file():
         raise DeeplabError(
             f"{file} is missing; deeplab-prepare --dataset=folder --init --source={root} looks at "
-            "the folder and writes it"
+            "the folder and writes the file"
         )
     try:
         return Description.model_validate_json(file.read_bytes())
@@ -206,7 +206,9 @@ def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         stem = path.relative_to(folder).with_suffix("").as_posix()
         other = by_stem.setdefault(stem, path)
         if other is not path:
-            raise DeeplabError(f"{other} and {path} have one name; keep one of them")
+            raise DeeplabError(
+                f"{other} and {path} must not differ only in the suffix; keep one of the two files"
+            )
     return by_stem
 
 
@@ -284,7 +286,7 @@ def _lone_masks(masks: Path, suffix: str, images: dict[str, Path]) -> list[str]:
         for stem, path in files_by_stem(masks, (".png",)).items()
         if stem.endswith(suffix) and stem.removesuffix(suffix) not in images
     ]
-    return [f"{len(lone):,} masks have no image, {lone[0]} first"] if lone else []
+    return [f"{len(lone):,} masks have no image; the first is {lone[0]}"] if lone else []
 
 
 def _mapping(keys: list, targets: list[int]) -> dict:

@@ -1,4 +1,7 @@
-"""The data sets that `deeplab-prepare` knows by name: who reads each, and a training to try."""
+"""The data sets that `deeplab-prepare` knows by name: who reads each, and a training to try.
+
+Tested in tests/cli/test_prepare.py, through `deeplab-prepare`.
+"""
 
 import dataclasses
 import importlib

@@ -105,7 +105,7 @@ class ColorMask:
             value = int(packed[y, x])
             raise DeeplabError(
                 f"mask {self.path} has the colour {color_name(unpack_color(value))} at pixel "
-                f"x={x}, y={y}, which is no class's; classes have "
+                f"x={x}, y={y}; allowed are the colours of classes: "
                 f"{', '.join(color_name(color) for color in self.colors)}"
             )
         return labels

@@ -1,4 +1,7 @@
-"""The masks of the Semantic Boundaries Dataset (SBD), which are MATLAB files read by scipy."""
+"""The masks of the Semantic Boundaries Dataset (SBD), which are MATLAB files read by scipy.
+
+Tested in tests/data/sources/test_voc_aug.py.
+"""
 
 import io
 import struct

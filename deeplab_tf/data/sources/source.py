@@ -1,6 +1,8 @@
 """The description of a raw data set, as each reader of a raw data set returns it.
 
 A `Source` has named splits of image and mask files, which are not yet opened.
+
+Tested in tests/data/test_records.py and tests/data/sources/test_voc.py, through `voc_source`.
 """
 
 import dataclasses

@@ -56,8 +56,8 @@ def voc_aug_source(root: str | Path) -> Source:
         splits[split] = [pair for pair in pairs if pair is not None]
         if missing:
             notes.append(
-                f"{split}: {len(missing):,} of its {len(names):,} images have no image or no mask "
-                f"here and were left out, {missing[0]} first"
+                f"{split}: {len(missing):,} of the {len(names):,} listed names have no image or no "
+                f"mask and were left out; the first is {missing[0]}"
             )
     notes += [
         f"{split}: the lists give {len(lists[split]):,} images that are not the {count:,} on which "
@@ -66,7 +66,10 @@ def voc_aug_source(root: str | Path) -> Source:
         if _digest(lists[split]) != digest
     ]
     if not splits["trainaug"]:
-        raise DeeplabError(f"no image of trainaug has its image and its mask in {voc} and {sbd}")
+        raise DeeplabError(
+            f"no name of trainaug has both an image and a mask in {voc} and {sbd}; unpack VOC and "
+            "SBD again"
+        )
     splits = {name: pairs for name, pairs in splits.items() if pairs}
     return Source(VOC_AUG, splits, notes=tuple(notes))
 
@@ -77,8 +80,8 @@ def _find_sbd(root: Path) -> Path:
             if (dataset / "cls").is_dir():
                 return dataset
     raise DeeplabError(
-        f"source folder {root} has no benchmark_RELEASE/dataset/cls; unpack SBD's benchmark.tgz "
-        "there, beside VOCdevkit"
+        f"source folder {root} has no benchmark_RELEASE/dataset/cls; unpack SBD's benchmark.tgz in "
+        "the folder that has VOCdevkit"
     )
 
 

@@ -84,9 +84,9 @@ def test_0_and_255_alone_are_asked_about(tmp_path, kind):
     binary = np.array([[0, 255, 255], [0, 0, 255]], np.uint8)
     for path in (tmp_path / "masks").iterdir():
         Image.fromarray(binary).convert("L" if kind == "grey" else "RGB").save(path)
-    with pytest.raises(DeeplabError, match="can be a class or void; say --meaning_of_255=class"):
+    with pytest.raises(DeeplabError, match="can be a class or void; give --meaning_of_255=class"):
         write_description(tmp_path, lambda: None, "own")
-    with pytest.raises(DeeplabError, match="one class alone"):
+    with pytest.raises(DeeplabError, match="have only one class, 0, and a training needs two"):
         write_description(tmp_path, lambda: "void", "own")
     assert not (tmp_path / "dataset.json").exists()
     fields, _ = described(tmp_path, lambda: "class")
@@ -97,7 +97,7 @@ def test_0_and_255_alone_are_asked_about(tmp_path, kind):
 
 def test_what_is_there_is_not_overwritten(tmp_path):
     write_folder(tmp_path, BY_COLOR, masks="colors")
-    with pytest.raises(DeeplabError, match=r"dataset\.json is there already"):
+    with pytest.raises(DeeplabError, match=r"dataset\.json exists already"):
         write_description(tmp_path, never, None)
     assert json.loads((tmp_path / "dataset.json").read_text()) == BY_COLOR
 
@@ -134,7 +134,7 @@ def break_masks(root, kind):
         ("jpeg", "is no PNG: JPEG changes labels"),
         ("photograph", "is no map of classes but a photograph"),
         ("smoothed", "they were smoothed"),
-        ("mixed", r"masks/b\.png has colours and mask .*masks/d\.png numbers"),
+        ("mixed", r"masks/b\.png with colours and .*masks/d\.png with numbers"),
         ("one value", "have 1 values or colours that could be classes"),
         ("other names", "no mask in .* has the name of an image"),
         ("none", "masks has no PNG"),

@@ -96,7 +96,7 @@ def test_a_test_split_needs_no_masks(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "voc"}, "name 'voc' is another data set's"),
+        ({"name": "voc"}, "name 'voc' belongs to another data set"),
         ({"name": "My Data"}, "name: String should match pattern"),
         ({"classes": ["one"]}, "classes: List should have at least 2"),
         ({"classes": ["a", "a", "road"]}, "classes must be different names"),
@@ -111,7 +111,7 @@ def test_a_test_split_needs_no_masks(tmp_path):
         ({"splits": {"train": "nowhere"}}, "split 'train' is 'nowhere', but there is no folder"),
         ({"splits": {"train": "nowhere.txt"}}, "nowhere.txt cannot be read"),
         ({"splits": {"all": "train.txt"}}, "'all' cannot be the name of a split"),
-        ({"splits": {}}, "splits must have one at least"),
+        ({"splits": {}}, "splits must name one split or more"),
         ({"images": "pictures"}, "pictures, which is no folder"),
     ],
 )

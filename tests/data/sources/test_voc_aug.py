@@ -92,7 +92,7 @@ def test_a_partial_copy_is_built_and_said(both):
     source = voc_aug_source(both)
     assert [pair.id for pair in source.splits["trainaug"]] == ["s1", "s3", "v2"]
     assert (
-        "trainaug: 2 of its 5 images have no image or no mask here and were left out, s2 first"
+        "trainaug: 2 of the 5 listed names have no image or no mask and were left out; the first is s2"
         in source.notes
     )
     assert any(note.startswith("train: 1 of its 2 images") for note in source.notes)
