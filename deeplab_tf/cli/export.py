@@ -15,12 +15,12 @@ The artefact and the Keras model are run on the same images, of a split of the d
 own. The artefact is published only if the labels agree on 99.9 % of the pixels, or on 99.5 % with
 float16 weights. With int8 weights (--quantize=dynamic or int8) the mean IoU may fall by 0.01 where
 the split is labelled; where it is not, the labels must agree on 98 % (dynamic) or 97 % (int8).
-parity.json beside the artefact has the numbers.
+parity.json next to the artefact has the numbers.
 
 --out holds saved_model.pb for --format=saved_model; model.tflite, model_float16.tflite,
 model_dynamic_range.tflite or model_int8.tflite for --format=litert; model.onnx for --format=onnx,
 which must agree in ONNX Runtime and in OpenVINO (pip install tf2onnx onnx onnxruntime openvino);
-the page for --format=web, for which npm fetches LiteRT.js, and beside it OUT.parity.json.
+the page for --format=web, for which npm fetches LiteRT.js, and OUT.parity.json next to it.
 --benchmark writes nothing: it prints latency, memory and size of the artefacts that are in --out,
 and of the Keras model.
 

@@ -157,7 +157,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
     done = call("eval", f"--workdir={place}/run", f"--data_dir={place}/data", f"--out={tmp_path}")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free some "
+        f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free space "
         "and run the command again\n"
     )
     # It is written last: what has one has the rest.

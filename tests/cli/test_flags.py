@@ -92,11 +92,11 @@ def test_no_traceback_and_no_workdir_for_missing_data(tmp_path):
     [
         (
             tf.errors.ResourceExhaustedError(None, None, "a/step-3; No space left on device"),
-            "no space left on the disk, writing a/step-3; free some",
+            "no space left on the disk, writing a/step-3; free space",
         ),
         (
             RuntimeError('Failed to write "train": data/voc-train; No space left on device'),
-            "no space left on the disk, writing data/voc-train; free some",
+            "no space left on the disk, writing data/voc-train; free space",
         ),
         (
             tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),

@@ -176,7 +176,7 @@ def test_what_the_converter_does_not_know_is_told(trained, tmp_path, capfd):
         return tf.math.zeta(tf.cast(images, tf.float32), 2.0)
 
     trained = dataclasses.replace(trained, model=zeta)
-    with pytest.raises(DeeplabError, match="the converter knows none for Zeta; export it"):
+    with pytest.raises(DeeplabError, match="the converter knows none for Zeta; export the model"):
         write_onnx(trained, tmp_path / "model.onnx")
     assert capfd.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []

@@ -96,11 +96,12 @@ def test_a_classifier_gives_a_backbone(state):
     [
         (
             {"classifier.4.weight": None},
-            "file must have all 167 tensors of a resnet_slim. Missing: 1, the first is 'classifier.4.weight'",
+            "file must have all 167 tensors of a resnet_slim. Missing: 1, the first is "
+            "'classifier.4.weight'",
         ),
         (
             {"classifier.4.weight": np.zeros((21, 64, 1, 1))},
-            r"'classifier.4.weight' has shape \(1, 1, 64, 21\).*'logits/kernel' \(1, 1, 64, 5\)",
+            r"'classifier.4.weight' has shape \(1, 1, 64, 21\).*'logits/kernel' .* \(1, 1, 64, 5\)",
         ),
         (
             {"classifier.4.bias": np.full(5, np.nan)},

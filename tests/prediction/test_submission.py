@@ -145,7 +145,7 @@ def test_list_picks_images_in_its_order(voc):
     [
         ("", "holds no name"),
         ("2008_000006 2008_000006", "has 2008_000006 more than once"),
-        ("2008_000006 2010_000001", "1 of the 2 names.*2010_000001 is 0"),
+        ("2008_000006 2010_000001", "1 of the 2 names.*2010_000001 names 0"),
     ],
 )
 def test_wrong_lists(voc, text, message):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.random_model import random_picture
-from support.serving_requests import encode, grpc_channel, held, metric, png_that_claims
+from support.serving_requests import encode, grpc_channel, held, metric, png_that_claims, until
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -203,7 +203,7 @@ def test_other_methods_are_told_to_be_unimplemented(service, ask):
     (error,) = call(service, stub, "Classify", classification_pb2.ClassificationRequest())
     assert (error.code(), error.details()) == (
         CODE.UNIMPLEMENTED,
-        "only Predict and GetModelMetadata",
+        "the server answers only Predict and GetModelMetadata",
     )
     request = question("image_bytes", ENCODED)
     request.output_filter.append("logits")
@@ -227,9 +227,11 @@ def test_requests_of_both_protocols_are_counted_and_batched(model, reference):
         async with grpc_channel(service) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             requests = [question("image_bytes", [data]) for data in ENCODED * 2]
-            tasks = [asyncio.create_task(_done(stub.Predict(request))) for request in requests]
-            while service.gate.inside < 6 or len(service._batcher._waiting) < 5:
-                await asyncio.sleep(0.001)
+            # The first runs alone, and is held until the others wait.
+            tasks = [asyncio.create_task(_done(stub.Predict(requests[0])))]
+            await until(lambda: bool(service.model.ran))
+            tasks += [asyncio.create_task(_done(stub.Predict(each))) for each in requests[1:]]
+            await until(lambda: len(service._batcher._waiting) == 5)
             service.model.release.set()
             return await asyncio.gather(*tasks)
 

@@ -130,6 +130,6 @@ def test_a_taken_port_is_one_line_and_exit_code_1(model_folder):
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors == (
-        f"deeplab-serve: error: the server cannot listen at 127.0.0.1:{port}: Address already in use; "
-        "give another --port or --host\n"
+        f"deeplab-serve: error: the server cannot listen at 127.0.0.1:{port}: Address already in "
+        "use; give another --port or --host\n"
     )

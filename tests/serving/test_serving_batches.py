@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 from support.random_model import random_picture
-from support.serving_requests import PREDICT, client, encode, held, metric, rows
+from support.serving_requests import PREDICT, client, encode, held, metric, rows, until
 
 from deeplab_tf.serving import batching
 from deeplab_tf.serving.limits import Limits
@@ -18,9 +18,9 @@ async def ask_while_held(service, bodies):
         for body in bodies:
             tasks.append(asyncio.create_task(http.post(PREDICT, content=body)))
             # The order of asking is then the order of waiting.
-            expected = min(len(tasks) - 1, len(bodies))
-            while len(service._batcher._waiting) < expected or not service.model.ran:
-                await asyncio.sleep(0.001)
+            await until(
+                lambda: service.model.ran and len(service._batcher._waiting) == len(tasks) - 1
+            )
         service.model.release.set()
         return await asyncio.gather(*tasks)
 

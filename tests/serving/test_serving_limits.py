@@ -16,6 +16,7 @@ from support.serving_requests import (
     metric,
     png_that_claims,
     rows,
+    until,
 )
 
 from deeplab_tf.serving.limits import Limits
@@ -87,8 +88,7 @@ def test_more_requests_than_the_queue_has_are_503_and_those_inside_are_answered(
     async def five():
         async with client(service) as http:
             inside = [asyncio.create_task(http.post(PREDICT, content=BODY)) for _ in range(3)]
-            while service.gate.inside < 3:
-                await asyncio.sleep(0.001)
+            await until(lambda: service.gate.inside == 3)
             refused = [await http.post(PREDICT, content=BODY) for _ in range(2)]
             assert (await http.get("/healthz")).status_code == 200
             service.model.release.set()
@@ -98,9 +98,7 @@ def test_more_requests_than_the_queue_has_are_503_and_those_inside_are_answered(
     for answer in refused:
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
-        assert answer.json()["error"].startswith(
-            "3 requests are waiting, and the server takes no more"
-        )
+        assert answer.json()["error"].startswith("3 requests are waiting, and the server takes")
     for answer in (*inside, later):
         is_right(answer, reference)
     assert metric(service, "deeplab_requests_total", protocol="rest", code="503") == 2

@@ -13,7 +13,7 @@ import orjson
 import pytest
 import tensorflow as tf
 from support.random_model import random_picture
-from support.serving_requests import PREDICT, ask, encode, grpc_channel, held, metric, rows
+from support.serving_requests import PREDICT, ask, encode, grpc_channel, held, metric, rows, until
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deeplab_tf.serving import grpc_service, limits, server
@@ -70,12 +70,6 @@ async def post(port, body=BODY):
     answer = await answer_of(reader)
     writer.close()
     return answer
-
-
-async def until(true, seconds=20):
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST ", HEAD[:-2] + b"X-More: "])

@@ -9,7 +9,7 @@ import json
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 import httpx
@@ -65,6 +65,13 @@ def ask(service: Service, method: str, url: str, **arguments) -> httpx.Response:
             return await http.request(method, url, **arguments)
 
     return asyncio.run(one())
+
+
+async def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    """Returns when `true()` is; raises TimeoutError where it is not after that time."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.001)
 
 
 def metric(service: Service, name: str, **labels) -> float:

@@ -81,7 +81,8 @@ def test_a_validation_picture_in_the_training_set_is_an_error_by_its_pixels(fold
     picture.save(folder / "JPEGImages" / "b.jpg", "PNG")  # other bytes, the same pixels
     report = examine(voc_source(folder))
     assert report.errors == [
-        "train/b and val/d are the same picture, and val must not be trained on; remove one of the two from its list"
+        "train/b and val/d are the same picture, and val must not be trained on; "
+        "remove one of the two from its list"
     ]
     healthy = report.healthy()
     assert [pair.id for pair in healthy.splits["train"]] == ["a", "c"]
@@ -134,8 +135,8 @@ def test_what_may_be_meant_so_is_a_warning(folder):
         "1 pictures occur more than once in train; the first are a and c",
         "1 masks of trainval are void everywhere",
         "1 pictures occur more than once in trainval; the first are a and c",
-        "trainval has 1 of the 2 pictures of val: a model that is trained on trainval cannot be measured "
-        "on val",
+        "trainval has 1 of the 2 pictures of val: a model that is trained on trainval "
+        "cannot be measured on val",
     }
 
 

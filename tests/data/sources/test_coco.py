@@ -102,7 +102,7 @@ def test_images_of_more_than_1000_pixels_are_taken(tmp_path, rows, taken):
         ([[1, 1, 5, 5]], "a polygon has 4 numbers"),
         ([[1, 1, 5, 1, 5, 5, 3]], "a polygon has 7 numbers"),
         ([[1, 1, 5, 1, 5, 1e9]], "reaches far outside the image of 80x60"),
-        ({"size": [80, 60], "counts": [4800]}, "of 60x80 pixels and the image of 80x60"),
+        ({"size": [80, 60], "counts": [4800]}, "has 60x80 pixels and the image has 80x60"),
         ({"size": [60, 80], "counts": [4000, 5]}, "give 4005 pixels and the image has 4800"),
         ({"size": [60, 80], "counts": "35"}, "its RLE does not cover the image"),
         ({"size": [60, 80], "counts": "35n9999o"}, "Invalid RLE"),
@@ -141,22 +141,18 @@ def test_wrong_folders_are_named(tmp_path):
         coco_source(tmp_path)
     root = write_coco(tmp_path)
     (root / "train2017").rename(root / "elsewhere")
-    with pytest.raises(DeeplabError, match="train2017 is missing"):
+    with pytest.raises(DeeplabError, match="train2017, which is missing"):
         coco_source(root)
     (root / "elsewhere").rename(root / "train2017")
     write_coco(root, split="train2014")
-    with pytest.raises(
-        DeeplabError, match="are both of the split train; keep the file of one year"
-    ):
+    with pytest.raises(DeeplabError, match="are both of the split train; keep the file"):
         coco_source(root)
 
 
 def test_splits_with_other_categories_are_refused(tmp_path):
     root = write_coco(tmp_path)
     write_coco(root, split="val2017", names={1: "person"})
-    with pytest.raises(
-        DeeplabError, match="val2017.json must have the same categories as .*train2017"
-    ):
+    with pytest.raises(DeeplabError, match="val2017.json must have the same .* as .*train2017"):
         coco_source(root)
 
 

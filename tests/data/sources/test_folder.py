@@ -81,7 +81,7 @@ def test_missing_files_are_named_when_they_are_read_and_lone_masks_noted(tmp_pat
         read_pair(source.splits["train"][0])
     with pytest.raises(DeeplabError, match=r"image .*images/b\.jpg is missing"):
         read_pair(source.splits["train"][1])
-    assert source.notes == (f"1 masks have no image, {root}/masks/b.png first",)
+    assert source.notes == (f"1 masks have no image; the first is {root}/masks/b.png",)
 
 
 def test_a_test_split_needs_no_masks(tmp_path):

@@ -92,10 +92,10 @@ def test_a_partial_copy_is_built_and_said(both):
     source = voc_aug_source(both)
     assert [pair.id for pair in source.splits["trainaug"]] == ["s1", "s3", "v2"]
     assert (
-        "trainaug: 2 of the 5 listed names have no image or no mask and were left out; the first is s2"
-        in source.notes
+        "trainaug: 2 of the 5 listed names have no image or no mask and were left out; the first "
+        "is s2" in source.notes
     )
-    assert any(note.startswith("train: 1 of its 2 images") for note in source.notes)
+    assert any(note.startswith("train: 1 of the 2 listed names") for note in source.notes)
 
 
 def test_sbds_own_copy_of_an_image_is_taken(both):
