@@ -29,7 +29,7 @@ class ComparedImage(NamedTuple):
 
     name: str
     image: np.ndarray
-    truth: np.ndarray | None = None
+    mask: np.ndarray | None = None
     inner: tuple[int, int] | None = None
 
 
@@ -80,10 +80,10 @@ def fit_picture(
     if size is None:
         return picture
     framed, inner = into_frame(picture.image, size, np.round(fill).astype(np.uint8))
-    truth = None
-    if picture.truth is not None:
-        truth = np.full(size, VOID, np.uint8)
+    mask = None
+    if picture.mask is not None:
+        mask = np.full(size, VOID, np.uint8)
         height, width = inner
-        small = Image.fromarray(picture.truth).resize((width, height), Image.Resampling.NEAREST)
-        truth[:height, :width] = np.asarray(small)
-    return ComparedImage(picture.name, framed[0], truth, inner)
+        small = Image.fromarray(picture.mask).resize((width, height), Image.Resampling.NEAREST)
+        mask[:height, :width] = np.asarray(small)
+    return ComparedImage(picture.name, framed[0], mask, inner)

@@ -105,14 +105,14 @@ def compare(
     count = equal = pixels = 0
     largest, where = None, None
     matrices = None
-    for name, image, truth, inner in images:
+    for name, image, mask, inner in images:
         expected = reference(image[None])
         labels, logits = artefact(image[None])
         if inner is not None:  # both agree easily in the padding, which does not count
             part = np.s_[:, : inner[0], : inner[1]]
             expected, labels = expected[part], labels[part]
             logits = None if logits is None else logits[part]
-            truth = None if truth is None else truth[part[1:]]
+            mask = None if mask is None else mask[part[1:]]
         if not np.isfinite(expected).all() or not (logits is None or np.isfinite(logits).all()):
             raise DeeplabError(
                 f"the model's logits for image {name} are not finite; train the model anew"
@@ -125,11 +125,9 @@ def compare(
             if largest is None or difference.max() > largest:
                 place = np.unravel_index(np.argmax(difference), difference.shape)
                 largest, where = float(difference.max()), Place(name, *map(int, place[1:]))
-        if truth is not None and (truth != VOID).any():
+        if mask is not None and (mask != VOID).any():
             classes = expected.shape[-1]
-            two = [
-                confusion_matrix(truth, found[0], classes) for found in (expected_labels, labels)
-            ]
+            two = [confusion_matrix(mask, found[0], classes) for found in (expected_labels, labels)]
             matrices = np.add(two, 0 if matrices is None else matrices)
         count += 1
     if not count:

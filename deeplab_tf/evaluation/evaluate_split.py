@@ -37,13 +37,13 @@ class Sample:
     Attributes:
         name: the id of the example.
         image: a picture to look at, uint8 [H, W, 3].
-        truth, prediction: the mask and the labels, uint8 [H, W].
+        mask, labels: the ground truth and the prediction, uint8 [H, W].
     """
 
     name: str
     image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
+    mask: np.ndarray
+    labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +87,10 @@ def evaluate_split(
     samples, images = [], 0
 
     def predict(example: tuple[str, np.ndarray, np.ndarray]):
-        name, image, truth = example
-        prediction = predictor.predict(image[None])[0]
+        name, image, mask = example
+        labels = predictor.predict(image[None])[0]
         try:
-            return confusion_matrix(truth, prediction, classes), prediction, example
+            return confusion_matrix(mask, labels, classes), labels, example
         except DeeplabError as error:
             raise DeeplabError(f"example {name}: {error}") from error
 
@@ -102,10 +102,10 @@ def evaluate_split(
         unit="image",
         disable=None,
     )
-    for counts, prediction, (name, image, truth) in done:
+    for counts, labels, (name, image, mask) in done:
         matrix += counts
         if images in keep:
-            samples.append(Sample(name, view_rgb(image, records.image_format), truth, prediction))
+            samples.append(Sample(name, view_rgb(image, records.image_format), mask, labels))
         images += 1
     return Evaluation(workers.sum(matrix), int(workers.sum(images)), tuple(samples))
 

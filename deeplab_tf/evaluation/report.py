@@ -126,8 +126,8 @@ def _samples(samples: tuple[Sample, ...], classes: Classes, folder: pathlib.Path
     for index, sample in enumerate(samples):
         pictures = {
             "input": Image.fromarray(sample.image),
-            "truth": labels_image(sample.truth, classes),
-            "prediction": labels_image(sample.prediction, classes),
+            "truth": labels_image(sample.mask, classes),
+            "prediction": labels_image(sample.labels, classes),
         }
         cells = []
         for kind, picture in pictures.items():
@@ -142,7 +142,7 @@ def _samples(samples: tuple[Sample, ...], classes: Classes, folder: pathlib.Path
             f"<figure><div class='triple'>{''.join(cells)}</div>"
             f"<figcaption>{escape(sample.name)}</figcaption></figure>"
         )
-    shown = {int(i) for s in samples for part in (s.truth, s.prediction) for i in set(part.flat)}
+    shown = {int(i) for s in samples for part in (s.mask, s.labels) for i in set(part.flat)}
     legend = "".join(
         f"<li>{_swatch(classes.palette[i])}{escape(classes.names[i])}</li>"
         for i in sorted(shown - {VOID})

@@ -36,10 +36,10 @@ def score_folders(
     predicted_values = plain_values(num_classes, VOID)
     matrix = np.zeros((num_classes, num_classes), np.int64)
     for name in tqdm.tqdm(names, desc="score", unit="image", disable=None):
-        truth = IndexMask(ground_truth / name, true_values).read()
+        mask = IndexMask(ground_truth / name, true_values).read()
         prediction = IndexMask(predictions / name, predicted_values).read()
         try:
-            matrix += confusion_matrix(truth, prediction, num_classes)
+            matrix += confusion_matrix(mask, prediction, num_classes)
         except DeeplabError as error:
             raise DeeplabError(
                 f"{predictions / name} against {ground_truth / name}: {error}"

@@ -9,13 +9,14 @@ from deeplab_tf.images.classes import VOID
 from deeplab_tf.text_table import align
 
 
-def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
+def confusion_matrix(mask: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Counts pixels by (true class, predicted class).
 
     Args:
-        truth: integer array of any shape: 0..num_classes-1, or `VOID`, whose pixels are left out.
-        prediction: integer array of the same shape: 0..num_classes-1; anything where the truth is
-            `VOID`.
+        mask: the ground truth, an integer array of any shape: 0..num_classes-1, or `VOID`, whose
+            pixels are left out.
+        labels: the prediction, an integer array of the same shape: 0..num_classes-1; anything
+            where `mask` is `VOID`.
         num_classes: the number of classes, without void.
 
     Returns:
@@ -26,15 +27,14 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         DeeplabError: the shapes differ, or a label lies outside the classes; the message names the
             label and its pixel.
     """
-    if truth.shape != prediction.shape:
+    if mask.shape != labels.shape:
         raise DeeplabError(
-            f"truth and prediction must have one size. Received: {_size(truth)} and "
-            f"{_size(prediction)}"
+            f"truth and prediction must have one size. Received: {_size(mask)} and {_size(labels)}"
         )
-    counted = truth != VOID
-    _check_range("the truth", truth, counted, num_classes)
-    _check_range("the prediction", prediction, counted, num_classes)
-    pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
+    counted = mask != VOID
+    _check_range("the truth", mask, counted, num_classes)
+    _check_range("the prediction", labels, counted, num_classes)
+    pairs = mask[counted].astype(np.int64) * num_classes + labels[counted]
     counts = np.bincount(pairs, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).astype(np.int64)
 

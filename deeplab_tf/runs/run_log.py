@@ -78,19 +78,19 @@ class RunLog:
         )
         self.restart_clock(step)
 
-    def write_panels(self, step: int, images, labels, predictions) -> None:
+    def write_panels(self, step: int, images, masks, labels) -> None:
         """Writes images, masks and predictions side by side as TensorBoard images.
 
         Args:
             step: the step that has been done.
             images: [N, H, W, bands].
-            labels, predictions: the masks and the predictions, [N, H, W] integer, class ids or
+            masks, labels: the ground truth and the predictions, [N, H, W] integer, class ids or
                 void.
         """
         pictures = [
             view_rgb(np.asarray(images), self._image_format),
+            self._colors[np.asarray(masks)],
             self._colors[np.asarray(labels)],
-            self._colors[np.asarray(predictions)],
         ]
         with self._writer.as_default(step):
             tf.summary.image("input, truth, prediction", np.concatenate(pictures, axis=2))

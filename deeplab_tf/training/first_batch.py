@@ -11,18 +11,18 @@ SURPRISING = 2.0
 """A first loss gets a note where it is this many times above or below the loss of guessing."""
 
 
-def describe_batch(images: np.ndarray, labels: np.ndarray, classes: Classes) -> str:
+def describe_batch(images: np.ndarray, masks: np.ndarray, classes: Classes) -> str:
     """Returns one line on the batch: size, classes, void, pixel values; a second if all is void.
 
     Args:
         images: [B, H, W, bands].
-        labels: the ground truth, integer [B, H, W].
+        masks: the ground truth, integer [B, H, W].
         classes: the classes of the data set.
 
     Raises:
         DeeplabError: a label is neither a class nor void.
     """
-    found, counts = np.unique(labels, return_counts=True)
+    found, counts = np.unique(masks, return_counts=True)
     wrong = [int(label) for label in found if classes.num_classes <= label != VOID]
     if wrong:
         raise DeeplabError(
@@ -30,7 +30,7 @@ def describe_batch(images: np.ndarray, labels: np.ndarray, classes: Classes) -> 
             f"{classes.num_classes - 1} and {VOID} for void; write the records again with "
             "deeplab-prepare"
         )
-    void = counts[found == VOID].sum() / labels.size
+    void = counts[found == VOID].sum() / masks.size
     present = np.count_nonzero(found != VOID)
     text = (
         f"first batch: {len(images)} images of {images.shape[2]}x{images.shape[1]}, {present} of "

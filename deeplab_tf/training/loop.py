@@ -224,7 +224,7 @@ def _run_steps(
             if log:
                 log.write(step, config.batch_size, values)
         if checkpoint_due or step % config.panels_every == 0:
-            shown, truth = (_panel_part(training, part) for part in batch)
+            shown, masks = (_panel_part(training, part) for part in batch)
             logits = predict(shown)
             # The loss of a step is of the weights before the step; the weights after it have none
             # yet, so they are checked. Their logits are checked too: a ReLU hides NaN, and finite
@@ -232,7 +232,7 @@ def _run_steps(
             if not all(np.isfinite(values).all() for values in (logits, *training.model.weights)):
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
         if log and step % config.panels_every == 0:
-            log.write_panels(step, shown, truth, tf.argmax(logits, -1))
+            log.write_panels(step, shown, masks, tf.argmax(logits, -1))
         if checkpoint_due:
             checkpoints.save()
             if log:

@@ -51,8 +51,8 @@ def test_samples_are_what_was_compared(artefacts, data_dir, tmp_path):
     assert [sample.name for sample in evaluation.samples] == [f"example{k}" for k in range(5)]
     for sample in evaluation.samples:
         expected = predictor.predict(sample.image[None])[0]
-        np.testing.assert_array_equal(sample.prediction, expected)
-        assert sample.truth.shape == sample.image.shape[:2]
+        np.testing.assert_array_equal(sample.labels, expected)
+        assert sample.mask.shape == sample.image.shape[:2]
 
 
 def test_broken_records_are_named_and_there_is_no_result(artefacts, tmp_path):

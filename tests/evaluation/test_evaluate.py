@@ -73,8 +73,8 @@ def test_samples_are_spread_and_aligned(predictor, data_dir, monkeypatch):
     assert len({sample.name for sample in evaluation.samples}) == 3
     matrix = np.zeros((6, 6), np.int64)
     for sample in evaluation.samples:
-        assert sample.image.shape == (*sample.truth.shape, 3)
-        matrix += confusion_matrix(sample.truth, sample.prediction, 6)
+        assert sample.image.shape == (*sample.mask.shape, 3)
+        matrix += confusion_matrix(sample.mask, sample.labels, 6)
     assert (matrix <= evaluation.matrix).all() and 0 < matrix.sum() < evaluation.matrix.sum()
 
 

@@ -191,7 +191,7 @@ def test_kept_layers_are_float_and_mend_it(spoilt, spoilt_files, labelled, tmp_p
     for name, content in (("int8", spoilt_files[1]), ("kept", kept)):
         (tmp_path / name).write_bytes(content)
         run = open_segmenter(tmp_path / name).run
-        equal = [np.mean(run(p.image[None])[0][0] == p.truth) for p in labelled]
+        equal = [np.mean(run(p.image[None])[0][0] == p.mask) for p in labelled]
         agreement.append(np.mean(equal))
     assert agreement[1] > agreement[0] + 0.1
 
@@ -218,7 +218,7 @@ def test_all_layers_kept_are_the_network_and_published_with_the_report(spoilt, l
     assert report["layers_that_lose_most"] == [] == list(exported.noisiest)
     picture = labelled[0]
     labels = load_predictor(exported.artefact).predict(picture.image[None])[0]
-    assert np.mean(labels == picture.truth) > 0.999
+    assert np.mean(labels == picture.mask) > 0.999
 
 
 def test_a_pattern_that_fits_nothing_and_no_images_are_refused(spoilt, spoilt_files):

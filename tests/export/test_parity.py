@@ -71,14 +71,14 @@ def test_mean_iou_is_of_the_labelled_pixels_of_both():
         labels[0, 0, :2] = 0  # two wrong, and the void pixel does not count
         return labels, None
 
-    pictures = [IMAGES[0], IMAGES[1]._replace(truth=truth)]
+    pictures = [IMAGES[0], IMAGES[1]._replace(mask=truth)]
     parity = compare(scores, artefact, pictures)
     assert parity.images == 2
     assert parity.largest_logit_difference is None and parity.where is None
     # The reference says 1 everywhere: 7 of 9 right, class 0 not found.
     assert parity.mean_iou == pytest.approx(((7 / 9 + 0) / 2, (5 / 9 + 0) / 2))
     assert parity.mean_iou_loss == pytest.approx(1 / 9)
-    void = IMAGES[1]._replace(truth=np.full((2, 5), VOID, np.uint8))
+    void = IMAGES[1]._replace(mask=np.full((2, 5), VOID, np.uint8))
     assert compare(scores, artefact, [void]).mean_iou is None
 
 
@@ -113,8 +113,8 @@ def test_a_small_picture_is_padded_with_the_mean_and_void():
     np.testing.assert_array_equal(
         fitted.image[:, 4:], np.tile(np.uint8([123, 116, 103]), (8, 2, 1))
     )
-    np.testing.assert_array_equal(fitted.truth[:7, :4], image[..., 0])
-    assert (fitted.truth[7:] == VOID).all() and (fitted.truth[:, 4:] == VOID).all()
+    np.testing.assert_array_equal(fitted.mask[:7, :4], image[..., 0])
+    assert (fitted.mask[7:] == VOID).all() and (fitted.mask[:, 4:] == VOID).all()
     assert fit_picture(ComparedImage("a", image), None, MEAN) == ComparedImage("a", image)
 
 
@@ -131,8 +131,8 @@ def test_a_large_picture_is_compared_as_deeplab_predict_shows_it_to_the_file():
     np.testing.assert_array_equal(fitted.image, shown[0])
     assert fitted.inner == (33, 47)
     # The mask follows: the labels of the whole picture, shrunk again, are those of the frame.
-    np.testing.assert_array_equal(fitted.truth[:33, :47], shown[0][:33, :47, 0])
-    assert (fitted.truth[:, 47:] == VOID).all()
+    np.testing.assert_array_equal(fitted.mask[:33, :47], shown[0][:33, :47, 0])
+    assert (fitted.mask[:, 47:] == VOID).all()
 
 
 def test_images_of_a_data_set_are_its_own_pixels(tmp_path):

@@ -21,18 +21,6 @@ FRAME = (49, 65)
 
 
 @pytest.fixture(scope="module")
-def trained():
-    return random_trained_model()
-
-
-@pytest.fixture(scope="module")
-def keras_file(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("keras") / "model.keras"
-    save_model(trained, path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def litert_file(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("litert") / "model.tflite"
     write_litert(trained, path, image_size=FRAME)

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_picture
 
 import deeplab_tf
-from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.export.litert import write_litert
 from deeplab_tf.images.drawing import overlay
@@ -16,18 +15,6 @@ from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.inference.strategies import images_to_labels
 from deeplab_tf.models import with_output_stride
 from deeplab_tf.models.folding import folded
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return random_trained_model()
-
-
-@pytest.fixture(scope="module")
-def keras_file(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("keras") / "model.keras"
-    save_model(trained, path)
-    return path
 
 
 @pytest.fixture(scope="module")
