@@ -145,7 +145,7 @@ def test_what_is_not_there_is_named_with_the_command_that_makes_it(folder, tmp_p
     ):
         open_records(tmp_path / "nowhere", "voc")
     write_records(voc_source(folder), tmp_path / "data")
-    with pytest.raises(DeeplabError, match=r"'camvid' \(it has voc\); .*--dataset=camvid"):
+    with pytest.raises(DeeplabError, match=r"'camvid' \(the folder has voc\); .*--dataset=camvid"):
         open_records(tmp_path / "data", "camvid")
     with pytest.raises(DeeplabError, match="no split 'test'; splits are train, val"):
         open_records(tmp_path / "data", "voc").split("test")

@@ -95,7 +95,7 @@ def test_the_reader_would_see_space_to_batch():
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
     operations = litert_operations(content)
     assert operations["SPACE_TO_BATCH_ND"] == 1
-    with pytest.raises(DeeplabError, match="would have 1 SPACE_TO_BATCH_ND"):
+    with pytest.raises(DeeplabError, match="Received: 1 SPACE_TO_BATCH_ND"):
         refuse_space_to_batch(operations, "it")
 
 

@@ -79,9 +79,10 @@ def test_poly_schedule_by_hand():
 
 
 def test_two_replicas_with_synchronised_batch_norm_equal_one_device():
-    one, _, losses = run_steps(tf.distribute.get_strategy(), BatchNormMode.SYNC, 4)
+    # Each step at this rate multiplies the roundings of the weights before it by more than ten.
+    one, _, losses = run_steps(tf.distribute.get_strategy(), BatchNormMode.SYNC, 2)
     two, _, mirrored_losses = run_steps(
-        make_strategy(StrategyName.MIRRORED, batch_size=4), BatchNormMode.SYNC, 4
+        make_strategy(StrategyName.MIRRORED, batch_size=4), BatchNormMode.SYNC, 2
     )
     np.testing.assert_allclose(losses, mirrored_losses, rtol=1e-5)
     for a, b in zip(one.weights, two.weights, strict=True):
