@@ -50,7 +50,8 @@ def test_signals_reach_it(number, code):
 
 
 def test_a_binary_has_its_flags_and_no_others():
-    for binary, missing in (("score", "--predictions, --ground_truth"), ("eval", "--model, --data_dir")):
+    needed = {"score": "--predictions, --ground_truth", "eval": "--model, --data_dir"}
+    for binary, missing in needed.items():
         done = call(binary)
         said = f"deeplab-{binary}: error: missing {missing} (see deeplab-{binary} --help)\n"
         assert (done.returncode, done.stdout, done.stderr) == (2, "", said)

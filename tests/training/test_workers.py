@@ -170,9 +170,12 @@ def test_one_device_gives_the_same_after_20_steps(three_ways):
     np.testing.assert_allclose(*losses, atol=1e-5)
     models = [load_model(root / name).model for name in ("one", "two")]
     for a, b in zip(*(model.weights for model in models), strict=True):
-        # Relative to the largest entry: moving variances of raw pixels reach thousands.
+        # Relative to the largest entry: moving variances of raw pixels reach thousands. Some forty
+        # operations round each map by 2^-24, and a batch norm over the 8 pooled samples multiplies
+        # that by tens: statistics may differ by 1e-5, where unsynchronised ones differ by a tenth.
         scale = max(1.0, np.abs(a.numpy()).max())
-        assert np.abs(a.numpy() - b.numpy()).max() <= 1e-5 * scale, a.path
+        most = 1e-4 if "/moving_" in a.path else 1e-5
+        assert np.abs(a.numpy() - b.numpy()).max() <= most * scale, a.path
     # And small beside the way that the weights went, at this low rate.
     keras.utils.set_random_seed(0)
     begun = build_model(load_model(root / "one").experiment.model)
