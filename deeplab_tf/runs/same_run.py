@@ -1,6 +1,6 @@
 """The check that all workers have been given the same training.
 
-Tested in tests/training/test_workers.py, through `train.run`.
+Tested in tests/runs/test_same_run.py.
 """
 
 import dataclasses

@@ -62,9 +62,7 @@ def pixel_loss(
     return LossTerm(total, lambda mask: tf.reduce_sum(weights_of(mask)), least=TINY)
 
 
-CROSS_ENTROPY = LossTerm(
-    pixel_loss().total, lambda mask: tf.reduce_sum(tf.cast(mask != VOID, tf.float32))
-)
+CROSS_ENTROPY = pixel_loss()
 """The mean softmax cross entropy over valid pixels, in nats: the paper's loss."""
 
 

@@ -24,7 +24,7 @@ COUNTS = (50, 400, 2000)
 
 @dataclasses.dataclass(frozen=True)
 class RedIsTheLabel(Model):
-    """In the place of a network."""
+    """A model that stands for a network: the red channel is the label."""
 
     def load(self) -> Predictor:
         return Predictor(SHAPES, lambda images: images[..., 0] % SHAPES.num_classes)

@@ -46,7 +46,7 @@ def test_bad_input_is_one_line(arguments, code, said, tmp_path):
 
 
 def test_a_state_dict_becomes_a_model(tmp_path):
-    """As torch.save writes it, read without torchvision to compare with."""
+    """A file of torch.save is read without torchvision to compare with."""
     torch = pytest.importorskip("torch")
     source = build_model(torchvision_config(Backbone.RESNET_SLIM, num_classes=5))
     state = {"aux_classifier.0.weight": torch.zeros(4, 8, 3, 3)}

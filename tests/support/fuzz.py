@@ -16,11 +16,17 @@ def cases(count):
 
 
 @st.composite
-def broken(draw, data: bytes) -> bytes:
-    """`data` cut, with bytes changed, taken out or put in."""
+def broken(draw, data: bytes, header: int | None = None) -> bytes:
+    """Draws `data` cut, with bytes changed, taken out or put in.
+
+    With `header`, half of the changes fall into so many bytes at the beginning.
+    """
     mutable = bytearray(data)
     for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, max(len(mutable) - 1, 0)))
+        end = max(len(mutable) - 1, 0)
+        anywhere = st.integers(0, end)
+        places = anywhere if header is None else st.integers(0, min(end, header)) | anywhere
+        place = draw(places)
         match draw(st.sampled_from(["change", "cut", "remove", "insert"])):
             case "change" if mutable:
                 mutable[place] = draw(st.integers(0, 255))

@@ -39,7 +39,7 @@ def measure(rounds: int, size: int) -> Group:
 
 
 def _export(trained: TrainedModel, work: Work, folder: str) -> dict[str, pathlib.Path]:
-    """By `deeplab-export`, which compares each with the Keras model on a picture."""
+    """Exports the model by `deeplab-export`, which compares each artefact on a picture."""
     root = pathlib.Path(folder)
     save_model(trained, root / "model.keras")
     noise = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)

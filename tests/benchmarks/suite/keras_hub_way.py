@@ -41,7 +41,7 @@ def make_way(work: Work) -> tuple[Way, float]:
 
 
 def _flops(model: keras.Model) -> float:
-    """Of one image; its convolutions lie in models inside models."""
+    """Returns the FLOPs of one image; the convolutions lie in models inside models."""
     layers = model._flatten_layers(include_self=False, recursive=True)
     # The models inside have no output of their own.
     layers = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]

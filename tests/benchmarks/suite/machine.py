@@ -10,7 +10,7 @@ PACKAGES = "deeplab_tf tensorflow keras jax torch torchvision keras-hub onnxrunt
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Returns the versions of Python and of the installed packages, by name."""
     found = {"python": platform.python_version()}
     for name in PACKAGES.split():
         try:

@@ -18,7 +18,7 @@ BATCH = 4
 
 
 def measure() -> Iterator[Memory]:
-    """Of a forward pass and of a training step, then of the step by the options of a training."""
+    """Yields the memory of a forward pass, of a training step, and of the step by each option."""
     found = {}
     for name in _pieces():
         command = [sys.executable, "-m", "suite.memory", name]

@@ -20,7 +20,10 @@ RATES_AT_16 = (6, 12, 18)
 
 
 def make_ways(work: Work, device: str = "cpu", calls: int = 1, forms=FORMS) -> dict[str, Way]:
-    """By name; on a GPU `compiled` inference also replays a CUDA graph ("reduce-overhead")."""
+    """Returns the ways by name.
+
+    On a GPU `compiled` inference also replays a CUDA graph ("reduce-overhead").
+    """
     return {f"torchvision, {form}": _way(work, device, calls, form) for form in forms}
 
 

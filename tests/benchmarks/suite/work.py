@@ -50,12 +50,12 @@ class Work:
 
     @property
     def precision(self) -> Precision:
-        """Of our training."""
+        """Returns the precision of our training."""
         return Precision.MIXED_BFLOAT16 if self.bfloat16 else Precision.FLOAT32
 
     @property
     def config(self) -> ModelConfig:
-        """Of our network; the dropout is left out on both sides."""
+        """Returns the config of our network; the dropout is left out on both sides."""
         config = dataclasses.replace(
             torchvision_config(self.backbone, CLASSES),
             output_stride=self.output_stride,
@@ -88,13 +88,13 @@ class Work:
 
 
 def convolution_flops(model: keras.Model, size: int) -> float:
-    """Of one image of `size` pixels a side."""
+    """Returns the FLOPs of all convolutions for one image of `size` pixels a side."""
     shapes = _output_shapes(model, size)
     return sum(layer_flops(layer, shapes[layer.name]) for layer in model.layers)
 
 
 def layer_flops(layer: keras.Layer, output_shape: tuple[int, ...]) -> float:
-    """Of a convolution, also a depthwise one, for one image; 0 of another layer."""
+    """Returns the FLOPs of a convolution, also a depthwise one, for one image; else 0."""
     if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
         return 0.0
     _, height, width, _ = output_shape

@@ -104,7 +104,7 @@ def test_images_vary_in_size_number_scale_and_class():
 
 
 def test_void_is_an_outline_between_every_two_labels():
-    """As VOC's: wherever the label changes from a pixel to the next, one of the two is void."""
+    """Wherever the label changes from a pixel to the next, one of the two is void, as in VOC."""
     for example in EXAMPLES[:20]:
         mask = example.mask.astype(int)
         for near, far in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
