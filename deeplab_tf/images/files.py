@@ -77,7 +77,18 @@ def pixels_of(path: Path, data: bytes) -> np.ndarray:
     Raises:
         DeeplabError: the image is broken or no image.
     """
-    return _to_rgb(path, _upright(decoded(path, data)))
+    return picture_pixels(path, decoded(path, data))
+
+
+def picture_pixels(path: Path, picture: Image.Image) -> np.ndarray:
+    """Returns the pixels of an opened picture, upright RGB uint8 [H, W, 3].
+
+    `path` is the name of the picture in errors.
+
+    Raises:
+        DeeplabError: the picture has 32 bits in a pixel.
+    """
+    return _to_rgb(path, _upright(picture))
 
 
 def allow_huge_images() -> None:

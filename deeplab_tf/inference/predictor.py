@@ -8,7 +8,7 @@ import io
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -74,6 +74,14 @@ def is_exported(path: pathlib.Path) -> bool:
     return (path / SAVED_MODEL_FILE).is_file() or (path.suffix in FILE_SUFFIXES and path.is_file())
 
 
+def fixed_inference(path: pathlib.Path, options: Sequence[str]) -> DeeplabError:
+    """Returns the error for `options` of inference that the exported artefact at `path` refuses."""
+    return DeeplabError(
+        f"{path} is an exported model, whose inference is fixed: {', '.join(options)} needs a "
+        "workdir or a .keras file"
+    )
+
+
 def with_classes_of(predictor: Predictor, classes: Classes) -> Predictor:
     """Returns the predictor of a model of others, which does not name its classes, with `classes`.
 
@@ -109,10 +117,7 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
         return trained_predictor(trained, settings_of(trained.experiment, **overrides))
     given = [f"--{name}" for name, value in overrides.items() if value is not None]
     if given:
-        raise DeeplabError(
-            f"{path} is an exported model, whose inference is fixed: {', '.join(given)} needs a "
-            "workdir or a .keras file"
-        )
+        raise fixed_inference(path, given)
     if path.suffix == ".onnx":
         return _onnx_predictor(path)
     return _litert_predictor(path) if path.is_file() else _saved_model_predictor(path)

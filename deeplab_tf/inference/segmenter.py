@@ -12,9 +12,11 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import overlay
+from deeplab_tf.images.files import picture_pixels
 from deeplab_tf.images.formats import ImageFormat, view_rgb
 from deeplab_tf.inference.predictor import (
     Predictor,
+    fixed_inference,
     is_exported,
     load_predictor,
     trained_predictor,
@@ -110,11 +112,8 @@ class Segmenter:
 
     def _make(self, probabilities: bool, given: dict) -> Callable[[np.ndarray], np.ndarray]:
         if self.trained is None:
-            wanted = [*given, *(["probabilities"] if probabilities else [])]
-            raise DeeplabError(
-                f"{self._path} is an exported model, whose inference is fixed: "
-                f"{', '.join(wanted)} needs a workdir or a .keras file"
-            )
+            options = [*given, *(["probabilities"] if probabilities else [])]
+            raise fixed_inference(self._path, options)
         settings = settings_of(self.trained.experiment, **given)
         if probabilities:
             return images_to_probabilities(self.trained, settings)
@@ -125,7 +124,8 @@ class Segmenter:
         if isinstance(image, str | os.PathLike):
             return read_image_of(pathlib.Path(image), self.image_format)
         if isinstance(image, Image.Image):
-            image = np.asarray(image.convert("RGB"))
+            name = getattr(image, "filename", "") or "in memory"
+            image = picture_pixels(pathlib.Path(name), image)
         wanted = self.image_format
         if image.ndim != 3 or image.shape[-1] != wanted.bands or image.dtype != wanted.dtype:
             raise DeeplabError(

@@ -33,6 +33,19 @@ def test_a_file_pixels_and_a_pillow_image_are_one_picture(trained, segmenter, tm
     np.testing.assert_array_equal(segmenter.segment(Image.fromarray(pixels)), expected)
 
 
+def test_an_opened_picture_is_read_as_its_file_is(segmenter, tmp_path):
+    """EXIF turns it, and of 16 bits the upper 8 are kept."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(random_picture(40, 53)).save(tmp_path / "turned.png", exif=exif)
+    grey = random_picture(40, 53)[..., 0].astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    for name, shape in (("turned.png", (53, 40)), ("deep.png", (40, 53))):
+        labels = segmenter.segment(Image.open(tmp_path / name))
+        assert labels.shape == shape
+        np.testing.assert_array_equal(labels, segmenter.segment(tmp_path / name))
+
+
 def test_every_way_to_infer_is_taken(trained, segmenter):
     picture = random_picture(49, 65)
     at_8 = with_output_stride(trained.model, trained.experiment.model, 8)
