@@ -13,7 +13,7 @@ from deeplab_tf.config import BatchNormMode, ModelConfig
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    from deeplab_tf.models import atrous, depthwise, kernels
+    from deeplab_tf.models import atrous, depthwise, kernels, synchronized
 else:
     tf = None
 
@@ -95,16 +95,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Keras' own layer writes mean, variance and normalisation as separate operations. Results equal
     the parent's to rounding; the moving variance keeps the parent's convention (not
-    Bessel-corrected). The parent runs where the fused operation has no form: training with
-    `synchronized=True`, another backend or axis, a mask, no gamma or beta. Inference by oneDNN's
-    AVX2 kernels is not fused; see `_scaled`.
+    Bessel-corrected). The parent runs where the fused operation has no form: another backend or
+    axis, a mask, no gamma or beta. Training with `synchronized=True` is `models.synchronized`;
+    inference by oneDNN's AVX2 kernels is not fused, see `_scaled`.
     """
 
     def call(self, inputs, training=None, mask=None):
         """Normalises [B, H, W, C] of any float type; the result has the same shape and dtype."""
         train = bool(training and self.trainable)
         plain = self.scale and self.center and self.axis in (-1, len(inputs.shape) - 1)
-        if tf is None or not plain or mask is not None or (train and self.synchronized):
+        if tf is None or not plain or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         if (
             not train
@@ -112,6 +112,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and kernels.fuses_batch_norm_badly(keras.backend.standardize_dtype(inputs.dtype))
         ):
             return self._scaled(inputs)
+        if train and self.synchronized:
+            output, mean, variance = synchronized.normalize(
+                inputs,
+                tf.cast(self.gamma, tf.float32),
+                tf.cast(self.beta, tf.float32),
+                tf.convert_to_tensor(self.moving_mean),
+                self.epsilon,
+            )
+            self._move_statistics(mean, variance)
+            return output
         # tf.compat.v1.nn.fused_batch_norm silently raises the paper's epsilon of 1e-5 to 1.001e-5,
         # so the raw operation is called.
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -125,11 +135,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         )
         if train:
             count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
-            biased = variance * ((count - 1.0) / count)
-            keep = self.momentum
-            self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
-            self.moving_variance.assign(self.moving_variance * keep + biased * (1.0 - keep))
+            self._move_statistics(mean, variance * ((count - 1.0) / count))
         return output
+
+    def _move_statistics(self, mean, variance):
+        keep = self.momentum
+        self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
 
     def _scaled(self, inputs):
         """Normalises float32 for inference by operations that TensorFlow does not fuse.

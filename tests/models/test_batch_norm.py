@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_tf.config import StrategyName
+from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.models.conv import FusedBatchNormalization
 
 MOMENTUM = 0.9
@@ -99,3 +101,81 @@ def test_in_a_compiled_training_graph():
 
     np.testing.assert_allclose(call(x), eager(x, training=True), atol=1e-6)
     np.testing.assert_allclose(graph.moving_variance, eager.moving_variance, atol=1e-6)
+
+
+def over_two(layers_of, images, upstream):
+    """One training step of a batch norm on two devices with their own images each.
+
+    Returns output and gradient of the input by device, gradients of gamma and beta summed over the
+    devices, and the moving statistics.
+    """
+    devices = make_strategy(StrategyName.MIRRORED, batch_size=2)
+    with devices.scope():
+        layer = layers_of()
+        layer.synchronized = True
+
+    def replica(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            total = tf.reduce_sum(tf.cast(y * dy, tf.float32))
+        dx, dgamma, dbeta = tape.gradient(total, [x, layer.gamma, layer.beta])
+        return y, dx, dgamma, dbeta
+
+    def by_device(values):
+        return devices.experimental_distribute_values_from_function(
+            lambda context: values[context.replica_id_in_sync_group]
+        )
+
+    @tf.function
+    def step(x, dy):
+        return devices.run(replica, args=(x, dy))
+
+    arguments = by_device(images), by_device(upstream)
+    y, dx, dgamma, dbeta = (devices.experimental_local_results(v) for v in step(*arguments))
+    moving = [tf.convert_to_tensor(v) for v in (layer.moving_mean, layer.moving_variance)]
+    return [*y, *dx, sum(dgamma), sum(dbeta), *moving], step.get_concrete_function(*arguments).graph
+
+
+@pytest.mark.parametrize("images", [(2, 2), (3, 1), (4, 0)], ids=str)
+@pytest.mark.parametrize("dtype, bound", [("float32", 3e-5), ("float16", 5e-3)])
+def test_over_two_devices_equals_one_that_sees_all_images(images, dtype, bound):
+    rng = np.random.default_rng(5)
+    x = (2 + 3 * rng.standard_normal((4, 5, 3, 6))).astype(dtype)
+    upstream = rng.standard_normal(x.shape).astype(dtype)
+    ours, theirs = pair(6)
+    expected = step(theirs, x.astype("float32"), upstream.astype("float32"), training=True)
+
+    def copied():
+        policy = dtype if dtype == "float32" else f"mixed_{dtype}"
+        layer = FusedBatchNormalization(momentum=MOMENTUM, epsilon=1e-5, dtype=policy)
+        layer.build((None, None, None, 6))
+        layer.set_weights(ours.get_weights())
+        return layer
+
+    parts = [[tf.constant(p) for p in np.split(v, [images[0]])] for v in (x, upstream)]
+    (y0, y1, dx0, dx1, *rest), _ = over_two(copied, *parts)
+    got = [np.concatenate([y0, y1]), np.concatenate([dx0, dx1]), *rest]
+    for name, a, b in zip("y dx dgamma dbeta mean variance".split(), got, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=bound * abs(b).max(), err_msg=name)
+
+
+def test_over_two_devices_keeps_the_digits_of_a_large_mean_and_sums_once_each_way():
+    """E[x^2] - E[x]^2 of 1000 +- 1 has a variance that is wrong in the second digit."""
+    rng = np.random.default_rng(6)
+    x = (1000 + rng.standard_normal((4, 8, 8, 3))).astype(np.float32)
+
+    def begun():
+        layer = FusedBatchNormalization(momentum=MOMENTUM, epsilon=1e-5)
+        layer.build((None, None, None, 3))
+        layer.moving_mean.assign([999.0, 1001.0, 1000.5])
+        return layer
+
+    halves = [tf.constant(half) for half in np.split(x, 2)]
+    (y0, y1, *_, variance), graph = over_two(begun, halves, halves)
+    wide = np.float64(x)
+    expected = (wide - wide.mean((0, 1, 2))) / np.sqrt(wide.var((0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(np.concatenate([y0, y1]), expected, atol=1e-3)
+    np.testing.assert_allclose(variance, 0.9 + 0.1 * wide.var((0, 1, 2)), rtol=1e-4)
+    collectives = [op for op in graph.get_operations() if op.type.startswith("CollectiveReduce")]
+    assert len(collectives) == 4  # of two devices
