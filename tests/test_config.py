@@ -46,7 +46,7 @@ def test_json_reads_back_equal():
     ("section", "field", "value", "message"),
     [
         ("model", "output_stride", 5, "config.model.output_stride must be one of"),
-        ("model", "multi_grid", (1, 2), "three positive rates"),
+        ("model", "multi_grid", (1, 2), "3 positive rate"),
         ("model", "aspp_rates", (6, "a"), "config.model.aspp_rates.1"),
         ("model", "num_classes", 256, "255 is void"),
         ("model", "backbone", "resnet51", "config.model.backbone"),

@@ -34,6 +34,7 @@ SPECS = {
     Backbone.RESNET50: ResNetSpec((3, 4, 6, 3), 64),
     Backbone.RESNET101: ResNetSpec((3, 4, 23, 3), 64),
     Backbone.RESNET_SLIM: ResNetSpec((1, 1, 2, 3), 16),
+    Backbone.RESNET_TINY: ResNetSpec((1, 1, 1, 1), 8),
 }
 
 

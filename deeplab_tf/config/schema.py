@@ -15,13 +15,15 @@ class Backbone(enum.StrEnum):
     """The feature extractor.
 
     `resnet50` and `resnet101` are the paper's. `resnet_slim` is the same family at a quarter of the
-    width, for a CPU and for tests. `mobilenet_v2` (arXiv 1801.04381) is the backbone of DeepLab's
-    released mobile models, with any `width_multiplier`.
+    width, for a CPU. `resnet_tiny` has one unit a block at an eighth of the width: it learns
+    little, and tries data, devices and a whole run within seconds. `mobilenet_v2` (arXiv
+    1801.04381) is the backbone of DeepLab's released mobile models, with any `width_multiplier`.
     """
 
     RESNET50 = "resnet50"
     RESNET101 = "resnet101"
     RESNET_SLIM = "resnet_slim"
+    RESNET_TINY = "resnet_tiny"
     MOBILENET_V2 = "mobilenet_v2"
 
 
@@ -177,8 +179,9 @@ class ModelConfig:
         atrous: whether a dropped stride is made up for by the atrous rate of the layers after it
             (figure 3b); without the rate those layers see a smaller field. Where no stride is
             dropped (output_stride 256 with block7, figure 3a) there is nothing to make up for.
-        multi_grid: unit rates of the three units of block4 and each later block, multiplied by the
-            block's own rate (section 3.2.1); (1, 1, 1) with MobileNetV2.
+        multi_grid: unit rates of the units of block4 and each later block, multiplied by the
+            block's own rate (section 3.2.1): three, but one with `resnet_tiny`; (1, 1, 1) with
+            MobileNetV2.
         head: see `Head`.
         aspp_rates: rates of the 3x3 atrous convolutions *at output_stride 16*; the model scales
             them by 16 / output_stride, so they double at 8 (section 3.3). No rates and

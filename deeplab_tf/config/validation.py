@@ -7,7 +7,7 @@ import dataclasses
 
 import pydantic
 
-from deeplab_tf.config.resnet_plan import plan_units
+from deeplab_tf.config.resnet_plan import SPECS, plan_units
 from deeplab_tf.config.schema import (
     Backbone,
     DataConfig,
@@ -113,8 +113,9 @@ def _multi_grid_rule(model: ModelConfig) -> tuple[bool, str]:
     """Returns whether every unit can have its rate, and the rule."""
     if model.backbone is Backbone.MOBILENET_V2:
         return set(model.multi_grid) == {1}, "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
-    if len(model.multi_grid) != 3 or min(model.multi_grid) < 1:
-        return False, "three positive rates, one a unit of block4 and each later block"
+    units = SPECS[model.backbone].units[3]
+    if len(model.multi_grid) != units or min(model.multi_grid) < 1:
+        return False, f"{units} positive rate(s), one a unit of block4 and each later block"
     both = [unit.name for unit in plan_units(model) if unit.strides[1] > 1 and unit.rate > 1]
     return not both, (
         f"1 for the unit that strides, which at output_stride={model.output_stride} with "

@@ -74,7 +74,7 @@ def _head(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
         return aspp_v2(x, config)
     filters = HEAD_FILTERS
     if config.backbone in SPECS:
-        # The slim network's head is as slim as its backbone.
+        # A slim network's head is as slim as its backbone.
         filters = filters * SPECS[config.backbone].width // 64
     if config.head is Head.ASPP:
         x = aspp(x, config, filters)

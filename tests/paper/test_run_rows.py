@@ -18,7 +18,7 @@ from deeplab_tf.config import DataConfig, EvaluateConfig, TrainConfig, load_expe
 
 FILE = {file!r}
 TRAINED = dataclasses.replace(
-    load_experiment("configs/shapes.py:demo"),
+    load_experiment("configs/shapes.py:smoke"),
     data=DataConfig(dataset="shapes", crop_size=33),
     train=TrainConfig(steps=1, batch_size=2, log_every=1),
 )

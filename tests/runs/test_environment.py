@@ -28,7 +28,7 @@ ROWS = """
 import dataclasses
 from deeplab_tf.config import DataConfig, TrainConfig, load_experiment
 
-DEMO = load_experiment("configs/shapes.py:demo")
+DEMO = load_experiment("configs/shapes.py:smoke")
 DATA = DataConfig(dataset="shapes", crop_size=33)
 EXPERIMENTS = {
     "first": dataclasses.replace(
@@ -64,7 +64,7 @@ def chain(shapes_data, tmp_path_factory):
     for name, factor in (("first", 1), ("second", 2)):
         weights = {label: weight**factor for label, weight in WEIGHTS.items()}
         (root / f"{name}.json").write_text(json.dumps(weights))
-    demo = load_experiment("configs/shapes.py:demo")
+    demo = load_experiment("configs/shapes.py:smoke")
     demo.model.num_classes = SHAPES.num_classes
     save_model(TrainedModel(build_model(demo.model), demo, SHAPES), root / "start.keras")
     call(

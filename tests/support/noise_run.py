@@ -23,7 +23,9 @@ from deeplab_tf.runs.average import begin_average
 from deeplab_tf.training.loss import make_data_loss
 from deeplab_tf.training.step import make_optimizer, make_train_step
 
-MODEL = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=3, batch_norm_momentum=0.9)
+MODEL = ModelConfig(
+    backbone=Backbone.RESNET_TINY, multi_grid=(2,), num_classes=3, batch_norm_momentum=0.9
+)
 BATCH = 4
 FROZEN = BatchNormMode.FROZEN
 

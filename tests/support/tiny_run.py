@@ -11,9 +11,7 @@ from deeplab_tf.training.continuation import describe_workdir
 from deeplab_tf.training.step import make_optimizer
 
 EXPERIMENT = validate(
-    Experiment(
-        model=ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6, multi_grid=(1, 1, 1))
-    )
+    Experiment(model=ModelConfig(backbone=Backbone.RESNET_TINY, num_classes=6, multi_grid=(1,)))
 )
 RECORDS = Records(pathlib.Path("data/shapes"), SHAPES, {}, {}, fingerprint="a" * 64)
 

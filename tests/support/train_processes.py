@@ -9,23 +9,12 @@ import time
 from deeplab_tf.config import Experiment, load_experiment, validate
 from support.commands import Command
 
-SMALL = {
-    "data.crop_size": 33,
-    "train.batch_size": 4,
-    "train.steps": 12,
-    "train.log_every": 2,
-    "train.checkpoint_every": 4,
-    "train.panels_every": 6,
-}
-CONFIG = "--config=configs/shapes.py:demo"
+CONFIG = "--config=configs/shapes.py:smoke"
 
 
 def small(**changes) -> Experiment:
-    """The demo at a size for tests; `changes` are fields of the train section."""
-    experiment = load_experiment("configs/shapes.py:demo")
-    for name, value in SMALL.items():
-        section, field = name.split(".")
-        setattr(getattr(experiment, section), field, value)
+    """Returns the row `smoke` with `changes` of its train section."""
+    experiment = load_experiment("configs/shapes.py:smoke")
     return validate(
         dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **changes))
     )
@@ -49,14 +38,13 @@ def tf_config(ports: list[int], index: int) -> str:
 
 def start(data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"), **changes):
     """One process; `changes` are fields of the train section, `cluster` (ports, index)."""
-    fields = {**SMALL, **{f"train.{name}": value for name, value in changes.items()}}
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("TF_CONFIG", None)
     if cluster:
         environment["TF_CONFIG"] = tf_config(*cluster)
     return Command(
         *(*program, CONFIG, f"--data_dir={data_dir}", f"--workdir={workdir}"),
-        *(f"--config.{name}={value}" for name, value in fields.items()),
+        *(f"--config.train.{name}={value}" for name, value in changes.items()),
         env=environment,
     )
 

@@ -23,7 +23,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from support.train_processes import CONFIG, SMALL, metrics
+from support.train_processes import CONFIG, metrics
 
 from deeplab_tf.cli import flags, train
 
@@ -36,7 +36,7 @@ SIGTERMS = 0.2
 
 def start(data_dir: pathlib.Path, workdir: pathlib.Path, log: pathlib.Path, steps: int) -> int:
     """The process id of a `deeplab-train`; its output is added to `log`."""
-    fields = {**SMALL, "train.steps": steps, "train.checkpoint_every": 1, "train.log_every": 1}
+    fields = {"steps": steps, "checkpoint_every": 1, "log_every": 1}
     pid = os.fork()
     if pid:
         return pid
@@ -45,7 +45,7 @@ def start(data_dir: pathlib.Path, workdir: pathlib.Path, log: pathlib.Path, step
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
-        overrides = [f"--config.{name}={value}" for name, value in fields.items()]
+        overrides = [f"--config.train.{name}={value}" for name, value in fields.items()]
         sys.argv = ["train", CONFIG, f"--data_dir={data_dir}", f"--workdir={workdir}", *overrides]
         train.run()
     except SystemExit as end:

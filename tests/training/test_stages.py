@@ -19,7 +19,7 @@ import dataclasses
 from deeplab_tf.config import BatchNormMode, DataConfig, TrainConfig, load_experiment
 
 DEMO = dataclasses.replace(
-    load_experiment("configs/shapes.py:demo"),
+    load_experiment("configs/shapes.py:smoke"),
     data=DataConfig(dataset="shapes", crop_size=33),
     train=TrainConfig(steps=2, batch_size=2, base_learning_rate=0.01),
 )
