@@ -21,6 +21,8 @@ import pathlib
 
 from absl import flags
 
+from deeplab_tf.cli.flag_rules import is_given, require
+from deeplab_tf.cli.flag_types import WHOLE_NUMBER, FileName, Items
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 
 _TABLE = flags.DEFINE_integer(
@@ -35,57 +37,49 @@ _RUN = flags.DEFINE_string(
 )
 _MINIATURE = flags.DEFINE_bool("miniature", False, "Print the study in miniature.")
 _RUNS = flags.DEFINE_string("runs", None, "Read or write workdirs and results in this folder.")
-_OUT = flags.DEFINE_string(
-    "out", None, "Write the picture of --figure or the plot of --miniature to this FILE.png."
+_OUT = flags.DEFINE(
+    FileName(".png"),
+    "out",
+    None,
+    "Write the picture of --figure or the plot of --miniature to this FILE.png.",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "With --run, read the records that deeplab-prepare wrote into this folder."
 )
-_SEEDS = flags.DEFINE_list(
-    "seeds", None, "With --run, train with these seeds, as in 0,1; default: 0."
+_SEEDS = flags.DEFINE(
+    Items(WHOLE_NUMBER, "must be whole numbers with commas between, as in 0,1"),
+    "seeds",
+    None,
+    "With --run, train with these seeds, as in 0,1; default: 0.",
 )
 _INIT_FROM = flags.DEFINE_string(
     "init_from",
     None,
     "With --run, begin with the weights in this FILE.keras; the paper begins with ImageNet's.",
 )
-_ACTIONS = ("table", "figure", "explain", "run", "miniature")
-flags.register_multi_flags_validator(
-    _ACTIONS,
-    lambda values: sum(values[name] not in (None, False) for name in _ACTIONS) == 1,
-    "give one of --table=N, --figure=4, --explain=CONFIG, --run=CONFIG and --miniature",
-)
-flags.register_multi_flags_validator(
-    ["figure", "out"],
-    lambda values: values["figure"] is None or values["out"] is not None,
-    "--figure needs --out=FILE.png",
-)
-flags.register_validator(
-    "out", lambda value: value is None or value.endswith(".png"), "must end in .png"
-)
-flags.register_multi_flags_validator(
-    ["run", "runs", "data_dir"],
-    lambda values: values["run"] is None or None not in values.values(),
-    "--run needs --runs=DIR and --data_dir=DIR",
-)
-for _flag, _users in {
-    "out": ("figure", "miniature"),
-    "runs": ("table", "run", "miniature"),
-    "data_dir": ("run",),
-    "seeds": ("run",),
-    "init_from": ("run",),
-}.items():
-    flags.register_multi_flags_validator(
-        [_flag, *_users],
-        lambda values, flag=_flag, users=_users: (
-            values[flag] is None or any(values[user] not in (None, False) for user in users)
+require(
+    {
+        "give one of --table=N, --figure=4, --explain=CONFIG, --run=CONFIG and --miniature": (
+            lambda table, figure, explain, run, miniature: (
+                sum(map(is_given, (table, figure, explain, run, miniature))) == 1
+            )
         ),
-        f"--{_flag} is for {' and '.join('--' + user for user in _users)}",
-    )
-flags.register_validator(
-    "seeds",
-    lambda values: values is None or (values and all(value.isdecimal() for value in values)),
-    "must be whole numbers with commas between, as in 0,1",
+        "--figure needs --out=FILE.png": lambda figure, out: figure is None or out is not None,
+        "--run needs --runs=DIR and --data_dir=DIR": (
+            lambda run, runs, data_dir: run is None or None not in (runs, data_dir)
+        ),
+        "--out is for --figure and --miniature": (
+            lambda out, figure, miniature: out is None or figure or miniature
+        ),
+        "--runs is for --table, --run and --miniature": (
+            lambda runs, table, run, miniature: runs is None or table or run or miniature
+        ),
+        "--data_dir, --seeds and --init_from are for --run": (
+            lambda data_dir, seeds, init_from, run: (
+                run or not any(map(is_given, (data_dir, seeds, init_from)))
+            )
+        ),
+    }
 )
 
 
@@ -132,7 +126,7 @@ def _explain(config: str) -> int:
 def _run_rows(config: str, runs: pathlib.Path) -> int:
     from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
 
-    jobs = plan_jobs(config, runs, [int(seed) for seed in _SEEDS.value or ["0"]])
+    jobs = plan_jobs(config, runs, _SEEDS.value or (0,))
     return run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value, say)
 
 
