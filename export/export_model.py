@@ -120,21 +120,13 @@ def export_model(
         serving = Serving(tuple(dict.fromkeys(signatures)), scales, flip)
         return export_saved_model(trained, out, parity, serving)
     if format == "litert":
-        from .litert import FILE_NAMES, export_litert
+        from .litert import FILE_NAMES, Options, export_litert
 
         calibration = ()
         if quantize == "int8":
             calibration = compared(trained.experiment.data.split, calibration_images)
-        return export_litert(
-            trained,
-            out / FILE_NAMES[quantize],
-            parity,
-            image_size=None if open_size else size,
-            quantize=quantize,
-            outputs=outputs,
-            keep_float=keep_float,
-            calibration=calibration,
-        )
+        options = Options(None if open_size else size, quantize, outputs, tuple(keep_float))
+        return export_litert(trained, out / FILE_NAMES[quantize], parity, options, calibration)
     if format == "onnx":
         try:
             from .onnx_model import FILE_NAME, export_onnx
@@ -143,9 +135,10 @@ def export_model(
                 f"the ONNX export needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
             ) from error
         return export_onnx(trained, out / FILE_NAME, parity, outputs=outputs)
+    from .litert import Options
     from .web_page import export_web
 
-    return export_web(trained, out, parity, image_size=size, quantize=quantize, litertjs=litertjs)
+    return export_web(trained, out, parity, Options(size, quantize), litertjs)
 
 
 def _check_options(format: str, given: set[str]) -> None:

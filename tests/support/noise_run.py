@@ -78,15 +78,8 @@ def noise_run(
         optimizer = optimizer() if optimizer else make_optimizer(config)
         optimizer.build(network.trainable_variables)
     begin_average(network, optimizer)
-    step = make_train_step(
-        network,
-        optimizer,
-        devices,
-        config.weight_decay,
-        make_data_loss(config, weights),
-        accumulate_steps=config.accumulate_steps,
-        rematerialize=config.rematerialize,
-    )
+    data_loss = make_data_loss(config, weights)
+    step = make_train_step(network, optimizer, devices, config, data_loss)
     data = tf.data.Dataset.from_tensor_slices(noise(steps)).batch(BATCH)
     data = data.map(lambda *batch: tuple(tf.gather(values, order) for values in batch))
     off = tf.data.Options()

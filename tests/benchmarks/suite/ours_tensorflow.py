@@ -85,7 +85,7 @@ def _training(model: keras.Model, work: Work):
     labels = tf.constant(work.labels())
     config = TrainConfig(base_learning_rate=1e-4)
     optimizer = make_optimizer(config)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config.weight_decay)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config)
     return lambda: step(images, labels)
 
 
