@@ -161,6 +161,11 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def warn(line: str) -> None:
+    """Prints a line on stderr at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _fail(name: str, message: str, code: int = 1) -> NoReturn:
     print(f"{name}: error: {message}", file=sys.stderr)
     sys.exit(code)

@@ -42,7 +42,7 @@ from absl import flags
 from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flag_rules import is_given, require
 from deeplab_tf.cli.flag_types import FileName
-from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, say, warn
 from deeplab_tf.distributed.beam import BeamRunner
 
 STREAM = "-"
@@ -135,11 +135,11 @@ def main() -> int:
     from deeplab_tf.prediction.submission import check_classes, write_submission
 
     check_files(files, out)
-    predictor = load_predictor(_MODEL.value, **inference_flags.overrides())
+    predictor = load_predictor(_MODEL.value, warn, **inference_flags.overrides())
     if _SUBMISSION.value:
         check_classes(predictor.classes)
     if not files:
-        run_stream(predictor, out, say)
+        run_stream(predictor, out, say, warn)
         return 0
     run_files(predictor, files, out, _BATCH_SIZE.value, say)
     if _SUBMISSION.value:
