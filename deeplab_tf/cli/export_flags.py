@@ -7,14 +7,13 @@ from absl import flags
 from deeplab_tf.cli import flag_types
 from deeplab_tf.cli.flag_rules import require
 
-MODEL = flags.DEFINE_string(
+MODEL = flag_types.define_two_names(
     "model",
-    None,
+    "workdir",
     "WORKDIR of deeplab-train, whose latest checkpoint is exported, or FILE.keras. --workdir is "
     "the same flag.",
     required=True,
 )
-flags.DEFINE_alias("workdir", "model")
 OUT = flags.DEFINE_string("out", None, "Write into this directory.", required=True)
 FORMAT = flags.DEFINE_enum(
     "format",

@@ -1,6 +1,7 @@
 """The types of flags that absl lacks: each checks its value when the command line is parsed."""
 
 import math
+import pathlib
 import re
 from collections.abc import Callable
 
@@ -109,3 +110,38 @@ def define_output_stride(help: str) -> flags.FlagHolder:
     """Defines the flag `--output_stride`, which is not given by default."""
     choices = "|".join(map(str, OUTPUT_STRIDES))
     return flags.DEFINE(OutputStride(), "output_stride", None, f"<{choices}>: {help}")
+
+
+class TwoNames(flags.Flag):
+    """A text flag with a second name, which takes one value in all.
+
+    Args:
+        name, alias: the names; absl's alias of the second name parses by this flag.
+        help: the meaning.
+    """
+
+    def __init__(self, name: str, alias: str, help: str):
+        super().__init__(flags.ArgumentParser(), flags.ArgumentSerializer(), name, None, help)
+        self._alias = alias
+
+    def parse(self, argument: str) -> None:
+        """Sets the value.
+
+        Raises:
+            flags.IllegalFlagValueError: the flag has another value already; paths are compared.
+        """
+        if self.present and pathlib.Path(argument) != pathlib.Path(str(self.value)):
+            raise flags.IllegalFlagValueError(
+                f"--{self.name} and --{self._alias} are one flag, with two values here, "
+                f"{self.value} and {argument}: give one of them"
+            )
+        super().parse(argument)
+
+
+def define_two_names(
+    name: str, alias: str, help: str, *, required: bool = False
+) -> flags.FlagHolder[str | None]:
+    """Defines a text flag with a second name; two different values end with exit code 2."""
+    flag = flags.DEFINE_flag(TwoNames(name, alias, help), required=required)
+    flags.DEFINE_alias(alias, name)
+    return flag
