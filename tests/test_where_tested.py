@@ -114,5 +114,5 @@ def test_the_list_of_commands_is_not_out_of_date():
 )
 def test_what_is_wrong_with_a_docstring_is_told(docstring, wrong):
     source = f'"""A module.{docstring}\n"""\n\n\ndef only_named_here(): ...\n'
-    told = fault("deeplab_tf/nothing.py", source)
-    assert told == wrong if wrong is None else wrong in told
+    found = fault("deeplab_tf/nothing.py", source)
+    assert found == wrong if wrong is None else wrong in found

@@ -52,7 +52,7 @@ class TrainedModel:
 
     @property
     def image_format(self) -> ImageFormat:
-        """Returns the format of the images that the model takes."""
+        """Returns the bands and the bits of the images that the model takes."""
         return image_format_of(self.experiment.model)
 
 

@@ -84,7 +84,7 @@ class FileName(flags.ArgumentParser):
         self._suffix = suffix
 
     def parse(self, argument: str) -> str:
-        """Returns `argument`."""
+        """Returns `argument`; raises `ValueError` for another suffix."""
         # The parser of all flags refuses an empty value.
         if argument and not argument.endswith(self._suffix):
             raise ValueError(f"must end in {self._suffix}")
@@ -98,7 +98,7 @@ class OutputStride(flags.ArgumentParser):
         self._enum = flags.EnumParser(map(str, OUTPUT_STRIDES))
 
     def parse(self, argument: str) -> int:
-        """Returns the output_stride."""
+        """Returns the integer; raises `ValueError` for any other text."""
         return int(self._enum.parse(argument))
 
 

@@ -1,4 +1,4 @@
-"""Full int8: everything in integers, calibrated; what loses too much is told, and mended."""
+"""Full int8: everything in integers, calibrated; what loses too much is reported, and mended."""
 
 import json
 import re
@@ -134,7 +134,7 @@ def test_weights_have_a_scale_a_channel(mobile_int8, tmp_path):
 
 
 def test_ranges_are_those_of_the_images_and_each_tensors_own(spoilt, spoilt_files):
-    """In an addition the range of what goes in is not that of the sum."""
+    """The range of an addition's inputs is not that of the sum."""
     reader = TensorReader(spoilt_files[0])
     ranges = measure_ranges(reader, CALIBRATION)
     assert ranges[reader.input] == (0.0, 255.0)

@@ -58,7 +58,7 @@ def test_signature_and_answers(quantize, trained, request):
 
 
 def test_batch_norm_is_folded_and_atrous_convolutions_are_native(float32):
-    """Of additions there are one of the mean pixel and seven of shortcuts, none of a batch norm."""
+    """The additions are one of the mean pixel and seven of shortcuts, none of a batch norm."""
     operations = litert_operations(float32.artefact.read_bytes())
     assert operations.pop("ADD") == 8
     assert operations == {

@@ -96,7 +96,7 @@ def test_valid_padding_equals_keras_and_the_papers_formula(rate, use_bias):
 
 
 def test_gradients_equal_the_formulas_transpose():
-    """The convolution is linear: <u, A x> = <A^T u, x> holds the gradient to numpy alone."""
+    """The convolution is linear: <u, A x> = <A^T u, x> holds the gradient to numpy only."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 15, 18, 4)).astype(np.float32)
     upstream = rng.standard_normal((2, 15, 18, 5)).astype(np.float32)

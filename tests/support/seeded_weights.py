@@ -1,4 +1,4 @@
-"""Weights and images that two frameworks can each draw alone, so that no weights are stored.
+"""Weights and images that two frameworks can each draw by itself, so that no weights are stored.
 
 Numpy only. Each tensor comes from a generator seeded by its name, through the raw stream of PCG64,
 which numpy guarantees for all versions and machines; its distributions are not guaranteed.

@@ -135,7 +135,7 @@ def test_what_is_frozen_stays_and_the_rest_learns():
     ids=str,
 )
 def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
-    # Of logits that are weights themselves: a network's batch norms would blur the digits.
+    # The logits are weights themselves: a network's batch norms would blur the digits.
     options = dict(options)
     weights = options.pop("weights", None)
     data_loss = make_data_loss(TrainConfig(**options), weights)

@@ -30,7 +30,7 @@ LABELS = Classes("fields", ("soil", "crop"), voc_palette(2))
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Fields whose fifth band alone tells the class."""
+    """Fields whose class only the fifth band shows."""
     root = tmp_path_factory.mktemp("fields")
     splits = {"train": [], "val": []}
     for number in range(10):

@@ -20,7 +20,7 @@ from .work import Work
 
 
 class Convolution(enum.Enum):
-    """By what the atrous convolutions are computed."""
+    """The code that computes the atrous convolutions."""
 
     OURS = "the forms that leave padding out"
     TENSORFLOW = "TensorFlow's own operation and gradient, which only oneDNN has on a CPU"
