@@ -101,7 +101,7 @@ def main() -> int:
 
 
 def _print_table(number: int, runs: pathlib.Path | None) -> int:
-    from deeplab_tf.paper.beside import format_table
+    from deeplab_tf.paper.comparison import format_table
     from deeplab_tf.paper.results import find_results
 
     print(format_table(number, find_results(runs) if runs is not None else []), end="")

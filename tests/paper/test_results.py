@@ -1,4 +1,4 @@
-"""Our figures next to the paper's: which result counts for which row, and what is said of deviations."""
+"""Our figures next to the paper's: which result counts for which row, and what deviates."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from deeplab_tf.config import load_experiment, to_json, validate
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.paper.beside import format_table
+from deeplab_tf.paper.comparison import format_table
 from deeplab_tf.paper.results import deviations, find_results, ours_of
 from deeplab_tf.paper.tables import TABLES
 
