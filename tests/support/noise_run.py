@@ -113,7 +113,7 @@ def furthest(run: NoiseRun, other: NoiseRun) -> float:
 def check_same_but_for_rounding(run: NoiseRun, other: NoiseRun) -> None:
     """Asserts that two runs are as near as other kernels and another order of sums leave them.
 
-    In three steps these networks multiply a rounding of the pixels by up to 200,000: 2e-2 of the
+    These networks multiply a rounding of the pixels by up to 200,000 in three steps: 2e-2 of the
     weights for 1e-7 of the pixels, by the focal loss.
     """
     for step, (a, b) in enumerate(zip(run.losses, other.losses, strict=True)):
