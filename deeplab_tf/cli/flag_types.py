@@ -140,7 +140,7 @@ class TwoNames(flags.Flag):
 
 def define_two_names(
     name: str, alias: str, help: str, *, required: bool = False
-) -> flags.FlagHolder[str | None]:
+) -> flags.FlagHolder:
     """Defines a text flag with a second name; two different values end with exit code 2."""
     flag = flags.DEFINE_flag(TwoNames(name, alias, help), required=required)
     flags.DEFINE_alias(alias, name)
