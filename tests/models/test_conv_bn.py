@@ -46,7 +46,7 @@ def test_layers_and_decay_of_each_kind():
 
 
 def test_the_network_chooses_the_activation_and_the_epsilon():
-    image = keras.Input((4, 4, 1))
+    image = keras.Input((2, 2, 1))
     block = ConvBN(ModelConfig(), epsilon=3.0, activation="relu6")
     network = keras.Model(image, block(image, 1, 1, name="c"))
     network.get_layer("c").kernel.assign([[[[2.0]]]])
