@@ -5,7 +5,7 @@ Tested in tests/test_public_names.py and tests/cli/test_export.py, through `deep
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, at_output_stride, load_model
@@ -51,6 +51,7 @@ def export_model(
     scales: Sequence[float] | None = None,
     flip: bool | None = None,
     litertjs: str | os.PathLike | None = None,
+    report: Callable[[str], None] = print,
 ) -> Export:
     """Writes an artefact into the folder `out` if it agrees with the Keras model on images.
 
@@ -75,6 +76,7 @@ def export_model(
         scales, flip: the views that a SavedModel averages; None takes those of the experiment's
             evaluate section.
         litertjs: a folder with LiteRT.js' archives; None lets npm fetch them.
+        report: gets a line for each broken checkpoint of a workdir that is passed over.
 
     Raises:
         DeeplabError: the artefact is worse than its format allows, a package is missing, or the
@@ -94,7 +96,7 @@ def export_model(
         "litertjs": litertjs is not None,
     }
     _check_options(format, {name for name, value in given.items() if value})
-    trained = model if isinstance(model, TrainedModel) else load_model(model)
+    trained = model if isinstance(model, TrainedModel) else load_model(model, report)
     if output_stride is not None:
         trained = at_output_stride(trained, output_stride)
     out = pathlib.Path(out)
@@ -120,21 +122,13 @@ def export_model(
         serving = Serving(tuple(dict.fromkeys(signatures)), scales, flip)
         return export_saved_model(trained, out, parity, serving)
     if format == "litert":
-        from .litert import FILE_NAMES, export_litert
+        from .litert import FILE_NAMES, Options, export_litert
 
         calibration = ()
         if quantize == "int8":
             calibration = compared(trained.experiment.data.split, calibration_images)
-        return export_litert(
-            trained,
-            out / FILE_NAMES[quantize],
-            parity,
-            image_size=None if open_size else size,
-            quantize=quantize,
-            outputs=outputs,
-            keep_float=keep_float,
-            calibration=calibration,
-        )
+        options = Options(None if open_size else size, quantize, outputs, tuple(keep_float))
+        return export_litert(trained, out / FILE_NAMES[quantize], parity, options, calibration)
     if format == "onnx":
         try:
             from .onnx_model import FILE_NAME, export_onnx
@@ -143,9 +137,10 @@ def export_model(
                 f"the ONNX export needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
             ) from error
         return export_onnx(trained, out / FILE_NAME, parity, outputs=outputs)
+    from .litert import Options
     from .web_page import export_web
 
-    return export_web(trained, out, parity, image_size=size, quantize=quantize, litertjs=litertjs)
+    return export_web(trained, out, parity, Options(size, quantize), litertjs)
 
 
 def _check_options(format: str, given: set[str]) -> None:

@@ -58,18 +58,14 @@ class Options:
     image_size: Size
     quantize: str = "none"
     outputs: str = "both"
-    keep_float: tuple[str, ...] = ()
+    keep_float: Sequence[str] = ()
 
 
 def export_litert(
     trained: TrainedModel,
     out_file: str | os.PathLike,
     images: ComparedImages,
-    *,
-    image_size: Size,
-    quantize: str = "none",
-    outputs: str = "both",
-    keep_float: Sequence[str] = (),
+    options: Options,
     calibration: ComparedImages = (),
 ) -> Export:
     """Writes the LiteRT file and its parity report beside it; a failure leaves neither.
@@ -79,11 +75,11 @@ def export_litert(
     Args:
         trained: the model to export.
         out_file: path of the `.tflite` file.
-        images: the images that the file and `trained.model` must agree on, put into `image_size` as
-            `deeplab-predict` does it: padded with the mean pixel, larger ones shrunk.
-        image_size, quantize, outputs, keep_float: see `Options`.
+        images: the images that the file and `trained.model` must agree on, put into the input size
+            as `deeplab-predict` does it: padded with the mean pixel, larger ones shrunk.
+        options: the input size and the kind of the file.
         calibration: for `int8`, the images on which the range of each tensor is measured, put into
-            `image_size` like `images`.
+            the input size like `images`.
 
     Raises:
         DeeplabError: the model is not for RGB images, the file and the model disagree, the
@@ -95,26 +91,23 @@ def export_litert(
             f"a LiteRT file takes RGB images, and this model {trained.image_format.bands} bands of "
             f"{trained.image_format.bits} bits; export the model as a SavedModel"
         )
-    options = Options(image_size, quantize, outputs, tuple(keep_float))
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)
     report = report_path(out_file)
     mean = pixel_statistics(trained.experiment.model).mean
-    fitted = (fit_picture(picture, image_size, mean) for picture in images)
-    calibrate = [fit_picture(picture, image_size, mean).image for picture in calibration]
+    fitted = (fit_picture(picture, options.image_size, mean) for picture in images)
+    calibrate = [fit_picture(picture, options.image_size, mean).image for picture in calibration]
     with whole_file(out_file) as beside, whole_file(report) as report_beside:
-        float_file = write_litert(
-            trained, beside, **dataclasses.asdict(options), calibration=calibrate
-        )
+        float_file = write_litert(trained, beside, options, calibrate)
         parity = compare(keras_logits(trained.model), open_segmenter(beside).run, fitted)
         noisiest = _noisiest(trained, float_file, beside, calibrate[:NOISE_IMAGES])
-        check(parity, quantize, f"LiteRT file {out_file}", noisiest)
+        check(parity, options.quantize, f"LiteRT file {out_file}", noisiest)
         export = Export(out_file, report, beside.stat().st_size, parity, noisiest)
         write_report(
             report_beside,
             export,
             format="litert",
-            quantize=quantize,
+            quantize=options.quantize,
             output_stride=trained.experiment.model.output_stride,
             facts=_facts(options, len(calibrate)),
         )
@@ -152,11 +145,7 @@ def report_path(out_file: pathlib.Path) -> pathlib.Path:
 def write_litert(
     trained: TrainedModel,
     path: str | os.PathLike,
-    *,
-    image_size: Size,
-    quantize: str = "none",
-    outputs: str = "both",
-    keep_float: Sequence[str] = (),
+    options: Options,
     calibration: Iterable[np.ndarray] = (),
 ) -> bytes | None:
     """Writes a LiteRT file with the description and `labels.txt` inside, as zip members.
@@ -168,15 +157,14 @@ def write_litert(
     Args:
         trained: the model to write.
         path: the path of the file.
-        image_size, quantize, outputs, keep_float: see `Options`.
-        calibration: for `int8`, uint8 [H, W, 3] of `image_size`.
+        options: the input size and the kind of the file.
+        calibration: for `int8`, images uint8 [H, W, 3] of the input size.
 
     Returns:
         For `int8` the float file that the int8 file was made of, to compare tensors with; else
         None.
     """
-    options = Options(image_size, quantize, outputs, tuple(keep_float))
-    content, float_file = _convert(trained, options, calibration)
+    content, float_file = convert(trained, options, calibration)
     refuse_space_to_batch(litert_operations(content), "the LiteRT file")
     pathlib.Path(path).write_bytes(content)
     # A flatbuffer is read from its head and a zip archive from its tail: one file can be both, as
@@ -189,23 +177,15 @@ def write_litert(
 
 
 def convert(
-    trained: TrainedModel,
-    *,
-    image_size: Size,
-    quantize: str,
-    outputs: str = "both",
-    keep_float: Sequence[str] = (),
-    calibration: Iterable[np.ndarray] = (),
-) -> bytes:
-    """Returns only the flatbuffer, of builtin operations; arguments are as for `write_litert`."""
-    options = Options(image_size, quantize, outputs, tuple(keep_float))
-    return _convert(trained, options, calibration)[0]
-
-
-def _convert(
-    trained: TrainedModel, options: Options, calibration: Iterable[np.ndarray]
+    trained: TrainedModel, options: Options, calibration: Iterable[np.ndarray] = ()
 ) -> tuple[bytes, bytes | None]:
-    """Returns the flatbuffer and, for `int8`, the float flatbuffer that it was made of."""
+    """Returns the flatbuffer, of builtin operations, and the float flatbuffer that it was made of.
+
+    The second is None for other kinds than `int8`. Arguments are as for `write_litert`.
+
+    Raises:
+        DeeplabError: the converter refuses the model, or a pattern of `keep_float` fits no layer.
+    """
     if options.quantize != "int8":
         return convert_traced(trained, options, tf.uint8), None
     # The uint8 input of a first layer that stays float is cast; else a float32 input is quantised.

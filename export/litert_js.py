@@ -106,8 +106,8 @@ def _fetch(package: str, path: pathlib.Path) -> None:
 def _reason(stderr: str) -> str:
     """Returns what npm says of a failure, without its codes and its log's path."""
     errors = re.findall(r"^npm (?:ERR!|error) +(.*\S)", stderr, re.MULTILINE)
-    told = [line for line in errors if not re.match("code |errno |syscall ", line)]
-    return one_line(told[0])[:200] if told else "npm gives no reason"
+    reasons = [line for line in errors if not re.match("code |errno |syscall ", line)]
+    return one_line(reasons[0])[:200] if reasons else "npm gives no reason"
 
 
 def _opened(path: pathlib.Path) -> dict[str, bytes]:

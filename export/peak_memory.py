@@ -47,7 +47,8 @@ def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
         return
     from deeplab_tf.inference.predictor import load_predictor
 
-    predictor = load_predictor(artefact)
+    # Standard output holds the figure only, and the process that asks has reported all notes.
+    predictor = load_predictor(artefact, report=lambda line: None)
     predictor.predict(
         np.zeros((1, *size, predictor.image_format.bands), predictor.image_format.dtype)
     )

@@ -24,7 +24,7 @@ from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, whole_folder
 
-from .litert import FILE_NAMES, export_litert
+from .litert import FILE_NAMES, Options, export_litert
 from .litert_js import VERSION, litert_js_files
 from .operations import refuse_custom_operations
 from .out_dir import check_replaceable
@@ -43,9 +43,7 @@ def export_web(
     trained: TrainedModel,
     out_dir: str | os.PathLike,
     images: ComparedImages,
-    *,
-    image_size: tuple[int, int],
-    quantize: str = "none",
+    options: Options,
     litertjs: str | os.PathLike | None = None,
 ) -> Export:
     """Writes the folder `out_dir`, and its parity report beside it, `NAME.parity.json`.
@@ -56,8 +54,8 @@ def export_web(
         trained: the model to export.
         out_dir: the folder to write: absent, empty, or a page of ours, which is replaced.
         images: as for `export_litert`.
-        image_size: as for `export_litert`; photos are padded or shrunk to it.
-        quantize: as for `export_litert`.
+        options: those of the LiteRT file, which gives both outputs and has one input size, to which
+            the page pads or shrinks photos.
         litertjs: the folder with the archives of LiteRT.js; see `litert_js_files`.
 
     Raises:
@@ -70,8 +68,8 @@ def export_web(
     runtime = litert_js_files(litertjs)
     report = out_dir.with_name(f"{out_dir.name}.parity.json")
     with whole_file(report) as report_beside, whole_folder(out_dir) as beside:
-        model = beside / FILE_NAMES[quantize]
-        exported = export_litert(trained, model, images, image_size=image_size, quantize=quantize)
+        model = beside / FILE_NAMES[options.quantize]
+        exported = export_litert(trained, model, images, options)
         os.replace(exported.report, report_beside)
         write_page(beside, model, runtime)
         size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())

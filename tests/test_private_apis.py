@@ -17,7 +17,7 @@ import tensorflow as tf
 from support.random_model import random_trained_model
 
 from deeplab_tf.artefacts.litert import open_interpreter
-from deeplab_tf.export.litert import write_litert
+from deeplab_tf.export.litert import Options, write_litert
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -100,7 +100,7 @@ def test_a_keras_tensor_knows_its_layer():
 
 
 def test_litert_lists_its_operations(tmp_path):
-    write_litert(random_trained_model(), tmp_path / "model.tflite", image_size=(33, 33))
+    write_litert(random_trained_model(), tmp_path / "model.tflite", Options(image_size=(33, 33)))
     operations = open_interpreter(tmp_path / "model.tflite", delegates=False)._get_ops_details()
     assert {"op_name", "inputs", "outputs"} <= set(operations[0])
     names = {operation["op_name"] for operation in operations}

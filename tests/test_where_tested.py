@@ -23,6 +23,7 @@ TEST_FILES = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 CLI = {
     "deeplab_tf/cli/beam_flags.py": "tests/cli/test_eval.py",
     "deeplab_tf/cli/export_flags.py": "tests/cli/test_export.py",
+    "deeplab_tf/cli/flag_rules.py": "tests/cli/test_paper.py",
     "deeplab_tf/cli/inference_flags.py": "tests/cli/test_eval.py",
     "deeplab_tf/cli/serve.py": "tests/serving/test_server_life.py",
     "deeplab_tf/cli/train.py": "tests/cli/test_flags.py",
@@ -114,5 +115,5 @@ def test_the_list_of_commands_is_not_out_of_date():
 )
 def test_what_is_wrong_with_a_docstring_is_told(docstring, wrong):
     source = f'"""A module.{docstring}\n"""\n\n\ndef only_named_here(): ...\n'
-    told = fault("deeplab_tf/nothing.py", source)
-    assert told == wrong if wrong is None else wrong in told
+    found = fault("deeplab_tf/nothing.py", source)
+    assert found == wrong if wrong is None else wrong in found

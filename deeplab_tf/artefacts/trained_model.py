@@ -10,10 +10,9 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -53,7 +52,7 @@ class TrainedModel:
 
     @property
     def image_format(self) -> ImageFormat:
-        """Returns the format of the images that the model takes."""
+        """Returns the bands and the bits of the images that the model takes."""
         return image_format_of(self.experiment.model)
 
 
@@ -87,18 +86,22 @@ def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None
             archive.writestr(DESCRIPTION, description)
 
 
-def load_model(path: str | os.PathLike) -> TrainedModel:
+def load_model(path: str | os.PathLike, report: Callable[[str], None] = print) -> TrainedModel:
     """Loads a `.keras` file of this package, or the last whole checkpoint of a training workdir.
 
     The network computes in float32, whatever precision it was trained in. Where the training keeps
     an average of the weights, a checkpoint's network has the average.
+
+    Args:
+        path: the file or the workdir.
+        report: gets a line for each checkpoint that is broken and passed over.
 
     Raises:
         DeeplabError: `path` is neither, or does not fit its own description.
     """
     path = pathlib.Path(path)
     if (path / CONFIG_FILE).is_file():
-        return _load_workdir(path)
+        return _load_workdir(path, report)
     if path.is_file() and path.suffix == ".keras":
         return _load_keras_file(path)
     if not path.exists():
@@ -181,7 +184,7 @@ def _zip_members(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
-def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
+def _load_workdir(workdir: pathlib.Path, report: Callable[[str], None]) -> TrainedModel:
     experiment = read_config(workdir)
     classes, _ = read_data(workdir)
     if not checkpoint_steps(workdir):
@@ -192,5 +195,5 @@ def _load_workdir(workdir: pathlib.Path) -> TrainedModel:
         state = {AVERAGED: model.weights}
     step, broken = restore_last(tf.train.Checkpoint(**state), workdir)
     for line in describe_broken(workdir, broken):
-        print(f"{line}; the checkpoint of step {step} is used", file=sys.stderr)
+        report(f"{line}; the checkpoint of step {step} is used")
     return TrainedModel(model, experiment, classes, step)

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.distributed.beam import BeamRunner
 
 RUNNER = flags.DEFINE_string(
@@ -13,10 +14,12 @@ RUNNER = flags.DEFINE_string(
 OPTIONS = flags.DEFINE_list(
     "beam_options", [], "Give the runner these options, as region=europe-west1,job_name=voc."
 )
-flags.register_multi_flags_validator(
-    ["runner", "beam_options"],
-    lambda values: bool(values["runner"] or not values["beam_options"]),
-    "--beam_options needs --runner, as --runner=DirectRunner",
+require(
+    {
+        "--beam_options needs --runner, as --runner=DirectRunner": (
+            lambda runner, beam_options: runner or not beam_options
+        )
+    }
 )
 
 

@@ -23,19 +23,19 @@ from absl import flags
 from ml_collections import config_flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
+from deeplab_tf.cli.flag_types import define_two_names
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.config import Experiment, StrategyName, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.workdir import CONFIG_FILE
 
-_MODEL = flags.DEFINE_string(
+_MODEL = define_two_names(
     "model",
-    None,
+    "workdir",
     "WORKDIR of deeplab-train, whose latest checkpoint is evaluated, FILE.keras, SAVED_MODEL_DIR, "
     "FILE.onnx, or FILE.tflite (anyone's, as it is). --workdir is the same flag.",
     required=True,
 )
-flags.DEFINE_alias("workdir", "model")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Read the records that deeplab-prepare wrote into this folder.", required=True
 )

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from deeplab_tf.cli import export_flags as given
-from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, warn
 
 if TYPE_CHECKING:
     from deeplab_tf.export.parity import Export  # pyright: ignore[reportMissingImports]
@@ -63,13 +63,14 @@ def main() -> None:
         image_size=given.image_size(),
         open_size=given.is_open(),
         quantize=given.QUANTIZE.value,
-        keep_float=given.split_patterns(given.KEEP_FLOAT.value),
+        keep_float=given.keep_float(),
         calibration_images=given.CALIBRATION_IMAGES.value,
         outputs=given.OUTPUTS.value,
-        signatures=given.SIGNATURES.value,
-        scales=given.SCALES.value and [float(scale) for scale in given.SCALES.value],
+        signatures=given.SIGNATURES.value or (),
+        scales=given.SCALES.value,
         flip=given.FLIP.value,
         litertjs=given.LITERTJS.value,
+        report=warn,
     )
     _print(exported)
 
@@ -78,7 +79,7 @@ def _benchmark(model: str, out: pathlib.Path) -> None:
     from deeplab_tf.artefacts.trained_model import load_model
     from deeplab_tf.export import benchmark  # pyright: ignore[reportMissingImports]
 
-    size = given.image_size() or (load_model(model).experiment.data.crop_size,) * 2
+    size = given.image_size() or (load_model(model, warn).experiment.data.crop_size,) * 2
     print(benchmark.format_measured(benchmark.measure_artefacts(pathlib.Path(model), out, size)))
 
 

@@ -24,9 +24,6 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 """The exit code of Ctrl-C, as of any program in a shell."""
 
-ARE_SCALES = "must be positive numbers with commas between, as in 0.5,1,1.5"
-"""The condition that `are_scales` checks, in words for the validator's message."""
-
 _DISK_FULL = "(?:No space left on device|Disk quota exceeded)"
 
 
@@ -103,11 +100,9 @@ def _print_help(name: str, module: str) -> None:
     print((sys.modules[module].__doc__ or "").strip(), "\n")
     print(f"flags of {name}:")
     for flag in _own_flags(module):
-        choices = f" <{'|'.join(flag.parser.enum_values)}>" if flag.flag_type() == "enum" else ""
-        default = f" (default: {flag.default_as_str})" if flag.default not in (None, "") else ""
-        if flag.flag_type().startswith("config"):
-            default = ""
-        print(f"  --{flag.name}{choices}\n      {flag.help}{default}")
+        has_none = flag.default in (None, "", []) or flag.flag_type().startswith("config")
+        default = "" if has_none else f" (default: {flag.default_as_str})"
+        print(f"  --{flag.name}\n      {flag.help}{default}")
 
 
 def _guarded(name: str, main: Callable[[], int | None]) -> int:
@@ -161,19 +156,14 @@ def import_tensorflow(trains: bool | None = None) -> None:
         importlib.import_module("tensorflow")
 
 
-def are_scales(values: list[str] | None) -> bool:
-    """Returns whether a list flag, where it is given, has only positive numbers."""
-    if values is None:
-        return True
-    try:
-        return bool(values) and all(float(value) > 0 for value in values)
-    except ValueError:
-        return False
-
-
 def say(line: str) -> None:
     """Prints a line at once, into a pipe too."""
     print(line, flush=True)
+
+
+def warn(line: str) -> None:
+    """Prints a line on stderr at once."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _fail(name: str, message: str, code: int = 1) -> NoReturn:

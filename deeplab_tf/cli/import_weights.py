@@ -20,6 +20,7 @@ import pathlib
 
 from absl import flags
 
+from deeplab_tf.cli.flag_types import WHOLE_NUMBER, FileName, Items
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
 
 _SOURCE = flags.DEFINE_enum(
@@ -35,7 +36,7 @@ _WEIGHTS = flags.DEFINE_string(
     "Read this file: .tflite; .pth; .h5 or .keras; for slim the checkpoint's path without .index.",
     required=True,
 )
-_OUT = flags.DEFINE_string("out", None, "Write this FILE.keras.", required=True)
+_OUT = flags.DEFINE(FileName(".keras"), "out", None, "Write this FILE.keras.", required=True)
 _IMAGES = flags.DEFINE_string(
     "images",
     None,
@@ -43,19 +44,12 @@ _IMAGES = flags.DEFINE_string(
     "statistics; the command estimates the statistics on these images, so that the network can be "
     "fine-tuned.",
 )
-_MULTI_GRID = flags.DEFINE_list(
+_MULTI_GRID = flags.DEFINE(
+    Items(WHOLE_NUMBER, "must be three whole numbers with commas between, as in 1,2,4", count=3),
     "multi_grid",
     None,
     "Give the unit rates that a ResNet of --source=slim was trained with, e.g. 1,2,4, since its "
     "checkpoint does not record the rates. Default: 1,1,1.",
-)
-flags.register_validator(
-    "multi_grid",
-    lambda values: values is None or all(value.isdigit() for value in values),
-    "must be three whole numbers with commas between, as in 1,2,4",
-)
-flags.register_validator(
-    "out", lambda value: value is None or value.endswith(".keras"), "must end in .keras"
 )
 
 
@@ -71,9 +65,8 @@ def main() -> int:
     import_tensorflow(trains=False)
     from deeplab_tf.weights.convert import run_import
 
-    grid = tuple(map(int, _MULTI_GRID.value)) if _MULTI_GRID.value else None
     weights, out = pathlib.Path(_WEIGHTS.value), pathlib.Path(_OUT.value)
-    print(run_import(_SOURCE.value, weights, out, photos, grid))
+    print(run_import(_SOURCE.value, weights, out, photos, _MULTI_GRID.value))
     return 0
 
 

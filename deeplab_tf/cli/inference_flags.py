@@ -2,17 +2,14 @@
 
 from absl import flags
 
-from deeplab_tf.cli.flags import ARE_SCALES, are_scales
-from deeplab_tf.config import OUTPUT_STRIDES
+from deeplab_tf.cli import flag_types
 
-OUTPUT_STRIDE = flags.DEFINE_enum(
-    "output_stride",
-    None,
-    [str(stride) for stride in OUTPUT_STRIDES],
+OUTPUT_STRIDE = flag_types.define_output_stride(
     "Run the same weights at this output_stride; default: the output_stride of the experiment's "
     "evaluate section.",
 )
-SCALES = flags.DEFINE_list(
+SCALES = flags.DEFINE(
+    flag_types.SCALES,
     "scales",
     None,
     "Average the class probabilities over these image scales, e.g. 0.5,1,1.5; default: the scales "
@@ -46,14 +43,11 @@ CRF = flags.DEFINE_bool(
 )
 
 
-flags.register_validator("scales", are_scales, ARE_SCALES)
-
-
 def overrides() -> dict:
     """Returns the flags by the names of `EvaluateConfig`'s fields; None for a flag not given."""
     return {
-        "output_stride": int(OUTPUT_STRIDE.value) if OUTPUT_STRIDE.value else None,
-        "scales": tuple(float(value) for value in SCALES.value) if SCALES.value else None,
+        "output_stride": OUTPUT_STRIDE.value,
+        "scales": SCALES.value,
         "flip": FLIP.value,
         "pad_to": PAD_TO.value,
         "window": WINDOW.value,

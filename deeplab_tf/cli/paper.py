@@ -2,15 +2,15 @@
 
     deeplab-paper --table=3
     deeplab-paper --table=3 --runs=runs
-    deeplab-paper --run=configs/paper/table3.py:mg124_block7 --data_dir=data --runs=runs \\
-        --init_from=imagenet_resnet101.keras
+    deeplab-paper --config=configs/paper/table3.py:mg124_block7 --data_dir=data \\
+        --runs=runs --init_from=imagenet_resnet101.keras
     deeplab-paper --explain=configs/paper/table6.py:os8
     deeplab-paper --figure=4 --out=figure4.png
     deeplab-paper --miniature
 
 --table prints mean IoU in %, the paper's / ours from the results under --runs, or "not run"; notes
 say where each of our figures is from and how it deviates from its row. --figure draws figure 4 into
---out. --run trains and evaluates one row, or all rows of a file, into RUNS/FILE_ROW_seedN; a run
+--out. --config trains and evaluates one row, or all rows of a file, into RUNS/FILE_ROW_seedN; a run
 that was stopped goes on. --explain lists where a config deviates from the paper's protocol.
 --miniature prints the study on CamVid, as measured or from --runs.
 
@@ -21,6 +21,8 @@ import pathlib
 
 from absl import flags
 
+from deeplab_tf.cli.flag_rules import is_given, require
+from deeplab_tf.cli.flag_types import WHOLE_NUMBER, FileName, Items, define_two_names
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 
 _TABLE = flags.DEFINE_integer(
@@ -30,62 +32,57 @@ _FIGURE = flags.DEFINE_enum("figure", None, ["4"], "Draw this figure of the pape
 _EXPLAIN = flags.DEFINE_string(
     "explain", None, "List the deviations of FILE.py:ROW or config.json from the paper's protocol."
 )
-_RUN = flags.DEFINE_string(
-    "run", None, "Train and evaluate FILE.py:ROW, or all rows of FILE.py, into --runs."
+_CONFIG = define_two_names(
+    "config",
+    "run",
+    "Train and evaluate FILE.py:ROW, or all rows of FILE.py, into --runs, without overrides. "
+    "--run is the same flag.",
 )
 _MINIATURE = flags.DEFINE_bool("miniature", False, "Print the study in miniature.")
 _RUNS = flags.DEFINE_string("runs", None, "Read or write workdirs and results in this folder.")
-_OUT = flags.DEFINE_string(
-    "out", None, "Write the picture of --figure or the plot of --miniature to this FILE.png."
+_OUT = flags.DEFINE(
+    FileName(".png"),
+    "out",
+    None,
+    "Write the picture of --figure or the plot of --miniature to this FILE.png.",
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "With --run, read the records that deeplab-prepare wrote into this folder."
+    "data_dir", None, "With --config, read the records that deeplab-prepare wrote into this folder."
 )
-_SEEDS = flags.DEFINE_list(
-    "seeds", None, "With --run, train with these seeds, as in 0,1; default: 0."
+_SEEDS = flags.DEFINE(
+    Items(WHOLE_NUMBER, "must be whole numbers with commas between, as in 0,1"),
+    "seeds",
+    None,
+    "With --config, train with these seeds, as in 0,1; default: 0.",
 )
 _INIT_FROM = flags.DEFINE_string(
     "init_from",
     None,
-    "With --run, begin with the weights in this FILE.keras; the paper begins with ImageNet's.",
+    "With --config, begin with the weights in this FILE.keras; the paper begins with ImageNet's.",
 )
-_ACTIONS = ("table", "figure", "explain", "run", "miniature")
-flags.register_multi_flags_validator(
-    _ACTIONS,
-    lambda values: sum(values[name] not in (None, False) for name in _ACTIONS) == 1,
-    "give one of --table=N, --figure=4, --explain=CONFIG, --run=CONFIG and --miniature",
-)
-flags.register_multi_flags_validator(
-    ["figure", "out"],
-    lambda values: values["figure"] is None or values["out"] is not None,
-    "--figure needs --out=FILE.png",
-)
-flags.register_validator(
-    "out", lambda value: value is None or value.endswith(".png"), "must end in .png"
-)
-flags.register_multi_flags_validator(
-    ["run", "runs", "data_dir"],
-    lambda values: values["run"] is None or None not in values.values(),
-    "--run needs --runs=DIR and --data_dir=DIR",
-)
-for _flag, _users in {
-    "out": ("figure", "miniature"),
-    "runs": ("table", "run", "miniature"),
-    "data_dir": ("run",),
-    "seeds": ("run",),
-    "init_from": ("run",),
-}.items():
-    flags.register_multi_flags_validator(
-        [_flag, *_users],
-        lambda values, flag=_flag, users=_users: (
-            values[flag] is None or any(values[user] not in (None, False) for user in users)
+require(
+    {
+        "give one of --table=N, --figure=4, --explain=CONFIG, --config=CONFIG and --miniature": (
+            lambda table, figure, explain, config, miniature: (
+                sum(map(is_given, (table, figure, explain, config, miniature))) == 1
+            )
         ),
-        f"--{_flag} is for {' and '.join('--' + user for user in _users)}",
-    )
-flags.register_validator(
-    "seeds",
-    lambda values: values is None or (values and all(value.isdecimal() for value in values)),
-    "must be whole numbers with commas between, as in 0,1",
+        "--figure needs --out=FILE.png": lambda figure, out: figure is None or out is not None,
+        "--config needs --runs=DIR and --data_dir=DIR": (
+            lambda config, runs, data_dir: config is None or None not in (runs, data_dir)
+        ),
+        "--out is for --figure and --miniature": (
+            lambda out, figure, miniature: out is None or figure or miniature
+        ),
+        "--runs is for --table, --config and --miniature": (
+            lambda runs, table, config, miniature: runs is None or table or config or miniature
+        ),
+        "--data_dir, --seeds and --init_from are for --config": (
+            lambda data_dir, seeds, init_from, config: (
+                config or not any(map(is_given, (data_dir, seeds, init_from)))
+            )
+        ),
+    }
 )
 
 
@@ -98,13 +95,13 @@ def main() -> int:
         return _draw_figure(pathlib.Path(str(_OUT.value)))
     if _EXPLAIN.value is not None:
         return _explain(_EXPLAIN.value)
-    if _RUN.value is not None and runs is not None:
-        return _run_rows(_RUN.value, runs)
+    if _CONFIG.value is not None and runs is not None:
+        return _run_rows(_CONFIG.value, runs)
     return _print_miniature(runs)
 
 
 def _print_table(number: int, runs: pathlib.Path | None) -> int:
-    from deeplab_tf.paper.beside import format_table
+    from deeplab_tf.paper.comparison import format_table
     from deeplab_tf.paper.results import find_results
 
     print(format_table(number, find_results(runs) if runs is not None else []), end="")
@@ -132,7 +129,7 @@ def _explain(config: str) -> int:
 def _run_rows(config: str, runs: pathlib.Path) -> int:
     from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
 
-    jobs = plan_jobs(config, runs, [int(seed) for seed in _SEEDS.value or ["0"]])
+    jobs = plan_jobs(config, runs, _SEEDS.value or (0,))
     return run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value, say)
 
 

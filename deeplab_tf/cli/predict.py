@@ -40,7 +40,9 @@ import pathlib
 from absl import flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
-from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.flag_rules import is_given, require
+from deeplab_tf.cli.flag_types import FileName
+from deeplab_tf.cli.flags import import_tensorflow, run_binary, say, warn
 from deeplab_tf.distributed.beam import BeamRunner
 
 STREAM = "-"
@@ -70,7 +72,8 @@ _OUT = flags.DEFINE_string("out", None, "Write the predictions into this folder.
 _LIST = flags.DEFINE_string(
     "list", None, "Predict only the images that this file names, one name without suffix a line."
 )
-_SUBMISSION = flags.DEFINE_string(
+_SUBMISSION = flags.DEFINE(
+    FileName(".tar.gz"),
     "submission",
     None,
     "Also pack the labels for VOC's test server into this FILE.tar.gz; needs --list.",
@@ -84,41 +87,28 @@ _BATCH_SIZE = flags.DEFINE_integer(
 )
 flags.adopt_module_key_flags(inference_flags)
 flags.adopt_module_key_flags(beam_flags)
-flags.register_multi_flags_validator(
-    ["images", "data_dir"],
-    lambda values: (values["images"] is None) != (values["data_dir"] is None),
-    "give one of --images=FILES and --data_dir=DIR",
-)
-flags.register_multi_flags_validator(
-    ["data_dir", "dataset", "split", "runner"],
-    lambda values: (
-        len({values[name] is None for name in ("data_dir", "dataset", "split")}) == 1
-        and (values["data_dir"] is None or values["runner"] is not None)
-    ),
-    "--data_dir, --dataset and --split go together, and with --runner",
-)
-flags.register_multi_flags_validator(
-    ["runner", "images", "list", "submission"],
-    lambda values: (
-        values["runner"] is None
-        or (values["images"] != STREAM and values["list"] is None and values["submission"] is None)
-    ),
-    f"--runner does not go with --images={STREAM}, --list or --submission",
-)
-flags.register_multi_flags_validator(
-    ["submission", "list"],
-    lambda values: values["submission"] is None or values["list"] is not None,
-    "--submission needs --list=ImageSets/Segmentation/test.txt, the ids that the server expects",
-)
-flags.register_multi_flags_validator(
-    ["list", "images"],
-    lambda values: values["list"] is None or values["images"] != STREAM,
-    f"--list needs files, and --images={STREAM} is a stream",
-)
-flags.register_validator(
-    "submission",
-    lambda value: value is None or value.endswith(".tar.gz"),
-    "must end in .tar.gz",
+require(
+    {
+        "give one of --images=FILES and --data_dir=DIR": (
+            lambda images, data_dir: (images is None) != (data_dir is None)
+        ),
+        "--data_dir, --dataset and --split go together, and with --runner": (
+            lambda data_dir, dataset, split, runner: (
+                is_given(data_dir) == is_given(dataset) == is_given(split)
+                and (data_dir is None or runner is not None)
+            )
+        ),
+        f"--runner does not go with --images={STREAM}, --list or --submission": (
+            lambda runner, images, list, submission: (
+                runner is None or (images != STREAM and list is None and submission is None)
+            )
+        ),
+        "--submission needs --list=ImageSets/Segmentation/test.txt, the ids that the server "
+        "expects": lambda submission, list: submission is None or list is not None,
+        f"--list needs files, and --images={STREAM} is a stream": (
+            lambda list, images: list is None or images != STREAM
+        ),
+    }
 )
 
 
@@ -145,11 +135,11 @@ def main() -> int:
     from deeplab_tf.prediction.submission import check_classes, write_submission
 
     check_files(files, out)
-    predictor = load_predictor(_MODEL.value, **inference_flags.overrides())
+    predictor = load_predictor(_MODEL.value, warn, **inference_flags.overrides())
     if _SUBMISSION.value:
         check_classes(predictor.classes)
     if not files:
-        run_stream(predictor, out, say)
+        run_stream(predictor, out, say, warn)
         return 0
     run_files(predictor, files, out, _BATCH_SIZE.value, say)
     if _SUBMISSION.value:

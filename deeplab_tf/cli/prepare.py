@@ -36,6 +36,7 @@ import sys
 from absl import flags
 
 from deeplab_tf.cli import beam_flags
+from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.data.sources.known import DATA_SETS, FOLDER
 from deeplab_tf.errors import DeeplabError
@@ -90,34 +91,23 @@ flags.adopt_module_key_flags(beam_flags)
 SHOWN = 5
 """The number of errors and warnings that the terminal gets; report.txt has all."""
 
-
-@flags.multi_flags_validator(
-    ["dataset", "source"], message="missing --source, the folder of the unpacked data set"
+require(
+    {
+        "missing --source, the folder of the unpacked data set": (
+            lambda dataset, source: dataset in (None, "shapes") or source
+        ),
+        "--tile_overlap must be less than --tile": (
+            lambda tile, tile_overlap: tile_overlap < (tile or 1)
+        ),
+        "missing --data_dir": lambda data_dir, init: data_dir or init,
+        "--init goes with --dataset=folder": (
+            lambda init, dataset: not init or dataset == "folder"
+        ),
+        "--name and --meaning_of_255 go with --init": (
+            lambda name, meaning_of_255, init: init or (name is None and meaning_of_255 is None)
+        ),
+    }
 )
-def _source_is_given(values: dict) -> bool:
-    return values["dataset"] in (None, "shapes") or bool(values["source"])
-
-
-@flags.multi_flags_validator(
-    ["tile", "tile_overlap"], message="--tile_overlap must be less than --tile"
-)
-def _overlap_is_less_than_a_tile(values: dict) -> bool:
-    return values["tile_overlap"] < (values["tile"] or 1)
-
-
-@flags.multi_flags_validator(["data_dir", "init"], message="missing --data_dir")
-def _data_dir_is_given(values: dict) -> bool:
-    return bool(values["data_dir"] or values["init"])
-
-
-@flags.multi_flags_validator(
-    ["dataset", "init", "name", "meaning_of_255"],
-    message="--init goes with --dataset=folder, and --name and --meaning_of_255 with --init",
-)
-def _init_is_of_a_folder(values: dict) -> bool:
-    if not values["init"]:
-        return values["name"] is None and values["meaning_of_255"] is None
-    return values["dataset"] == "folder"
 
 
 def main() -> int:

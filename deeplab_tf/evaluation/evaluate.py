@@ -66,7 +66,8 @@ def evaluate(
         strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
             each worker calls this function and does its share of the images; worker 0 writes and
             reports.
-        report: gets the table of classes and the names of the files.
+        report: gets the table of classes, the names of the files, and a line for each checkpoint
+            that is broken and passed over.
 
     Raises:
         DeeplabError: `out` is a file, or model, data, settings and devices do not fit, or another
@@ -79,7 +80,7 @@ def evaluate(
     if workers.count > 1:
         connect(workers)
     devices = devices_of(strategy)
-    predictor, settings, facts = _open(source, settings, overrides or {}, devices)
+    predictor, settings, facts = _open(source, settings, overrides or {}, devices, report)
     dataset = dataset or (predictor.experiment and predictor.experiment.data.dataset)
     if dataset is None:
         raise DeeplabError(f"{source} does not say its data set; give --dataset")
@@ -132,7 +133,11 @@ def _check_same(workers: Workers, facts: dict, records: Records) -> None:
 
 
 def _open(
-    source: pathlib.Path, settings: EvaluateConfig | None, overrides: dict, devices: list[str]
+    source: pathlib.Path,
+    settings: EvaluateConfig | None,
+    overrides: dict,
+    devices: list[str],
+    report: Callable[[str], None],
 ) -> tuple[Predictor, EvaluateConfig, dict]:
     """Returns the predictor, its settings, and the entries of `eval.json` about both."""
     split = overrides.get("split")
@@ -148,7 +153,7 @@ def _open(
         settings = EvaluateConfig(split=split or settings.split)
         facts: dict = {"step": None, "split": settings.split, "exported": True}
     else:
-        trained = load_model(source)
+        trained = load_model(source, report)
         experiment = trained.experiment
         if settings is not None:
             experiment = dataclasses.replace(experiment, evaluate=settings)

@@ -48,8 +48,8 @@ def read_bands(path: Path, image_format: ImageFormat) -> np.ndarray:
 def bands_and_bits(path: Path) -> tuple[int, int]:
     """Returns the number of bands of an image file and the bits of each band.
 
-    Every image that is read as RGB gives (3, 8). In a TIFF of three dimensions, the bands are the
-    shorter of the first and the last dimension.
+    Every image that is read as RGB gives (3, 8). The bands of a TIFF of three dimensions are
+    the shorter of the first and the last dimension.
 
     Raises:
         DeeplabError: a TIFF is missing or broken, or is not one picture of 8 or 16 bits in each

@@ -149,10 +149,10 @@ def orientation(picture: Image.Image) -> int:
     The value 1 is an upright picture, and also stands for a picture without a readable orientation.
     """
     try:
-        told = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except BROKEN:
         return 1
-    return told if told in range(1, 9) else 1
+    return value if value in range(1, 9) else 1
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _START = re.compile(re.escape(JPEG) + b"|" + re.escape(PNG))
-# In a JPEG's entropy-coded data, 0xFF is followed by 0 or belongs to a restart marker. Any other
+# 0xFF in a JPEG's entropy-coded data is followed by 0 or belongs to a restart marker. Any other
 # marker ends the data; 0xFF before another 0xFF is a fill byte.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
@@ -63,7 +63,7 @@ def _png_end(arrived: "_Arrived") -> int | None:
 def _jpeg_end(arrived: "_Arrived") -> int | None:
     """Returns the position after the marker EOI, or None where the markers are broken.
 
-    In an image without EOI, the position is that of the next image's SOI. A preview picture inside
+    The position of an image without EOI is that of the next image's SOI. A preview picture inside
     the image is part of a segment, and the length of the segment leads past the preview.
     """
     at = 2

@@ -114,7 +114,7 @@ def format_failures(path: pathlib.Path) -> str:
             count += 1
             if len(first) < SHOWN:
                 failure = Failure(**json.loads(line))
-                told = failure.source in failure.reason
-                first.append(failure.reason if told else f"{failure.source}: {failure.reason}")
+                is_named = failure.source in failure.reason
+                first.append(failure.reason if is_named else f"{failure.source}: {failure.reason}")
     more = f"; and {count - len(first)} more, in {path}" if count > len(first) else ""
     return "; ".join(first) + more

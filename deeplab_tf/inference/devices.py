@@ -16,8 +16,8 @@ from deeplab_tf.inference.predictor import Predictor
 def on_devices(load: Callable[[], Predictor], devices: list[str]) -> Predictor:
     """Returns one predictor made of the predictors that `load` returns, one on each of `devices`.
 
-    As many threads as there are devices may call `predict`; each call takes a free device. Without
-    devices the result is the predictor of one call of `load`.
+    `predict` may be called by as many threads as there are devices, and each call takes a free
+    device. Without devices the result is the predictor of one call of `load`.
     """
     if not devices:
         return load()

@@ -96,7 +96,9 @@ def with_classes_of(predictor: Predictor, classes: Classes) -> Predictor:
     return dataclasses.replace(predictor, classes=classes)
 
 
-def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
+def load_predictor(
+    path: str | os.PathLike, report: Callable[[str], None] = print, **overrides
+) -> Predictor:
     """Loads a predictor from an artefact.
 
     The artefact is a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, or
@@ -104,6 +106,7 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
 
     Args:
         path: the artefact.
+        report: gets a line for each broken checkpoint of a workdir that is passed over.
         overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
             `.keras`); None takes the value of the experiment's `evaluate` section. A SavedModel, a
             LiteRT and an ONNX file have their inference fixed and take no field.
@@ -113,7 +116,7 @@ def load_predictor(path: str | os.PathLike, **overrides) -> Predictor:
     """
     path = pathlib.Path(path)
     if not is_exported(path):
-        trained = load_model(path)
+        trained = load_model(path, report)
         return trained_predictor(trained, settings_of(trained.experiment, **overrides))
     given = [f"--{name}" for name, value in overrides.items() if value is not None]
     if given:

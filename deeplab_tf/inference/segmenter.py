@@ -27,8 +27,12 @@ Picture = str | os.PathLike | np.ndarray | Image.Image
 """An image file, pixels [H, W, bands] in the model's own dtype, or a Pillow image."""
 
 
-def load(path: str | os.PathLike) -> "Segmenter":
+def load(path: str | os.PathLike, report: Callable[[str], None] = print) -> "Segmenter":
     """Loads a workdir, a `.keras`, `.onnx` or `.tflite` file, or a SavedModel folder.
+
+    Args:
+        path: the artefact.
+        report: gets a line for each broken checkpoint of a workdir that is passed over.
 
     Raises:
         DeeplabError: `path` is none of these, or is damaged.
@@ -37,7 +41,7 @@ def load(path: str | os.PathLike) -> "Segmenter":
     if is_exported(path):
         predictor = load_predictor(path)
         return Segmenter(path, None, predictor)
-    trained = load_model(path)
+    trained = load_model(path, report)
     return Segmenter(path, trained, trained_predictor(trained, settings_of(trained.experiment)))
 
 

@@ -21,17 +21,17 @@ def processor_name() -> str:
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout.strip()
-    told = _cpuinfo()
-    if "CPU part" in told:
-        kinds = dict.fromkeys(zip(told["CPU implementer"], told["CPU part"], strict=True))
+    cpuinfo = _cpuinfo()
+    if "CPU part" in cpuinfo:
+        kinds = dict.fromkeys(zip(cpuinfo["CPU implementer"], cpuinfo["CPU part"], strict=True))
         return " and ".join(f"implementer {maker} part {part}" for maker, part in kinds)
-    return told.get("model name", [platform.processor()])[0]
+    return cpuinfo.get("model name", [platform.processor()])[0]
 
 
 def processor_features() -> set[str]:
     """Returns the processor's features by their names in Linux; an empty set on other systems."""
-    told = _cpuinfo()
-    return set(" ".join(told.get("flags", []) + told.get("Features", [])).split())
+    cpuinfo = _cpuinfo()
+    return set(" ".join(cpuinfo.get("flags", []) + cpuinfo.get("Features", [])).split())
 
 
 def is_x86() -> bool:
@@ -69,10 +69,10 @@ def choose_onednn(trains: bool) -> None:
 
 def _cpuinfo() -> dict[str, list[str]]:
     """Returns the values of each field of /proc/cpuinfo, one a core; empty where not on Linux."""
-    told: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
     if CPUINFO.is_file():
         for line in CPUINFO.read_text().splitlines():
             name, colon, value = line.partition(":")
             if colon:
-                told.setdefault(name.strip(), []).append(" ".join(value.split()))
-    return told
+                fields.setdefault(name.strip(), []).append(" ".join(value.split()))
+    return fields

@@ -35,9 +35,9 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         import msvcrt
 
         # Windows cannot open a folder, so a file beside the folder is locked in its place.
-        beside = folder.resolve()
-        beside = beside.with_name(f".held-{beside.name}")
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT)
+        lock = folder.resolve()
+        lock = lock.with_name(f".held-{lock.name}")
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
@@ -48,7 +48,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         finally:
             os.close(handle)
             with contextlib.suppress(OSError):  # Windows deletes no file that a process has open
-                beside.unlink()
+                lock.unlink()
     else:
         import fcntl
 

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from deeplab_tf.config import ModelConfig
-from deeplab_tf.models.conv import class_scores, conv_bn
+from deeplab_tf.models.conv_bn import ConvBN, class_scores
 
 RATES_AT = 16
 """The output_stride that `ModelConfig.aspp_rates` is given for; the rates double at 8."""
@@ -37,17 +37,16 @@ def aspp(x: keras.KerasTensor, config: ModelConfig, filters: int) -> keras.Keras
     Branches `aspp_conv1` (1x1), `aspp_atrous1`, ... (3x3) and `aspp_pool`, the image-level features
     over the *whole* map, are concatenated in that order and mixed by the 1x1 `aspp_project`.
     """
-    branches = [conv_bn(x, filters, 1, name="aspp_conv1", config=config)]
+    conv_bn = ConvBN(config)
+    branches = [conv_bn(x, filters, 1, name="aspp_conv1")]
     for index, rate in enumerate(effective_rates(config), start=1):
-        branches.append(
-            conv_bn(x, filters, 3, name=f"aspp_atrous{index}", config=config, rate=rate)
-        )
+        branches.append(conv_bn(x, filters, 3, name=f"aspp_atrous{index}", rate=rate))
     if config.image_pooling:
         pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)
-        pooled = conv_bn(pooled, filters, 1, name="aspp_pool", config=config)
+        pooled = conv_bn(pooled, filters, 1, name="aspp_pool")
         branches.append(BroadcastLike(name="aspp_pool_broadcast")([pooled, x]))
     x = keras.layers.Concatenate(name="aspp_concat")(branches)
-    return conv_bn(x, filters, 1, name="aspp_project", config=config)
+    return conv_bn(x, filters, 1, name="aspp_project")
 
 
 def aspp_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:

@@ -1,14 +1,13 @@
-"""Atrous convolutions that run natively, fused batch norm, and the block made of both."""
+"""The layers of the networks: atrous convolutions that run natively, and fused batch norm."""
 
 import contextlib
 import contextvars
 import enum
 from collections.abc import Iterator
-from typing import Literal
 
 import keras
 
-from deeplab_tf.config import BatchNormMode, ModelConfig
+from deeplab_tf.config import BatchNormMode
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -16,8 +15,6 @@ if keras.backend.backend() == "tensorflow":
     from deeplab_tf.models import atrous, depthwise, kernels, synchronized
 else:
     tf = None
-
-Activation = Literal["relu", "relu6"]
 
 
 class Runs(enum.Enum):
@@ -166,94 +163,6 @@ def set_batch_norm_mode(model: keras.Model, mode: BatchNormMode, replicas: int) 
             layer.trainable = mode is not BatchNormMode.FROZEN
             # On one device the fused operation already sees the whole batch.
             layer.synchronized = mode is BatchNormMode.SYNC and replicas > 1
-
-
-def conv_bn(
-    x: keras.KerasTensor,
-    filters: int,
-    kernel_size: int,
-    *,
-    name: str,
-    config: ModelConfig,
-    stride: int = 1,
-    rate: int = 1,
-    activation: Activation | None = "relu",
-    gamma_initializer: str = "ones",
-    epsilon: float | None = None,
-    depthwise: bool = False,
-) -> keras.KerasTensor:
-    """Applies a convolution without bias, a batch norm and an activation.
-
-    The layers are `name`, `name_bn` and `name_relu`. A strided convolution pads symmetrically, with
-    k // 2 zeros on each side, so that sample i of the output lies on sample i * stride of the input
-    for odd and even sizes alike. Without this padding the network would see different grids at two
-    output strides.
-
-    Args:
-        x: [B, H, W, C].
-        filters: channels of the output; C where the convolution is `depthwise`.
-        kernel_size: odd side of the kernel.
-        name: the name of the convolution layer.
-        config: the source of the batch norm's momentum and epsilon.
-        stride: the stride of the convolution.
-        rate: the atrous rate; 1 where `stride` > 1.
-        activation: `relu`, `relu6` (at most 6), or None.
-        gamma_initializer: the initializer of the batch norm's gamma.
-        epsilon: the batch norm's epsilon; None takes the config's.
-        depthwise: whether each channel has a kernel of its own.
-
-    Returns:
-        [B, ceil(H / stride), ceil(W / stride), filters].
-    """
-    padding = "same"
-    if stride > 1 and kernel_size > 1:
-        x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
-        padding = "valid"
-    options = {"strides": stride, "padding": padding, "dilation_rate": rate, "use_bias": False}
-    if depthwise:
-        layer = AtrousDepthwiseConv2D(
-            kernel_size,
-            # Keras' he_normal counts all channels as the inputs of a depthwise kernel, so He's
-            # formula is written out.
-            depthwise_initializer=keras.initializers.RandomNormal(  # pyright: ignore[reportArgumentType]
-                stddev=(2 / kernel_size**2) ** 0.5
-            ),
-            name=name,
-            **options,
-        )
-    else:
-        layer = AtrousConv2D(
-            filters, kernel_size, kernel_initializer="he_normal", name=name, **options
-        )
-    x = FusedBatchNormalization(
-        momentum=config.batch_norm_momentum,
-        epsilon=epsilon or config.batch_norm_epsilon,
-        gamma_initializer=gamma_initializer,
-        name=f"{name}_bn",
-    )(layer(x))
-    if activation is None:
-        return x
-    most = 6.0 if activation == "relu6" else None
-    return keras.layers.ReLU(most, name=f"{name}_relu")(x)
-
-
-def class_scores(
-    x: keras.KerasTensor, config: ModelConfig, *, name: str, kernel_size: int = 1, rate: int = 1
-) -> keras.KerasTensor:
-    """Applies the convolution with bias that turns [B, h, w, C] into [B, h, w, num_classes]."""
-    return AtrousConv2D(
-        config.num_classes,
-        kernel_size,
-        padding="same",
-        dilation_rate=rate,
-        # Small weights let training begin at a loss of log(num_classes).
-        kernel_initializer=keras.initializers.TruncatedNormal(  # pyright: ignore[reportArgumentType]
-            stddev=0.01
-        ),
-        # A bfloat16 has 8 bits, too few to interpolate scores and to tell close classes apart.
-        dtype="float32",
-        name=name,
-    )(x)
 
 
 def decayed_kernels(model: keras.Model) -> list[keras.Variable]:

@@ -7,7 +7,7 @@ import keras
 from deeplab_tf.config import Backbone, Head, ModelConfig, pixel_statistics
 from deeplab_tf.config.resnet_plan import SPECS
 from deeplab_tf.models.aspp import aspp, aspp_v2
-from deeplab_tf.models.conv import class_scores, conv_bn
+from deeplab_tf.models.conv_bn import ConvBN, class_scores
 from deeplab_tf.models.mobilenet_v2 import mobilenet_v2
 from deeplab_tf.models.resize import UpsampleLogits
 from deeplab_tf.models.resnet import resnet
@@ -81,7 +81,7 @@ def _head(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
         if config.aspp_dropout:
             x = keras.layers.Dropout(config.aspp_dropout, name="aspp_dropout")(x)
     if config.head_conv:
-        x = conv_bn(x, filters, 3, name="head_conv", config=config)
+        x = ConvBN(config)(x, filters, 3, name="head_conv")
     return class_scores(x, config, name="logits")
 
 

@@ -7,7 +7,7 @@ import keras
 
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.config.atrous_plan import place_strides
-from deeplab_tf.models.conv import conv_bn
+from deeplab_tf.models.conv_bn import ConvBN
 
 ROOT_STRIDE = 2
 """The stride of conv1."""
@@ -120,54 +120,25 @@ def mobilenet_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor
     1280 channels is left out, as in DeepLab's models.
     """
     root = scaled_channels(ROOT_CHANNELS, config.width_multiplier, config.channel_divisor)
-    x = conv_bn(
-        x, root, 3, name="conv1", config=config, stride=2, activation="relu6", epsilon=EPSILON
-    )
+    conv_bn = ConvBN(config, epsilon=EPSILON, activation="relu6")
+    x = conv_bn(x, root, 3, name="conv1", stride=2)
     for plan in plan_units(config):
-        x = _inverted_residual(x, plan, config)
+        x = _inverted_residual(x, plan, conv_bn, config.zero_init_residual)
     return x
 
 
 def _inverted_residual(
-    x: keras.KerasTensor, plan: MobileNetUnit, config: ModelConfig
+    x: keras.KerasTensor, plan: MobileNetUnit, conv_bn: ConvBN, zero_init: bool
 ) -> keras.KerasTensor:
     """Applies a 1x1 expansion, a 3x3 depthwise convolution (stride and rate) and a linear 1x1.
 
     The input is added to the result, except in the first unit of a block, which changes the
     channels.
     """
-    name, wide = plan.name, x.shape[-1] * plan.expansion
-    y = x
+    name, y = plan.name, x
     if plan.expansion > 1:
-        y = conv_bn(
-            y,
-            wide,
-            1,
-            name=f"{name}_expand",
-            config=config,
-            activation="relu6",
-            epsilon=EPSILON,
-        )
-    y = conv_bn(
-        y,
-        wide,
-        3,
-        name=f"{name}_depthwise",
-        config=config,
-        stride=plan.stride,
-        rate=plan.rate,
-        activation="relu6",
-        epsilon=EPSILON,
-        depthwise=True,
-    )
-    y = conv_bn(
-        y,
-        plan.channels,
-        1,
-        name=f"{name}_project",
-        config=config,
-        activation=None,
-        epsilon=EPSILON,
-        gamma_initializer="zeros" if config.zero_init_residual and not plan.first else "ones",
-    )
+        y = conv_bn(x, x.shape[-1] * plan.expansion, 1, name=f"{name}_expand")
+    y = conv_bn.depthwise(y, 3, name=f"{name}_depthwise", stride=plan.stride, rate=plan.rate)
+    zero_init = zero_init and not plan.first
+    y = conv_bn.linear(y, plan.channels, name=f"{name}_project", zero_init=zero_init)
     return y if plan.first else keras.layers.Add(name=f"{name}_add")([x, y])

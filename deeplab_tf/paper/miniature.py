@@ -65,7 +65,9 @@ def collect(runs: pathlib.Path) -> list[MeasuredRow]:
     results = find_results(runs)
     measured = [row for row in (_measure(e, results) for e in load_rows(CONFIG).values()) if row]
     if not measured:
-        raise DeeplabError(f"{runs} has no result of {CONFIG}; make them with deeplab-paper --run")
+        raise DeeplabError(
+            f"{runs} has no result of {CONFIG}; make them with deeplab-paper --config"
+        )
     return measured
 
 

@@ -41,8 +41,8 @@ def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
         outputs = video_outputs(file, out) if is_video(file) else image_outputs(file, out)
         for path in outputs:
             # NAME.png in the folder of an image may well be the image's mask.
-            beside = path.exists() and file.parent.resolve() == out.resolve()
-            if beside or path.resolve() in inputs:
+            beside_input = path.exists() and file.parent.resolve() == out.resolve()
+            if beside_input or path.resolve() in inputs:
                 raise DeeplabError(f"{path} would be overwritten; give another --out")
             if (other := owners.setdefault(path, file)) is not file:
                 raise DeeplabError(

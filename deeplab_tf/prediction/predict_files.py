@@ -60,18 +60,21 @@ def run_files(
 
 
 def run_stream(
-    predictor: Predictor, out: pathlib.Path, report: Callable[[str], None] = print
+    predictor: Predictor,
+    out: pathlib.Path,
+    report: Callable[[str], None] = print,
+    report_error: Callable[[str], None] = print,
 ) -> None:
     """Predicts the images on standard input into `out`, and reports how many.
 
-    A bad image is left out, and the next one is read.
+    A bad image is left out, `report_error` gets a line about it, and the next image is read.
 
     Raises:
         DeeplabError: no image came, or, at the end, frames could not be read.
     """
     out.mkdir(parents=True, exist_ok=True)
     stdin = cast(io.BufferedReader, sys.stdin.buffer)
-    result = predict_stream(predictor, stdin, out)
+    result = predict_stream(predictor, stdin, out, report_error)
     if not result.frames:
         raise DeeplabError("standard input ended before any image came")
     summary = f"{result.frames - result.failed} of {result.frames} frames predicted into {out}"

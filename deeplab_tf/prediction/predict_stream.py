@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import io
 import pathlib
-import sys
+from collections.abc import Callable
 
 import tqdm
 
@@ -29,7 +29,7 @@ class StreamResult:
     Attributes:
         frames: the number of frames that came.
         failed: the number of frames that could not be read.
-        errors: the first `ERRORS` errors; each error is also printed on stderr as it comes.
+        errors: the first `ERRORS` errors; each error is also reported as it comes.
     """
 
     frames: int = 0
@@ -38,7 +38,10 @@ class StreamResult:
 
 
 def predict_stream(
-    predictor: Predictor, stream: io.BufferedIOBase, out: pathlib.Path
+    predictor: Predictor,
+    stream: io.BufferedIOBase,
+    out: pathlib.Path,
+    report_error: Callable[[str], None],
 ) -> StreamResult:
     """Writes frame_000001.png and frame_000001_overlay.jpg into `out`, and so on for every frame.
 
@@ -49,6 +52,7 @@ def predict_stream(
         predictor: a predictor of a model for RGB images.
         stream: JPEGs and PNGs one after the other, of any sizes.
         out: an existing folder.
+        report_error: gets a line for each frame that cannot be read, as it comes.
 
     Raises:
         DeeplabError: the model takes other images than RGB.
@@ -66,7 +70,8 @@ def predict_stream(
             except DeeplabError as error:
                 result.failed += 1
                 result.errors = [*result.errors, error][:ERRORS]
-                frames.write(f"frame left out: {error}", file=sys.stderr)
+                with frames.external_write_mode():  # takes the progress bar off the line
+                    report_error(f"frame left out: {error}")
                 continue
             labels = predictor.predict(picture.pixels[None])[0]
             write_prediction(Predicted(picture, labels), predictor, out)

@@ -64,9 +64,9 @@ def environment() -> dict[str, str]:
 
 def _intra_op_threads() -> int:
     """Returns TensorFlow's number of threads: as set, or one a core that this process may use."""
-    told = tf.config.threading.get_intra_op_parallelism_threads()
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
     variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return told or (int(variable) if variable.isdigit() else 0) or usable_cores()
+    return threads or (int(variable) if variable.isdigit() else 0) or usable_cores()
 
 
 def _sources() -> str:
@@ -132,8 +132,8 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changed = []
     for name in dict.fromkeys([*now, *before]):
         old, new = before.get(name, ""), now.get(name, "")
-        told = name in VARIABLES or (name in before and name in now)
-        if told and old != new:
+        comparable = name in VARIABLES or (name in before and name in now)
+        if comparable and old != new:
             mend = f"; TF_NUM_INTRAOP_THREADS={old} sets {old}" if name == THREADS and old else ""
             changed.append(f"{name} {new or 'none'} (before {old or 'none'}{mend})")
     return changed

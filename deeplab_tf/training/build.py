@@ -62,16 +62,12 @@ class Training:
 
     def make_step(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns the compiled step of one global batch; see `make_train_step`."""
-        config = self.run.experiment.train
         return make_train_step(
             self.model,
             self.optimizer,
             self.run.strategy,
-            config.weight_decay,
+            self.run.experiment.train,
             self.data_loss,
-            (config.backbone_rate, config.head_rate),
-            accumulate_steps=config.accumulate_steps,
-            rematerialize=config.rematerialize,
         )
 
     def evaluated_model(self) -> keras.Model:

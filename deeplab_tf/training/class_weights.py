@@ -88,10 +88,10 @@ def read_class_weights(path: pathlib.Path, names: Sequence[str]) -> dict[str, fl
             f"{name} ({value!r})" for name, value in found.items() if not _is_weight(value)
         ],
     }
-    told = [f"{fault} {', '.join(classes)}" for fault, classes in faults.items() if classes]
-    if told:
+    found_faults = [f"{fault} {', '.join(classes)}" for fault, classes in faults.items() if classes]
+    if found_faults:
         raise DeeplabError(
-            f"class weights {path} {' and '.join(told)}; the classes are {', '.join(names)}"
+            f"class weights {path} {' and '.join(found_faults)}; the classes are {', '.join(names)}"
         )
     return {name: float(found[name]) for name in names}
 

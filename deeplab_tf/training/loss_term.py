@@ -20,13 +20,14 @@ class LossTerm:
 
     Attributes:
         total: from (mask [B, H, W], logits float32 [B, H, W, C]) to a float32 scalar, the sum.
-        weight: from a mask to a float32 scalar, what the sum of that mask is divided by.
+        weight: from a mask to a float32 scalar, what the sum of that mask is divided by; None where
+            `total` gives this replica's share of the mean, divided already.
         least: a lower bound of the weight of all replicas, for a batch that is all void.
         by_parts: whether the sums of a batch's parts add up to the sum of the batch.
     """
 
     total: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    weight: Callable[[tf.Tensor], tf.Tensor]
+    weight: Callable[[tf.Tensor], tf.Tensor] | None
     least: float = 1.0
     by_parts: bool = True
 
@@ -47,6 +48,8 @@ class LossTerm:
         if whole_mask is not None and not self.by_parts:
             raise ValueError("this loss needs the whole batch at once; whole_mask must be None")
         mask = tf.cast(mask, tf.int32)
+        if self.weight is None:
+            return self.total(mask, logits)
         whole = mask if whole_mask is None else tf.cast(whole_mask, tf.int32)
         # The weight is over all replicas, so n devices compute what one device would.
         weight = tf.maximum(sum_over_replicas(self.weight(whole)), self.least)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from deeplab_tf.distributed.strategy import sum_over_replicas
 from deeplab_tf.images.classes import VOID
-from deeplab_tf.training.loss_term import LossTerm, once_a_replica
+from deeplab_tf.training.loss_term import LossTerm
 
 TINY = 1e-30
 """A lower bound for divisors: far below any sum of weights or 1 - p that float32 tells from 0."""
@@ -48,17 +48,16 @@ def pixel_loss(
     def total(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(losses_of(mask, logits) * weights_of(mask))
 
-    def hard_mean(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    def hard_share(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         weights, losses = weights_of(mask), losses_of(mask, logits)
         hard = hardest(tf.stop_gradient(weights * losses), weights > 0, ohem_share)
         weights = tf.where(hard, weights, 0.0)
         # Which pixels count depends on the logits, and so does the weight of their mean.
         weight = tf.maximum(sum_over_replicas(tf.reduce_sum(weights)), TINY)
-        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        return tf.reduce_sum(weights * losses) / weight * replicas
+        return tf.reduce_sum(weights * losses) / weight
 
     if ohem_share < 1:
-        return once_a_replica(hard_mean)
+        return LossTerm(hard_share, weight=None, by_parts=False)
     return LossTerm(total, lambda mask: tf.reduce_sum(weights_of(mask)), least=TINY)
 
 

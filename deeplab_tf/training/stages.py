@@ -85,7 +85,7 @@ def train(
 
 
 def _silent(line: str) -> None:
-    """Drops the lines of a worker beside worker 0, which has the same."""
+    """Drops the lines of a worker other than worker 0, which has the same."""
 
 
 def _stages_to_do(

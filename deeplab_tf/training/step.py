@@ -50,17 +50,13 @@ def make_train_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
-    weight_decay: float,
+    config: TrainConfig,
     data_loss: DataLoss = mean_cross_entropy,
-    rates: tuple[float, float] = (1.0, 1.0),
-    *,
-    accumulate_steps: int = 1,
-    rematerialize: bool = False,
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns a compiled function of one global batch that updates `model` and returns the losses.
 
-    `rates` are the factors of the learning rate for the backbone and the head; `TrainConfig`
-    describes the other options.
+    The step reads `weight_decay`, `backbone_rate`, `head_rate`, `accumulate_steps` and
+    `rematerialize` of `config`; the optimizer and the loss have the rest.
 
     The returned function takes (image [B, H, W, bands], mask [B, H, W]), each dealt out over the
     replicas, and returns float32 scalars of the global batch: `loss`, the minimised loss with the
@@ -70,16 +66,16 @@ def make_train_step(
     """
     variables = model.trainable_variables
     kernels = [kernel for kernel in decayed_kernels(model) if kernel.trainable]
-    multipliers = rate_multipliers(model, *rates)
-    replicas = strategy.num_replicas_in_sync
-    network = Rematerialized(model) if rematerialize else model
+    multipliers = rate_multipliers(model, config.backbone_rate, config.head_rate)
+    replicas, parts = strategy.num_replicas_in_sync, config.accumulate_steps
+    network = Rematerialized(model) if config.rematerialize else model
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
     def gradients_of(image, mask, whole_mask=None):
         with tf.GradientTape() as tape:
             logits = network(image, training=True)
             shares = data_loss(mask, logits, whole_mask)
-            decay = weight_decay_loss(kernels, weight_decay) / (replicas * accumulate_steps)
+            decay = weight_decay_loss(kernels, config.weight_decay) / (replicas * parts)
             loss = shares.get("data_loss", shares["cross_entropy"]) + decay
             minimised = optimizer.scale_loss(loss)
         gradients = tape.gradient(minimised, variables)
@@ -106,7 +102,7 @@ def make_train_step(
 
     train_step = (
         whole_step
-        if accumulate_steps == 1
-        else accumulated_step(strategy, variables, gradients_of, apply, accumulate_steps)
+        if parts == 1
+        else accumulated_step(strategy, variables, gradients_of, apply, parts)
     )
     return counting_skipped(optimizer, train_step) if scales else train_step

@@ -98,11 +98,6 @@ def torch_key(variable: str) -> str:
     return f"{module}.{_PARTS[part]}"
 
 
-def to_torch_layout(array: np.ndarray) -> np.ndarray:
-    """Returns a kernel HWIO as OIHW, and any other array as it is."""
-    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
-
-
 def from_torch_layout(array: np.ndarray) -> np.ndarray:
     """Returns a kernel OIHW as HWIO, and any other array as it is."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/beam_predict.py --model=saved_model --images='photos/*.jpg'
 
-Each way is a process of its own, once over all images and once over the first alone, which tells
+Each way is a process of its own, once over all images and once over the first only, which shows
 the start (imports, models, workers); in turns, in seconds of all cores together, since the clock
 also tells what else the machine does. Medians over the rounds, and the median of each round's ratio
 to `deeplab-predict` of what the other images take. The labels of all ways are compared.
@@ -21,8 +21,8 @@ from PIL import Image
 
 from deeplab_tf.prediction.inputs import find_images
 
-_MODEL = flags.DEFINE_string("model", None, "As of deeplab-predict.", required=True)
-_IMAGES = flags.DEFINE_string("images", None, "As of deeplab-predict.", required=True)
+_MODEL = flags.DEFINE_string("model", None, "The flag of deeplab-predict.", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "The flag of deeplab-predict.", required=True)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns.")
 WAYS = {
     "deeplab-predict": [],

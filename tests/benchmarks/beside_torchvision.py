@@ -5,7 +5,7 @@
 Both decode a JPEG and a PNG, scale at random by 0.5 to 2.0 (bilinear without antialiasing, nearest
 for the mask), pad with the mean pixel and void, crop, flip, and give batches with float32 images.
 Ours reads records that `deeplab-prepare --dataset=voc --source=VOCdevkit` wrote in DIR, torchvision
-VOC's own files. Ours blends in float32 and makes the crop alone; torchvision resizes the whole
+VOC's own files. Ours blends in float32 and makes only the crop; torchvision resizes the whole
 image, in uint8, which is its fastest. Both are bound to the same cores; DataLoader has a worker for
 each of them (none on a single one). Two ways of its float32 batch are run: a new tensor each, as
 usual, and one tensor used again, which the caller must not keep.

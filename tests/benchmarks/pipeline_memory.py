@@ -4,7 +4,7 @@
 
 Prints the resident memory as it goes. Fails if the highest of the last half lies more than
 `--allowed_mb` above the highest of the second quarter, when every buffer has long been full.
-`--images=1` reads a split of the first image alone, of which each step of 16 is 16 epochs.
+`--images=1` reads a split of only the first image, of which each step of 16 is 16 epochs.
 """
 
 import os

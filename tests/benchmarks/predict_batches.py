@@ -15,8 +15,8 @@ from absl import app, flags
 
 from deeplab_tf.cli.flags import import_tensorflow
 
-_MODEL = flags.DEFINE_string("model", None, "As of deeplab-predict.", required=True)
-_IMAGES = flags.DEFINE_string("images", None, "As of deeplab-predict.", required=True)
+_MODEL = flags.DEFINE_string("model", None, "The flag of deeplab-predict.", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "The flag of deeplab-predict.", required=True)
 _SIZES = flags.DEFINE_list("batch_sizes", ["1", "4", "8"], "Batch sizes; the first is 1.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns.")
 

@@ -30,7 +30,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-_MODEL = flags.DEFINE_string("model", None, "As of deeplab-serve.", required=True)
+_MODEL = flags.DEFINE_string("model", None, "The flag of deeplab-serve.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "JPEGs or PNGs: a quoted pattern.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", 60, "How long.", lower_bound=1, upper_bound=600)
 _CLIENTS = flags.DEFINE_integer("clients", 16, "At once.", lower_bound=1, upper_bound=64)

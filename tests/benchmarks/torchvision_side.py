@@ -7,7 +7,7 @@ What is its best on a CPU, each tried against the other: JPEG and PNG by torchvi
 takes 1.4 and 1.3 times as long), uint8 until the batch is together (float32 in the workers takes
 1.3 times as long), one thread a process. Scale and padding are transforms of our own, as in
 torchvision's reference training, because v2 has none for a share of the image's own size and none
-that pads the right and bottom alone.
+that pads only the right and the bottom.
 """
 
 import sys

@@ -116,14 +116,7 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     set_batch_norm_mode(network, train.batch_norm, 1)
     optimizer = make_optimizer(train)
     optimizer.build(network.trainable_variables)
-    step = make_train_step(
-        network,
-        optimizer,
-        tf.distribute.get_strategy(),
-        train.weight_decay,
-        accumulate_steps=train.accumulate_steps,
-        rematerialize=train.rematerialize,
-    )
+    step = make_train_step(network, optimizer, tf.distribute.get_strategy(), train)
     rng = np.random.default_rng(0)
     shape = (arguments.batch, arguments.side, arguments.side)
     image = tf.constant(rng.integers(0, 256, (*shape, 3)).astype(np.float32))

@@ -1,6 +1,8 @@
 """What the binaries share, tried on the real ones: help, wrong flags, time to answer."""
 
+import inspect
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -8,7 +10,9 @@ import time
 import pytest
 import tensorflow as tf
 
+from deeplab_tf import export_model
 from deeplab_tf.cli import flags
+from deeplab_tf.serving.limits import Limits
 
 BINARIES = {name: name for name in ("prepare", "train", "eval", "score", "predict", "export")}
 BINARIES |= {"serve": "serve", "paper": "paper", "import": "import_weights"}
@@ -37,6 +41,28 @@ def test_help_names_the_binary_and_its_flags_within_two_seconds(binary):
     assert done.stdout.startswith(f"deeplab-{binary}")
     assert "  --" in done.stdout and "--alsologtostderr" not in done.stdout
     assert min(seconds) < 2
+
+
+def flag_default(help_text, flag):
+    """The default that --help gives; the binaries cannot import it, since it lies in code that
+    needs TensorFlow or an extra."""
+    return re.search(rf"  --{flag}\n.*\(default: '(.*)'\)\n", help_text)[1]
+
+
+def test_defaults_of_flags_are_those_of_the_library():
+    limits, help_text = Limits(), call("serve", "--help").stdout
+    for flag, value in (
+        ("batch_size", limits.batch_size),
+        ("queue_size", limits.queue_size),
+        ("time_limit", limits.time_limit),
+        ("max_request_mb", limits.max_request_bytes >> 20),
+        ("max_pixels", limits.max_pixels),
+    ):
+        assert flag_default(help_text, flag) == str(value)
+    help_text = call("export", "--help").stdout
+    parameters = inspect.signature(export_model).parameters
+    for flag in ("format", "quantize", "outputs", "calibration_images"):
+        assert flag_default(help_text, flag) == str(parameters[flag].default)
 
 
 @pytest.mark.parametrize("binary", BINARIES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from support.commands import call
-from support.seeded_weights import draw
+from support.seeded_weights import draw, to_torch_layout
 
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Backbone
@@ -53,7 +53,7 @@ def test_a_state_dict_becomes_a_model(tmp_path):
     for variable in source.weights:
         value = draw(variable.path, variable.shape)
         state[torch_key(variable.path)] = torch.from_numpy(
-            np.einsum("hwio->oihw", value).copy() if value.ndim == 4 else value
+            np.ascontiguousarray(to_torch_layout(value))
         )
         variable.assign(value)
     torch.save(state, tmp_path / "slim.pth")

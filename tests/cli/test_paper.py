@@ -45,11 +45,14 @@ def test_miniature_as_measured(tmp_path):
         (["--table=8"], 2, "table"),
         (["--figure=4"], 2, "--figure needs --out=FILE.png"),
         (["--figure=4", "--out=figure.bmp"], 2, "must end in .png"),
-        (["--run=configs/paper/table1.py"], 2, "--run needs --runs=DIR and --data_dir=DIR"),
-        (["--run=x", "--runs=r", "--data_dir=d", "--seeds=a"], 2, "whole numbers"),
+        (["--run=configs/paper/table1.py"], 2, "--config needs --runs=DIR and --data_dir"),
+        (["--config=configs/paper/table1.py"], 2, "--config needs --runs=DIR and --data_dir"),
+        (["--run=a", "--config=b"], 2, "a and b: give one of them"),
+        (["--table=1", "--seeds=1"], 2, "--seeds and --init_from are for --config"),
+        (["--config=x", "--runs=r", "--data_dir=d", "--seeds=a"], 2, "whole numbers"),
         (["--table=1", "--runs=absent"], 1, "--runs=absent is not a folder"),
         (["--explain=configs/paper/table1.py:os9"], 1, "did you mean os"),
-        (["--run=configs/paper/table9.py", "--runs=r", "--data_dir=d"], 1, "does not exist"),
+        (["--config=configs/paper/table9.py", "--runs=r", "--data_dir=d"], 1, "does not exist"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments, code, said):

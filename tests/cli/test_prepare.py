@@ -34,7 +34,7 @@ def test_voc_prints_counts_the_folder_and_a_next_command_that_exists(tmp_path):
     assert table["images"] == ["1", "1", "2"]
     assert table["background"][:3] == ["absent", "20", "25.0%"]  # of 80 pixels that are not void
     assert table["person"] == ["absent", "60", "75.0%", "absent"]
-    # Of the test image every pixel, of the training image's 100 these.
+    # Every pixel of the test image is void, and 20 of the training image's 100.
     assert table["void"][1:4] == ["100.0%", "20", "20.0%"]
     assert f"written: {tmp_path / 'data' / 'voc' / '1.0.0'}" in done.stdout
     row = re.search(r"next: deeplab-train --config=(\S+) --data_dir=\S+ --workdir=", lines[-1])

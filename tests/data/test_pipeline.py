@@ -180,7 +180,7 @@ def test_mirrored_replicas_get_the_slices_in_order(split):
 
 
 def test_no_size_of_a_training_batch_is_open(split):
-    """As a TPU wants it."""
+    """A TPU compiles for one size only."""
     dataset = training_batches(
         split, AUGMENTED, batch_size=8, seed=0, start_step=0, mean_pixel=MEAN, num_shards=2, parts=2
     )

@@ -45,7 +45,7 @@ def test_an_overlap_of_the_whole_tile_is_refused():
 
 
 def write_wide(root, width, height):
-    """One image for training and one for validation, of stripes that tell their column."""
+    """One image for training and one for validation, of stripes that show their column."""
     fields = {
         "name": "wide",
         "classes": ["even", "odd"],

@@ -27,7 +27,7 @@ def source(tmp_path_factory):
 
 
 def content(data_dir):
-    """What `data_dir` holds: the examples of each split in their order, and all that is told of it.
+    """What `data_dir` holds: the examples of each split in their order, and all that describes it.
 
     Not the bytes of the files: the features of an example have no order, and processes differ.
     """

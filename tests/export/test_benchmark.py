@@ -8,7 +8,7 @@ from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import benchmark
 from deeplab_tf.export.benchmark import find_artefacts, format_measured, measure_artefacts
-from deeplab_tf.export.litert import write_litert
+from deeplab_tf.export.litert import Options, write_litert
 from deeplab_tf.export.peak_memory import peak_memory
 from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.classes import SHAPES
@@ -20,7 +20,7 @@ from deeplab_tf.models import build_model
 def folder(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
     save_model(trained, folder / "model.keras")
-    write_litert(trained, folder / "model.tflite", image_size=(33, 49), outputs="labels")
+    write_litert(trained, folder / "model.tflite", Options(image_size=(33, 49), outputs="labels"))
     return folder
 
 

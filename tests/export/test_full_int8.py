@@ -1,4 +1,4 @@
-"""Full int8: everything in integers, calibrated; what loses too much is told, and mended."""
+"""Full int8: everything in integers, calibrated; what loses too much is reported, and mended."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.full_int8 import measure_ranges, quantize_full
 from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.layer_noise import noisiest_layers
-from deeplab_tf.export.litert import convert, export_litert, layer_names, write_litert
+from deeplab_tf.export.litert import Options, convert, export_litert, layer_names, write_litert
 from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.tensors import TensorReader, layer_of
 from deeplab_tf.images.classes import VOC
@@ -46,8 +46,8 @@ def mobile():
 @pytest.fixture(scope="module")
 def mobile_int8(mobile):
     return convert(
-        mobile, image_size=SIZE, quantize="int8", outputs="labels", calibration=CALIBRATION
-    )
+        mobile, Options(image_size=SIZE, quantize="int8", outputs="labels"), calibration=CALIBRATION
+    )[0]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def spoilt_files(spoilt, tmp_path_factory):
     """The float file and the full int8 one that is made of it."""
     path = tmp_path_factory.mktemp("spoilt") / "a.tflite"
     float_file = write_litert(
-        spoilt, path, image_size=SIZE, quantize="int8", calibration=CALIBRATION
+        spoilt, path, Options(image_size=SIZE, quantize="int8"), calibration=CALIBRATION
     )
     return float_file, path.read_bytes()
 
@@ -134,7 +134,7 @@ def test_weights_have_a_scale_a_channel(mobile_int8, tmp_path):
 
 
 def test_ranges_are_those_of_the_images_and_each_tensors_own(spoilt, spoilt_files):
-    """In an addition the range of what goes in is not that of the sum."""
+    """The range of an addition's inputs is not that of the sum."""
     reader = TensorReader(spoilt_files[0])
     ranges = measure_ranges(reader, CALIBRATION)
     assert ranges[reader.input] == (0.0, 255.0)
@@ -164,8 +164,7 @@ def test_too_much_loss_fails_names_layers_and_leaves_no_file(spoilt, labelled, t
             spoilt,
             tmp_path / "a.tflite",
             labelled,
-            image_size=SIZE,
-            quantize="int8",
+            Options(image_size=SIZE, quantize="int8"),
             calibration=labelled,
         )
     assert re.search("the layers that lose most: block3_unit1_conv2, .*--keep_float", str(e.value))
@@ -175,11 +174,9 @@ def test_too_much_loss_fails_names_layers_and_leaves_no_file(spoilt, labelled, t
 def test_kept_layers_are_float_and_mend_it(spoilt, spoilt_files, labelled, tmp_path):
     kept = convert(
         spoilt,
-        image_size=SIZE,
-        quantize="int8",
+        Options(image_size=SIZE, quantize="int8", keep_float=["block3_unit1_conv[12]"]),
         calibration=CALIBRATION,
-        keep_float=["block3_unit1_conv[12]"],
-    )
+    )[0]
     reader, layers = TensorReader(kept), layer_names(spoilt)
     floats = {
         layer_of(o.output, layers)
@@ -201,10 +198,7 @@ def test_all_layers_kept_are_the_network_and_published_with_the_report(spoilt, l
         spoilt,
         tmp_path / "model_int8.tflite",
         labelled,
-        image_size=SIZE,
-        quantize="int8",
-        outputs="labels",
-        keep_float=[".*"],
+        Options(image_size=SIZE, quantize="int8", outputs="labels", keep_float=[".*"]),
         calibration=labelled[:2],
     )
     report = json.loads(exported.report.read_text())
@@ -273,9 +267,7 @@ def test_a_trained_network_keeps_its_labels(tmp_path):
         TrainedModel(model, experiment, VOC),
         tmp_path / "a.tflite",
         [ComparedImage(str(i), photo) for i, photo in enumerate(photos)],
-        image_size=(257, 257),
-        quantize="int8",
-        outputs="labels",
+        Options(image_size=(257, 257), quantize="int8", outputs="labels"),
         calibration=[ComparedImage("", photo) for photo in photos],
     )
     assert exported.parity.label_agreement > 0.97

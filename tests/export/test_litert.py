@@ -13,7 +13,7 @@ from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import litert
 from deeplab_tf.export import parity as parity_module
-from deeplab_tf.export.litert import convert, export_litert, write_litert
+from deeplab_tf.export.litert import Options, convert, export_litert, write_litert
 from deeplab_tf.export.operations import litert_operations, refuse_space_to_batch
 
 SIZE = (65, 81)
@@ -26,13 +26,13 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def float32(trained, pictures, out):
-    return export_litert(trained, out / "model.tflite", pictures, image_size=SIZE)
+    return export_litert(trained, out / "model.tflite", pictures, Options(image_size=SIZE))
 
 
 @pytest.fixture(scope="module")
 def float16(trained, pictures, out, float32):
     file = out / "model_float16.tflite"
-    return export_litert(trained, file, pictures, image_size=SIZE, quantize="float16")
+    return export_litert(trained, file, pictures, Options(image_size=SIZE, quantize="float16"))
 
 
 @pytest.mark.parametrize("quantize", ["float32", "float16"])
@@ -58,7 +58,7 @@ def test_signature_and_answers(quantize, trained, request):
 
 
 def test_batch_norm_is_folded_and_atrous_convolutions_are_native(float32):
-    """Of additions there are one of the mean pixel and seven of shortcuts, none of a batch norm."""
+    """The additions are one of the mean pixel and seven of shortcuts, none of a batch norm."""
     operations = litert_operations(float32.artefact.read_bytes())
     assert operations.pop("ADD") == 8
     assert operations == {
@@ -76,7 +76,9 @@ def test_batch_norm_is_folded_and_atrous_convolutions_are_native(float32):
 
 @pytest.mark.parametrize("upsampling", ["align_corners", "half_pixel"])
 def test_an_open_size_has_no_space_to_batch_either(upsampling):
-    content = convert(random_trained_model(upsampling=upsampling), image_size=None, quantize="none")
+    content = convert(
+        random_trained_model(upsampling=upsampling), Options(image_size=None, quantize="none")
+    )[0]
     operations = litert_operations(content)
     assert operations["CONV_2D"] == 33
     assert "MUL" not in operations or operations["MUL"] <= 2  # the size, not batch norms
@@ -120,7 +122,7 @@ def test_members_and_both_interpreters_from_path_and_bytes(trained, float32):
 
 
 def test_an_export_done_again_is_the_same_bytes(trained, float32, tmp_path):
-    write_litert(trained, tmp_path / "again.tflite", image_size=SIZE)
+    write_litert(trained, tmp_path / "again.tflite", Options(image_size=SIZE))
     assert (tmp_path / "again.tflite").read_bytes() == float32.artefact.read_bytes()
 
 
@@ -146,7 +148,7 @@ def test_disagreement_leaves_nothing_and_gives_the_numbers(
 ):
     monkeypatch.setitem(parity_module.THRESHOLDS, "none", 1.1)
     with pytest.raises(DeeplabError, match=r"on \d+\.\d+% of the pixels of 3 images, under 110"):
-        export_litert(trained, tmp_path / "model.tflite", pictures, image_size=(33, 33))
+        export_litert(trained, tmp_path / "model.tflite", pictures, Options(image_size=(33, 33)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,7 +160,7 @@ def test_other_weights_than_the_models_are_found_out(trained, pictures, tmp_path
     write = litert.write_litert
     monkeypatch.setattr(litert, "write_litert", lambda _, *args, **kw: write(other, *args, **kw))
     with pytest.raises(DeeplabError, match="not published"):
-        export_litert(trained, tmp_path / "model.tflite", pictures, image_size=(33, 33))
+        export_litert(trained, tmp_path / "model.tflite", pictures, Options(image_size=(33, 33)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,7 +172,7 @@ def test_a_full_disk_keeps_the_earlier_export(trained, pictures, tmp_path, monke
 
     monkeypatch.setattr(litert.zipfile.ZipFile, "writestr", full)
     with pytest.raises(OSError, match="No space left"):
-        export_litert(trained, tmp_path / "model.tflite", pictures, image_size=(33, 33))
+        export_litert(trained, tmp_path / "model.tflite", pictures, Options(image_size=(33, 33)))
     assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
     assert (tmp_path / "model.tflite").read_text() == "earlier"
 
@@ -181,15 +183,18 @@ def test_the_converter_refuses_what_has_no_builtin(monkeypatch, capfd):
     monkeypatch.setattr(trained, "model", lambda x, training: tf.math.zeta(model(x), 2.0))
     trained.model.variables = model.variables
     with pytest.raises(DeeplabError, match=r"converter refused the model: .*Zeta"):
-        convert(trained, image_size=(33, 33), quantize="none")
+        convert(trained, Options(image_size=(33, 33), quantize="none"))[0]
     assert capfd.readouterr().err == ""
 
 
 def test_a_saved_models_directory_or_a_file_is_not_written_into(trained, pictures, tmp_path):
     (tmp_path / "saved_model.pb").touch()
     with pytest.raises(DeeplabError, match="holds a SavedModel"):
-        export_litert(trained, tmp_path / "model.tflite", pictures, image_size=(33, 33))
+        export_litert(trained, tmp_path / "model.tflite", pictures, Options(image_size=(33, 33)))
     with pytest.raises(DeeplabError, match="is a file"):
         export_litert(
-            trained, tmp_path / "saved_model.pb" / "model.tflite", pictures, image_size=(33, 33)
+            trained,
+            tmp_path / "saved_model.pb" / "model.tflite",
+            pictures,
+            Options(image_size=(33, 33)),
         )

@@ -7,7 +7,7 @@ import pytest
 from support.random_model import random_picture
 
 from deeplab_tf.artefacts.litert import CONVOLUTIONS, open_segmenter
-from deeplab_tf.export.litert import convert, export_litert, write_litert
+from deeplab_tf.export.litert import Options, convert, export_litert, write_litert
 from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.tensors import TensorReader
 from deeplab_tf.inference.predictor import load_predictor
@@ -17,7 +17,7 @@ SIZE = (33, 49)
 
 
 def test_dynamic_range_has_int8_weights_and_float_activations(trained):
-    content = convert(trained, image_size=SIZE, quantize="dynamic")
+    content = convert(trained, Options(image_size=SIZE, quantize="dynamic"))[0]
     assert not [name for name in litert_operations(content) if "QUANTIZE" in name]
     reader = TensorReader(content)
     convolutions = [o for o in reader.operations if o.kind in CONVOLUTIONS]
@@ -33,7 +33,7 @@ def test_dynamic_range_has_int8_weights_and_float_activations(trained):
 @pytest.mark.parametrize("outputs", ["labels", "logits"])
 def test_a_file_gives_what_is_asked_for(trained, pictures, outputs, tmp_path):
     exported = export_litert(
-        trained, tmp_path / "a.tflite", pictures, image_size=SIZE, outputs=outputs
+        trained, tmp_path / "a.tflite", pictures, Options(image_size=SIZE, outputs=outputs)
     )
     assert (exported.parity.largest_logit_difference is None) == (outputs == "labels")
     reader = TensorReader(exported.artefact.read_bytes())
@@ -51,7 +51,7 @@ def test_a_file_gives_what_is_asked_for(trained, pictures, outputs, tmp_path):
 @pytest.fixture(scope="module")
 def any_size(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("any") / "model.tflite"
-    write_litert(trained, path, image_size=None)
+    write_litert(trained, path, Options(image_size=None))
     return path
 
 
@@ -71,7 +71,10 @@ def test_any_size_is_the_network_at_that_size(trained, any_size):
 def test_int8_of_any_size(trained, tmp_path):
     calibration = [random_picture(33, 49, 0), random_picture(50, 60, 1)]
     write_litert(
-        trained, tmp_path / "a.tflite", image_size=None, quantize="int8", calibration=calibration
+        trained,
+        tmp_path / "a.tflite",
+        Options(image_size=None, quantize="int8"),
+        calibration=calibration,
     )
     segmenter = open_segmenter(tmp_path / "a.tflite")
     for size in ((33, 49), (50, 33)):

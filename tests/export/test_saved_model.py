@@ -165,7 +165,7 @@ def test_wrong_requests_are_told_what_is_wrong(encoded, message, served):
 
 
 def test_plain_tensorflow_loads_it(trained, pictures, exported, tmp_path):
-    """In another process, where importing this package or Keras' layers by it would fail."""
+    """Another process loads it, where importing this package or Keras' layers by it would fail."""
     picture = pictures[1].image
     np.save(tmp_path / "picture.npy", picture)
     program = (

@@ -13,6 +13,7 @@ from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.config import Experiment, ModelConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import web_page
+from deeplab_tf.export.litert import Options
 from deeplab_tf.export.litert_js import CORE, cache_folder, litert_js_files
 from deeplab_tf.export.operations import custom_operations, refuse_custom_operations
 from deeplab_tf.export.self_check import drawn_picture
@@ -35,7 +36,7 @@ def _runtime():
 @pytest.fixture(scope="module")
 def exported(trained, pictures, tmp_path_factory):
     out = tmp_path_factory.mktemp("web") / "page"
-    return export_web(trained, out, pictures, image_size=SIZE, quantize="float16")
+    return export_web(trained, out, pictures, Options(image_size=SIZE, quantize="float16"))
 
 
 @pytest.fixture(scope="module")
@@ -151,14 +152,14 @@ def test_a_page_is_replaced_and_other_folders_are_not(trained, pictures, exporte
     (page / "litert").mkdir(parents=True)
     for name in ("model.json", "left_over.js"):
         (page / name).touch()
-    export_web(trained, page, pictures, image_size=SIZE)
+    export_web(trained, page, pictures, Options(image_size=SIZE))
     assert (page / "model.tflite").is_file()
     assert not (page / "left_over.js").exists()
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "thesis.tex").touch()
     for out, message in (("own", "must be empty or hold a page"), ("own/thesis.tex", "is a file")):
         with pytest.raises(DeeplabError, match=message):
-            export_web(trained, tmp_path / out, pictures, image_size=SIZE)
+            export_web(trained, tmp_path / out, pictures, Options(image_size=SIZE))
     assert files_of(tmp_path / "own") == {"thesis.tex"}
 
 
@@ -172,7 +173,7 @@ def test_a_failure_keeps_the_earlier_page(trained, pictures, tmp_path, monkeypat
 
     monkeypatch.setattr(web_page, "page_facts", refuse)
     with pytest.raises(DeeplabError, match="no"):
-        export_web(trained, page, pictures, image_size=(33, 33))
+        export_web(trained, page, pictures, Options(image_size=(33, 33)))
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
     assert files_of(page) == {"model.json"}
 
@@ -228,7 +229,7 @@ def test_a_model_of_other_bands_is_refused_before_anything_is_written(trained, p
     bands = Experiment(model=ModelConfig(band_mean=(0.0,) * 4, band_std=(1.0,) * 4))
     trained = dataclasses.replace(trained, experiment=bands)
     with pytest.raises(DeeplabError, match="takes RGB images, and this model 4 bands"):
-        export_web(trained, tmp_path / "page", pictures, image_size=SIZE)
+        export_web(trained, tmp_path / "page", pictures, Options(image_size=SIZE))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -77,7 +77,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    """`python -m http.server` on a free port of this machine alone."""
+    """`python -m http.server` on a free port, for this machine only."""
     handler = functools.partial(QuietHandler, directory=folder / "page")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -122,7 +122,7 @@ def publish_anew(page):
 @pytest.mark.parametrize("visit", ["labels", "offline"])
 @pytest.mark.parametrize("name", PHOTOS)
 def test_the_label_map_is_the_interpreters(seen, folder, name, visit):
-    """Of the whole photo, at its own size: decoding, shrinking, network and enlarging together."""
+    """The whole photo, at its own size: decoding, shrinking, network and enlarging together."""
     expected = load_predictor(folder / "page" / "model.tflite").predict(
         read_pixels(folder / name)[None]
     )[0]

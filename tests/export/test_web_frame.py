@@ -20,7 +20,7 @@ THIN_OR_TINY = [(1, 1), (1, 900), (900, 1), (2, 3)]
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """Of each size: the photo, what node framed, its labels at the photo's size, its picture."""
+    """For each size: the photo, what node framed, its labels at the photo's size, its picture."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")

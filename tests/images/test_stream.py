@@ -72,7 +72,7 @@ def test_what_is_broken_ends_where_the_next_image_begins(broken):
 
 @pytest.mark.parametrize("between", [b"\r\n--x\r\nContent-Type: image/jpeg\r\n\r\n", b"\xff"])
 def test_what_lies_between_images_is_left_out(between):
-    """As a camera's multipart answer has headers."""
+    """A camera's multipart answer has headers there."""
     stream = io.BytesIO(between + between.join(WHOLE) + between)
     assert list(split_images(stream)) == WHOLE
 

@@ -34,7 +34,7 @@ def test_pictures_of_one_size_go_together(sizes, batch_size, expected):
 
 
 def test_no_more_wait_than_fit(monkeypatch):
-    """As many sizes as pictures: none would ever find others."""
+    """Each picture has a size of its own, and none would ever find others."""
     monkeypatch.setattr(batches, "WAITING_PIXELS", 100)
     taken = 0
 

@@ -10,7 +10,7 @@ from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.trained_model import read_model_config, save_model
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.litert import write_litert
+from deeplab_tf.export.litert import Options, write_litert
 from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.frame import predict_in_frame
@@ -23,7 +23,7 @@ FRAME = (49, 65)
 @pytest.fixture(scope="module")
 def litert_file(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("litert") / "model.tflite"
-    write_litert(trained, path, image_size=FRAME)
+    write_litert(trained, path, Options(image_size=FRAME))
     return path
 
 

@@ -9,7 +9,7 @@ from support.random_model import random_picture
 
 import deeplab_tf
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.export.litert import write_litert
+from deeplab_tf.export.litert import Options, write_litert
 from deeplab_tf.images.drawing import overlay
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.inference.strategies import images_to_labels
@@ -85,7 +85,7 @@ def test_an_overlay_shows_the_labels(segmenter):
 
 
 def test_an_exported_file_answers_as_by_the_command(trained, tmp_path):
-    write_litert(trained, tmp_path / "model.tflite", image_size=(49, 65))
+    write_litert(trained, tmp_path / "model.tflite", Options(image_size=(49, 65)))
     picture = random_picture(40, 53)
     exported = deeplab_tf.load(tmp_path / "model.tflite")
     expected = load_predictor(tmp_path / "model.tflite").predict(picture[None])[0]

@@ -59,7 +59,7 @@ def test_image_pooling_sees_the_whole_map(size):
     values["aspp_pool/kernel"] = np.abs(values["aspp_pool/kernel"])
     model.get_layer("aspp_pool").kernel.assign(values["aspp_pool/kernel"])
     x = np.random.default_rng(0).uniform(0, 1, (2, *size, 6)).astype(np.float32)
-    # The last corner alone doubles the mean.
+    # Only the last corner doubles the mean.
     x[:, -1, -1] += 0.5 * size[0] * size[1]
     got = layer_output(model, "aspp_pool_broadcast")(x).numpy()
     mean = np.float64(x).mean(axis=(1, 2))

@@ -51,7 +51,7 @@ def expected(x, kernel, rates, pads):
 
 
 def bound(dtype, terms, scale):
-    """Of a sum of so many terms with standard normal factors: each rounds once more, at random."""
+    """The error of a sum of `terms` standard normal products, each rounded once more at random."""
     return 4 * scale * 2.0 ** (1 - BITS[dtype]) * np.sqrt(terms)
 
 
@@ -63,7 +63,7 @@ def computing(form, kernel, rates, pads):
 @pytest.mark.parametrize("is_open", [False, True])
 def test_every_form_is_the_convolution(form, is_open):
     if is_open and form is Form.REGIONS:
-        pytest.skip("regions are of a known size alone")
+        pytest.skip("regions are only of a known size")
     rng = np.random.default_rng(0)
     for size, sides, rates, padding in cases():
         x = rng.standard_normal((2, *size, 3)).astype(np.float32)
@@ -114,7 +114,7 @@ def gradients(x, kernel, dy, rates, padding, is_open=False):
 @pytest.mark.parametrize("machine", OneDNN)
 @pytest.mark.parametrize("compiled", [False, True])
 def test_second_derivatives(machine, compiled):
-    """Of sum((A x)^3) in the direction v: 6 A^T ((A x) (A v)), by XLA too."""
+    """sum((A x)^3) has 6 A^T ((A x) (A v)) in the direction v, by XLA too."""
     rng = np.random.default_rng(2)
     x, v = rng.standard_normal((2, 1, 9, 8, 3)).astype(np.float32)
     kernel = rng.standard_normal((3, 3, 3, 4)).astype(np.float32)
@@ -180,7 +180,7 @@ def test_layers_with_groups_or_a_bias_run_anywhere(runs):
         (AtrousDepthwiseConv2D, keras.layers.DepthwiseConv2D, {"bias_initializer": "ones"}),
     ):
         if runs is Runs.CONVERTED and ours is AtrousDepthwiseConv2D:
-            continue  # which TensorFlow itself runs by oneDNN alone
+            continue  # which TensorFlow itself runs by oneDNN only
         layer, parent = (
             cls(kernel_size=3, padding="same", dilation_rate=3, **options) for cls in (ours, theirs)
         )

@@ -4,7 +4,7 @@ Strided convolutions pad symmetrically, so a strided map lies on samples 0, 2, 4
 one, for odd and even sizes; a convolution of twice the rate then reads, from each of these, just
 the values that the strided network reads, and zeros at the same places. So equality holds up to
 the borders, for any multi-grid and both stride placements, and for the ASPP, whose rates scale.
-Image pooling alone averages over another set of samples, so it is left out.
+Only image pooling averages over another set of samples, so it is left out.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""AtrousConv2D, the fused batch norm, and the block made of both."""
+"""AtrousConv2D and the fused batch norm."""
 
 from unittest import mock
 
@@ -12,10 +12,9 @@ from deeplab_tf.models import kernels
 from deeplab_tf.models.conv import (
     AtrousConv2D,
     FusedBatchNormalization,
-    conv_bn,
-    decayed_kernels,
     set_batch_norm_mode,
 )
+from deeplab_tf.models.conv_bn import ConvBN
 
 RATES = (1, 2, 6, 12, 18, 36)
 
@@ -97,7 +96,7 @@ def test_valid_padding_equals_keras_and_the_papers_formula(rate, use_bias):
 
 
 def test_gradients_equal_the_formulas_transpose():
-    """The convolution is linear: <u, A x> = <A^T u, x> holds the gradient to numpy alone."""
+    """The convolution is linear: <u, A x> = <A^T u, x> holds the gradient to numpy only."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 15, 18, 4)).astype(np.float32)
     upstream = rng.standard_normal((2, 15, 18, 5)).astype(np.float32)
@@ -154,35 +153,9 @@ def test_the_inference_form_of_avx2_is_the_fused_batch_norm():
     assert "FusedBatchNormV3" not in [node.type for node in graph.graph.get_operations()]
 
 
-def strided_block(size, kernel_size):
-    image = keras.Input((*size, 2))
-    config = ModelConfig(batch_norm_epsilon=1e-5)
-    return keras.Model(
-        image, conv_bn(image, 3, kernel_size, name="c", config=config, stride=2, activation=None)
-    )
-
-
-@pytest.mark.parametrize("kernel_size", [1, 3, 7])
-def test_strided_convolution_keeps_the_grid(kernel_size):
-    """Sample i is centred on sample 2 i, for odd and even sizes alike."""
-    rng = np.random.default_rng(0)
-    for size, half in (((9, 9), (5, 5)), ((10, 13), (5, 7)), ((8, 8), (4, 4)), ((1, 2), (1, 1))):
-        x = rng.standard_normal((2, *size, 2)).astype(np.float32)
-        block = strided_block(size, kernel_size)
-        y = block(x).numpy()
-        dense = atrous_reference(x, block.get_layer("c").kernel, 1)
-        assert y.shape[1:3] == half
-        np.testing.assert_allclose(y, dense[:, ::2, ::2] / np.sqrt(1 + 1e-5), atol=1e-5)
-
-
-def test_conv_bn_names_and_decay():
-    block = strided_block((8, 8), 3)
-    assert [layer.name for layer in block.layers[1:]] == ["c_pad", "c", "c_bn"]
-    assert [kernel.path for kernel in decayed_kernels(block)] == ["c/kernel"]
-
-
 def test_set_batch_norm_mode():
-    block = strided_block((8, 8), 3)
+    image = keras.Input((8, 8, 2))
+    block = keras.Model(image, ConvBN(ModelConfig())(image, 3, 3, name="c"))
     norm = block.get_layer("c_bn")
     assert isinstance(norm, FusedBatchNormalization)
     for mode, replicas, trainable, synchronized in (

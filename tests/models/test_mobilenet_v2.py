@@ -65,7 +65,7 @@ def test_weights_do_not_depend_on_the_output_stride_and_maps_are_subsampled():
 @pytest.mark.parametrize("rate", [2, 3])
 @pytest.mark.parametrize("size", [(9, 12), (5, 5)])
 def test_depthwise_gradients_are_those_of_a_sum_over_taps(rate, size):
-    """TensorFlow's own CPU gradient of the native operation is wrong; numpy in float64 tells."""
+    """TensorFlow's own CPU gradient of the native operation is wrong; numpy in float64 shows it."""
     rng = np.random.default_rng(rate)
     x, dy = rng.standard_normal((2, 2, *size, 3))
     layer = AtrousDepthwiseConv2D(3, padding="same", dilation_rate=rate, use_bias=False)
@@ -105,7 +105,7 @@ def test_depthwise_gradients_are_those_of_a_sum_over_taps(rate, size):
 
 
 def test_no_graph_has_space_to_batch():
-    """Of all in which one operation is each atrous layer, only those for other runtimes."""
+    """One operation is each atrous layer only in the graphs for other runtimes."""
     model = build_model(mobile(output_stride=8, width_multiplier=0.1))
     spec = tf.TensorSpec((1, 65, 65, 3), tf.uint8)
     atrous = {}

@@ -10,7 +10,7 @@ PROGRAM = """
 import tensorflow as tf
 from deeplab_tf.models.kernels import onednn_in_use
 
-try:  # this kernel is oneDNN's alone
+try:  # only oneDNN has this kernel
     tf.raw_ops.Conv2DBackpropFilter(
         input=tf.ones((1, 5, 5, 1)),
         filter_sizes=(3, 3, 1, 1),

@@ -159,7 +159,7 @@ DEEPLAB_V2 = {
 TRAINED = (
     TABLE_1 | TABLE_2 | TABLE_3 | TABLE_4 | TABLE_5 | TABLE_6 | COCO | TEST_SERVER | DEEPLAB_V2
 )
-# The rows that do not evaluate at the output_stride they train at are the strategies' alone.
+# The rows that do not evaluate at the output_stride they train at are only the strategies'.
 EVALUATED = TRAINED | TABLE_4_EVALUATED | TABLE_6_EVALUATED
 
 # Built at full width as evaluated, one or more a table. Everything else is built of the slim
@@ -435,7 +435,7 @@ def test_weights_depend_on_neither_strides_nor_rates(fields, head):
 
 
 def test_deeplabv2_head():
-    """Four 3x3 convolutions straight to class scores, summed; no batch norm, nothing beside."""
+    """Four 3x3 convolutions straight to class scores, summed; no batch norm, nothing else."""
     row = load_experiment("configs/paper/deeplabv2.py:resnet101")
     model = build_model(
         dataclasses.replace(row.model, backbone=Backbone.RESNET_SLIM, num_classes=21)

@@ -87,5 +87,5 @@ def test_a_run_that_is_not_its_row_is_refused(tmp_path):
 
 
 def test_no_result_says_how_to_make_one(tmp_path):
-    with pytest.raises(DeeplabError, match="make them with deeplab-paper --run"):
+    with pytest.raises(DeeplabError, match="make them with deeplab-paper --config"):
         miniature.collect(tmp_path)

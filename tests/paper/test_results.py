@@ -1,4 +1,4 @@
-"""Ours beside the paper's: which result counts for which row, and what is said of deviations."""
+"""Our figures next to the paper's: which result counts for which row, and what deviates."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from deeplab_tf.config import load_experiment, to_json, validate
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.paper.beside import format_table
+from deeplab_tf.paper.comparison import format_table
 from deeplab_tf.paper.results import deviations, find_results, ours_of
 from deeplab_tf.paper.tables import TABLES
 
@@ -102,7 +102,7 @@ def test_what_is_not_the_rows_protocol_is_said(tmp_path, changes, said):
     text = format_table(3, find_results(tmp_path))
     assert "76.66 / 12.30 [1]" in text
     assert f"[1] {tmp_path}/a/eval.json: initial weights " in text and f"; {said}\n" in text
-    # Of several that deviate none is hidden.
+    # No result that deviates is hidden by another.
     write_result(tmp_path / "b", STAGE1, 70.0, batch_size=8)
     text = format_table(3, find_results(tmp_path))
     assert "76.66 / 12.30 [1], 70.00 [2]" in text
@@ -113,7 +113,7 @@ def test_what_is_not_the_rows_protocol_is_said(tmp_path, changes, said):
 
 
 def test_jft_is_not_imagenet(tmp_path):
-    """Table 7's two rows differ in their initial weights alone."""
+    """Table 7's two rows differ only in their initial weights."""
     write_result(tmp_path / "a", "configs/paper/test_server.py:deeplabv3", 85.0)
     text = format_table(7, find_results(tmp_path))
     assert "85.7 / 85.00 [1]" in text and "86.9 / not run" in text

@@ -99,7 +99,7 @@ def test_a_signal_reaches_the_training(config, shapes_data, tmp_path, number):
     text = config.read_text().replace("steps=1,", "steps=1000, checkpoint_every=1000,")
     config.write_text(text)
     process = Command(
-        *("-m", "deeplab_tf.cli.paper", f"--run={config}:at8"),
+        *("-m", "deeplab_tf.cli.paper", f"--config={config}:at8"),
         *(f"--data_dir={shapes_data}", f"--runs={tmp_path}/runs"),
     )
     workdir = tmp_path / "runs" / "rows_at8_seed0"

@@ -33,7 +33,7 @@ def test_counts_by_hand(rate):
 
 
 def test_the_papers_map():
-    """65x65: at rate 1 the 63x63 inner positions have all nine, at 65 all have the centre alone."""
+    """65x65: at rate 1 the 63x63 inner positions have all nine, at 65 all have only the centre."""
     assert MAP_SIZE == 65
     assert shares_by_definition(65, 1)[9] == 63 * 63 / 65**2
     # Rate 32: the outer 32 on each side see the centre and one tap, the middle one three.

@@ -15,7 +15,7 @@ import numpy as np
 # Before TensorFlow: torchvision brings triton, which crashes when it loads after it.
 import torch
 import torchvision
-from support.seeded_weights import draw, draw_image
+from support.seeded_weights import draw, draw_image, to_torch_layout
 from support.slim_networks import slim_networks
 
 from deeplab_tf.config import Backbone, ModelConfig
@@ -25,7 +25,7 @@ from deeplab_tf.weights.convert import READERS
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.parity import measure
 from deeplab_tf.weights.slim import slim_name
-from deeplab_tf.weights.torchvision import to_torch_layout, torch_key, torchvision_config
+from deeplab_tf.weights.torchvision import torch_key, torchvision_config
 
 SIZES = ((33, 65), (225, 225), (257, 193), (375, 500), (513, 513))
 ODD = tuple((h, w) for h, w in SIZES if h % 32 == w % 32 == 1)

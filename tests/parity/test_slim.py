@@ -18,7 +18,7 @@ from deeplab_tf.weights.slim import import_variables, read_slim, slim_name
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RESNET, MOBILE = "resnet_v1_101", "MobilenetV2"
 
-# As the released checkpoints have them.
+# The names in the released checkpoints.
 NAMES = {
     ("conv1_2/kernel", RESNET): "resnet_v1_101/conv1_2/weights",
     ("conv1_bn/gamma", RESNET): "resnet_v1_101/conv1/BatchNorm/gamma",

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 import torchvision
+from support.seeded_weights import to_torch_layout
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.weights.torchvision import (
     AUXILIARY_PREFIX,
     COUNTER_SUFFIX,
-    to_torch_layout,
     torch_key,
 )
 

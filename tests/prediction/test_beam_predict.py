@@ -193,7 +193,7 @@ def test_broken_records_are_named_and_the_rest_is_done(artefacts, tmp_path, caps
 
 
 def test_two_workers_may_write_the_same_image(tmp_path):
-    """As where a runner does a part again while its first try is still writing."""
+    """A runner may do a part again while its first try is still writing."""
     (tmp_path / ".writing").mkdir()
     pixels = random_picture(300, 400)
     done = Predicted(Picture("a/b.png", pixels), pixels[..., 0] % 6)
@@ -230,7 +230,7 @@ COUNT = 72
 
 
 def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
-    """In two processes of the runner, all killed in the middle."""
+    """Two processes of the runner are killed in the middle."""
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(COUNT):
@@ -272,7 +272,7 @@ class KeepSizes(apache_beam.DoFn):
 
 
 def test_a_batch_of_beams_is_bounded_and_never_empty(tmp_path):
-    """Of small pictures, of some as large as a batch or larger, and of some of half that."""
+    """Pictures may be small, as large as a batch or larger, or half that."""
     small = [Picture("s", np.zeros((3, 5, 3), np.uint8))] * 40
     large = [Picture("l", np.zeros((4100, 4100, 1), np.uint8))] * 2
     half = [Picture("h", np.zeros((2048, 4096, 1), np.uint8))] * 3

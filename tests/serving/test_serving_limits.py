@@ -76,7 +76,7 @@ def test_no_answer_in_time_is_504_and_what_waits_behind_is_not_run(model, refere
     assert [answer.status_code for answer in late] == [504, 504]
     assert late[0].json()["error"].startswith("there is no answer within 0.5 s")
     is_right(good, reference)
-    # Of the two that were given up, the one in the network was run, the waiting one was not.
+    # Two were given up: the one in the network was run, the waiting one was not.
     assert len(service.model.ran) == 2
     assert metric(service, "deeplab_requests_total", protocol="rest", code="504") == 2
     assert service.gate.inside == 0

@@ -96,7 +96,7 @@ def check(library: ctypes.CDLL, status: Pointer) -> None:
 
 
 def main() -> None:
-    """As the head of this file says."""
+    """Runs the model on the pixels in a file, as the head of this file says."""
     folder, source, target, input_name, output_name = sys.argv[1:]
     np.save(target, run(folder, np.load(source), input_name, output_name))
     assert "tensorflow" not in sys.modules and "deeplab_tf" not in sys.modules

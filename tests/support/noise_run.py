@@ -80,15 +80,8 @@ def noise_run(
         optimizer = optimizer() if optimizer else make_optimizer(config)
         optimizer.build(network.trainable_variables)
     begin_average(network, optimizer)
-    step = make_train_step(
-        network,
-        optimizer,
-        devices,
-        config.weight_decay,
-        make_data_loss(config, weights),
-        accumulate_steps=config.accumulate_steps,
-        rematerialize=config.rematerialize,
-    )
+    data_loss = make_data_loss(config, weights)
+    step = make_train_step(network, optimizer, devices, config, data_loss)
     data = tf.data.Dataset.from_tensor_slices(noise(steps)).batch(BATCH)
     data = data.map(lambda *batch: tuple(tf.gather(values, order) for values in batch))
     off = tf.data.Options()
@@ -122,7 +115,7 @@ def furthest(run: NoiseRun, other: NoiseRun) -> float:
 def check_same_but_for_rounding(run: NoiseRun, other: NoiseRun) -> None:
     """Asserts that two runs are as near as other kernels and another order of sums leave them.
 
-    In three steps these networks multiply a rounding of the pixels by up to 200,000: 2e-2 of the
+    These networks multiply a rounding of the pixels by up to 200,000 in three steps: 2e-2 of the
     weights for 1e-7 of the pixels, by the focal loss.
     """
     for step, (a, b) in enumerate(zip(run.losses, other.losses, strict=True)):

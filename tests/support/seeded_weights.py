@@ -1,4 +1,4 @@
-"""Weights and images that two frameworks can each draw alone, so that no weights are stored.
+"""Weights and images that each of two frameworks can draw, so that no weights are stored.
 
 Numpy only. Each tensor comes from a generator seeded by its name, through the raw stream of PCG64,
 which numpy guarantees for all versions and machines; its distributions are not guaranteed.
@@ -7,6 +7,11 @@ which numpy guarantees for all versions and machines; its distributions are not 
 import hashlib
 
 import numpy as np
+
+
+def to_torch_layout(array: np.ndarray) -> np.ndarray:
+    """A kernel HWIO as OIHW, and any other array as it is."""
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
 
 
 def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:

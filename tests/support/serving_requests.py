@@ -1,4 +1,4 @@
-"""Requests to the server, and a model that answers when it is told to."""
+"""Requests to the server, and a model that answers when the test lets it."""
 
 import asyncio
 import base64

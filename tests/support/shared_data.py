@@ -1,4 +1,4 @@
-"""Real data beside the project, for the tests that can use it."""
+"""Real data next to the project, for the tests that can use it."""
 
 import os
 import pathlib

@@ -48,7 +48,7 @@ def test_a_full_disk_stops_the_training_and_the_old_checkpoints_stay(small_disk,
 def test_what_a_failed_writing_left_is_removed_and_the_others_are_as_they_were(
     tmp_path, monkeypatch
 ):
-    """As above, where no file system can be mounted."""
+    """The test above, where no file system can be mounted."""
     begin(tmp_path)
     folder = tmp_path / "checkpoints"
     before = {path.name: path.read_bytes() for path in folder.glob("step-*")}

@@ -41,7 +41,7 @@ def rare_class_after_training(loss, class_weights="none"):
     optimizer = make_optimizer(config)
     optimizer.build(model.trainable_variables)
     data_loss = make_data_loss(config, weights)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), 0.0, data_loss)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config, data_loss)
     for _ in range(STEPS):
         step(tf.constant(image), tf.constant(labels))
     guess = np.argmax(model(image), -1)[labels != 255] == 1

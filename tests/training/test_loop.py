@@ -128,10 +128,10 @@ def test_class_weights_are_told_recorded_and_held_to(shapes_data, tmp_path, caps
     file.write_text(json.dumps(weights))
     experiment = small(steps=2, class_weights=str(file))
     train(experiment, shapes_data, workdir)
-    told = (
+    expected_line = (
         f"class weights ({file}): background 0.25, circle 1, square 2, triangle 3, star 4, ring 5"
     )
-    assert told in capsys.readouterr().out.splitlines()
+    assert expected_line in capsys.readouterr().out.splitlines()
     assert json.loads((workdir / "class_weights.json").read_text()) == weights
     (line,) = metrics(workdir)
     assert line["loss"] > line["data_loss"] != line["cross_entropy"] > 0

@@ -20,7 +20,7 @@ WEIGHTS = [0.5, 2.0, 0.0, 7.5]
 
 
 def expected_loss(labels, logits, weights=(1, 1, 1, 1), gamma=0.0, share=1.0):
-    """By hand, pixel by pixel."""
+    """The loss in numpy, pixel by pixel."""
     truth, p = true_probabilities(labels, logits)
     weight = np.array(weights, np.float64)[truth]
     loss = weight * (1 - p) ** gamma * -np.log(p)

@@ -142,7 +142,7 @@ def test_two_processes_cannot_train_in_one_workdir(rows, shapes_data, tmp_path):
 
 
 def test_a_chain_on_two_devices(rows, shapes_data, tmp_path):
-    """In a process of its own, as every test of a whole mirrored run."""
+    """The run has a process of its own, as every test of a whole mirrored run."""
     program = """
 import pathlib, sys
 import conftest  # two virtual devices

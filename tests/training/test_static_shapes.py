@@ -16,9 +16,10 @@ CONFIG = ModelConfig(
 def make():
     keras.utils.set_random_seed(0)
     model = build_model(CONFIG)
-    optimizer = make_optimizer(TrainConfig(base_learning_rate=1e-3))
+    config = TrainConfig(base_learning_rate=1e-3)
+    optimizer = make_optimizer(config)
     optimizer.build(model.trainable_variables)
-    return model, make_train_step(model, optimizer, tf.distribute.get_strategy(), 1e-4)
+    return model, make_train_step(model, optimizer, tf.distribute.get_strategy(), config)
 
 
 def test_the_step_compiles_with_xla_on_static_shapes_and_computes_the_same():

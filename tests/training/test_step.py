@@ -57,7 +57,8 @@ def run_steps(
         optimizer = make_optimizer(EXPERIMENT.train)
         optimizer.build(model.trainable_variables)
     before = [w.numpy() for w in model.weights]
-    step = make_train_step(model, optimizer, strategy, 1e-4, data_loss, rates)
+    config = TrainConfig(weight_decay=1e-4, backbone_rate=rates[0], head_rate=rates[1])
+    step = make_train_step(model, optimizer, strategy, config, data_loss)
     data = list(batches(steps))
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data]))
@@ -134,7 +135,7 @@ def test_what_is_frozen_stays_and_the_rest_learns():
     ids=str,
 )
 def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
-    # Of logits that are weights themselves: a network's batch norms would blur the digits.
+    # The logits are weights themselves: a network's batch norms would blur the digits.
     options = dict(options)
     weights = options.pop("weights", None)
     data_loss = make_data_loss(TrainConfig(**options), weights)
@@ -178,8 +179,9 @@ def test_what_is_minimised_is_the_data_loss_and_the_weight_decay():
     optimizer = make_optimizer(EXPERIMENT.train)
     optimizer.build(model.trainable_variables)
     kernels = [w.numpy() for w in decayed_kernels(model)]
-    data_loss = make_data_loss(TrainConfig(loss=Loss.DICE))
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), 1e-2, data_loss)
+    config = TrainConfig(loss=Loss.DICE, weight_decay=1e-2)
+    data_loss = make_data_loss(config)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config, data_loss)
     image, labels = next(batches(1))
     logits = model(image, training=True)
     result = step(tf.constant(image), tf.constant(labels))
@@ -233,7 +235,8 @@ def test_one_step_changes_weights_by_rate_times_gradient():
         )
         loss = tf.reduce_mean(losses)
     gradient = tape.gradient(loss, kernel.value).numpy()
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), weight_decay=1e-4)
+    config = TrainConfig(weight_decay=1e-4)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config)
     result = step(tf.constant(image), tf.constant(labels))
     expected = old - 0.05 * (gradient + 1e-4 * old)
     np.testing.assert_allclose(kernel.numpy(), expected, atol=1e-6)

@@ -30,7 +30,7 @@ LABELS = Classes("fields", ("soil", "crop"), voc_palette(2))
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Fields whose fifth band alone tells the class."""
+    """Fields whose class only the fifth band shows."""
     root = tmp_path_factory.mktemp("fields")
     splits = {"train": [], "val": []}
     for number in range(10):
@@ -103,10 +103,10 @@ def test_the_saved_model_takes_the_same_pixels_and_no_encoded_photos(data_dir, w
 
 
 def test_litert_says_that_it_takes_rgb(workdir, tmp_path):
-    from deeplab_tf.export.litert import export_litert  # pyright: ignore[reportMissingImports]
+    from deeplab_tf.export.litert import Options, export_litert  # pyright: ignore[reportMissingImports]
 
     with pytest.raises(DeeplabError, match="takes RGB images, and this model 5 bands of 16 bits"):
-        export_litert(load_model(workdir), tmp_path / "a.tflite", [], image_size=(64, 64))
+        export_litert(load_model(workdir), tmp_path / "a.tflite", [], Options(image_size=(64, 64)))
 
 
 def test_weights_of_rgb_begin_all_but_the_first_convolution(data_dir, tmp_path, capsys):

@@ -114,7 +114,7 @@ def test_a_chief_is_worker_0(monkeypatch):
 
 
 def test_what_is_gathered_may_have_another_size_each_time(tmp_path):
-    """As the configs of a chain of stages have, each compared by a `Workers` of its own."""
+    """The configs of a chain of stages have, each compared by a `Workers` of its own."""
     ports = free_ports(2)
     both = [start(None, tmp_path, (ports, index), ("-c", GATHERING)) for index in (0, 1)]
     assert [(code, out) for code, out, _ in ended(both)] == [(0, "[100, 100]\n[50, 50]\n")] * 2
@@ -153,7 +153,7 @@ def three_ways(shapes_data, tmp_path_factory):
 
 
 def test_two_processes_are_two_devices(three_ways):
-    """The weights bit for bit; the sum that is told as the loss to its last digit."""
+    """The weights bit for bit; the sum that is reported as the loss to its last digit."""
     root, runs = three_ways
     assert "2 device(s)\n" in runs[1][1] and "2 device(s) of 2 workers\n" in runs[2][1]
     assert runs[3][1] == "worker 1 of 2; worker 0 has the output\n"
@@ -176,7 +176,7 @@ def test_one_device_gives_the_same_after_20_steps(three_ways):
         scale = max(1.0, np.abs(a.numpy()).max())
         most = 1e-4 if "/moving_" in a.path else 1e-5
         assert np.abs(a.numpy() - b.numpy()).max() <= most * scale, a.path
-    # And small beside the way that the weights went, at this low rate.
+    # And small next to the way that the weights went, at this low rate.
     keras.utils.set_random_seed(0)
     begun = build_model(load_model(root / "one").experiment.model)
     one, two, first = (

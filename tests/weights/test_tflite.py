@@ -178,7 +178,7 @@ def quantized(function, path, *, labels, dtype):
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("dtype", [tf.uint8, tf.int8])
 def test_quantised_files_segment(tmp_path, labels, dtype):
-    """An argmax at the end tells the classes by what it is taken of."""
+    """An argmax at the end shows the classes by its input."""
     kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 6)).astype(np.float32)
 
     def logits(image):

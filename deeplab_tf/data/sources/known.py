@@ -44,7 +44,7 @@ DATA_SETS = {
     "camvid": KnownDataSet("camvid.camvid_source", "--config=configs/camvid.py:slim"),
     "shapes": KnownDataSet("shapes.shapes_source", "--config=configs/shapes.py:demo"),
 }
-"""By name; a folder of one's own must have another name."""
+"""The data sets by name; a folder of one's own must have another name."""
 
 FOLDER = KnownDataSet(
     "folder.folder_source", "--config=configs/own.py:slim --config.data.dataset={name}"

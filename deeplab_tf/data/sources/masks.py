@@ -49,7 +49,7 @@ class IndexMask:
     """A palette or grey PNG whose pixel values are numbers, or one of SBD's `.mat` files.
 
     Attributes:
-        path: the file. In a palette PNG the indices are the numbers, whatever the colours.
+        path: the file; the indices of a palette PNG are the numbers, whatever the colours.
         values: the class id or `VOID` for each number in the file; `read` refuses other numbers.
     """
 

@@ -94,5 +94,5 @@ def _torchvision_in_openvino(work: Work) -> Way:
 
 
 def _compile(model):
-    # In float32, as all others: OpenVINO's own choice may be bfloat16.
+    # All others compute in float32; OpenVINO's own choice may be bfloat16.
     return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -13,7 +13,7 @@ from .turns import Group, Way
 from .work import Work, convolution_flops
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-"""Of the paper's evaluation (section 4.1)."""
+"""The scales of the paper's evaluation (section 4.1)."""
 
 
 def measure(rounds: int, size: int) -> Group:

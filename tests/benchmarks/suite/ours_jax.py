@@ -1,7 +1,7 @@
 """Our network on JAX, compiled by XLA.
 
 `deeplab-train` runs on TensorFlow; here the same network, loss and optimiser are put into a jitted
-step, to see what they cost on an accelerator that has JAX alone.
+step, to see what they cost on an accelerator that has only JAX.
 """
 
 import jax

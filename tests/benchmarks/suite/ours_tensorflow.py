@@ -20,7 +20,7 @@ from .work import Work
 
 
 class Convolution(enum.Enum):
-    """By what the atrous convolutions are computed."""
+    """The code that computes the atrous convolutions."""
 
     OURS = "the forms that leave padding out"
     TENSORFLOW = "TensorFlow's own operation and gradient, which only oneDNN has on a CPU"
@@ -85,7 +85,7 @@ def _training(model: keras.Model, work: Work):
     labels = tf.constant(work.labels())
     config = TrainConfig(base_learning_rate=1e-4)
     optimizer = make_optimizer(config)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config.weight_decay)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config)
     return lambda: step(images, labels)
 
 

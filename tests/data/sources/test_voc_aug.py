@@ -16,7 +16,7 @@ from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 
 VOC_LISTS = {"train": ["v1", "v2"], "val": ["w1", "w2"], "trainval": ["v1", "v2", "w1", "w2"]}
-# v2 and w1 have masks in both; s1 to s3 in SBD alone.
+# v2 and w1 have masks in both; s1 to s3 only in SBD.
 SBD_LISTS = {"train": ["v2", "s1", "w1"], "val": ["s2", "s3"]}
 
 
@@ -66,7 +66,7 @@ def test_records_of_both_kinds_of_masks(both):
     records, _ = write_records(voc_aug_source(both), both / "data")
     assert records.classes.dataset == "voc_aug"
     assert records.split("trainaug").num_examples == 5
-    # SBD's masks are of class 7 alone; VOC's random ones have 0, 1 and 20.
+    # SBD's masks are only of class 7; VOC's random ones have 0, 1 and 20.
     pairs = voc_aug_source(both).splits["trainaug"]
     seventh = sum(read_pair(pair)[1].size for pair in pairs[:3])
     assert records.pixels["trainaug"][7] == seventh
