@@ -162,7 +162,7 @@ def conv_bn(
     kernel_size: int,
     *,
     name: str,
-    config: ModelConfig,
+    model_config: ModelConfig,
     stride: int = 1,
     rate: int = 1,
     activation: Activation | None = "relu",
@@ -182,12 +182,12 @@ def conv_bn(
         filters: channels of the output; C where the convolution is `depthwise`.
         kernel_size: odd side of the kernel.
         name: the name of the convolution layer.
-        config: the source of the batch norm's momentum and epsilon.
+        model_config: the source of the batch norm's momentum and epsilon.
         stride: the stride of the convolution.
         rate: the atrous rate; 1 where `stride` > 1.
         activation: `relu`, `relu6` (at most 6), or None.
         gamma_initializer: the initializer of the batch norm's gamma.
-        epsilon: the batch norm's epsilon; None takes the config's.
+        epsilon: the batch norm's epsilon; None takes `model_config`'s.
         depthwise: whether each channel has a kernel of its own.
 
     Returns:
@@ -214,8 +214,8 @@ def conv_bn(
             filters, kernel_size, kernel_initializer="he_normal", name=name, **options
         )
     x = FusedBatchNormalization(
-        momentum=config.batch_norm_momentum,
-        epsilon=epsilon or config.batch_norm_epsilon,
+        momentum=model_config.batch_norm_momentum,
+        epsilon=epsilon or model_config.batch_norm_epsilon,
         gamma_initializer=gamma_initializer,
         name=f"{name}_bn",
     )(layer(x))
@@ -226,11 +226,16 @@ def conv_bn(
 
 
 def class_scores(
-    x: keras.KerasTensor, config: ModelConfig, *, name: str, kernel_size: int = 1, rate: int = 1
+    x: keras.KerasTensor,
+    model_config: ModelConfig,
+    *,
+    name: str,
+    kernel_size: int = 1,
+    rate: int = 1,
 ) -> keras.KerasTensor:
     """Applies the convolution with bias that turns [B, h, w, C] into [B, h, w, num_classes]."""
     return AtrousConv2D(
-        config.num_classes,
+        model_config.num_classes,
         kernel_size,
         padding="same",
         dilation_rate=rate,

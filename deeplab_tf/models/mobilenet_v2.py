@@ -89,7 +89,7 @@ def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
     return None
 
 
-def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
+def plan_units(model_config: ModelConfig) -> list[MobileNetUnit]:
     """Lists the units, with strides turned into atrous rates once `output_stride` is reached."""
     units = [
         (f"block{number}_unit{unit}", block, unit == 1)
@@ -97,8 +97,8 @@ def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
         for unit in range(1, block.units + 1)
     ]
     strides = [block.stride if first else 1 for _, block, first in units]
-    places = place_strides(strides, ROOT_STRIDE, config.output_stride, config.atrous)
-    width, divisor = config.width_multiplier, config.channel_divisor
+    places = place_strides(strides, ROOT_STRIDE, model_config.output_stride, model_config.atrous)
+    width, divisor = model_config.width_multiplier, model_config.channel_divisor
     return [
         MobileNetUnit(
             name,
@@ -112,24 +112,33 @@ def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
     ]
 
 
-def mobilenet_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+def mobilenet_v2(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
     """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
 
     The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 320 at width 1.
     Sample i of the result lies on pixel i * output_stride. The classifier's last convolution to
     1280 channels is left out, as in DeepLab's models.
     """
-    root = scaled_channels(ROOT_CHANNELS, config.width_multiplier, config.channel_divisor)
-    x = conv_bn(
-        x, root, 3, name="conv1", config=config, stride=2, activation="relu6", epsilon=EPSILON
+    root = scaled_channels(
+        ROOT_CHANNELS, model_config.width_multiplier, model_config.channel_divisor
     )
-    for plan in plan_units(config):
-        x = _inverted_residual(x, plan, config)
+    x = conv_bn(
+        x,
+        root,
+        3,
+        name="conv1",
+        model_config=model_config,
+        stride=2,
+        activation="relu6",
+        epsilon=EPSILON,
+    )
+    for plan in plan_units(model_config):
+        x = _inverted_residual(x, plan, model_config)
     return x
 
 
 def _inverted_residual(
-    x: keras.KerasTensor, plan: MobileNetUnit, config: ModelConfig
+    x: keras.KerasTensor, plan: MobileNetUnit, model_config: ModelConfig
 ) -> keras.KerasTensor:
     """Applies a 1x1 expansion, a 3x3 depthwise convolution (stride and rate) and a linear 1x1.
 
@@ -144,7 +153,7 @@ def _inverted_residual(
             wide,
             1,
             name=f"{name}_expand",
-            config=config,
+            model_config=model_config,
             activation="relu6",
             epsilon=EPSILON,
         )
@@ -153,7 +162,7 @@ def _inverted_residual(
         wide,
         3,
         name=f"{name}_depthwise",
-        config=config,
+        model_config=model_config,
         stride=plan.stride,
         rate=plan.rate,
         activation="relu6",
@@ -165,9 +174,9 @@ def _inverted_residual(
         plan.channels,
         1,
         name=f"{name}_project",
-        config=config,
+        model_config=model_config,
         activation=None,
         epsilon=EPSILON,
-        gamma_initializer="zeros" if config.zero_init_residual and not plan.first else "ones",
+        gamma_initializer="zeros" if model_config.zero_init_residual and not plan.first else "ones",
     )
     return y if plan.first else keras.layers.Add(name=f"{name}_add")([x, y])

@@ -7,28 +7,30 @@ from deeplab_tf.config.resnet_plan import SPECS, ResNetUnit, plan_units
 from deeplab_tf.models.conv import conv_bn
 
 
-def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+def resnet(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
     """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
 
     The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 2048 for
     ResNet-50 and ResNet-101. Sample i of the result lies on pixel i * output_stride.
     """
-    width = SPECS[config.backbone].width
-    if config.deep_root:
-        x = conv_bn(x, width, 3, name="conv1_1", config=config, stride=2)
-        x = conv_bn(x, width, 3, name="conv1_2", config=config)
-        x = conv_bn(x, 2 * width, 3, name="conv1_3", config=config)
+    width = SPECS[model_config.backbone].width
+    if model_config.deep_root:
+        x = conv_bn(x, width, 3, name="conv1_1", model_config=model_config, stride=2)
+        x = conv_bn(x, width, 3, name="conv1_2", model_config=model_config)
+        x = conv_bn(x, 2 * width, 3, name="conv1_3", model_config=model_config)
     else:
-        x = conv_bn(x, width, 7, name="conv1", config=config, stride=2)
+        x = conv_bn(x, width, 7, name="conv1", model_config=model_config, stride=2)
     # The ReLU before leaves nothing below zero, so zeros around the map change no maximum.
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = keras.layers.MaxPooling2D(3, strides=2, name="pool1")(x)
-    for plan in plan_units(config):
-        x = _bottleneck(x, plan, config)
+    for plan in plan_units(model_config):
+        x = _bottleneck(x, plan, model_config)
     return x
 
 
-def _bottleneck(x: keras.KerasTensor, plan: ResNetUnit, config: ModelConfig) -> keras.KerasTensor:
+def _bottleneck(
+    x: keras.KerasTensor, plan: ResNetUnit, model_config: ModelConfig
+) -> keras.KerasTensor:
     """Applies 1x1, 3x3 (with the rate) and 1x1 convolutions and adds the shortcut.
 
     The first 1x1 or the 3x3 has the stride; the last 1x1 has four times the filters of the others.
@@ -36,19 +38,27 @@ def _bottleneck(x: keras.KerasTensor, plan: ResNetUnit, config: ModelConfig) -> 
     name, out = plan.name, 4 * plan.filters
     if plan.projects:
         shortcut = conv_bn(
-            x, out, 1, name=f"{name}_shortcut", config=config, stride=plan.stride, activation=None
+            x,
+            out,
+            1,
+            name=f"{name}_shortcut",
+            model_config=model_config,
+            stride=plan.stride,
+            activation=None,
         )
     elif plan.stride > 1:
         shortcut = keras.layers.MaxPooling2D(1, strides=plan.stride, name=f"{name}_shortcut")(x)
     else:
         shortcut = x
-    y = conv_bn(x, plan.filters, 1, name=f"{name}_conv1", config=config, stride=plan.strides[0])
+    y = conv_bn(
+        x, plan.filters, 1, name=f"{name}_conv1", model_config=model_config, stride=plan.strides[0]
+    )
     y = conv_bn(
         y,
         plan.filters,
         3,
         name=f"{name}_conv2",
-        config=config,
+        model_config=model_config,
         stride=plan.strides[1],
         rate=plan.rate,
     )
@@ -57,9 +67,9 @@ def _bottleneck(x: keras.KerasTensor, plan: ResNetUnit, config: ModelConfig) -> 
         out,
         1,
         name=f"{name}_conv3",
-        config=config,
+        model_config=model_config,
         activation=None,
-        gamma_initializer="zeros" if config.zero_init_residual else "ones",
+        gamma_initializer="zeros" if model_config.zero_init_residual else "ones",
     )
     y = keras.layers.Add(name=f"{name}_add")([shortcut, y])
     return keras.layers.ReLU(name=f"{name}_relu")(y)

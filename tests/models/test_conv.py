@@ -156,10 +156,9 @@ def test_the_inference_form_of_avx2_is_the_fused_batch_norm():
 
 def strided_block(size, kernel_size):
     image = keras.Input((*size, 2))
-    config = ModelConfig(batch_norm_epsilon=1e-5)
-    return keras.Model(
-        image, conv_bn(image, 3, kernel_size, name="c", config=config, stride=2, activation=None)
-    )
+    model_config = ModelConfig(batch_norm_epsilon=1e-5)
+    options = {"name": "c", "model_config": model_config, "stride": 2, "activation": None}
+    return keras.Model(image, conv_bn(image, 3, kernel_size, **options))
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 7])

@@ -8,14 +8,14 @@ from deeplab_tf.config import Backbone, ModelConfig, TrainConfig
 from deeplab_tf.models import build_model
 from deeplab_tf.training.step import make_optimizer, make_train_step
 
-CONFIG = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     backbone=Backbone.RESNET_SLIM, num_classes=3, output_stride=16, multi_grid=(1, 2, 4)
 )
 
 
 def make():
     keras.utils.set_random_seed(0)
-    model = build_model(CONFIG)
+    model = build_model(MODEL_CONFIG)
     optimizer = make_optimizer(TrainConfig(base_learning_rate=1e-3))
     optimizer.build(model.trainable_variables)
     return model, make_train_step(model, optimizer, tf.distribute.get_strategy(), 1e-4)
