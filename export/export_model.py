@@ -116,9 +116,9 @@ def export_model(
     if format == "saved_model":
         from .saved_model import Serving, export_saved_model
 
-        evaluate = trained.experiment.evaluate
-        scales = evaluate.scales if scales is None else tuple(float(scale) for scale in scales)
-        flip = evaluate.flip if flip is None else flip
+        evaluate_config = trained.experiment.evaluate
+        scales = evaluate_config.scales if scales is None else tuple(map(float, scales))
+        flip = evaluate_config.flip if flip is None else flip
         serving = Serving(tuple(dict.fromkeys(signatures)), scales, flip)
         return export_saved_model(trained, out, parity, serving)
     if format == "litert":

@@ -144,10 +144,10 @@ def write_saved_model(
     refuse_space_to_batch(saved_model_operations(directory), "the SavedModel")
     extra = pathlib.Path(directory) / EXTRA_DIR
     extra.mkdir()
-    evaluate = dataclasses.replace(
+    evaluate_config = dataclasses.replace(
         trained.experiment.evaluate, scales=serving.scales, flip=serving.flip
     )
-    experiment = dataclasses.replace(trained.experiment, evaluate=evaluate)
+    experiment = dataclasses.replace(trained.experiment, evaluate=evaluate_config)
     (extra / DESCRIPTION).write_text(describe(experiment, trained.classes))
 
 

@@ -24,13 +24,13 @@ def test_defaults_are_the_papers_protocol():
     assert (train.base_learning_rate, train.power, train.momentum) == (0.007, 0.9, 0.9)
     assert (train.steps, train.batch_size, train.weight_decay) == (30_000, 16, 1e-4)
     assert (data.crop_size, data.min_scale, data.max_scale) == (513, 0.5, 2.0)
-    model = experiment.model
-    assert (model.output_stride, model.multi_grid, model.aspp_rates) == (
+    model_config = experiment.model
+    assert (model_config.output_stride, model_config.multi_grid, model_config.aspp_rates) == (
         16,
         (1, 2, 4),
         (6, 12, 18),
     )
-    assert (model.batch_norm_momentum, model.batch_norm_epsilon) == (0.9997, 1e-5)
+    assert (model_config.batch_norm_momentum, model_config.batch_norm_epsilon) == (0.9997, 1e-5)
 
 
 def test_json_reads_back_equal():

@@ -26,7 +26,7 @@ PAPER = {
 
 EXPERIMENTS = {
     name: dataclasses.replace(
-        load_experiment(TRAINED), checkpoint_of=TRAINED, evaluate=evaluation, paper_miou=miou
+        load_experiment(TRAINED), checkpoint_of=TRAINED, evaluate=evaluate_config, paper_miou=miou
     )
-    for name, (evaluation, miou) in PAPER.items()
+    for name, (evaluate_config, miou) in PAPER.items()
 }

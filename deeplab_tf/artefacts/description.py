@@ -18,11 +18,16 @@ DESCRIPTION = "deeplab_tf.json"
 """The name of the description's file, or of its entry where an artefact is one file."""
 
 
-def image_format_of(model: ModelConfig) -> ImageFormat:
-    """Returns the format of the images that a network of that config takes."""
-    if not model.band_mean:
+def image_format_of(model_config: ModelConfig) -> ImageFormat:
+    """Returns the format of the images that a network of `model_config` takes."""
+    if not model_config.band_mean:
         return RGB
-    return ImageFormat(len(model.band_mean), model.bits or 8, model.band_mean, model.band_std)
+    return ImageFormat(
+        len(model_config.band_mean),
+        model_config.bits or 8,
+        model_config.band_mean,
+        model_config.band_std,
+    )
 
 
 def describe(experiment: Experiment, classes: Classes | None) -> str:

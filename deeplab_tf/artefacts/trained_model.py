@@ -31,7 +31,7 @@ from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.models import build_model, with_output_stride
 from deeplab_tf.runs.checkpoints import AVERAGED, checkpoint_steps, describe_broken, restore_last
-from deeplab_tf.runs.workdir import CONFIG_FILE, read_config, read_data
+from deeplab_tf.runs.workdir import CONFIG_FILE, read_data, read_experiment
 
 
 @dataclasses.dataclass
@@ -62,10 +62,10 @@ def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
     Raises:
         DeeplabError: the experiment does not allow that output_stride.
     """
-    config = trained.experiment.model
-    model = dataclasses.replace(config, output_stride=output_stride)
-    experiment = validate(dataclasses.replace(trained.experiment, model=model))
-    network = with_output_stride(trained.model, config, output_stride)
+    model_config = trained.experiment.model
+    changed = dataclasses.replace(model_config, output_stride=output_stride)
+    experiment = validate(dataclasses.replace(trained.experiment, model=changed))
+    network = with_output_stride(trained.model, model_config, output_stride)
     return TrainedModel(network, experiment, trained.classes)
 
 
@@ -74,9 +74,9 @@ def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
     _save(trained.model, describe(trained.experiment, trained.classes), path)
 
 
-def save_backbone(model: keras.Model, config: ModelConfig, path: str | os.PathLike) -> None:
+def save_backbone(model: keras.Model, model_config: ModelConfig, path: str | os.PathLike) -> None:
     """Writes a `.keras` file of a backbone without a head, with its config, for `init_from`."""
-    _save(model, describe(Experiment(model=config), None), path)
+    _save(model, describe(Experiment(model=model_config), None), path)
 
 
 def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None:
@@ -185,7 +185,7 @@ def _zip_members(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _load_workdir(workdir: pathlib.Path, report: Callable[[str], None]) -> TrainedModel:
-    experiment = read_config(workdir)
+    experiment = read_experiment(workdir)
     classes, _ = read_data(workdir)
     if not checkpoint_steps(workdir):
         raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")

@@ -18,12 +18,12 @@ WIDTH = 100
 
 def list_fields() -> str:
     """Returns every field that `--config.SECTION.FIELD=VALUE` can override, a paragraph each."""
-    whole = Experiment()
+    experiment = Experiment()
     parts = []
     for section in SECTIONS:
-        parts += _fields(getattr(whole, section), f"--config.{section}.")
+        parts += _fields(getattr(experiment, section), f"--config.{section}.")
     own = [name for name in meanings(Experiment) if name not in (*SECTIONS, "row")]
-    return "\n".join([*_fields(whole, "--config.", own), *parts])
+    return "\n".join([*_fields(experiment, "--config.", own), *parts])
 
 
 def meanings(section: type) -> dict[str, str]:

@@ -72,7 +72,8 @@ flags.adopt_module_key_flags(beam_flags)
 def main() -> int:
     """Evaluates the model; imports TensorFlow late, so that a wrong flag is reported at once."""
     source = pathlib.Path(_MODEL.value)
-    row = None if flags.FLAGS["config"].using_default_value else validate(_CONFIG.value).evaluate
+    given = not flags.FLAGS["config"].using_default_value
+    evaluate_config = validate(_CONFIG.value).evaluate if given else None
     runner = beam_flags.runner()
     if runner:
         runner.check()
@@ -89,7 +90,7 @@ def main() -> int:
         pathlib.Path(str(_DATA_DIR.value)),
         out,
         dataset=_DATASET.value,
-        settings=row,
+        evaluate_config=evaluate_config,
         strategy=_STRATEGY.value,
         overrides={"split": _SPLIT.value, **inference_flags.overrides()},
         runner=runner,

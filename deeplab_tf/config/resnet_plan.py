@@ -64,27 +64,27 @@ class ResNetUnit:
         return (self.stride, 1) if self.strides_first else (1, self.stride)
 
 
-def plan_units(config: ModelConfig) -> list[ResNetUnit]:
+def plan_units(model_config: ModelConfig) -> list[ResNetUnit]:
     """Lists the units, with strides turned into atrous rates once `output_stride` is reached.
 
     From block4 on the rates are multiplied by the multi-grid's unit rates.
     """
-    spec = SPECS[config.backbone]
+    spec = SPECS[model_config.backbone]
     # The paper strides at the end of each block but the last, the other conventions at the start
     # of each block but the first.
-    at_end = config.stride_placement is StridePlacement.LAST_UNIT
-    strides_first = config.stride_placement is StridePlacement.FIRST_CONV
-    blocks = range(1, config.num_blocks + 1)
+    at_end = model_config.stride_placement is StridePlacement.LAST_UNIT
+    strides_first = model_config.stride_placement is StridePlacement.FIRST_CONV
+    blocks = range(1, model_config.num_blocks + 1)
     striding_blocks = blocks[:-1] if at_end else blocks[1:]
     units, strides = [], []
     for block in blocks:
         count, filters = spec.block(block)
-        unit_rates = config.multi_grid if block >= 4 else (1,) * count
+        unit_rates = model_config.multi_grid if block >= 4 else (1,) * count
         for unit, unit_rate in zip(range(1, count + 1), unit_rates, strict=True):
             strides_here = block in striding_blocks and unit == (count if at_end else 1)
             units.append((block, unit, filters, unit_rate))
             strides.append(2 if strides_here else 1)
-    places = place_strides(strides, ROOT_STRIDE, config.output_stride, config.atrous)
+    places = place_strides(strides, ROOT_STRIDE, model_config.output_stride, model_config.atrous)
     return [
         ResNetUnit(
             name=f"block{block}_unit{unit}",

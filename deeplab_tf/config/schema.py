@@ -231,11 +231,11 @@ class ModelConfig:
     aspp_dropout: float = 0.0
 
 
-def pixel_statistics(model: ModelConfig) -> PixelStatistics:
+def pixel_statistics(model_config: ModelConfig) -> PixelStatistics:
     """Returns the statistics that normalise the pixels: the data set's own, or RGB's convention."""
-    if model.band_mean:
-        return PixelStatistics(model.band_mean, model.band_std)
-    return NORMALIZATION[model.normalization]
+    if model_config.band_mean:
+        return PixelStatistics(model_config.band_mean, model_config.band_std)
+    return NORMALIZATION[model_config.normalization]
 
 
 @dataclasses.dataclass

@@ -70,57 +70,59 @@ def validate(experiment: Experiment) -> Experiment:
 _Rules = dict[str, tuple[bool, str]]
 
 
-def _model_rules(model: ModelConfig) -> _Rules:
-    mobile = model.backbone is Backbone.MOBILENET_V2
+def _model_rules(model_config: ModelConfig) -> _Rules:
+    mobile = model_config.backbone is Backbone.MOBILENET_V2
     return {
         "width_multiplier": (
-            model.width_multiplier > 0 and (mobile or model.width_multiplier == 1),
+            model_config.width_multiplier > 0 and (mobile or model_config.width_multiplier == 1),
             "positive, and 1 unless the backbone is mobilenet_v2",
         ),
-        "channel_divisor": (model.channel_divisor >= 1, "at least 1"),
-        "deep_root": (not (mobile and model.deep_root), "off with mobilenet_v2"),
+        "channel_divisor": (model_config.channel_divisor >= 1, "at least 1"),
+        "deep_root": (not (mobile and model_config.deep_root), "off with mobilenet_v2"),
         "num_blocks": (
-            4 <= model.num_blocks <= (4 if mobile else 7),
+            4 <= model_config.num_blocks <= (4 if mobile else 7),
             "4" if mobile else "4 (plain ResNet) to 7",
         ),
-        "output_stride": _output_stride_rule(model.output_stride, model.num_blocks),
-        "multi_grid": _multi_grid_rule(model),
+        "output_stride": _output_stride_rule(model_config.output_stride, model_config.num_blocks),
+        "multi_grid": _multi_grid_rule(model_config),
         "atrous": (
-            model.atrous or set(model.multi_grid) == {1},
+            model_config.atrous or set(model_config.multi_grid) == {1},
             "on where multi_grid has rates; without atrous convolution it is (1, 1, 1)",
         ),
         "aspp_rates": (
-            min(model.aspp_rates, default=1) >= 1
-            and bool(model.aspp_rates or model.head is not Head.ASPP_V2),
+            min(model_config.aspp_rates, default=1) >= 1
+            and bool(model_config.aspp_rates or model_config.head is not Head.ASPP_V2),
             "positive, and one or more with the head aspp_v2",
         ),
         "num_classes": (
-            model.num_classes is None or 2 <= model.num_classes <= 255,
+            model_config.num_classes is None or 2 <= model_config.num_classes <= 255,
             "2 to 255: labels are stored in one byte and 255 is void",
         ),
         "band_std": (
-            len(model.band_std) == len(model.band_mean) and min(model.band_std, default=1) > 0,
+            len(model_config.band_std) == len(model_config.band_mean)
+            and min(model_config.band_std, default=1) > 0,
             "positive, one for each of band_mean",
         ),
-        "bits": (model.bits in (None, 8, 16), "8 or 16"),
-        "batch_norm_momentum": (0 <= model.batch_norm_momentum < 1, "in [0, 1)"),
-        "batch_norm_epsilon": (model.batch_norm_epsilon > 0, "positive"),
-        "aspp_dropout": (0 <= model.aspp_dropout < 1, "in [0, 1)"),
+        "bits": (model_config.bits in (None, 8, 16), "8 or 16"),
+        "batch_norm_momentum": (0 <= model_config.batch_norm_momentum < 1, "in [0, 1)"),
+        "batch_norm_epsilon": (model_config.batch_norm_epsilon > 0, "positive"),
+        "aspp_dropout": (0 <= model_config.aspp_dropout < 1, "in [0, 1)"),
     }
 
 
-def _multi_grid_rule(model: ModelConfig) -> tuple[bool, str]:
+def _multi_grid_rule(model_config: ModelConfig) -> tuple[bool, str]:
     """Returns whether every unit can have its rate, and the rule."""
-    if model.backbone is Backbone.MOBILENET_V2:
-        return set(model.multi_grid) == {1}, "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
-    units = SPECS[model.backbone].units[3]
-    if len(model.multi_grid) != units or min(model.multi_grid) < 1:
+    if model_config.backbone is Backbone.MOBILENET_V2:
+        ones = set(model_config.multi_grid) == {1}
+        return ones, "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
+    units = SPECS[model_config.backbone].units[3]
+    if len(model_config.multi_grid) != units or min(model_config.multi_grid) < 1:
         return False, f"{units} positive rate(s), one a unit of block4 and each later block"
-    both = [unit.name for unit in plan_units(model) if unit.strides[1] > 1 and unit.rate > 1]
+    both = [unit.name for unit in plan_units(model_config) if unit.strides[1] > 1 and unit.rate > 1]
     return not both, (
-        f"1 for the unit that strides, which at output_stride={model.output_stride} with "
-        f"stride_placement={model.stride_placement} is {' and '.join(both)}: no convolution both "
-        "strides and has a rate; give 1 there or a smaller output_stride"
+        f"1 for the unit that strides, which at output_stride={model_config.output_stride} with "
+        f"stride_placement={model_config.stride_placement} is {' and '.join(both)}: no convolution "
+        "both strides and has a rate; give 1 there or a smaller output_stride"
     )
 
 
@@ -132,8 +134,8 @@ def _data_rules(data: DataConfig) -> _Rules:
     }
 
 
-def _train_rules(train: TrainConfig, model: ModelConfig) -> _Rules:
-    last = 7 if model.backbone is Backbone.MOBILENET_V2 else model.num_blocks
+def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
+    last = 7 if model_config.backbone is Backbone.MOBILENET_V2 else model_config.num_blocks
     parts = ("conv1", *(f"block{number}" for number in range(1, last + 1)))
     return {
         "steps": (train.steps >= 1, "at least 1"),
@@ -180,27 +182,27 @@ def _accumulation_rule(train: TrainConfig) -> tuple[bool, str]:
     )
 
 
-def _evaluate_rules(evaluate: EvaluateConfig, model: ModelConfig) -> _Rules:
-    stride = evaluate.output_stride or model.output_stride
+def _evaluate_rules(evaluate_config: EvaluateConfig, model_config: ModelConfig) -> _Rules:
+    stride = evaluate_config.output_stride or model_config.output_stride
     smallest = max(MIN_WINDOW, 2 * stride)
     return {
-        "output_stride": _evaluation_stride_rule(stride, model),
-        "scales": (min(evaluate.scales, default=0) > 0, "one or more positive scales"),
-        "pad_to": (evaluate.pad_to is None or evaluate.pad_to >= 1, "at least 1"),
+        "output_stride": _evaluation_stride_rule(stride, model_config),
+        "scales": (min(evaluate_config.scales, default=0) > 0, "one or more positive scales"),
+        "pad_to": (evaluate_config.pad_to is None or evaluate_config.pad_to >= 1, "at least 1"),
         "window": (
-            evaluate.window is None or evaluate.window >= smallest,
+            evaluate_config.window is None or evaluate_config.window >= smallest,
             f"at least {smallest} pixels at output_stride {stride}",
         ),
     }
 
 
-def _evaluation_stride_rule(stride: int, model: ModelConfig) -> tuple[bool, str]:
+def _evaluation_stride_rule(stride: int, model_config: ModelConfig) -> tuple[bool, str]:
     """Returns whether the network can also be built at output_stride `stride`, and the rule."""
-    holds, rule = _output_stride_rule(stride, model.num_blocks)
-    fits, needed = _multi_grid_rule(dataclasses.replace(model, output_stride=stride))
+    holds, rule = _output_stride_rule(stride, model_config.num_blocks)
+    fits, needed = _multi_grid_rule(dataclasses.replace(model_config, output_stride=stride))
     # The rules of the model report a multi_grid that is wrong at the model's own output_stride.
-    if holds and not fits and _multi_grid_rule(model)[0]:
-        allowed = f"one that config.model.multi_grid={model.multi_grid} allows"
+    if holds and not fits and _multi_grid_rule(model_config)[0]:
+        allowed = f"one that config.model.multi_grid={model_config.multi_grid} allows"
         return False, f"{allowed}, and that must be {needed}"
     return holds, rule
 

@@ -77,7 +77,7 @@ def augment(
     image: tf.Tensor,
     mask: tf.Tensor,
     seed: tf.Tensor,
-    config: DataConfig,
+    data: DataConfig,
     mean_pixel: tuple[float, ...],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Scales, pads, crops and mirrors one example at random, as a pure function of `seed`.
@@ -86,7 +86,7 @@ def augment(
         image: uint8 or uint16 [H, W, bands], any H and W from 1.
         mask: uint8 [H, W], class ids and `VOID`.
         seed: int64 [2]; equal seeds give equal crops.
-        config: `crop_size`, `min_scale`, `max_scale` and `flip` are read.
+        data: `crop_size`, `min_scale`, `max_scale` and `flip` are read.
         mean_pixel: one number for each band; the value of pixels that the scaled image does not
             cover.
 
@@ -95,9 +95,9 @@ def augment(
         padding.
     """
     source = tf.shape(mask, out_type=tf.int64)
-    geometry = sample_geometry(source, seed, config)
+    geometry = sample_geometry(source, seed, data)
     rows, columns = (
-        _axis(source[i], geometry.size[i], geometry.offset[i], config.crop_size) for i in (0, 1)
+        _axis(source[i], geometry.size[i], geometry.offset[i], data.crop_size) for i in (0, 1)
     )
     # Mirroring costs nothing: the columns of the crop take their pixels in reverse order.
     columns = _mirrored_if(geometry.flip, columns)
@@ -106,12 +106,12 @@ def augment(
         slice(columns.first, columns.first + columns.count),
     )
     return (
-        _resample_image(image[window], rows, columns, config.crop_size, mean_pixel),
-        _resample_mask(mask[window], rows, columns, config.crop_size),
+        _resample_image(image[window], rows, columns, data.crop_size, mean_pixel),
+        _resample_mask(mask[window], rows, columns, data.crop_size),
     )
 
 
-def sample_geometry(source: tf.Tensor, seed: tf.Tensor, config: DataConfig) -> Geometry:
+def sample_geometry(source: tf.Tensor, seed: tf.Tensor, data: DataConfig) -> Geometry:
     """Draws scale, crop position and flip for an image of height and width `source` (int64 [2]).
 
     The scale is uniform in [min_scale, max_scale) and the same for both sides; each scaled side is
@@ -120,12 +120,12 @@ def sample_geometry(source: tf.Tensor, seed: tf.Tensor, config: DataConfig) -> G
     lies at the right or the bottom.
     """
     draw = tf.random.stateless_uniform([4], seed)
-    scale = config.min_scale + (config.max_scale - config.min_scale) * draw[0]
+    scale = data.min_scale + (data.max_scale - data.min_scale) * draw[0]
     size = tf.maximum(tf.cast(tf.round(tf.cast(source, tf.float32) * scale), tf.int64), 1)
-    positions = tf.maximum(size - config.crop_size, 0) + 1
+    positions = tf.maximum(size - data.crop_size, 0) + 1
     # A draw is below 1, so the cast, which rounds down, gives 0 to positions - 1.
     offset = tf.cast(draw[1:3] * tf.cast(positions, tf.float32), tf.int64)
-    flip = tf.logical_and(draw[3] < 0.5, config.flip)
+    flip = tf.logical_and(draw[3] < 0.5, data.flip)
     return Geometry(size, offset, flip)
 
 

@@ -35,7 +35,7 @@ PREFETCHED_IMAGES = 8
 
 def training_batches(
     split: SplitFiles,
-    config: DataConfig,
+    data: DataConfig,
     *,
     batch_size: int,
     seed: int,
@@ -49,7 +49,7 @@ def training_batches(
 
     Args:
         split: the record files, and the number of examples in an epoch.
-        config: crop, scales, flip and shuffle buffer.
+        data: crop, scales, flip and shuffle buffer.
         batch_size: the number of examples in the global batch, over all shards.
         seed: the seed of order and augmentation; TensorFlow's global seed changes nothing.
         start_step: the first step; the batches of earlier steps are skipped.
@@ -77,7 +77,7 @@ def training_batches(
     start_epoch, position = divmod(start_index, split.num_examples)
     records = (
         tf.data.Dataset.range(start_epoch, tf.int64.max)
-        .flat_map(lambda epoch: _epoch(split, config.shuffle_buffer, seed, epoch))
+        .flat_map(lambda epoch: _epoch(split, data.shuffle_buffer, seed, epoch))
         .skip(position)
         .enumerate(start_index)
     )
@@ -86,7 +86,7 @@ def training_batches(
 
     def example(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = parse_record(record, split.image_format)
-        return augment(parsed["image"], parsed["mask"], _seeds(seed, index), config, mean_pixel)
+        return augment(parsed["image"], parsed["mask"], _seeds(seed, index), data, mean_pixel)
 
     return (
         records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -33,7 +33,7 @@ from deeplab_tf.inference.predictor import (
     trained_predictor,
     with_classes_of,
 )
-from deeplab_tf.inference.strategies import settings_of
+from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE
 
 TABLE_FILE = "eval.txt"
@@ -45,7 +45,7 @@ def evaluate(
     out: str | os.PathLike,
     *,
     dataset: str | None = None,
-    settings: EvaluateConfig | None = None,
+    evaluate_config: EvaluateConfig | None = None,
     overrides: dict | None = None,
     runner: BeamRunner | None = None,
     strategy: StrategyName = StrategyName.AUTO,
@@ -60,8 +60,8 @@ def evaluate(
         out: the folder that gets `eval.json`, `eval.txt` (the reported text),
             `confusion_matrix.csv` and `report/`.
         dataset: the name of the data set; None takes the experiment's.
-        settings: the inference strategy and the split; None takes the experiment's.
-        overrides: fields of `settings` to replace, where they are not None.
+        evaluate_config: the inference strategy and the split; None takes the experiment's.
+        overrides: fields of `evaluate_config` to replace, where they are not None.
         runner: the runner of Apache Beam that evaluates; None evaluates in this process.
         strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
             each worker calls this function and does its share of the images; worker 0 writes and
@@ -70,8 +70,8 @@ def evaluate(
             that is broken and passed over.
 
     Raises:
-        DeeplabError: `out` is a file, or model, data, settings and devices do not fit, or another
-            worker is gone.
+        DeeplabError: `out` is a file, or model, data, `evaluate_config` and devices do not fit, or
+            another worker is gone.
     """
     source, out = pathlib.Path(model), pathlib.Path(out)
     if out.exists() and not out.is_dir():
@@ -80,7 +80,9 @@ def evaluate(
     if workers.count > 1:
         connect(workers)
     devices = devices_of(strategy)
-    predictor, settings, facts = _open(source, settings, overrides or {}, devices, report)
+    predictor, evaluate_config, facts = _open(
+        source, evaluate_config, overrides or {}, devices, report
+    )
     dataset = dataset or (predictor.experiment and predictor.experiment.data.dataset)
     if dataset is None:
         raise DeeplabError(f"{source} does not say its data set; give --dataset")
@@ -88,11 +90,11 @@ def evaluate(
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
     if runner:
-        evaluation = _evaluate_by_beam(runner, source, predictor, settings, records, out)
+        evaluation = _evaluate_by_beam(runner, source, predictor, evaluate_config, records, out)
     else:
         with naming_lost_worker(workers, lambda: ""):
             _check_same(workers, facts, records)
-            evaluation = evaluate_split(predictor, records, settings.split, workers)
+            evaluation = evaluate_split(predictor, records, evaluate_config.split, workers)
     if not workers.is_chief:
         report(f"worker {workers.index} of {workers.count}; worker 0 has the results")
         return evaluation
@@ -103,17 +105,17 @@ def evaluate(
         **facts,
     }
     page = write_report(
-        f"DeepLabv3 on {records.classes.dataset}, {settings.split}",
+        f"DeepLabv3 on {records.classes.dataset}, {evaluate_config.split}",
         evaluation,
         predictor.classes,
-        _format_results(predictor, evaluation, settings, facts),
+        _format_results(predictor, evaluation, evaluate_config, facts),
         config_lib.to_json(predictor.experiment) if predictor.experiment else None,
         out,
         source / METRICS_FILE,
     )
     text = (
         f"{format_table(evaluation.scores, predictor.classes.names)}\n\n"
-        f"{evaluation.images} images of {records.classes.dataset}/{settings.split}\n"
+        f"{evaluation.images} images of {records.classes.dataset}/{evaluate_config.split}\n"
         f"figures  {out / EVAL_FILE}\n"
         f"report   {page}\n"
     )
@@ -134,44 +136,46 @@ def _check_same(workers: Workers, facts: dict, records: Records) -> None:
 
 def _open(
     source: pathlib.Path,
-    settings: EvaluateConfig | None,
+    evaluate_config: EvaluateConfig | None,
     overrides: dict,
     devices: list[str],
     report: Callable[[str], None],
 ) -> tuple[Predictor, EvaluateConfig, dict]:
-    """Returns the predictor, its settings, and the entries of `eval.json` about both."""
+    """Returns the predictor, its `EvaluateConfig`, and the entries of `eval.json` about both."""
     split = overrides.get("split")
     overrides = {name: value for name, value in overrides.items() if name != "split"}
     if is_exported(source):
-        if settings is not None:
+        if evaluate_config is not None:
             raise DeeplabError(
                 f"{source} is an exported model, whose inference is fixed; leave --config out"
             )
         predictor = on_devices(lambda: load_predictor(source, **overrides), devices)
         experiment = predictor.experiment
-        settings = experiment.evaluate if experiment else EvaluateConfig()
-        settings = EvaluateConfig(split=split or settings.split)
-        facts: dict = {"step": None, "split": settings.split, "exported": True}
+        evaluate_config = experiment.evaluate if experiment else EvaluateConfig()
+        evaluate_config = EvaluateConfig(split=split or evaluate_config.split)
+        facts: dict = {"step": None, "split": evaluate_config.split, "exported": True}
     else:
         trained = load_model(source, report)
         experiment = trained.experiment
-        if settings is not None:
-            experiment = dataclasses.replace(experiment, evaluate=settings)
-        settings = settings_of(experiment, split=split, **overrides)
-        settings.output_stride = settings.output_stride or experiment.model.output_stride
+        if evaluate_config is not None:
+            experiment = dataclasses.replace(experiment, evaluate=evaluate_config)
+        evaluate_config = resolve_evaluate_config(experiment, split=split, **overrides)
+        evaluate_config.output_stride = (
+            evaluate_config.output_stride or experiment.model.output_stride
+        )
         # Each device gets a network of its own, with the batch norms folded into its weights.
-        predictor = on_devices(lambda: trained_predictor(trained, settings), devices)
-        facts = {"step": trained.step, **dataclasses.asdict(settings)}
+        predictor = on_devices(lambda: trained_predictor(trained, evaluate_config), devices)
+        facts = {"step": trained.step, **dataclasses.asdict(evaluate_config)}
     if predictor.experiment is not None:
         facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
-    return predictor, settings, facts
+    return predictor, evaluate_config, facts
 
 
 def _evaluate_by_beam(
     runner: BeamRunner,
     source: pathlib.Path,
     predictor: Predictor,
-    settings: EvaluateConfig,
+    evaluate_config: EvaluateConfig,
     records: Records,
     out: pathlib.Path,
 ) -> Evaluation:
@@ -180,13 +184,13 @@ def _evaluate_by_beam(
     from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
     from deeplab_tf.inference.model_handler import Model
 
-    split = check_data(predictor, records, settings.split)
-    model = Model(source, settings=None if is_exported(source) else settings)
+    split = check_data(predictor, records, evaluate_config.split)
+    model = Model(source, evaluate_config=None if is_exported(source) else evaluate_config)
     return evaluate_by_beam(runner, model, records, split, out)
 
 
 def _format_results(
-    predictor: Predictor, evaluation: Evaluation, settings: EvaluateConfig, facts: dict
+    predictor: Predictor, evaluation: Evaluation, evaluate_config: EvaluateConfig, facts: dict
 ) -> dict[str, str]:
     words = {"images": f"{evaluation.images:,}"}
     if predictor.experiment is not None:
@@ -195,12 +199,12 @@ def _format_results(
         words["inference"] = "as exported"
     else:
         words |= {
-            "output_stride": str(settings.output_stride),
-            "scales": ", ".join(f"{scale:g}" for scale in settings.scales),
-            "flip": "yes" if settings.flip else "no",
-            "padded to": f"{settings.pad_to} pixels" if settings.pad_to else "-",
-            "windows": f"{settings.window} pixels" if settings.window else "none",
-            "CRF": "yes" if settings.crf else "no",
+            "output_stride": str(evaluate_config.output_stride),
+            "scales": ", ".join(f"{scale:g}" for scale in evaluate_config.scales),
+            "flip": "yes" if evaluate_config.flip else "no",
+            "padded to": f"{evaluate_config.pad_to} pixels" if evaluate_config.pad_to else "-",
+            "windows": f"{evaluate_config.window} pixels" if evaluate_config.window else "none",
+            "CRF": "yes" if evaluate_config.crf else "no",
         }
     words["model"] = facts["model"]
     if facts["step"] is not None:

@@ -33,19 +33,20 @@ class Model:
     Attributes:
         path: any artefact that `load_predictor` takes.
         overrides: the other arguments of `load_predictor`.
-        settings: the inference strategy of a Keras model; None for the strategy that its experiment
+        evaluate_config: the inference strategy of a Keras model; None for the strategy that its
+            experiment
             and `overrides` say.
     """
 
     path: pathlib.Path
     overrides: dict[str, Any] = dataclasses.field(default_factory=dict)
-    settings: EvaluateConfig | None = None
+    evaluate_config: EvaluateConfig | None = None
 
     def load(self) -> Predictor:
         """Loads the predictor; raises `DeeplabError` as `load_predictor` does."""
-        if self.settings is None:
+        if self.evaluate_config is None:
             return load_predictor(self.path, **self.overrides)
-        return trained_predictor(load_model(self.path), self.settings)
+        return trained_predictor(load_model(self.path), self.evaluate_config)
 
 
 @dataclasses.dataclass(frozen=True)

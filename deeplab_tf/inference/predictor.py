@@ -23,7 +23,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.formats import RGB, ImageFormat
 from deeplab_tf.images.frame import predict_in_frame
-from deeplab_tf.inference.strategies import images_to_labels, in_parts, settings_of
+from deeplab_tf.inference.strategies import images_to_labels, in_parts, resolve_evaluate_config
 
 FILE_SUFFIXES = (".tflite", ".onnx")
 FOREIGN_MEAN = np.full(3, 128, np.uint8)
@@ -50,9 +50,9 @@ class Predictor:
     at_once: int = 1
 
 
-def trained_predictor(trained: TrainedModel, settings: EvaluateConfig) -> Predictor:
-    """Returns a predictor of a Keras model by the inference strategy of `settings`."""
-    predict = images_to_labels(trained, settings)
+def trained_predictor(trained: TrainedModel, evaluate_config: EvaluateConfig) -> Predictor:
+    """Returns a predictor of a Keras model by the inference strategy of `evaluate_config`."""
+    predict = images_to_labels(trained, evaluate_config)
     return Predictor(trained.classes, predict, trained.image_format, trained.experiment)
 
 
@@ -117,7 +117,7 @@ def load_predictor(
     path = pathlib.Path(path)
     if not is_exported(path):
         trained = load_model(path, report)
-        return trained_predictor(trained, settings_of(trained.experiment, **overrides))
+        return trained_predictor(trained, resolve_evaluate_config(trained.experiment, **overrides))
     given = [f"--{name}" for name, value in overrides.items() if value is not None]
     if given:
         raise fixed_inference(path, given)

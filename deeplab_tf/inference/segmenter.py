@@ -21,7 +21,7 @@ from deeplab_tf.inference.predictor import (
     load_predictor,
     trained_predictor,
 )
-from deeplab_tf.inference.strategies import images_to_probabilities, settings_of
+from deeplab_tf.inference.strategies import images_to_probabilities, resolve_evaluate_config
 
 Picture = str | os.PathLike | np.ndarray | Image.Image
 """An image file, pixels [H, W, bands] in the model's own dtype, or a Pillow image."""
@@ -42,7 +42,9 @@ def load(path: str | os.PathLike, report: Callable[[str], None] = print) -> "Seg
         predictor = load_predictor(path)
         return Segmenter(path, None, predictor)
     trained = load_model(path, report)
-    return Segmenter(path, trained, trained_predictor(trained, settings_of(trained.experiment)))
+    return Segmenter(
+        path, trained, trained_predictor(trained, resolve_evaluate_config(trained.experiment))
+    )
 
 
 class Segmenter:
@@ -118,10 +120,10 @@ class Segmenter:
         if self.trained is None:
             options = [*given, *(["probabilities"] if probabilities else [])]
             raise fixed_inference(self._path, options)
-        settings = settings_of(self.trained.experiment, **given)
+        evaluate_config = resolve_evaluate_config(self.trained.experiment, **given)
         if probabilities:
-            return images_to_probabilities(self.trained, settings)
-        return trained_predictor(self.trained, settings).predict
+            return images_to_probabilities(self.trained, evaluate_config)
+        return trained_predictor(self.trained, evaluate_config).predict
 
     def _pixels(self, image: Picture) -> np.ndarray:
         """Returns the pixels of `image`, [H, W, bands], in the model's format."""

@@ -23,65 +23,65 @@ BATCH_PIXELS = 1 << 22
 """The most pixels that go through the network together, as feature maps must fit into memory."""
 
 
-def settings_of(experiment: Experiment, **overrides) -> EvaluateConfig:
+def resolve_evaluate_config(experiment: Experiment, **overrides) -> EvaluateConfig:
     """Returns the experiment's `evaluate` section with the `overrides` that are not None.
 
     Raises:
         DeeplabError: the section is not valid with the overrides.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    evaluate = dataclasses.replace(experiment.evaluate, **given)
-    return config_lib.validate(dataclasses.replace(experiment, evaluate=evaluate)).evaluate
+    evaluate_config = dataclasses.replace(experiment.evaluate, **given)
+    return config_lib.validate(dataclasses.replace(experiment, evaluate=evaluate_config)).evaluate
 
 
 def images_to_labels(
-    trained: TrainedModel, settings: EvaluateConfig
+    trained: TrainedModel, evaluate_config: EvaluateConfig
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from images to their labels by the inference strategy of `settings`.
+    """Returns a function from images to their labels, by the strategy of `evaluate_config`.
 
     Args:
         trained: the network and its experiment.
-        settings: output_stride, scales, flip, windows, padding and CRF.
+        evaluate_config: output_stride, scales, flip, windows, padding and CRF.
 
     Returns:
         A function of images [B, H, W, bands] in the dtype of `trained.image_format` that gives
         uint8 [B, H, W].
 
     Raises:
-        DeeplabError: `settings.crf` is true and the CRF's library is missing or the images are not
-            RGB.
+        DeeplabError: `evaluate_config.crf` is true and the CRF's library is missing or the images
+            are not RGB.
     """
-    return _by_strategy(label_function, trained, settings)
+    return _by_strategy(label_function, trained, evaluate_config)
 
 
 def images_to_probabilities(
-    trained: TrainedModel, settings: EvaluateConfig
+    trained: TrainedModel, evaluate_config: EvaluateConfig
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function like that of `images_to_labels` which gives class probabilities.
 
     Returns:
         A function that gives float32 [B, H, W, num_classes], which sum to 1 over the classes.
     """
-    return _by_strategy(probability_function, trained, settings)
+    return _by_strategy(probability_function, trained, evaluate_config)
 
 
 def _by_strategy(
     make: Callable[..., Callable[[np.ndarray], np.ndarray]],
     trained: TrainedModel,
-    settings: EvaluateConfig,
+    evaluate_config: EvaluateConfig,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    if settings.crf and not trained.image_format.is_rgb:
+    if evaluate_config.crf and not trained.image_format.is_rgb:
         raise DeeplabError("--crf compares colours, and the images of this model are not RGB")
-    config = trained.experiment.model
-    stride = settings.output_stride or config.output_stride
-    model = folded(with_output_stride(trained.model, config, stride))
+    model_config = trained.experiment.model
+    stride = evaluate_config.output_stride or model_config.output_stride
+    model = folded(with_output_stride(trained.model, model_config, stride))
     dtype = tf.as_dtype(trained.image_format.dtype)
-    predict = make(model, settings.scales, settings.flip, settings.crf, dtype)
-    predict = in_parts(predict, max(settings.scales))
-    if settings.window:
-        predict = in_windows(predict, settings.window, stride)
-    if settings.pad_to:
-        predict = _padded(predict, settings.pad_to, pixel_statistics(config).mean)
+    predict = make(model, evaluate_config.scales, evaluate_config.flip, evaluate_config.crf, dtype)
+    predict = in_parts(predict, max(evaluate_config.scales))
+    if evaluate_config.window:
+        predict = in_windows(predict, evaluate_config.window, stride)
+    if evaluate_config.pad_to:
+        predict = _padded(predict, evaluate_config.pad_to, pixel_statistics(model_config).mean)
     return predict
 
 

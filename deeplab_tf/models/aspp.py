@@ -26,22 +26,24 @@ class BroadcastLike(keras.layers.Layer):
         return (*like[:3], pixel[-1])
 
 
-def effective_rates(config: ModelConfig) -> list[int]:
+def effective_rates(model_config: ModelConfig) -> list[int]:
     """Lists the rates of the atrous branches at the model's own output_stride, each at least 1."""
-    return [max(1, rate * RATES_AT // config.output_stride) for rate in config.aspp_rates]
+    return [
+        max(1, rate * RATES_AT // model_config.output_stride) for rate in model_config.aspp_rates
+    ]
 
 
-def aspp(x: keras.KerasTensor, config: ModelConfig, filters: int) -> keras.KerasTensor:
+def aspp(x: keras.KerasTensor, model_config: ModelConfig, filters: int) -> keras.KerasTensor:
     """Maps [B, h, w, C] to [B, h, w, filters] by DeepLabv3's ASPP (section 3.3).
 
     Branches `aspp_conv1` (1x1), `aspp_atrous1`, ... (3x3) and `aspp_pool`, the image-level features
     over the *whole* map, are concatenated in that order and mixed by the 1x1 `aspp_project`.
     """
-    conv_bn = ConvBN(config)
+    conv_bn = ConvBN(model_config)
     branches = [conv_bn(x, filters, 1, name="aspp_conv1")]
-    for index, rate in enumerate(effective_rates(config), start=1):
+    for index, rate in enumerate(effective_rates(model_config), start=1):
         branches.append(conv_bn(x, filters, 3, name=f"aspp_atrous{index}", rate=rate))
-    if config.image_pooling:
+    if model_config.image_pooling:
         pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)
         pooled = conv_bn(pooled, filters, 1, name="aspp_pool")
         branches.append(BroadcastLike(name="aspp_pool_broadcast")([pooled, x]))
@@ -49,7 +51,7 @@ def aspp(x: keras.KerasTensor, config: ModelConfig, filters: int) -> keras.Keras
     return conv_bn(x, filters, 1, name="aspp_project")
 
 
-def aspp_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+def aspp_v2(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
     """Maps [B, h, w, C] to logits [B, h, w, num_classes] by DeepLabv2's head.
 
     DeepLabv2 is arXiv 1606.00915, section 3.2. Atrous 3x3 convolutions `aspp_atrous1`, ... make
@@ -58,7 +60,7 @@ def aspp_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
     `aspp_rates=(3, 6, 9, 12)`.
     """
     branches = [
-        class_scores(x, config, name=f"aspp_atrous{index}", kernel_size=3, rate=rate)
-        for index, rate in enumerate(effective_rates(config), start=1)
+        class_scores(x, model_config, name=f"aspp_atrous{index}", kernel_size=3, rate=rate)
+        for index, rate in enumerate(effective_rates(model_config), start=1)
     ]
     return keras.layers.Add(dtype="float32", name="logits")(branches)

@@ -20,20 +20,20 @@ class ConvBN:
     of the odd side `kernel_size`; the atrous rate is 1 where the stride is above 1.
 
     Args:
-        config: the source of the batch norm's momentum and epsilon.
+        model_config: the source of the batch norm's momentum and epsilon.
         epsilon: the batch norm's epsilon; None takes the config's.
         activation: `relu`, or `relu6` (at most 6).
     """
 
     def __init__(
         self,
-        config: ModelConfig,
+        model_config: ModelConfig,
         *,
         epsilon: float | None = None,
         activation: Literal["relu", "relu6"] = "relu",
     ):
-        self._momentum = config.batch_norm_momentum
-        self._epsilon = epsilon or config.batch_norm_epsilon
+        self._momentum = model_config.batch_norm_momentum
+        self._epsilon = epsilon or model_config.batch_norm_epsilon
         self._most = 6.0 if activation == "relu6" else None
 
     def __call__(
@@ -123,11 +123,16 @@ def _padded(
 
 
 def class_scores(
-    x: keras.KerasTensor, config: ModelConfig, *, name: str, kernel_size: int = 1, rate: int = 1
+    x: keras.KerasTensor,
+    model_config: ModelConfig,
+    *,
+    name: str,
+    kernel_size: int = 1,
+    rate: int = 1,
 ) -> keras.KerasTensor:
     """Applies the convolution with bias that turns [B, h, w, C] into [B, h, w, num_classes]."""
     return AtrousConv2D(
-        config.num_classes,
+        model_config.num_classes,
         kernel_size,
         padding="same",
         dilation_rate=rate,

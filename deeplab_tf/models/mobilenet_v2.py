@@ -89,7 +89,7 @@ def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
     return None
 
 
-def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
+def plan_units(model_config: ModelConfig) -> list[MobileNetUnit]:
     """Lists the units, with strides turned into atrous rates once `output_stride` is reached."""
     units = [
         (f"block{number}_unit{unit}", block, unit == 1)
@@ -97,8 +97,8 @@ def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
         for unit in range(1, block.units + 1)
     ]
     strides = [block.stride if first else 1 for _, block, first in units]
-    places = place_strides(strides, ROOT_STRIDE, config.output_stride, config.atrous)
-    width, divisor = config.width_multiplier, config.channel_divisor
+    places = place_strides(strides, ROOT_STRIDE, model_config.output_stride, model_config.atrous)
+    width, divisor = model_config.width_multiplier, model_config.channel_divisor
     return [
         MobileNetUnit(
             name,
@@ -112,18 +112,20 @@ def plan_units(config: ModelConfig) -> list[MobileNetUnit]:
     ]
 
 
-def mobilenet_v2(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+def mobilenet_v2(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
     """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
 
     The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 320 at width 1.
     Sample i of the result lies on pixel i * output_stride. The classifier's last convolution to
     1280 channels is left out, as in DeepLab's models.
     """
-    root = scaled_channels(ROOT_CHANNELS, config.width_multiplier, config.channel_divisor)
-    conv_bn = ConvBN(config, epsilon=EPSILON, activation="relu6")
+    root = scaled_channels(
+        ROOT_CHANNELS, model_config.width_multiplier, model_config.channel_divisor
+    )
+    conv_bn = ConvBN(model_config, epsilon=EPSILON, activation="relu6")
     x = conv_bn(x, root, 3, name="conv1", stride=2)
-    for plan in plan_units(config):
-        x = _inverted_residual(x, plan, conv_bn, config.zero_init_residual)
+    for plan in plan_units(model_config):
+        x = _inverted_residual(x, plan, conv_bn, model_config.zero_init_residual)
     return x
 
 

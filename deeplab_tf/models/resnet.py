@@ -7,14 +7,14 @@ from deeplab_tf.config.resnet_plan import SPECS, ResNetUnit, plan_units
 from deeplab_tf.models.conv_bn import ConvBN
 
 
-def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+def resnet(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
     """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
 
     The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 2048 for
     ResNet-50 and ResNet-101. Sample i of the result lies on pixel i * output_stride.
     """
-    width, conv_bn = SPECS[config.backbone].width, ConvBN(config)
-    if config.deep_root:
+    width, conv_bn = SPECS[model_config.backbone].width, ConvBN(model_config)
+    if model_config.deep_root:
         x = conv_bn(x, width, 3, name="conv1_1", stride=2)
         x = conv_bn(x, width, 3, name="conv1_2")
         x = conv_bn(x, 2 * width, 3, name="conv1_3")
@@ -23,8 +23,8 @@ def resnet(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
     # The ReLU before leaves nothing below zero, so zeros around the map change no maximum.
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = keras.layers.MaxPooling2D(3, strides=2, name="pool1")(x)
-    for plan in plan_units(config):
-        x = _bottleneck(x, plan, conv_bn, config.zero_init_residual)
+    for plan in plan_units(model_config):
+        x = _bottleneck(x, plan, conv_bn, model_config.zero_init_residual)
     return x
 
 

@@ -26,9 +26,9 @@ def format_table(number: int, results: Sequence[Result]) -> str:
     for name, specs in table.rows.items():
         cells = []
         for spec in specs:
-            row = load_experiment(spec, shipped=True)
-            ours = [_format_ours(group, notes) for group in ours_of(row, results)]
-            cells.append(f"{row.paper_miou:.{table.digits}f} / {', '.join(ours) or NOT_RUN}")
+            experiment = load_experiment(spec, shipped=True)
+            ours = [_format_ours(group, notes) for group in ours_of(experiment, results)]
+            cells.append(f"{experiment.paper_miou:.{table.digits}f} / {', '.join(ours) or NOT_RUN}")
         lines.append([name, *cells])
     text = f"Table {number}: {table.title}\nmean IoU in %: the paper's / ours\n\n{align(lines)}\n"
     if table.note:

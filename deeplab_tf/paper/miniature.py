@@ -63,7 +63,11 @@ def collect(runs: pathlib.Path) -> list[MeasuredRow]:
         DeeplabError: a result of the study deviates from its row, or there is no result.
     """
     results = find_results(runs)
-    measured = [row for row in (_measure(e, results) for e in load_rows(CONFIG).values()) if row]
+    measured = [
+        row
+        for row in (_measure(experiment, results) for experiment in load_rows(CONFIG).values())
+        if row
+    ]
     if not measured:
         raise DeeplabError(
             f"{runs} has no result of {CONFIG}; make them with deeplab-paper --config"
@@ -71,23 +75,23 @@ def collect(runs: pathlib.Path) -> list[MeasuredRow]:
     return measured
 
 
-def _measure(row: Experiment, results: Sequence[Result]) -> MeasuredRow | None:
+def _measure(experiment: Experiment, results: Sequence[Result]) -> MeasuredRow | None:
     mious, minutes = {}, {}
     for result in results:
-        found = deviations(row, result)
+        found = deviations(experiment, result)
         if found is None or result.miou is None:
             continue
         if found:
-            raise DeeplabError(f"{result.path} is not {row.row}: {'; '.join(found)}")
+            raise DeeplabError(f"{result.path} is not {experiment.row}: {'; '.join(found)}")
         seed = result.experiment.train.seed
         mious[seed] = round(result.miou, 2)
         log = read_metrics(result.path.parent / METRICS_FILE)
-        if row.checkpoint_of is None and log:
+        if experiment.checkpoint_of is None and log:
             minutes[seed] = round(_training_minutes(result.experiment, log), 1)
-    if not mious or row.paper_miou is None:
+    if not mious or experiment.paper_miou is None:
         return None
-    name = str(row.row).rsplit(":", 1)[1]
-    return MeasuredRow(name, row.paper_miou, dict(sorted(mious.items())), minutes or None)
+    name = str(experiment.row).rsplit(":", 1)[1]
+    return MeasuredRow(name, experiment.paper_miou, dict(sorted(mious.items())), minutes or None)
 
 
 def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
@@ -117,7 +121,7 @@ def joined(before: Sequence[MeasuredRow], new: Sequence[MeasuredRow]) -> list[Me
 
 
 def _names() -> list[str]:
-    return [str(row.row).rsplit(":", 1)[1] for row in load_rows(CONFIG).values()]
+    return [str(experiment.row).rsplit(":", 1)[1] for experiment in load_rows(CONFIG).values()]
 
 
 def to_json(measured: Sequence[MeasuredRow]) -> str:

@@ -1,4 +1,4 @@
-"""The paper's protocol (section 4) as rules, and the deviations of a config from those rules."""
+"""The paper's protocol (section 4) as rules, and how an experiment deviates from them."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """The values that the paper has in one field of a config.
+    """The values that the paper has in one field of an experiment.
 
     Attributes:
         field: the name of the field, with a dot after the section.
@@ -115,7 +115,7 @@ STANDING = (
 
 
 def stage_of(experiment: Experiment) -> str:
-    """Returns the config's key in `STAGES`, by its batch norm, data set and previous stage."""
+    """Returns the experiment's key in `STAGES`, by its batch norm, data set and previous stage."""
     coco, stage1, stage1_after_coco, stage2 = STAGES
     if experiment.train.batch_norm is BatchNormMode.FROZEN:
         return stage2
@@ -125,7 +125,7 @@ def stage_of(experiment: Experiment) -> str:
 
 
 def _rules(experiment: Experiment) -> list[Rule]:
-    """Returns the rules that the paper has for the config's network and stage."""
+    """Returns the rules that the paper has for the experiment's network and stage."""
     rules = [*NETWORK, *EVERY_STAGE, *STAGES[stage_of(experiment)]]
     if experiment.model.head is Head.ASPP:
         rules += ASPP
@@ -151,11 +151,11 @@ def deviations(experiment: Experiment) -> list[tuple[str, str, str]]:
 
 
 def explain(experiment: Experiment, name: str) -> str:
-    """Returns, in words, how a config and the stages before it deviate from the paper's protocol.
+    """Returns how an experiment and the stages before it deviate from the protocol, in words.
 
     Args:
-        experiment: the config.
-        name: the name that the user gave for the config.
+        experiment: the last stage.
+        name: the name that the user gave for the experiment.
     """
     text = ""
     while True:

@@ -26,7 +26,7 @@ class Result:
     Attributes:
         path: the file.
         experiment: the experiment that was trained.
-        settings: the settings of the evaluation.
+        evaluate_config: how the model was evaluated.
         model: the absolute path of the workdir or file that was evaluated.
         dataset: the data set of the evaluation.
         images: how many images were evaluated.
@@ -36,7 +36,7 @@ class Result:
 
     path: pathlib.Path
     experiment: Experiment
-    settings: EvaluateConfig
+    evaluate_config: EvaluateConfig
     model: str
     dataset: str
     images: int
@@ -69,12 +69,12 @@ def read_result(path: pathlib.Path) -> Result:
     try:
         fields = json.loads(path.read_text())
         names = {field.name for field in dataclasses.fields(EvaluateConfig)}
-        settings = EvaluateConfig(**{name: fields[name] for name in names & fields.keys()})
-        settings.scales = tuple(settings.scales)
+        evaluate_config = EvaluateConfig(**{name: fields[name] for name in names & fields.keys()})
+        evaluate_config.scales = tuple(evaluate_config.scales)
         return Result(
             path=path,
             experiment=from_json(json.dumps(fields["experiment"])),
-            settings=settings,
+            evaluate_config=evaluate_config,
             model=fields["model"],
             dataset=fields["dataset"],
             images=fields["images"],
@@ -88,26 +88,26 @@ def read_result(path: pathlib.Path) -> Result:
         ) from error
 
 
-def trained_row(row: Experiment) -> Experiment:
-    """Returns the row whose training `row` evaluates: that of `checkpoint_of`, or `row` itself."""
-    return load_experiment(row.checkpoint_of) if row.checkpoint_of else row
+def trained_row(experiment: Experiment) -> Experiment:
+    """Returns the row whose training `experiment` evaluates, which may be `experiment` itself."""
+    return load_experiment(experiment.checkpoint_of) if experiment.checkpoint_of else experiment
 
 
-def strategy(settings: EvaluateConfig, trained: Experiment) -> tuple:
+def strategy(evaluate_config: EvaluateConfig, trained: Experiment) -> tuple:
     """Returns the inference strategy for `trained`: (output_stride, scales, flip, CRF)."""
-    stride = settings.output_stride or trained.model.output_stride
-    return stride, settings.scales, settings.flip, settings.crf
+    stride = evaluate_config.output_stride or trained.model.output_stride
+    return stride, evaluate_config.scales, evaluate_config.flip, evaluate_config.crf
 
 
-def deviations(row: Experiment, result: Result) -> list[str] | None:
-    """Returns, in words, how `result` deviates from `row`; None if it is no result of `row`.
+def deviations(experiment: Experiment, result: Result) -> list[str] | None:
+    """Returns, in words, how `result` deviates from `experiment`; None for a result of another row.
 
-    A result belongs to `row` if the model was trained under the name of the trained row or by an
-    equal config (of any seed and initial weights), and was evaluated at the row's output_stride,
-    scales, flip and CRF.
+    A result belongs to a row if the model was trained under the name of the trained row or by an
+    equal experiment (of any seed and initial weights), and was evaluated at the row's
+    output_stride, scales, flip and CRF.
     """
-    trained, ours = trained_row(row), result.experiment
-    if strategy(result.settings, trained) != strategy(row.evaluate, trained):
+    trained, ours = trained_row(experiment), result.experiment
+    if strategy(result.evaluate_config, trained) != strategy(experiment.evaluate, trained):
         return None
     differences = [
         f"{name}={_text(found)} (the row: {_text(wanted)})"
@@ -120,19 +120,20 @@ def deviations(row: Experiment, result: Result) -> list[str] | None:
         differences.append(f"random initial weights (the row: {trained.initial_weights})")
     if ours.init_from and not trained.initial_weights:
         differences.append(f"initial weights {ours.init_from} (the row: random)")
-    return differences + _evaluation_deviations(row, result)
+    return differences + _evaluation_deviations(experiment, result)
 
 
-def _evaluation_deviations(row: Experiment, result: Result) -> list[str]:
+def _evaluation_deviations(experiment: Experiment, result: Result) -> list[str]:
     found = []
-    if result.dataset not in (row.data.dataset, row.data.dataset.removesuffix("_aug")):
+    dataset, split = experiment.data.dataset, experiment.evaluate.split
+    if result.dataset not in (dataset, dataset.removesuffix("_aug")):
         found.append(f"evaluated on {result.dataset}")
-    if result.settings.split != row.evaluate.split:
-        found.append(f"evaluated on split {result.settings.split} (the row: {row.evaluate.split})")
+    if result.evaluate_config.split != split:
+        found.append(f"evaluated on split {result.evaluate_config.split} (the row: {split})")
     elif result.dataset.startswith("voc") and result.images != VOC_VAL_IMAGES:
         found.append(f"evaluated on {result.images} images (VOC val: {VOC_VAL_IMAGES})")
-    if result.settings.window:
-        found.append(f"evaluated in windows of {result.settings.window} pixels")
+    if result.evaluate_config.window:
+        found.append(f"evaluated in windows of {result.evaluate_config.window} pixels")
     if result.unfinished:
         found.append(f"at step {result.step} of {result.experiment.train.steps}")
     return found
@@ -165,15 +166,15 @@ class Ours:
         return statistics.fmean(self.mious)
 
 
-def ours_of(row: Experiment, results: Sequence[Result]) -> list[Ours]:
-    """Returns our results of `row`, grouped by how they deviate from `row`.
+def ours_of(experiment: Experiment, results: Sequence[Result]) -> list[Ours]:
+    """Returns our results of the row `experiment`, grouped by how they deviate from it.
 
     Where some results do not deviate, only those are returned. A model that was evaluated several
     times in one way counts once.
     """
     groups: dict[tuple[str, ...], dict[str, Result]] = {}
     for result in results:
-        found = deviations(row, result)
+        found = deviations(experiment, result)
         if found is not None and result.miou is not None:
             groups.setdefault(tuple(found), {})[result.model] = result
     if () in groups:

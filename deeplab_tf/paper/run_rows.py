@@ -11,14 +11,14 @@ from deeplab_tf.config import Experiment, load_experiment, load_rows, training_d
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.machine.signals import handling_stops
 from deeplab_tf.paper.results import deviations, read_result, strategy, trained_row
-from deeplab_tf.runs.workdir import EVAL_FILE, MODEL_FILE, read_config
+from deeplab_tf.runs.workdir import EVAL_FILE, MODEL_FILE, read_experiment
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """One row with one seed, its training's `workdir`, and the folder `out` of its evaluation."""
 
-    row: Experiment
+    experiment: Experiment
     seed: int
     workdir: pathlib.Path
     out: pathlib.Path
@@ -31,21 +31,21 @@ def plan_jobs(config: str, runs: pathlib.Path, seeds: Sequence[int]) -> list[Job
     evaluation where both evaluate alike, so that everything is done once.
     """
     rows = [load_experiment(config)] if ":" in config else list(load_rows(config).values())
-    return [_job(row, seed, runs) for seed in seeds for row in rows]
+    return [_job(experiment, seed, runs) for seed in seeds for experiment in rows]
 
 
-def _job(row: Experiment, seed: int, runs: pathlib.Path) -> Job:
-    trained = trained_row(row)
+def _job(experiment: Experiment, seed: int, runs: pathlib.Path) -> Job:
+    trained = trained_row(experiment)
     workdir = _folder(runs, trained, seed)
     # An evaluation like the trained row's own is in the workdir already, so it is not repeated.
-    same = strategy(row.evaluate, trained) == strategy(trained.evaluate, trained)
-    same = same and row.evaluate.split == trained.evaluate.split
-    return Job(row, seed, workdir, workdir if same else _folder(runs, row, seed))
+    same = strategy(experiment.evaluate, trained) == strategy(trained.evaluate, trained)
+    same = same and experiment.evaluate.split == trained.evaluate.split
+    return Job(experiment, seed, workdir, workdir if same else _folder(runs, experiment, seed))
 
 
-def _folder(runs: pathlib.Path, row: Experiment, seed: int) -> pathlib.Path:
+def _folder(runs: pathlib.Path, experiment: Experiment, seed: int) -> pathlib.Path:
     """Returns the folder RUNS/FILE_ROW_seedN."""
-    file, name = str(row.row).rsplit(":", 1)
+    file, name = str(experiment.row).rsplit(":", 1)
     return runs / f"{pathlib.Path(file).stem}_{name}_seed{seed}"
 
 
@@ -64,27 +64,31 @@ def run_jobs(
         printed the reason.
 
     Raises:
-        DeeplabError: a workdir holds a training of another config.
+        DeeplabError: a workdir holds a training of another experiment.
     """
     for number, job in enumerate(jobs, start=1):
-        report(f"{number} of {len(jobs)}: {job.row.row}, seed {job.seed}")
+        report(f"{number} of {len(jobs)}: {job.experiment.row}, seed {job.seed}")
         code = 0
         if not _is_trained(job, init_from):
             code = _run(
                 "train",
-                f"--config={trained_row(job.row).row}",
+                f"--config={trained_row(job.experiment).row}",
                 f"--config.train.seed={job.seed}",
                 f"--data_dir={data_dir}",
                 f"--workdir={job.workdir}",
                 *([f"--config.init_from={init_from}"] if init_from else []),
             )
-        if not code and job.row.evaluate.split == "test" and job.row.data.dataset[:3] == "voc":
+        if (
+            not code
+            and job.experiment.evaluate.split == "test"
+            and job.experiment.data.dataset[:3] == "voc"
+        ):
             report("VOC's test set has no masks: send deeplab-predict's --submission to its server")
         elif not code and not _is_evaluated(job):
             code = _run(
                 "eval",
                 f"--workdir={job.workdir}",
-                f"--config={job.row.row}",
+                f"--config={job.experiment.row}",
                 f"--data_dir={data_dir}",
                 f"--out={job.out}",
             )
@@ -96,14 +100,14 @@ def run_jobs(
 def _is_trained(job: Job, init_from: str | None) -> bool:
     if not (job.workdir / MODEL_FILE).is_file():
         return False
-    row = trained_row(job.row)
+    experiment = trained_row(job.experiment)
     wanted = dataclasses.replace(
-        row, init_from=init_from, train=dataclasses.replace(row.train, seed=job.seed)
+        experiment, init_from=init_from, train=dataclasses.replace(experiment.train, seed=job.seed)
     )
-    differences = training_differences(wanted, read_config(job.workdir))
+    differences = training_differences(wanted, read_experiment(job.workdir))
     if differences:
         raise DeeplabError(
-            f"{job.workdir} holds another training than {row.row}: "
+            f"{job.workdir} holds another training than {experiment.row}: "
             + "; ".join(f"{name}={found} (asked {asked})" for name, asked, found in differences)
             + ". Give another --runs"
         )
@@ -115,7 +119,7 @@ def _is_evaluated(job: Job) -> bool:
     if not (job.out / EVAL_FILE).is_file():
         return False
     result = read_result(job.out / EVAL_FILE)
-    return deviations(job.row, result) is not None and not result.unfinished
+    return deviations(job.experiment, result) is not None and not result.unfinished
 
 
 def _run(binary: str, *arguments: str) -> int:

@@ -77,7 +77,7 @@ def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
 def model_digest(path: pathlib.Path) -> str:
     """Returns a sha256 in hex over the files of an artefact.
 
-    The files of a workdir are its config and its last checkpoint.
+    The files of a workdir are its experiment and its last checkpoint.
     """
     steps = checkpoint_steps(path) if path.is_dir() else []
     if steps:

@@ -1,6 +1,6 @@
 """The environment that a run's numbers depend on: kept in the workdir and compared later.
 
-On a CPU the same config and records give the same weights bit for bit in the same environment.
+On a CPU the same experiment and records give the same weights bit for bit in the same environment.
 Measured on 12 steps of a small ResNet: the number of intra-op threads counts (it decides in which
 parts TensorFlow adds up), as do oneDNN on or off and its instruction set; the number of cores
 behind those threads, inter-op threads and other programs do not.
@@ -22,7 +22,7 @@ from deeplab_tf.files import write_text
 from deeplab_tf.machine.processor import processor_features, processor_name
 from deeplab_tf.machine.system import usable_cores
 from deeplab_tf.models.kernels import onednn_in_use
-from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_config, read_data
+from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_data, read_experiment
 
 PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
 VARIABLES = (
@@ -147,7 +147,7 @@ def repeat_differences(before: pathlib.Path, now: pathlib.Path) -> list[str]:
     """
     found = [
         f"{name}={new} (before {old})"
-        for name, old, new in training_differences(read_config(before), read_config(now))
+        for name, old, new in training_differences(read_experiment(before), read_experiment(now))
     ]
     if read_data(before) != read_data(now):
         found.append("the data set has other images, masks or classes")
@@ -160,7 +160,7 @@ def repeat_differences(before: pathlib.Path, now: pathlib.Path) -> list[str]:
     if not environments_before:
         return [*found, f"{before} has no {ENVIRONMENT_FILE}, so its versions are unknown"]
     if weights_before != weights_now:
-        found.append(f"{read_config(now).init_from} has another content now")
+        found.append(f"{read_experiment(now).init_from} has another content now")
     here = environments_now[max(environments_now)]
     if len(environments_before) > 1:
         steps = ", ".join(map(str, sorted(environments_before)))

@@ -21,7 +21,7 @@ def check_same_run(
     records: Records,
     class_weights: dict[str, float] | None,
 ) -> None:
-    """Checks that every worker has the config, records and class weights that worker 0 has.
+    """Checks that every worker has the experiment, records and class weights that worker 0 has.
 
     All workers must call this function.
 

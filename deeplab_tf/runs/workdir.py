@@ -44,7 +44,7 @@ def initial_weights_file(experiment: Experiment, workdir: pathlib.Path) -> str |
     return experiment.init_from
 
 
-def read_config(workdir: pathlib.Path) -> Experiment:
+def read_experiment(workdir: pathlib.Path) -> Experiment:
     """Reads the run's experiment.
 
     Raises:

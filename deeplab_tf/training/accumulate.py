@@ -9,16 +9,16 @@ from deeplab_tf.config import TrainConfig
 from deeplab_tf.errors import DeeplabError
 
 
-def check_parts(config: TrainConfig, strategy: tf.distribute.Strategy) -> None:
+def check_parts(train: TrainConfig, strategy: tf.distribute.Strategy) -> None:
     """Raises `DeeplabError` where the batch cannot be cut into equal parts.
 
     Each device has `accumulate_steps` parts.
     """
-    devices, steps = strategy.num_replicas_in_sync, config.accumulate_steps
-    if config.batch_size % (devices * steps):
+    devices, steps = strategy.num_replicas_in_sync, train.accumulate_steps
+    if train.batch_size % (devices * steps):
         raise DeeplabError(
             f"train.batch_size must be a multiple of {devices * steps}: {devices} device(s) times "
-            f"train.accumulate_steps={steps}. Received: {config.batch_size}"
+            f"train.accumulate_steps={steps}. Received: {train.batch_size}"
         )
 
 

@@ -43,16 +43,16 @@ class Training:
 
     def batches(self, start: int):
         """Returns the global batches from step `start` on, dealt out over the replicas in order."""
-        config = self.run.experiment
+        experiment = self.run.experiment
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return training_batches(
                 self.split,
-                config.data,
-                batch_size=config.train.batch_size,
-                seed=config.train.seed,
+                experiment.data,
+                batch_size=experiment.train.batch_size,
+                seed=experiment.train.seed,
                 start_step=start,
-                mean_pixel=pixel_statistics(config.model).mean,
+                mean_pixel=pixel_statistics(experiment.model).mean,
                 shard_index=context.input_pipeline_id,
                 num_shards=context.num_input_pipelines,
                 parts=context.num_replicas_in_sync // context.num_input_pipelines,
@@ -103,18 +103,18 @@ def build_training(run: Run) -> Training:
     Raises:
         DeeplabError: a record file is corrupt.
     """
-    experiment, config = run.experiment, run.experiment.train
+    experiment, train = run.experiment, run.experiment.train
     split = run.records.split(experiment.data.split)
     with naming_corrupt_file(split):
         split = with_duplicates(split, run.records.classes, experiment.data.duplicate_classes)
-    keras.utils.set_random_seed(config.seed)
+    keras.utils.set_random_seed(train.seed)
     with run.strategy.scope():
-        with computing_in(config.precision):
+        with computing_in(train.precision):
             model = build_model(experiment.model)
-        set_batch_norm_mode(model, config.batch_norm, run.strategy.num_replicas_in_sync)
-        if config.freeze_through is not None:
-            freeze_through(model, config.freeze_through)
-        optimizer = make_optimizer(config)
+        set_batch_norm_mode(model, train.batch_norm, run.strategy.num_replicas_in_sync)
+        if train.freeze_through is not None:
+            freeze_through(model, train.freeze_through)
+        optimizer = make_optimizer(train)
         optimizer.build(model.trainable_variables)
     weights = list(run.class_weights.values()) if run.class_weights else None
-    return Training(run, split, model, optimizer, make_data_loss(config, weights))
+    return Training(run, split, model, optimizer, make_data_loss(train, weights))

@@ -18,7 +18,7 @@ pixels."""
 
 
 def find_class_weights(experiment: Experiment, records: Records) -> dict[str, float] | None:
-    """Returns the weights that `config.train.class_weights` stands for, by class name in order.
+    """Returns the weights that `experiment.train.class_weights` stands for, by class name in order.
 
     `auto` counts the pixels of the split as it was prepared: an image that
     `data.duplicate_classes` repeats counts once.

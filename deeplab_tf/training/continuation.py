@@ -11,7 +11,7 @@ from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
 from deeplab_tf.runs.checkpoints import checkpoint_steps
-from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE, data_to_json, read_config, read_data
+from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE, data_to_json, read_data, read_experiment
 from deeplab_tf.training.class_weights import record_class_weights
 
 
@@ -21,14 +21,14 @@ def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Record
     Any run may begin in a workdir without a checkpoint.
 
     Raises:
-        DeeplabError: the run was begun with another config or data set; the message names the
+        DeeplabError: the run was begun with another experiment or data set; the message names the
             fields.
     """
     if not checkpoint_steps(workdir):
         return
     differences = [
         f"{name}={before} (received {now})"
-        for name, before, now in training_differences(read_config(workdir), experiment)
+        for name, before, now in training_differences(read_experiment(workdir), experiment)
     ]
     if differences:
         raise DeeplabError(
@@ -53,8 +53,8 @@ def describe_workdir(
 ) -> None:
     """Writes the description of the run into `workdir`, for `check_workdir` and `check_recorded`.
 
-    The description is the resolved config, the classes and fingerprint of the data, and the class
-    weights by class name.
+    The description is the resolved experiment, the classes and fingerprint of the data, and the
+    class weights by class name.
     """
     record_class_weights(workdir, class_weights)
     write_text(workdir / DATA_FILE, data_to_json(records.classes, records.fingerprint))

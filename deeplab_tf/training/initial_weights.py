@@ -13,7 +13,7 @@ CONVENTIONS = ("stride_placement", "normalization")
 """Fields of `ModelConfig` that shapes do not show, but that decide what weights mean."""
 
 
-def load_initial_weights(model: keras.Model, path: str, config: ModelConfig) -> LoadReport:
+def load_initial_weights(model: keras.Model, path: str, model_config: ModelConfig) -> LoadReport:
     """Copies into `model` every weight of the `.keras` file that has the same name and shape.
 
     The last layer of a network with another number of classes has another shape, so this layer is
@@ -24,13 +24,13 @@ def load_initial_weights(model: keras.Model, path: str, config: ModelConfig) -> 
 
     Raises:
         DeeplabError: the file does not exist, is no Keras file, or has no kernel that fits; or its
-            network reads pixels otherwise than `config` says, or strides in other places.
+            network reads pixels otherwise than `model_config` says, or strides in other places.
     """
     file = pathlib.Path(path)
     if not file.is_file():
         raise DeeplabError(f"init_from={path} does not exist; it must be a .keras file")
     source = read_keras_file(file)
-    _check_conventions(config, file)
+    _check_conventions(model_config, file)
     theirs, ours = _weights_by_name(source), _weights_by_name(model)
     report = LoadReport([], [], [], sorted(theirs.keys() - ours.keys()))
     for name, variable in ours.items():
@@ -52,12 +52,12 @@ def load_initial_weights(model: keras.Model, path: str, config: ModelConfig) -> 
     return report
 
 
-def _check_conventions(config: ModelConfig, path: pathlib.Path) -> None:
+def _check_conventions(model_config: ModelConfig, path: pathlib.Path) -> None:
     theirs = read_model_config(path)
-    if theirs is None or config.band_mean:
+    if theirs is None or model_config.band_mean:
         return
-    names = CONVENTIONS[1:] if config.backbone is Backbone.MOBILENET_V2 else CONVENTIONS
-    wrong = [name for name in names if getattr(theirs, name) != getattr(config, name)]
+    names = CONVENTIONS[1:] if model_config.backbone is Backbone.MOBILENET_V2 else CONVENTIONS
+    wrong = [name for name in names if getattr(theirs, name) != getattr(model_config, name)]
     if wrong:
         flags = " ".join(f"--config.model.{name}={getattr(theirs, name)}" for name in wrong)
         raise DeeplabError(

@@ -70,10 +70,10 @@ def train_run(
         DeeplabError: the initial weights do not fit, or a loss, a weight or a logit is not finite.
         tf.errors.OpError: another worker is gone; see `naming_lost_worker`.
     """
-    config, workdir, workers = run.experiment.train, run.workdir, run.workers
+    train, workdir, workers = run.experiment.train, run.workdir, run.workers
     training = build_training(run)
     initial_weights = initial_weights_file(run.experiment, workdir)
-    if config.batch_norm is BatchNormMode.FROZEN and not initial_weights:
+    if train.batch_norm is BatchNormMode.FROZEN and not initial_weights:
         report("note: batch norm is frozen at its random initial state; give config.init_from")
     elif run.experiment.initial_weights and not initial_weights:
         report(
@@ -84,7 +84,7 @@ def train_run(
     # A checkpoint in the workdir goes before the initial weights.
     model = training.model
     checkpoints = Checkpoints(
-        workdir, model, training.optimizer, config.keep_checkpoints, report, workers.is_chief
+        workdir, model, training.optimizer, train.keep_checkpoints, report, workers.is_chief
     )
     start = _restore(checkpoints, workers)
     if start:
@@ -102,12 +102,12 @@ def train_run(
         for line in _environment_lines(experiment, workdir, start, repeat_of):
             report(line)
     if run.class_weights:
-        report(f"class weights ({config.class_weights}): {format_class_weights(run.class_weights)}")
+        report(f"class weights ({train.class_weights}): {format_class_weights(run.class_weights)}")
     report(_describe(training))
     log = None
     if workers.is_chief:
         classes, image_format = run.records.classes, run.records.image_format
-        log = RunLog(workdir, start, config.steps, classes, image_format, report)
+        log = RunLog(workdir, start, train.steps, classes, image_format, report)
     try:
         with naming_corrupt_file(training.split), caught_stops() as received:
             batches = iter(training.batches(start))
@@ -197,12 +197,12 @@ def _run_steps(
     Returns:
         The last step, and the number of the signal, or 0 when all steps are done.
     """
-    config, classes = training.run.experiment.train, training.run.records.classes
+    train, classes = training.run.experiment.train, training.run.records.classes
     train_step = training.make_step()
-    schedule = make_schedule(config)
+    schedule = make_schedule(train)
     predict = tf.function(lambda image: training.model(image, training=False))
     pending: list[dict[str, tf.Tensor]] = []
-    for step, batch in zip(range(start + 1, config.steps + 1), batches, strict=False):
+    for step, batch in zip(range(start + 1, train.steps + 1), batches, strict=False):
         if step == 1:
             report(describe_batch(*training.on_host(batch), classes))
         pending.append(train_step(*batch))
@@ -214,16 +214,16 @@ def _run_steps(
             predict(_panel_part(training, batch[0]))
         # All workers stop at the same step, or some would wait for the others in the next one.
         stop = max(training.run.workers.gather_flag(max(received, default=0)))
-        last = step == config.steps or stop > 0
-        checkpoint_due = last or step % config.checkpoint_every == 0
-        if checkpoint_due or step % config.log_every == 0:
+        last = step == train.steps or stop > 0
+        checkpoint_due = last or step % train.checkpoint_every == 0
+        if checkpoint_due or step % train.log_every == 0:
             # Losses are read only here: reading them every step would wait for the accelerator.
             values = _mean_losses(pending, step)
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
             if log:
-                log.write(step, config.batch_size, values)
-        if checkpoint_due or step % config.panels_every == 0:
+                log.write(step, train.batch_size, values)
+        if checkpoint_due or step % train.panels_every == 0:
             shown, masks = (_panel_part(training, part) for part in batch)
             logits = predict(shown)
             # The loss of a step is of the weights before the step; the weights after it have none
@@ -231,7 +231,7 @@ def _run_steps(
             # weights may be too large to use.
             if not all(np.isfinite(values).all() for values in (logits, *training.model.weights)):
                 raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
-        if log and step % config.panels_every == 0:
+        if log and step % train.panels_every == 0:
             log.write_panels(step, shown, masks, tf.argmax(logits, -1))
         if checkpoint_due:
             checkpoints.save()

@@ -42,19 +42,19 @@ mean_cross_entropy = DataLoss()
 """The paper's loss."""
 
 
-def make_data_loss(config: TrainConfig, class_weights: Sequence[float] | None = None) -> DataLoss:
-    """Returns the `DataLoss` that `config` names.
+def make_data_loss(train: TrainConfig, class_weights: Sequence[float] | None = None) -> DataLoss:
+    """Returns the `DataLoss` that `train` names.
 
     Args:
-        config: the loss and its options.
-        class_weights: [C], the numbers that `config.class_weights` stands for; None for 1 each.
+        train: the loss and its options.
+        class_weights: [C], the numbers that `train.class_weights` stands for; None for 1 each.
     """
-    gamma = config.focal_gamma if config.loss is Loss.FOCAL else 0.0
-    regions = {Loss.DICE: (dice_loss,), Loss.LOVASZ: (lovasz_softmax_loss,)}.get(config.loss, ())
-    if class_weights is None and gamma == 0 and config.ohem_share == 1 and not regions:
+    gamma = train.focal_gamma if train.loss is Loss.FOCAL else 0.0
+    regions = {Loss.DICE: (dice_loss,), Loss.LOVASZ: (lovasz_softmax_loss,)}.get(train.loss, ())
+    if class_weights is None and gamma == 0 and train.ohem_share == 1 and not regions:
         return mean_cross_entropy
     of_pixels = pixel_loss(
-        class_weights=class_weights, focal_gamma=gamma, ohem_share=config.ohem_share
+        class_weights=class_weights, focal_gamma=gamma, ohem_share=train.ohem_share
     )
     return DataLoss((of_pixels, *regions))
 

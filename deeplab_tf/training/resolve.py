@@ -68,7 +68,7 @@ def _with_data(experiment: Experiment, records: Records) -> Experiment:
     """Returns `experiment` with the number of classes and the bands that the data set has.
 
     Raises:
-        DeeplabError: the config asks for another number of classes or other bands.
+        DeeplabError: the experiment asks for another number of classes or other bands.
     """
     image_format = records.image_format
     found = {"num_classes": records.classes.num_classes}

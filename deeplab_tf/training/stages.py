@@ -18,7 +18,7 @@ from deeplab_tf.runs.workdir import (
     CONFIG_FILE,
     MODEL_FILE,
     PREVIOUS_STAGE_DIR,
-    read_config,
+    read_experiment,
 )
 from deeplab_tf.training.loop import TrainingResult, train_run
 from deeplab_tf.training.resolve import resolve_run
@@ -125,7 +125,7 @@ def _stage_before(
     """
     folder = repeat_of / PREVIOUS_STAGE_DIR if repeat_of else None
     if folder and (folder / CONFIG_FILE).is_file():
-        return read_config(folder), folder
+        return read_experiment(folder), folder
     return load_experiment(row), None
 
 
@@ -139,7 +139,7 @@ def _with_kept_weights(experiment: Experiment, repeat_of: pathlib.Path | None) -
         return experiment
     kept = repeat_of / CLASS_WEIGHTS_FILE
     # A flag may name another file than the run in `repeat_of` had; that file is used then.
-    if not kept.is_file() or read_config(repeat_of).train.class_weights != given:
+    if not kept.is_file() or read_experiment(repeat_of).train.class_weights != given:
         return experiment
     changed = dataclasses.replace(experiment.train, class_weights=str(kept))
     return dataclasses.replace(experiment, train=changed)

@@ -14,34 +14,34 @@ from deeplab_tf.training.loss_scale import agree_on_overflow, counting_skipped
 from deeplab_tf.training.rematerialize import Rematerialized
 
 
-def make_schedule(config: TrainConfig) -> keras.optimizers.schedules.LearningRateSchedule:
+def make_schedule(train: TrainConfig) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns the poly schedule of the learning rate (section 4.1).
 
     The rate of step s, counted from 0, is `base * (1 - s / steps) ^ power`; it is 0 at the end.
     """
     return keras.optimizers.schedules.PolynomialDecay(
-        config.base_learning_rate,
-        decay_steps=config.steps,
+        train.base_learning_rate,
+        decay_steps=train.steps,
         end_learning_rate=0.0,
-        power=config.power,
+        power=train.power,
     )
 
 
-def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
+def make_optimizer(train: TrainConfig) -> keras.optimizers.Optimizer:
     """Returns SGD with momentum on the poly schedule (section 4.1).
 
-    `config.ema_momentum` adds an exponential moving average of the weights, and the precision
+    `train.ema_momentum` adds an exponential moving average of the weights, and the precision
     `mixed_float16` adds loss scaling.
     """
     average = {}
-    if config.ema_momentum is not None:
-        average = {"use_ema": True, "ema_momentum": config.ema_momentum}
+    if train.ema_momentum is not None:
+        average = {"use_ema": True, "ema_momentum": train.ema_momentum}
     optimizer = keras.optimizers.SGD(
-        make_schedule(config),  # pyright: ignore[reportArgumentType]
-        momentum=config.momentum,
+        make_schedule(train),  # pyright: ignore[reportArgumentType]
+        momentum=train.momentum,
         **average,
     )
-    if config.precision is Precision.MIXED_FLOAT16:
+    if train.precision is Precision.MIXED_FLOAT16:
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
 

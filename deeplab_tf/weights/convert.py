@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_backbone, save_model
-from deeplab_tf.config import Experiment, validate
+from deeplab_tf.config import Experiment, ModelConfig, validate
 from deeplab_tf.data.sources.draw_shapes import draw_example
 from deeplab_tf.images.classes import classes_by_number
 from deeplab_tf.images.files import read_pixels
@@ -66,16 +66,9 @@ def run_import(
     """
     imported = READERS[source](weights)
     model, report = build_network(imported, str(weights))
-    config = validate(Experiment(model=imported.config)).model
+    model_config = validate(Experiment(model=imported.model_config)).model
     lines = [
-        f"{config.backbone}"
-        + (f", width {config.width_multiplier:g}" if config.width_multiplier != 1 else "")
-        + (
-            f", {config.num_classes} classes"
-            if config.num_classes
-            else ", a backbone without a head"
-        )
-        + f", output_stride {config.output_stride}, normalization {config.normalization}",
+        _format_network(model_config),
         report.table(),
     ]
     if imported.without_statistics and photos:
@@ -97,25 +90,37 @@ def run_import(
             parity.check(str(weights))
     if multi_grid is not None:
         # tf-slim's own ResNet has no multi-grid, so the comparison above was made without it.
-        config = validate(
-            Experiment(model=dataclasses.replace(config, multi_grid=multi_grid))
-        ).model
+        changed = dataclasses.replace(model_config, multi_grid=multi_grid)
+        model_config = validate(Experiment(model=changed)).model
         weights_of = model.get_weights()
-        model = (build_backbone if config.num_classes is None else build_model)(config)
+        model = (build_backbone if model_config.num_classes is None else build_model)(model_config)
         model.set_weights(weights_of)
         lines.append(
             f"multi_grid is {multi_grid}, as given; the comparison was made without multi_grid"
         )
-    if config.num_classes is None:
-        save_backbone(model, config, out)
+    if model_config.num_classes is None:
+        save_backbone(model, model_config, out)
     else:
-        classes = classes_by_number(config.num_classes)
-        experiment = Experiment(model=config)
+        classes = classes_by_number(model_config.num_classes)
+        experiment = Experiment(model=model_config)
         experiment.evaluate.pad_to = imported.pad_to
         experiment.data = dataclasses.replace(experiment.data, dataset=classes.dataset)
         save_model(TrainedModel(model, experiment, classes), out)
     lines.append(f"written: {out}")
     return "\n".join(lines)
+
+
+def _format_network(model_config: ModelConfig) -> str:
+    width, classes = model_config.width_multiplier, model_config.num_classes
+    return ", ".join(
+        [
+            f"{model_config.backbone}",
+            *([f"width {width:g}"] if width != 1 else []),
+            f"{classes} classes" if classes else "a backbone without a head",
+            f"output_stride {model_config.output_stride}",
+            f"normalization {model_config.normalization}",
+        ]
+    )
 
 
 def _images(

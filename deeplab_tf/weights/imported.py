@@ -30,7 +30,8 @@ class ImportedWeights:
     """The weights of one file, with what is needed to build the network and to compare it.
 
     Attributes:
-        config: the network in the source's conventions; `num_classes` None means only a backbone.
+        model_config: the network in the source's conventions; `num_classes` None means only a
+            backbone.
         tensors: the arrays in our layout, by the source's names.
         name_of: maps the path of our variable, such as `conv1/kernel`, to the source's name,
             whether or not the source has that tensor.
@@ -45,7 +46,7 @@ class ImportedWeights:
             the images are not padded.
     """
 
-    config: ModelConfig
+    model_config: ModelConfig
     tensors: dict[str, np.ndarray]
     name_of: Callable[[str], str]
     skipped: list[str]
@@ -69,13 +70,13 @@ def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, Lo
         DeeplabError: a variable has no value in the source, or a value of another shape, or numbers
             that are not finite.
     """
-    config, tensors = imported.config, imported.tensors
-    model = (build_backbone if config.num_classes is None else build_model)(config)
+    model_config, tensors = imported.model_config, imported.tensors
+    model = (build_backbone if model_config.num_classes is None else build_model)(model_config)
     names = {variable.path: imported.name_of(variable.path) for variable in model.weights}
     missing = [name for name in names.values() if name not in tensors]
     if missing:
         raise DeeplabError(
-            f"{what} must have all {len(names)} tensors of a {config.backbone}. Missing: "
+            f"{what} must have all {len(names)} tensors of a {model_config.backbone}. Missing: "
             f"{len(missing)}, the first is {missing[0]!r}; check that the file is whole, and of "
             "this network"
         )

@@ -50,7 +50,7 @@ def read_keras_applications(path: pathlib.Path) -> ImportedWeights:
                 value = np.asarray(weight)
                 shift = bias if weight.name == "moving_mean" else 0
                 tensors[f"{layer.name}/{weight.name}"] = value - shift
-    config = ModelConfig(
+    model_config = ModelConfig(
         backbone=backbone,
         output_stride=32,
         multi_grid=(1, 1, 1),
@@ -61,7 +61,9 @@ def read_keras_applications(path: pathlib.Path) -> ImportedWeights:
     )
     size = network.input_shape[1:3]  # (None, None) where the network has no top
     frame = None if size[0] is None else size
-    return ImportedWeights(config, tensors, keras_name, skipped, lambda: _run(network), frame=frame)
+    return ImportedWeights(
+        model_config, tensors, keras_name, skipped, lambda: _run(network), frame=frame
+    )
 
 
 def keras_name(path: str) -> str:

@@ -76,17 +76,17 @@ def import_variables(arrays: dict[str, np.ndarray], what: str) -> ImportedWeight
             skipped.append(f"{name} ({reason})")
         else:
             tensors[name] = value
-    scope, config = _config(tensors, what)
-    if config.num_classes is not None and "image_pooling/weights" in tensors:
+    scope, model_config = _scope_and_network(tensors, what)
+    if model_config.num_classes is not None and "image_pooling/weights" in tensors:
         _put_pooling_last(tensors)
     return ImportedWeights(
-        config,
+        model_config,
         tensors,
         lambda path: slim_name(path, scope),
         skipped,
-        lambda: run_slim(arrays, scope, config),
+        lambda: run_slim(arrays, scope, model_config),
         frame=FRAME,
-        pad_to=None if config.num_classes is None else CROP,
+        pad_to=None if model_config.num_classes is None else CROP,
     )
 
 
@@ -122,7 +122,7 @@ def _module(convolution: str, scope: str) -> str:
     return f"{scope}/{convolution}"
 
 
-def _config(tensors: dict[str, np.ndarray], what: str) -> tuple[str, ModelConfig]:
+def _scope_and_network(tensors: dict[str, np.ndarray], what: str) -> tuple[str, ModelConfig]:
     """Returns the backbone's scope, and the network in DeepLab's conventions for that backbone."""
     scopes = [name.partition("/")[0] for name in tensors]
     scope = next((s for s in scopes if s in _RESNETS or s == _MOBILENET), None)
@@ -133,7 +133,7 @@ def _config(tensors: dict[str, np.ndarray], what: str) -> tuple[str, ModelConfig
         )
     if scope == _MOBILENET:
         width, divisor = _mobilenet_width(tensors, what)
-        config = ModelConfig(
+        model_config = ModelConfig(
             backbone=Backbone.MOBILENET_V2,
             width_multiplier=width,
             channel_divisor=divisor,
@@ -142,7 +142,7 @@ def _config(tensors: dict[str, np.ndarray], what: str) -> tuple[str, ModelConfig
         )
     else:
         beta = f"{scope}/conv1_1/weights" in tensors
-        config = ModelConfig(
+        model_config = ModelConfig(
             backbone=_RESNETS[scope],
             deep_root=beta,
             multi_grid=(1, 1, 1),
@@ -150,10 +150,10 @@ def _config(tensors: dict[str, np.ndarray], what: str) -> tuple[str, ModelConfig
         )
     bias = tensors.get("logits/semantic/biases")
     if bias is None:
-        return scope, dataclasses.replace(config, output_stride=32)
+        return scope, dataclasses.replace(model_config, output_stride=32)
     rates = tuple(6 * index for index in (1, 2, 3, 4) if f"aspp{index}/weights" in tensors)
     return scope, dataclasses.replace(
-        config,
+        model_config,
         head=Head.ASPP if "aspp0/weights" in tensors else Head.NONE,
         aspp_rates=rates,
         image_pooling="image_pooling/weights" in tensors,

@@ -23,7 +23,7 @@ _BOTTLENECKS = ((1, 1, 1), (6, 2, 2), (6, 3, 2), (6, 4, 2), (6, 3, 1), (6, 3, 2)
 _UNITS = {"resnet_v1_50": (3, 4, 6, 3), "resnet_v1_101": (3, 4, 23, 3)}
 
 
-def run_slim(arrays: dict[str, np.ndarray], scope: str, config: ModelConfig) -> Reference:
+def run_slim(arrays: dict[str, np.ndarray], scope: str, model_config: ModelConfig) -> Reference:
     """Opens a session of the graph with the variables of `arrays`; returns a function that runs it.
 
     The function gives labels and logits or, for a classifier, only the last map.
@@ -39,11 +39,11 @@ def run_slim(arrays: dict[str, np.ndarray], scope: str, config: ModelConfig) -> 
         image = tf1.placeholder(tf1.float32, [1, None, None, 3])
         with slim.arg_scope(_arg_scope(slim, epsilon=1e-5)):
             if scope in _UNITS:
-                net = _resnet(slim, tf1, image, scope, arrays, config.output_stride)
+                net = _resnet(slim, tf1, image, scope, arrays, model_config.output_stride)
             else:
-                net = _mobilenet_v2(slim, tf1, image, arrays, config.output_stride)
-            if config.num_classes is not None:
-                net = _head(slim, tf1, net, arrays, config)
+                net = _mobilenet_v2(slim, tf1, image, arrays, model_config.output_stride)
+            if model_config.num_classes is not None:
+                net = _head(slim, tf1, net, arrays, model_config)
                 net = tf1.image.resize_bilinear(net, tf1.shape(image)[1:3], align_corners=True)
         session = tf1.Session()
         for variable in tf1.global_variables():
@@ -57,7 +57,7 @@ def run_slim(arrays: dict[str, np.ndarray], scope: str, config: ModelConfig) -> 
         else:
             fed = fed - np.array([123.15, 115.90, 103.06], np.float32)
         output = session.run(net, {image: fed})
-        return None if config.num_classes is None else output.argmax(axis=-1), output
+        return None if model_config.num_classes is None else output.argmax(axis=-1), output
 
     return run
 
@@ -157,7 +157,9 @@ def _mobilenet_v2(
     return x
 
 
-def _head(slim: Any, tf1: Any, x: Any, arrays: dict[str, np.ndarray], config: ModelConfig) -> Any:
+def _head(
+    slim: Any, tf1: Any, x: Any, arrays: dict[str, np.ndarray], model_config: ModelConfig
+) -> Any:
     if "concat_projection/weights" in arrays:
         branches = []
         if "image_pooling/weights" in arrays:
@@ -166,10 +168,15 @@ def _head(slim: Any, tf1: Any, x: Any, arrays: dict[str, np.ndarray], config: Mo
             size = tf1.shape(x)[1:3]
             branches.append(tf1.image.resize_bilinear(pooled, size, align_corners=True))
         branches.append(slim.conv2d(x, 256, 1, scope="aspp0"))
-        for index, rate in enumerate(config.aspp_rates, start=1):
-            rate = rate * 16 // config.output_stride
+        for index, rate in enumerate(model_config.aspp_rates, start=1):
+            rate = rate * 16 // model_config.output_stride
             branches.append(slim.conv2d(x, 256, 3, rate=rate, scope=f"aspp{index}"))
         x = slim.conv2d(tf1.concat(branches, 3), 256, 1, scope="concat_projection")
     return slim.conv2d(
-        x, config.num_classes, 1, activation_fn=None, normalizer_fn=None, scope="logits/semantic"
+        x,
+        model_config.num_classes,
+        1,
+        activation_fn=None,
+        normalizer_fn=None,
+        scope="logits/semantic",
     )

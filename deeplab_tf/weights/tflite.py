@@ -105,7 +105,7 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
     values: dict[str, np.ndarray] = {}
     for layer, operation in zip(_backbone_layers(), backbone, strict=True):
         _take(graph, operation, layer, EPSILON, values)
-    config = ModelConfig(
+    model_config = ModelConfig(
         backbone=Backbone.MOBILENET_V2,
         width_multiplier=width,
         channel_divisor=divisor,
@@ -117,7 +117,7 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
     features = backbone[-1].output
     height, width = graph.image_size
     imported = ImportedWeights(
-        config,
+        model_config,
         values,
         name_of=lambda path: path,  # the file's names are not unique
         skipped=[],
@@ -131,7 +131,7 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
         rest = [graph.name(o.inputs[1]) for o in convolutions[len(backbone) :]]
         return dataclasses.replace(
             imported,
-            config=dataclasses.replace(config, output_stride=32),
+            model_config=dataclasses.replace(model_config, output_stride=32),
             skipped=[f"{name} (the classifier's)" for name in rest],
             reference=lambda: _features(path, features),
             # SAME pads an even size on one side only, which moves the grid that the network
@@ -142,7 +142,7 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
     stride = _output_stride(graph, features, path)
     head = _light_head(graph, features, path)
     for layer, operation in head.items():
-        _take(graph, operation, layer, config.batch_norm_epsilon, values)
+        _take(graph, operation, layer, model_config.batch_norm_epsilon, values)
     _order_branches(graph, head, values)
     known = {id(o) for o in (*backbone, *head.values())}
     for operation in convolutions:
@@ -151,8 +151,8 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
             values[graph.name(kernel)] = graph.constant(kernel)
     return dataclasses.replace(
         imported,
-        config=dataclasses.replace(
-            config, output_stride=stride, num_classes=values["logits/bias"].size
+        model_config=dataclasses.replace(
+            model_config, output_stride=stride, num_classes=values["logits/bias"].size
         ),
     )
 

@@ -133,7 +133,7 @@ def read_torchvision(path: pathlib.Path) -> ImportedWeights:
     }
     imported = import_state_dict(arrays, str(path))
     return dataclasses.replace(
-        imported, reference=lambda: _run_torchvision(arrays, imported.config)
+        imported, reference=lambda: _run_torchvision(arrays, imported.model_config)
     )
 
 
@@ -158,14 +158,14 @@ def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWei
             skipped.append(f"{key} ({reason})")
         else:
             tensors[key] = from_torch_layout(np.asarray(value))
-    config = torchvision_config(backbone)
+    model_config = torchvision_config(backbone)
     if segmenter:
         bias = tensors.get("classifier.4.bias", np.empty(0))
-        config = dataclasses.replace(config, num_classes=max(2, bias.size))
+        model_config = dataclasses.replace(model_config, num_classes=max(2, bias.size))
     else:
-        config = dataclasses.replace(config, num_classes=None, output_stride=32)
+        model_config = dataclasses.replace(model_config, num_classes=None, output_stride=32)
     return ImportedWeights(
-        config,
+        model_config,
         tensors,
         lambda path: torch_key(path) if segmenter else torch_key(path).removeprefix(_BACKBONE),
         skipped,
@@ -188,7 +188,7 @@ def _no_runtime() -> Reference:
     raise NoRuntimeError("pip install torch torchvision")
 
 
-def _run_torchvision(state: Mapping[str, np.ndarray], config: ModelConfig) -> Reference:
+def _run_torchvision(state: Mapping[str, np.ndarray], model_config: ModelConfig) -> Reference:
     """Returns torchvision's network with `state`, which gives logits or a classifier's last map."""
     try:
         import torch  # pyright: ignore[reportMissingImports]
@@ -200,16 +200,16 @@ def _run_torchvision(state: Mapping[str, np.ndarray], config: ModelConfig) -> Re
     except ImportError:
         return _no_runtime()
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
-    if config.num_classes is None:
+    if model_config.num_classes is None:
         classes = len(state["fc.weight"]) if "fc.weight" in state else 1000
-        network = getattr(resnet, config.backbone)(weights=None, num_classes=classes)
+        network = getattr(resnet, model_config.backbone)(weights=None, num_classes=classes)
         network.load_state_dict(tensors, strict="fc.weight" in state)
         network = _utils.IntermediateLayerGetter(network, {"layer4": "out"})
     else:
-        network = getattr(segmentation, f"deeplabv3_{config.backbone}")(
+        network = getattr(segmentation, f"deeplabv3_{model_config.backbone}")(
             weights=None,
             weights_backbone=None,
-            num_classes=config.num_classes,
+            num_classes=model_config.num_classes,
             aux_loss=any(key.startswith(AUXILIARY_PREFIX) for key in state),
         )
         network.load_state_dict(tensors)
@@ -223,7 +223,7 @@ def _run_torchvision(state: Mapping[str, np.ndarray], config: ModelConfig) -> Re
         pixels = torch.from_numpy(image.transpose(0, 3, 1, 2).astype(np.float32) / 255)
         with torch.inference_mode():
             output = network((pixels - mean) / std)["out"].numpy().transpose(0, 2, 3, 1)
-        return None if config.num_classes is None else output.argmax(axis=-1), output
+        return None if model_config.num_classes is None else output.argmax(axis=-1), output
 
     return run
 

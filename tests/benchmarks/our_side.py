@@ -25,26 +25,26 @@ COMPARED = 40
 def main() -> None:
     data_dir, crop, batch_size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     split = open_records(data_dir, "voc").split("train")
-    config = DataConfig(crop_size=crop)
+    data = DataConfig(crop_size=crop)
     if len(sys.argv) == 5:
-        _write_crops(split, config, sys.argv[4])
+        _write_crops(split, data, sys.argv[4])
         return
     batches = training_batches(
-        split, config, batch_size=batch_size, seed=0, start_step=0, mean_pixel=MEAN
+        split, data, batch_size=batch_size, seed=0, start_step=0, mean_pixel=MEAN
     )
     iterator = iter(batches)
     serve(lambda: next(iterator), batch_size)
 
 
-def _write_crops(split: SplitFiles, config: DataConfig, path: str) -> None:
+def _write_crops(split: SplitFiles, data: DataConfig, path: str) -> None:
     """An .npz of `COMPARED` crops and, of each, the image's id and what was drawn."""
     rows = []
     for index, record in enumerate(tf.data.TFRecordDataset(split.files).take(COMPARED)):
         fields = parse_record(record)
         seed = tf.constant([0, index], tf.int64)
         source = tf.shape(fields["mask"], out_type=tf.int64)
-        image, mask = augment(fields["image"], fields["mask"], seed, config, MEAN)
-        drawn = sample_geometry(source, seed, config)
+        image, mask = augment(fields["image"], fields["mask"], seed, data, MEAN)
+        drawn = sample_geometry(source, seed, data)
         rows.append([np.asarray(x) for x in (fields["id"].numpy().decode(), *drawn, image, mask)])
     names = ("id", "size", "offset", "flip", "image", "mask")
     columns = zip(*rows, strict=True)

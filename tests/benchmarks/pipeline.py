@@ -32,10 +32,10 @@ def main(_) -> None:
     from deeplab_tf.machine.system import usable_cores
 
     split = open_records(DATA_DIR.value, DATASET.value).split(SPLIT.value)
-    config = DataConfig(crop_size=CROP.value)
+    data = DataConfig(crop_size=CROP.value)
     mean = pixel_statistics(ModelConfig()).mean
     batches = training_batches(
-        split, config, batch_size=BATCH.value, seed=0, start_step=0, mean_pixel=mean
+        split, data, batch_size=BATCH.value, seed=0, start_step=0, mean_pixel=mean
     )
     wall, cpu = _time_batches(batches)
     print(
@@ -48,7 +48,7 @@ def main(_) -> None:
 
     def augmented(index: tf.Tensor, fields: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         seed = tf.stack([tf.constant(0, tf.int64), index])
-        return augment(fields["image"], fields["mask"], seed, config, mean)
+        return augment(fields["image"], fields["mask"], seed, data, mean)
 
     # TensorFlow leaves out what a stage does not return: the image's decoding, say.
     stages: dict[str, tuple[tf.data.Dataset, Callable]] = {

@@ -109,10 +109,10 @@ def _network(image_pooling: bool):
     from deeplab_tf.models import FusedBatchNormalization, build_model
 
     backbone = Backbone(_BACKBONE.value)
-    model = ModelConfig(backbone=backbone, num_classes=_CLASSES, image_pooling=image_pooling)
+    model_config = ModelConfig(backbone=backbone, num_classes=_CLASSES, image_pooling=image_pooling)
     if backbone is Backbone.MOBILENET_V2:
-        model.multi_grid, model.aspp_rates = (1, 1, 1), ()
-    experiment = validate(Experiment(model=model))
+        model_config.multi_grid, model_config.aspp_rates = (1, 1, 1), ()
+    experiment = validate(Experiment(model=model_config))
     network = build_model(experiment.model)
     rng = np.random.default_rng(0)
     for layer in network.layers:

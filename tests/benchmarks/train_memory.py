@@ -104,12 +104,12 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
         batch_size=arguments.batch, batch_norm=arguments.batch_norm, **OPTIONS[arguments.one]
     )
     mobile = arguments.backbone == Backbone.MOBILENET_V2
-    model = ModelConfig(
+    model_config = ModelConfig(
         backbone=arguments.backbone,
         num_classes=21,
         multi_grid=(1, 1, 1) if mobile else (1, 2, 4),
     )
-    experiment = validate(Experiment(model=model, train=train))
+    experiment = validate(Experiment(model=model_config, train=train))
     train = experiment.train
     with computing_in(train.precision):
         network = build_model(experiment.model)

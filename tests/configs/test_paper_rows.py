@@ -5,7 +5,15 @@ import dataclasses
 
 import pytest
 
-from deeplab_tf.config import Backbone, BatchNormMode, Head, Upsampling, load_experiment, load_rows
+from deeplab_tf.config import (
+    Backbone,
+    BatchNormMode,
+    EvaluateConfig,
+    Head,
+    Upsampling,
+    load_experiment,
+    load_rows,
+)
 from deeplab_tf.images.classes import VOC
 
 # Mean IoU in %, of Tables 1 to 7. None: a row of this project that the paper prints no number of.
@@ -113,9 +121,7 @@ def test_protocol_of_a_training_row(row):
     assert experiment.train.batch_norm is BatchNormMode.SYNC
     assert (experiment.data.dataset, experiment.data.split) == ("voc_aug", "trainaug")
     assert experiment.data.duplicate_classes == ()
-    evaluate = experiment.evaluate
-    assert (evaluate.split, evaluate.scales, evaluate.flip) == ("val", (1.0,), False)
-    assert (evaluate.output_stride, evaluate.window, evaluate.crf) == (None, None, False)
+    assert experiment.evaluate == EvaluateConfig(split="val", scales=(1.0,), flip=False)
     assert experiment.previous_stage is experiment.checkpoint_of is experiment.init_from is None
     assert experiment.initial_weights == "ImageNet"
 
@@ -149,9 +155,7 @@ def test_inference_row(row, expected):
     training, output_stride, scales, flip = expected
     experiment = paper_row(row)
     assert experiment.checkpoint_of == f"configs/paper/{training}"
-    evaluate = experiment.evaluate
-    assert (evaluate.output_stride, evaluate.scales, evaluate.flip) == (output_stride, scales, flip)
-    assert (evaluate.split, evaluate.window, evaluate.crf) == ("val", None, False)
+    assert experiment.evaluate == EvaluateConfig("val", output_stride, scales, flip)
     assert differing_fields(experiment, load_experiment(experiment.checkpoint_of)) <= {
         "evaluate",
         "checkpoint_of",
@@ -192,9 +196,7 @@ def test_coco_row_of_table_6():
     assert experiment.checkpoint_of is None
     assert experiment.model == paper_row("table5.py:mg124_aspp_pool").model
     assert experiment.model.output_stride == 16
-    evaluate = experiment.evaluate
-    assert (evaluate.output_stride, evaluate.scales, evaluate.flip) == (8, SIX_SCALES, True)
-    assert evaluate.split == "val"
+    assert experiment.evaluate == EvaluateConfig("val", 8, SIX_SCALES, flip=True)
 
 
 def test_pretraining_on_coco():
@@ -218,13 +220,14 @@ def test_test_server_stage(row):
     assert set(experiment.data.duplicate_classes) == hard
     assert len(experiment.data.duplicate_classes) == 5
     assert hard <= set(VOC.names)
-    model, stage1 = experiment.model, paper_row("table6.py:os8_ms_flip_coco").model
-    assert model.output_stride == 8
-    assert differing_fields(model, stage1) == {"output_stride"}
+    model_config, stage1 = experiment.model, paper_row("table6.py:os8_ms_flip_coco").model
+    assert model_config.output_stride == 8
+    assert differing_fields(model_config, stage1) == {"output_stride"}
     # The number is the server's, with the strategy of Table 6's best row.
-    evaluate = experiment.evaluate
-    assert (evaluate.scales, evaluate.flip, evaluate.split) == (SIX_SCALES, True, "test")
-    assert evaluate.output_stride in (None, 8)
+    assert dataclasses.replace(experiment.evaluate, output_stride=8) == EvaluateConfig(
+        "test", 8, SIX_SCALES, flip=True
+    )
+    assert experiment.evaluate.output_stride in (None, 8)
     assert experiment.checkpoint_of is None
 
 

@@ -23,9 +23,9 @@ def _seed(number: int) -> tf.Tensor:
     return tf.constant([7, number], tf.int64)
 
 
-def _geometry(height: int, width: int, seed: tf.Tensor, config: DataConfig) -> Geometry:
+def _geometry(height: int, width: int, seed: tf.Tensor, data: DataConfig) -> Geometry:
     source = tf.constant([height, width], tf.int64)
-    return Geometry(*(part.numpy() for part in sample_geometry(source, seed, config)))
+    return Geometry(*(part.numpy() for part in sample_geometry(source, seed, data)))
 
 
 def _plain(image, mask, geometry: Geometry, crop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,9 +78,9 @@ def test_padding_is_exactly_the_mean_pixel_and_void():
 
 def test_mask_agrees_with_tensorflows_nearest_resize():
     # Sizes at which float32 coordinates cannot fall on the wrong side of a boundary.
-    config = dataclasses.replace(SMALL, min_scale=2.0, max_scale=2.0, flip=False, crop_size=64)
+    data = dataclasses.replace(SMALL, min_scale=2.0, max_scale=2.0, flip=False, crop_size=64)
     mask = np.random.default_rng(0).integers(0, 21, (32, 32), np.uint8)
-    _, got = augment(np.zeros((32, 32, 3), np.uint8), mask, _seed(0), config, MEAN)
+    _, got = augment(np.zeros((32, 32, 3), np.uint8), mask, _seed(0), data, MEAN)
     want = tf.image.resize(mask[..., None], (64, 64), method="nearest")[..., 0]
     np.testing.assert_array_equal(got, want)
 
@@ -92,11 +92,11 @@ def test_image_and_mask_stay_aligned(crop):
     blocks = generator.integers(0, 21, (6, 8), np.uint8)
     mask = np.kron(blocks, np.ones((45, 45), np.uint8))
     image = np.stack([mask * 12] * 3, axis=-1)
-    config = DataConfig(crop_size=crop)
+    data = DataConfig(crop_size=crop)
     flips = 0
     for number in range(8):
         got_image, got_mask = (
-            part.numpy() for part in augment(image, mask, _seed(number), config, MEAN)
+            part.numpy() for part in augment(image, mask, _seed(number), data, MEAN)
         )
         covered = got_mask != VOID
         coded = got_image[..., 0] / 12
@@ -105,7 +105,7 @@ def test_image_and_mask_stay_aligned(crop):
             pure &= got_mask == np.roll(got_mask, shift, (0, 1))
         assert pure.sum() > 0.5 * covered.sum()
         np.testing.assert_array_equal(np.round(coded[pure]), got_mask[pure])
-        flips += bool(_geometry(*mask.shape, _seed(number), config).flip)
+        flips += bool(_geometry(*mask.shape, _seed(number), data).flip)
     assert 0 < flips < 8
 
 
@@ -125,11 +125,11 @@ def test_equal_seeds_give_equal_crops_and_others_differ():
 
 
 def test_draws_follow_the_config():
-    config = DataConfig(crop_size=100, min_scale=0.5, max_scale=2.0)
+    data = DataConfig(crop_size=100, min_scale=0.5, max_scale=2.0)
     source = tf.constant([200, 100], tf.int64)
     seeds = tf.stack([tf.zeros(2000, tf.int64), tf.range(2000, dtype=tf.int64)], axis=1)
     drawn = tf.map_fn(
-        lambda seed: sample_geometry(source, seed, config),
+        lambda seed: sample_geometry(source, seed, data),
         seeds,
         fn_output_signature=Geometry(tf.int64, tf.int64, tf.bool),
     )
@@ -151,9 +151,9 @@ def test_draws_follow_the_config():
 
 
 def test_flip_off_and_fixed_scale_leave_a_fitting_image_as_it_is():
-    config = DataConfig(crop_size=40, min_scale=1.0, max_scale=1.0, flip=False)
+    data = DataConfig(crop_size=40, min_scale=1.0, max_scale=1.0, flip=False)
     image = np.random.default_rng(3).integers(0, 256, (40, 40, 3), np.uint8)
     for number in range(4):
-        got_image, got_mask = augment(image, image[..., 1], _seed(number), config, MEAN)
+        got_image, got_mask = augment(image, image[..., 1], _seed(number), data, MEAN)
         np.testing.assert_array_equal(got_image, image)
         np.testing.assert_array_equal(got_mask, image[..., 1])

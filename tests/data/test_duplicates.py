@@ -21,7 +21,7 @@ FILES = (
     ({CHAIR, PERSON}, {0, 255}),
     ({0, CHAIR}, {PERSON}),
 )
-CONFIG = DataConfig(crop_size=4, min_scale=1.0, max_scale=1.0, shuffle_buffer=16)
+DATA = DataConfig(crop_size=4, min_scale=1.0, max_scale=1.0, shuffle_buffer=16)
 
 
 def _bytes(value: bytes) -> tf.train.Feature:
@@ -52,7 +52,7 @@ def split(tmp_path) -> SplitFiles:
 
 def _numbers(split, steps, start_step=0):
     dataset = training_batches(
-        split, CONFIG, batch_size=2, seed=0, start_step=start_step, mean_pixel=(0.0, 0.0, 0.0)
+        split, DATA, batch_size=2, seed=0, start_step=start_step, mean_pixel=(0.0, 0.0, 0.0)
     )
     return [int(image[0, 0, 0]) for images, _ in dataset.take(steps) for image in images]
 

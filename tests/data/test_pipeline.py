@@ -16,8 +16,8 @@ from deeplab_tf.images.classes import VOID
 
 MEAN = (123.15, 115.90, 103.06)
 # An image is 8x9 of one colour, its number; nothing but a crop of it can come out.
-CONFIG = DataConfig(crop_size=5, min_scale=1.0, max_scale=1.0, shuffle_buffer=4)
-AUGMENTED = dataclasses.replace(CONFIG, crop_size=9, min_scale=0.5, max_scale=2.0)
+DATA = DataConfig(crop_size=5, min_scale=1.0, max_scale=1.0, shuffle_buffer=4)
+AUGMENTED = dataclasses.replace(DATA, crop_size=9, min_scale=0.5, max_scale=2.0)
 
 
 def _record(name: str, image: np.ndarray, mask: np.ndarray) -> bytes:
@@ -60,10 +60,10 @@ def one_image(tmp_path) -> SplitFiles:
     return SplitFiles([path], 1)
 
 
-def _batches(split, steps, *, config=CONFIG, batch_size=4, seed=0, start_step=0, **shard):
+def _batches(split, steps, *, data=DATA, batch_size=4, seed=0, start_step=0, **shard):
     dataset = training_batches(
         split,
-        config,
+        data,
         batch_size=batch_size,
         seed=seed,
         start_step=start_step,
@@ -86,7 +86,7 @@ def _assert_equal(got, want):
 
 
 def test_batches_have_the_promised_form(split):
-    images, masks = _batches(split, 1, config=AUGMENTED)[0]
+    images, masks = _batches(split, 1, data=AUGMENTED)[0]
     assert (images.shape, images.dtype) == ((4, 9, 9, 3), np.float32)
     assert (masks.shape, masks.dtype) == ((4, 9, 9), np.uint8)
     assert set(np.unique(masks)) <= {*range(11), *range(245, 255), VOID}
@@ -103,10 +103,10 @@ def test_every_epoch_has_every_example_once_in_another_order(split):
 
 @pytest.mark.parametrize("buffer", [1, 4, 1000])
 def test_starting_at_a_step_equals_going_there(split, buffer):
-    config = dataclasses.replace(AUGMENTED, shuffle_buffer=buffer)
-    whole = _batches(split, 9, config=config)
+    data = dataclasses.replace(AUGMENTED, shuffle_buffer=buffer)
+    whole = _batches(split, 9, data=data)
     for start_step in (1, 2, 3, 5, 8):
-        late = _batches(split, 9 - start_step, config=config, start_step=start_step)
+        late = _batches(split, 9 - start_step, data=data, start_step=start_step)
         _assert_equal(late, whole[start_step:])
 
 
@@ -122,9 +122,9 @@ def test_a_batch_larger_than_the_data_set_spans_epochs(split):
 
 
 def test_same_seed_same_batches_whatever_the_global_seed(split):
-    first = _batches(split, 4, config=AUGMENTED, seed=5)
+    first = _batches(split, 4, data=AUGMENTED, seed=5)
     tf.random.set_seed(1234)
-    _assert_equal(_batches(split, 4, config=AUGMENTED, seed=5), first)
+    _assert_equal(_batches(split, 4, data=AUGMENTED, seed=5), first)
 
 
 def test_other_seeds_give_other_orders(split):
@@ -133,21 +133,21 @@ def test_other_seeds_give_other_orders(split):
 
 
 def test_other_seeds_give_other_crops(one_image):
-    first, second = (_batches(one_image, 1, config=AUGMENTED, seed=seed)[0][1] for seed in (0, 1))
+    first, second = (_batches(one_image, 1, data=AUGMENTED, seed=seed)[0][1] for seed in (0, 1))
     for mask, other in zip(first, second, strict=True):
         assert not np.array_equal(mask, other)
 
 
 def test_an_example_is_augmented_anew_each_time(one_image):
-    masks = _batches(one_image, 1, config=AUGMENTED, batch_size=8)[0][1]
+    masks = _batches(one_image, 1, data=AUGMENTED, batch_size=8)[0][1]
     assert len({mask.tobytes() for mask in masks}) == 8
 
 
 @pytest.mark.parametrize("num_shards", [2, 4])
 def test_shards_are_the_slices_of_the_global_batch(split, num_shards):
-    whole = _batches(split, 5, config=AUGMENTED, start_step=2)
+    whole = _batches(split, 5, data=AUGMENTED, start_step=2)
     shards = [
-        _batches(split, 5, config=AUGMENTED, start_step=2, shard_index=index, num_shards=num_shards)
+        _batches(split, 5, data=AUGMENTED, start_step=2, shard_index=index, num_shards=num_shards)
         for index in range(num_shards)
     ]
     together = [
@@ -172,7 +172,7 @@ def test_mirrored_replicas_get_the_slices_in_order(split):
             )
         )
     )
-    for images, masks in _batches(split, 5, config=AUGMENTED):
+    for images, masks in _batches(split, 5, data=AUGMENTED):
         got = next(distributed)
         for part, want in zip(got, (images, masks), strict=True):
             local = strategy.experimental_local_results(part)

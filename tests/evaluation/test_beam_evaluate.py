@@ -28,10 +28,10 @@ def results(out):
 
 @pytest.mark.parametrize("kind", ["saved", "model.keras"])
 def test_the_results_are_those_of_one_process(artefacts, data_dir, tmp_path, kind, capsys):
-    settings = None if kind == "saved" else EvaluateConfig(scales=(0.5, 1.0), flip=True)
+    evaluate_config = None if kind == "saved" else EvaluateConfig(scales=(0.5, 1.0), flip=True)
     for beam in (None, LOCAL):
         out = tmp_path / ("beam" if beam else "one")
-        evaluate(artefacts / kind, data_dir, out, settings=settings, runner=beam)
+        evaluate(artefacts / kind, data_dir, out, evaluate_config=evaluate_config, runner=beam)
     assert results(tmp_path / "beam") == results(tmp_path / "one")
     assert json.loads((tmp_path / "beam" / "eval.json").read_text())["images"] == 5
     said = capsys.readouterr().out.split("5 images of shapes/val")

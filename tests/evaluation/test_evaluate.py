@@ -52,13 +52,18 @@ def test_matrix_is_that_of_the_files_one_by_one(trained, evaluation, raw_folder)
 
 
 @pytest.mark.parametrize(
-    "settings", [EvaluateConfig(), EvaluateConfig(output_stride=8, scales=(0.5, 1.0), flip=True)]
+    "evaluate_config",
+    [EvaluateConfig(), EvaluateConfig(output_stride=8, scales=(0.5, 1.0), flip=True)],
 )
-def test_predicted_files_score_exactly_the_same(trained, settings, data_dir, raw_folder, tmp_path):
+def test_predicted_files_score_exactly_the_same(
+    trained, evaluate_config, data_dir, raw_folder, tmp_path
+):
     records = open_records(data_dir, "shapes")
-    matrix = evaluate_split(trained_predictor(trained, settings), records, settings.split).matrix
+    matrix = evaluate_split(
+        trained_predictor(trained, evaluate_config), records, evaluate_config.split
+    ).matrix
     save_model(trained, tmp_path / "model.keras")
-    inference = dataclasses.asdict(settings)
+    inference = dataclasses.asdict(evaluate_config)
     del inference["split"]
     predictor = load_predictor(tmp_path / "model.keras", **inference)
     assert predict_images(predictor, find_images(f"{raw_folder}/images"), tmp_path / "out") == []

@@ -71,15 +71,15 @@ def test_what_does_not_run_and_an_empty_folder_are_told(tmp_path, folder):
 
 
 def test_a_model_of_other_bands_gets_what_it_takes(tmp_path, monkeypatch):
-    model = ModelConfig(
+    model_config = ModelConfig(
         backbone=Backbone.RESNET_SLIM,
         num_classes=6,
         band_mean=(30_000.0,) * 5,
         band_std=(9_000.0,) * 5,
         bits=16,
     )
-    experiment = validate(Experiment(model=model))
-    trained = TrainedModel(build_model(model), experiment, SHAPES)
+    experiment = validate(Experiment(model=model_config))
+    trained = TrainedModel(build_model(model_config), experiment, SHAPES)
     save_model(trained, tmp_path / "bands.keras")
     write_saved_model(trained, tmp_path / "served")
     monkeypatch.setattr(benchmark, "ROUNDS", 1)

@@ -256,7 +256,7 @@ MODELS = SHARED.parent / "models"
 def test_a_trained_network_keeps_its_labels(tmp_path):
     imported = read_tflite(MODELS / "deeplabv3_257_mv_gpu.tflite")
     model, _ = build_network(imported, "file")
-    experiment = Experiment(model=imported.config)
+    experiment = Experiment(model=imported.model_config)
     grey = np.full(3, 128, np.uint8)
     photos = [
         into_frame(np.asarray(Image.open(file).convert("RGB")), (257, 257), grey)[0][0]

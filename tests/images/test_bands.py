@@ -119,12 +119,12 @@ def test_init_sees_the_bands_and_the_records_hold_them(tmp_path):
 
 def test_each_band_is_augmented_as_if_alone():
     pixels, mask = pixels_of(0), np.zeros((30, 41), np.uint8)
-    config, seed = DataConfig(crop_size=33), tf.constant([1, 2], tf.int64)
+    data, seed = DataConfig(crop_size=33), tf.constant([1, 2], tf.int64)
     means = tuple(float(1000 * band) for band in range(5))
-    together, _ = augment(tf.constant(pixels), mask, seed, config, means)
+    together, _ = augment(tf.constant(pixels), mask, seed, data, means)
     for band in range(5):
         alone, _ = augment(
-            tf.constant(pixels[..., band : band + 1]), mask, seed, config, means[band : band + 1]
+            tf.constant(pixels[..., band : band + 1]), mask, seed, data, means[band : band + 1]
         )
         np.testing.assert_array_equal(together[..., band], alone[..., 0])
 

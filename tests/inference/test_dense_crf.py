@@ -90,8 +90,8 @@ def test_a_noisy_pixel_takes_the_class_of_its_colour(crf):
 
 def test_it_comes_after_the_averaged_probabilities(crf):
     trained, picture = random_trained_model(), random_picture(33, 40)
-    settings = EvaluateConfig(scales=(0.75, 1.0), flip=True, crf=True)
-    labels = images_to_labels(trained, settings)(picture[None])[0]
+    evaluate_config = EvaluateConfig(scales=(0.75, 1.0), flip=True, crf=True)
+    labels = images_to_labels(trained, evaluate_config)(picture[None])[0]
     probabilities = class_probabilities(trained.model, picture[None], (0.75, 1.0), True)[0]
     expected = crf.refine(picture, probabilities.numpy()).argmax(-1)
     assert labels.dtype == np.uint8

@@ -7,7 +7,11 @@ from support.random_model import random_trained_model
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference import strategies as inference
-from deeplab_tf.inference.strategies import class_probabilities, label_function, settings_of
+from deeplab_tf.inference.strategies import (
+    class_probabilities,
+    label_function,
+    resolve_evaluate_config,
+)
 
 CLASSES = 6
 
@@ -191,11 +195,15 @@ def test_one_trace_serves_every_size_and_number():
     assert len(traced) == count
 
 
-def test_settings_take_what_is_given():
+def test_overrides_take_what_is_given():
     experiment = Experiment()
     experiment.evaluate.scales = (0.5, 1.0)
-    settings = settings_of(experiment, output_stride=8, scales=None, flip=True)
-    assert (settings.output_stride, settings.scales, settings.flip) == (8, (0.5, 1.0), True)
+    evaluate_config = resolve_evaluate_config(experiment, output_stride=8, scales=None, flip=True)
+    assert (evaluate_config.output_stride, evaluate_config.scales, evaluate_config.flip) == (
+        8,
+        (0.5, 1.0),
+        True,
+    )
     assert experiment.evaluate.output_stride is None
     with pytest.raises(DeeplabError, match=r"config\.evaluate\.scales must be .* positive"):
-        settings_of(experiment, scales=(0.0,))
+        resolve_evaluate_config(experiment, scales=(0.0,))

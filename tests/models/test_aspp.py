@@ -10,12 +10,12 @@ from support.seeded_weights import set_seeded_weights
 from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.models.aspp import BroadcastLike, aspp, effective_rates
 
-CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=4)
+MODEL_CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=4)
 
 
-def aspp_model(config, channels=6, filters=5):
+def aspp_model(model_config, channels=6, filters=5):
     features = keras.Input((None, None, channels))
-    return keras.Model(features, aspp(features, config, filters))
+    return keras.Model(features, aspp(features, model_config, filters))
 
 
 def layer_output(model, name):
@@ -28,9 +28,9 @@ def layer_output(model, name):
 )
 def test_rates_follow_the_output_stride(output_stride, rates):
     """Section 3.3: (6, 12, 18) at 16, doubled at 8. Held to the layers and to their reach."""
-    config = dataclasses.replace(CONFIG, output_stride=output_stride)
-    assert effective_rates(config) == rates
-    model = aspp_model(config, channels=1, filters=1)
+    model_config = dataclasses.replace(MODEL_CONFIG, output_stride=output_stride)
+    assert effective_rates(model_config) == rates
+    model = aspp_model(model_config, channels=1, filters=1)
     side = 2 * 72 + 3
     middle = side // 2
     impulse = np.zeros((1, side, side, 1), np.float32)
@@ -45,7 +45,7 @@ def test_rates_follow_the_output_stride(output_stride, rates):
 
 
 def test_small_rates_stay_at_least_1_and_a_fourth_branch_is_possible():
-    coarse = dataclasses.replace(CONFIG, output_stride=32, aspp_rates=(1, 6, 12, 18))
+    coarse = dataclasses.replace(MODEL_CONFIG, output_stride=32, aspp_rates=(1, 6, 12, 18))
     assert effective_rates(coarse) == [1, 3, 6, 9]
     assert aspp_model(coarse).get_layer("aspp_concat").output.shape[-1] == 6 * 5
 
@@ -53,7 +53,7 @@ def test_small_rates_stay_at_least_1_and_a_fourth_branch_is_possible():
 @pytest.mark.parametrize("size", [(33, 33), (71, 90), (1, 1), (3, 200)])
 def test_image_pooling_sees_the_whole_map(size):
     """A window of the training crop's 33 x 33 samples would miss most of the larger maps."""
-    model = aspp_model(CONFIG)
+    model = aspp_model(MODEL_CONFIG)
     values = set_seeded_weights(model)
     # Positive, so that ReLU does not hide the result.
     values["aspp_pool/kernel"] = np.abs(values["aspp_pool/kernel"])
@@ -77,7 +77,7 @@ def test_image_pooling_sees_the_whole_map(size):
 
 
 def test_without_image_pooling():
-    model = aspp_model(dataclasses.replace(CONFIG, image_pooling=False))
+    model = aspp_model(dataclasses.replace(MODEL_CONFIG, image_pooling=False))
     names = [layer.name for layer in model.layers]
     assert not [name for name in names if name.startswith("aspp_pool")]
     assert model.get_layer("aspp_concat").output.shape[-1] == 4 * 5

@@ -28,12 +28,12 @@ def maps(model):
     )
 
 
-def assert_consistent(config, dense_stride, sizes):
-    strided = build_model(config)
+def assert_consistent(model_config, dense_stride, sizes):
+    strided = build_model(model_config)
     set_seeded_weights(strided)
     few_samples = maps(strided)
-    many_samples = maps(with_output_stride(strided, config, dense_stride))
-    ratio = config.output_stride // dense_stride
+    many_samples = maps(with_output_stride(strided, model_config, dense_stride))
+    ratio = model_config.output_stride // dense_stride
     for seed, size in enumerate(sizes):
         image = draw_image(seed, *size)
         for few, many in zip(few_samples(image), many_samples(image), strict=True):
@@ -48,7 +48,7 @@ def assert_consistent(config, dense_stride, sizes):
 @pytest.mark.parametrize("placement", list(StridePlacement))
 @pytest.mark.parametrize("multi_grid", [(1, 1, 1), (1, 2, 4)])
 def test_slim_network(stride, dense, placement, multi_grid):
-    config = ModelConfig(
+    model_config = ModelConfig(
         backbone=Backbone.RESNET_SLIM,
         output_stride=stride,
         multi_grid=multi_grid,
@@ -56,24 +56,24 @@ def test_slim_network(stride, dense, placement, multi_grid):
         num_classes=7,
         stride_placement=placement,
     )
-    assert_consistent(config, dense, SIZES)
+    assert_consistent(model_config, dense, SIZES)
 
 
 def test_resnet50():
-    config = ModelConfig(
+    model_config = ModelConfig(
         backbone=Backbone.RESNET50, output_stride=16, image_pooling=False, num_classes=21
     )
-    assert_consistent(config, 8, [(97, 64)])
+    assert_consistent(model_config, 8, [(97, 64)])
 
 
 def test_other_rates_are_not_consistent():
     """The control: the same comparison sees one unit's rate that is wrong."""
-    config = ModelConfig(
+    model_config = ModelConfig(
         backbone=Backbone.RESNET_SLIM, output_stride=16, image_pooling=False, num_classes=7
     )
-    strided = build_model(config)
+    strided = build_model(model_config)
     set_seeded_weights(strided)
-    wrong = dataclasses.replace(config, multi_grid=(1, 2, 3))
+    wrong = dataclasses.replace(model_config, multi_grid=(1, 2, 3))
     dense = with_output_stride(strided, wrong, 8)
     image = draw_image(0, 65, 97)
     few, many = (maps(model)(image)[1].numpy() for model in (strided, dense))

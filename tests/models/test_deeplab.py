@@ -10,12 +10,12 @@ from support.seeded_weights import draw_image, set_seeded_weights
 from deeplab_tf.config import Backbone, ModelConfig, Normalization
 from deeplab_tf.models import build_model, with_output_stride
 
-CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6)
+MODEL_CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6)
 
 
 @pytest.fixture(scope="module")
 def model():
-    built = build_model(CONFIG)
+    built = build_model(MODEL_CONFIG)
     set_seeded_weights(built)
     return built
 
@@ -61,7 +61,7 @@ def test_images_of_a_batch_do_not_see_each_other(model):
     ],
 )
 def test_normalization(normalization, mean, white):
-    built = build_model(dataclasses.replace(CONFIG, normalization=normalization))
+    built = build_model(dataclasses.replace(MODEL_CONFIG, normalization=normalization))
     normalize = layer_output(built, "normalize")
     pixels = np.float32([[mean, (255, 255, 255)]]).reshape(1, 1, 2, 3)
     expected = np.float64([[(0, 0, 0), white]]).reshape(1, 1, 2, 3)
@@ -71,7 +71,7 @@ def test_normalization(normalization, mean, white):
 @pytest.mark.parametrize("classes", [2, 21])
 def test_first_loss_is_log_of_the_classes(classes):
     """Nothing is preferred before training, batch norm in training mode."""
-    built = build_model(dataclasses.replace(CONFIG, num_classes=classes))
+    built = build_model(dataclasses.replace(MODEL_CONFIG, num_classes=classes))
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4, 65, 65, 3)).astype(np.uint8)
     labels = rng.integers(0, classes, (4, 65, 65))
@@ -98,20 +98,20 @@ def test_keras_file_round_trip_is_bit_identical(model, tmp_path):
 
 def test_other_output_strides_keep_the_weights(model):
     image = draw_image(5, 64, 65)
-    dense = with_output_stride(model, CONFIG, 8)
+    dense = with_output_stride(model, MODEL_CONFIG, 8)
     assert layer_output(dense, "logits")(image).shape == (1, 8, 9, 6)
     assert dense(image).shape == (1, 64, 65, 6)
     for a, b in zip(dense.weights, model.weights, strict=True):
         assert a.path == b.path
         np.testing.assert_array_equal(a, b)
-    assert with_output_stride(model, CONFIG, 16) is model
+    assert with_output_stride(model, MODEL_CONFIG, 16) is model
 
 
 def test_torchvisions_extras_are_options():
-    built = build_model(dataclasses.replace(CONFIG, head_conv=True, aspp_dropout=0.5))
+    built = build_model(dataclasses.replace(MODEL_CONFIG, head_conv=True, aspp_dropout=0.5))
     assert built.get_layer("aspp_dropout").rate == 0.5
     assert built.get_layer("head_conv").kernel.shape == (3, 3, 64, 64)
-    plain = [layer.name for layer in build_model(CONFIG).layers]
+    plain = [layer.name for layer in build_model(MODEL_CONFIG).layers]
     assert "aspp_dropout" not in plain and "head_conv" not in plain
 
 

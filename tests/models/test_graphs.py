@@ -97,9 +97,9 @@ def check(model, shape, atrous, machines):
 
 
 def test_resnet50_at_output_stride_8():
-    config = ModelConfig(backbone=Backbone.RESNET50, output_stride=8, num_classes=21)
+    model_config = ModelConfig(backbone=Backbone.RESNET50, output_stride=8, num_classes=21)
     # block3 has 6 units, block4 3, the ASPP 3 atrous branches.
-    forward = check(build_model(config), DYNAMIC, 12, [OneDNN.AVX512])
+    forward = check(build_model(model_config), DYNAMIC, 12, [OneDNN.AVX512])
     # 49 in the backbone, 4 projections, ASPP's 1x1, pooling, projection, logits: all but 12.
     assert forward["Conv2D"] == 49 + 4 + 4 + 3 - 12
 

@@ -49,10 +49,10 @@ def test_as_many_weights_as_keras_mobilenet_v2():
 
 
 def test_weights_do_not_depend_on_the_output_stride_and_maps_are_subsampled():
-    config = mobile(output_stride=32, width_multiplier=0.35)
-    model = build_model(config)
+    model_config = mobile(output_stride=32, width_multiplier=0.35)
+    model = build_model(model_config)
     image = np.random.default_rng(0).integers(0, 256, (1, 65, 97, 3), np.uint8)
-    fine = with_output_stride(model, config, 8)
+    fine = with_output_stride(model, model_config, 8)
     coarse_map, fine_map = (
         keras.Model(m.input, m.get_layer("block7_unit1_project_bn").output)(image).numpy()
         for m in (model, fine)

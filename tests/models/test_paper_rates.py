@@ -224,9 +224,9 @@ def _layers_of(fields):
         return read_layers(build_model(ModelConfig(*fields)))
 
 
-def layers_of(config):
-    """The layers of the network of `config`, built once."""
-    return _layers_of(dataclasses.astuple(dataclasses.replace(config, num_classes=21)))
+def layers_of(model_config):
+    """The layers of the network of `model_config`, built once."""
+    return _layers_of(dataclasses.astuple(dataclasses.replace(model_config, num_classes=21)))
 
 
 def slim(**fields):
@@ -281,19 +281,20 @@ def check_rates(layers, backbone, expected):
 )
 def test_table_row(row, evaluated, expected):
     experiment = load_experiment(f"configs/paper/{row}")
-    config = experiment.model
+    model_config = experiment.model
     small = row.startswith(("table1", "table2.py:resnet50"))
-    assert config.backbone is (Backbone.RESNET50 if small else Backbone.RESNET101)
+    assert model_config.backbone is (Backbone.RESNET50 if small else Backbone.RESNET101)
     if evaluated:
-        config = dataclasses.replace(
-            config, output_stride=experiment.evaluate.output_stride or config.output_stride
+        model_config = dataclasses.replace(
+            model_config,
+            output_stride=experiment.evaluate.output_stride or model_config.output_stride,
         )
     if not (evaluated and row in FULL_WIDTH):
-        config = dataclasses.replace(config, backbone=Backbone.RESNET_SLIM)
-    layers = layers_of(config)
+        model_config = dataclasses.replace(model_config, backbone=Backbone.RESNET_SLIM)
+    layers = layers_of(model_config)
     last_block = 3 + len(expected.blocks)
-    check_strides(layers, config.backbone, last_block, STRIDED[expected.output_stride])
-    check_rates(layers, config.backbone, expected)
+    check_strides(layers, model_config.backbone, last_block, STRIDED[expected.output_stride])
+    check_rates(layers, model_config.backbone, expected)
     assert ("aspp_pool" in layers.names) is expected.pooling
     head = {name for name in layers.convolutions if not name.startswith(("conv1", "block"))}
     if row in DEEPLAB_V2:
@@ -315,15 +316,17 @@ def test_table_row(row, evaluated, expected):
 def test_trained_at_16_evaluated_at_8(file):
     """The evaluated network is the trained one with other rates and strides, and its weights."""
     experiment = load_experiment(f"configs/paper/{file}:os8")
-    config = dataclasses.replace(experiment.model, backbone=Backbone.RESNET_SLIM, num_classes=21)
-    trained = build_model(config)
-    evaluated = with_output_stride(trained, config, experiment.evaluate.output_stride)
+    model_config = dataclasses.replace(
+        experiment.model, backbone=Backbone.RESNET_SLIM, num_classes=21
+    )
+    trained = build_model(model_config)
+    evaluated = with_output_stride(trained, model_config, experiment.evaluate.output_stride)
     for model, rows in ((trained, TRAINED), (evaluated, EVALUATED)):
         expected = rows[f"{file}:os8"]
         layers = read_layers(model)
         strided = STRIDED[expected.output_stride]
-        check_strides(layers, config.backbone, config.num_blocks, strided)
-        check_rates(layers, config.backbone, expected)
+        check_strides(layers, model_config.backbone, model_config.num_blocks, strided)
+        check_rates(layers, model_config.backbone, expected)
     for before, after in zip(trained.weights, evaluated.weights, strict=True):
         np.testing.assert_array_equal(before, after)
 
@@ -436,9 +439,9 @@ def test_weights_depend_on_neither_strides_nor_rates(fields, head):
 
 def test_deeplabv2_head():
     """Four 3x3 convolutions straight to class scores, summed; no batch norm, nothing else."""
-    row = load_experiment("configs/paper/deeplabv2.py:resnet101")
+    experiment = load_experiment("configs/paper/deeplabv2.py:resnet101")
     model = build_model(
-        dataclasses.replace(row.model, backbone=Backbone.RESNET_SLIM, num_classes=21)
+        dataclasses.replace(experiment.model, backbone=Backbone.RESNET_SLIM, num_classes=21)
     )
     names = [layer.name for layer in model.layers]
     head = names[names.index("block4_unit3_relu") + 1 :]
@@ -536,13 +539,15 @@ def test_evaluation_at_a_stride_that_the_multi_grid_does_not_allow():
     ("num_blocks", "output_stride"), [(4, 4), (4, 32), (5, 64), (6, 128), (7, 256)]
 )
 def test_the_ends_of_what_can_be(num_blocks, output_stride):
-    config = ModelConfig(num_blocks=num_blocks, output_stride=output_stride, multi_grid=(1, 2, 1))
-    assert validate(Experiment(model=config)).model == config
+    model_config = ModelConfig(
+        num_blocks=num_blocks, output_stride=output_stride, multi_grid=(1, 2, 1)
+    )
+    assert validate(Experiment(model=model_config)).model == model_config
 
 
 def test_without_atrous_convolution_multi_grid_of_ones_is_fine():
-    config = ModelConfig(atrous=False, multi_grid=(1, 1, 1))
-    assert validate(Experiment(model=config)).model == config
+    model_config = ModelConfig(atrous=False, multi_grid=(1, 1, 1))
+    assert validate(Experiment(model=model_config)).model == model_config
 
 
 REACH = [(4, 8), (4, 32), (5, 64), (7, 256)]
@@ -558,7 +563,7 @@ SMALL = [(Backbone.RESNET_SLIM, *reach, grid) for reach in REACH for grid in GRI
 def test_what_is_refused_is_what_cannot_be_built(placement, refusals):
     refused = 0
     for backbone, blocks, stride, grid in [*SMALL, (Backbone.RESNET50, 5, 64, (1, 2, 4))]:
-        config = ModelConfig(
+        model_config = ModelConfig(
             backbone=backbone,
             num_blocks=blocks,
             output_stride=stride,
@@ -566,14 +571,14 @@ def test_what_is_refused_is_what_cannot_be_built(placement, refusals):
             stride_placement=StridePlacement(placement),
         )
         try:
-            resnet(keras.Input((65, 65, 3)), config)
+            resnet(keras.Input((65, 65, 3)), model_config)
         except ValueError as error:
             assert "`strides > 1` not supported" in str(error)
             refused += 1
             with pytest.raises(
                 DeeplabError, match="config.model.multi_grid must be 1 for the unit"
             ):
-                validate(Experiment(model=config))
+                validate(Experiment(model=model_config))
         else:
-            assert validate(Experiment(model=config)).model == config
+            assert validate(Experiment(model=model_config)).model == model_config
     assert refused == refusals

@@ -16,14 +16,14 @@ FIRST_CONV = StridePlacement.FIRST_CONV
 
 def plan(output_stride, placement, multi_grid=(1, 1, 1), backbone=Backbone.RESNET50):
     """(strides, rates), a tuple of units for each block."""
-    config = ModelConfig(
+    model_config = ModelConfig(
         backbone=backbone,
         output_stride=output_stride,
         stride_placement=placement,
         multi_grid=multi_grid,
     )
     blocks = [[], [], [], []]
-    for unit in plan_units(config):
+    for unit in plan_units(model_config):
         blocks[int(unit.name[5]) - 1].append(unit)
     strides = [tuple(unit.stride for unit in block) for block in blocks]
     rates = [tuple(unit.rate for unit in block) for block in blocks]
@@ -128,8 +128,8 @@ def test_widths_and_projections():
 
 def backbone(name, **fields):
     image = keras.Input((None, None, 3))
-    config = ModelConfig(backbone=name, **fields)
-    return keras.Model(image, resnet(image, config))
+    model_config = ModelConfig(backbone=name, **fields)
+    return keras.Model(image, resnet(image, model_config))
 
 
 # The ImageNet classifiers' published 25,557,032 and 44,549,160 parameters, less the fully connected

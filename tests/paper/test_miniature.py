@@ -15,7 +15,7 @@ def write_run(folder, row, miou, *, seed=0, steps=3000, evaluate_as=None):
     """The eval.json and metrics.jsonl of a run of the miniature's `row`."""
     experiment = load_experiment(f"{miniature.CONFIG}:{row}")
     experiment.train.seed, experiment.train.steps = seed, steps
-    settings = load_experiment(f"{miniature.CONFIG}:{evaluate_as or row}").evaluate
+    evaluate_config = load_experiment(f"{miniature.CONFIG}:{evaluate_as or row}").evaluate
     folder.mkdir(parents=True)
     fields = {
         "model": str(folder),
@@ -23,7 +23,7 @@ def write_run(folder, row, miou, *, seed=0, steps=3000, evaluate_as=None):
         "images": 101,
         "step": steps,
         "mean_iou": miou / 100,
-        **{name: getattr(settings, name) for name in vars(settings)},
+        **{name: getattr(evaluate_config, name) for name in vars(evaluate_config)},
         "experiment": json.loads(to_json(experiment)),
     }
     (folder / "eval.json").write_text(json.dumps(fields))

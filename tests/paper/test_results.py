@@ -15,11 +15,11 @@ from deeplab_tf.paper.tables import TABLES
 STAGE1 = "configs/paper/table3.py:mg121_block7"
 
 
-def write_result(folder, row, miou, *, evaluate=None, images=1449, step=30_000, **changes):
+def write_result(folder, row, miou, *, evaluate_config=None, images=1449, step=30_000, **changes):
     """An eval.json of a run of `row`; `changes` are fields of the train section."""
     experiment = load_experiment(row)
     experiment.init_from = changes.pop("init_from", "imagenet.keras")
-    settings = evaluate or experiment.evaluate
+    evaluate_config = evaluate_config or experiment.evaluate
     for name, value in changes.items():
         setattr(experiment.train, name, value)
     experiment = validate(
@@ -31,7 +31,7 @@ def write_result(folder, row, miou, *, evaluate=None, images=1449, step=30_000, 
         "images": images,
         "step": step,
         "mean_iou": miou / 100,
-        **dataclasses.asdict(settings),
+        **dataclasses.asdict(evaluate_config),
         "experiment": json.loads(to_json(experiment)),
     }
     folder.mkdir(parents=True)
@@ -74,7 +74,7 @@ def test_a_model_that_was_evaluated_twice_is_one_run(tmp_path):
 def test_an_inference_row_is_another_evaluation_of_the_same_training(tmp_path):
     at_8 = load_experiment("configs/paper/table4.py:os8").evaluate
     write_result(tmp_path / "a", STAGE1, 76.5)
-    write_result(tmp_path / "b", STAGE1, 78.0, evaluate=at_8)
+    write_result(tmp_path / "b", STAGE1, 78.0, evaluate_config=at_8)
     assert ours("configs/paper/table4.py:os16", tmp_path) == [76.5]
     assert ours("configs/paper/table4.py:os8", tmp_path) == [78.0]
     assert ours("configs/paper/table4.py:os8_ms", tmp_path) == []
@@ -142,8 +142,8 @@ def test_settings_that_an_older_file_lacks_are_the_defaults(tmp_path):
 
 def test_another_split_and_windows_are_said(tmp_path):
     experiment = load_experiment(STAGE1)
-    evaluate = dataclasses.replace(experiment.evaluate, split="dev_val", window=513)
-    write_result(tmp_path / "a", STAGE1, 50.0, evaluate=evaluate)
+    evaluate_config = dataclasses.replace(experiment.evaluate, split="dev_val", window=513)
+    write_result(tmp_path / "a", STAGE1, 50.0, evaluate_config=evaluate_config)
     (result,) = find_results(tmp_path)
     assert deviations(experiment, result) == [
         "evaluated on split dev_val (the row: val)",

@@ -40,12 +40,12 @@ def write_torchvision(name: str, path: pathlib.Path) -> None:
         theirs = torchvision.models.get_model(
             name, weights=None, weights_backbone=None, aux_loss=True
         )
-        config = torchvision_config(backbone)
+        model_config = torchvision_config(backbone)
     else:
         theirs = torchvision.models.get_model(name, weights=None)
-        config = torchvision_config(backbone, num_classes=2)
+        model_config = torchvision_config(backbone, num_classes=2)
     state = theirs.state_dict()
-    for variable in (build_model if segmenter else build_backbone)(config).weights:
+    for variable in (build_model if segmenter else build_backbone)(model_config).weights:
         key = torch_key(variable.path)
         key = key if segmenter else key.removeprefix("backbone.")
         value = np.ascontiguousarray(to_torch_layout(draw(variable.path, variable.shape)))
@@ -53,11 +53,11 @@ def write_torchvision(name: str, path: pathlib.Path) -> None:
     torch.save(state, path)
 
 
-def write_slim(config: ModelConfig, scope: str, path: pathlib.Path) -> None:
+def write_slim(model_config: ModelConfig, scope: str, path: pathlib.Path) -> None:
     """A TF1 checkpoint with the variables of TF-Slim's network."""
     import tensorflow as tf
 
-    model = (build_backbone if config.num_classes is None else build_model)(config)
+    model = (build_backbone if model_config.num_classes is None else build_model)(model_config)
     tf1 = tf.compat.v1
     with tf1.Graph().as_default(), tf1.Session() as session:
         for variable in model.weights:
@@ -91,9 +91,9 @@ def cases(folder: pathlib.Path):
         path = folder / f"{name}.weights.h5"
         write_keras(getattr(keras.applications, name), path)
         yield "keras_applications", name, path, SIZES
-    for name, (scope, config) in slim_networks().items():
+    for name, (scope, model_config) in slim_networks().items():
         path = folder / f"{name.replace(' ', '_')}.ckpt"
-        write_slim(config, scope, path)
+        write_slim(model_config, scope, path)
         yield "slim", name, path, ODD
 
 

@@ -24,8 +24,8 @@ STRIDE = 3
 def main() -> None:
     """Writes one file a network."""
     for name in NETWORKS:
-        scope, config = slim_networks()[name]
-        model = (build_backbone if config.num_classes is None else build_model)(config)
+        scope, model_config = slim_networks()[name]
+        model = (build_backbone if model_config.num_classes is None else build_model)(model_config)
         values = {v.path: draw(v.path, v.shape) for v in model.weights}
         arrays = {slim_name(path, scope): value for path, value in values.items()}
         if "concat_projection/weights" in arrays:
@@ -34,8 +34,8 @@ def main() -> None:
             arrays["concat_projection/weights"] = np.concatenate(
                 [kernel[:, :, -256:], kernel[:, :, :-256]], axis=2
             )
-        _, output = run_slim(arrays, scope, config)(draw_image(0, *SIZE))
-        kept = output[0] if config.num_classes is None else output[0, ::STRIDE, ::STRIDE]
+        _, output = run_slim(arrays, scope, model_config)(draw_image(0, *SIZE))
+        kept = output[0] if model_config.num_classes is None else output[0, ::STRIDE, ::STRIDE]
         path = GOLDEN / f"slim_{name.replace(' ', '_')}.npz"
         np.savez_compressed(
             path, weights_sha256=np.array(digest(values)), output=kept[..., ::STRIDE]

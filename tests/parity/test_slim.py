@@ -49,18 +49,18 @@ def test_names():
 @pytest.mark.parametrize("name", ["resnet_v1_50", "resnet_v1_50_beta ASPP", "mobilenet_v2 0.5"])
 def test_outputs_equal_tf_slims(name):
     golden = np.load(GOLDEN / f"slim_{name.replace(' ', '_')}.npz")
-    _, config = slim_networks()[name]
-    model = (build_backbone if config.num_classes is None else build_model)(config)
+    _, model_config = slim_networks()[name]
+    model = (build_backbone if model_config.num_classes is None else build_model)(model_config)
     assert digest(set_seeded_weights(model)) == str(golden["weights_sha256"])
     output = model(draw_image(0, 65, 97), training=False).numpy()[0]
-    kept = output if config.num_classes is None else output[::3, ::3]
+    kept = output if model_config.num_classes is None else output[::3, ::3]
     theirs = golden["output"]
     assert theirs.std() > 0.1
     np.testing.assert_allclose(kept[..., ::3], theirs, atol=1e-5 * np.abs(theirs).max())
 
 
 def test_a_checkpoint_with_its_optimiser_is_read(tmp_path):
-    config = ModelConfig(
+    model_config = ModelConfig(
         backbone=Backbone.MOBILENET_V2,
         width_multiplier=0.25,
         multi_grid=(1, 1, 1),
@@ -68,7 +68,9 @@ def test_a_checkpoint_with_its_optimiser_is_read(tmp_path):
         num_classes=4,
         normalization=Normalization.SYMMETRIC,
     )
-    arrays = {slim_name(v.path, MOBILE): draw(v.path, v.shape) for v in build_model(config).weights}
+    arrays = {
+        slim_name(v.path, MOBILE): draw(v.path, v.shape) for v in build_model(model_config).weights
+    }
     others = {
         "global_step": np.int64(30_000),
         "MobilenetV2/Conv/weights/Momentum": np.zeros(3, np.float32),
@@ -80,7 +82,7 @@ def test_a_checkpoint_with_its_optimiser_is_read(tmp_path):
         session.run(tf.compat.v1.global_variables_initializer())
         tf.compat.v1.train.Saver().save(session, str(tmp_path / "model.ckpt-7"))
     imported = read_slim(tmp_path / "model.ckpt-7")
-    assert imported.config == config
+    assert imported.model_config == model_config
     model, report = build_network(imported, "file")
     assert {line.split(" (")[0] for line in report.skipped} == set(others)
     assert report.unexpected == []

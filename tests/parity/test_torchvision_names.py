@@ -66,7 +66,7 @@ def test_unknown_names():
 def test_loads_every_tensor_transposed(state):
     imported = import_state_dict(state, "file")
     model, report = build_network(imported, "file")
-    assert imported.config == torchvision_config(Backbone.RESNET_SLIM, num_classes=5)
+    assert imported.model_config == torchvision_config(Backbone.RESNET_SLIM, num_classes=5)
     assert [name.split()[0] for name in report.skipped] == [
         "backbone.bn1.num_batches_tracked",
         "aux_classifier.0.weight",
@@ -85,7 +85,7 @@ def test_a_classifier_gives_a_backbone(state):
     classifier["fc.weight"] = np.zeros((1000, 512))
     imported = import_state_dict(classifier, "file")
     model, report = build_network(imported, "file")
-    assert imported.config.num_classes is None and model.output_shape[-1] == 512
+    assert imported.model_config.num_classes is None and model.output_shape[-1] == 512
     assert "fc.weight (the classifier's)" in report.skipped
     kernel = model.get_layer("block4_unit3_conv2").kernel
     np.testing.assert_array_equal(kernel, draw("block4_unit3_conv2/kernel", kernel.shape))
@@ -122,8 +122,8 @@ def test_what_is_not_known_is_listed(state):
 
 
 def test_config_is_torchvisions():
-    config = torchvision_config(Backbone.RESNET50)
-    fields = dataclasses.asdict(config)
+    model_config = torchvision_config(Backbone.RESNET50)
+    fields = dataclasses.asdict(model_config)
     assert fields["output_stride"] == 8 and fields["num_classes"] == 21
     # torch's BatchNorm2d: momentum 0.1 of the new value.
     assert fields["batch_norm_momentum"] == 0.9 and fields["batch_norm_epsilon"] == 1e-5

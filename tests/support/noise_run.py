@@ -23,7 +23,7 @@ from deeplab_tf.runs.average import begin_average
 from deeplab_tf.training.loss import make_data_loss
 from deeplab_tf.training.step import make_optimizer, make_train_step
 
-MODEL = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     backbone=Backbone.RESNET_TINY, multi_grid=(2,), num_classes=3, batch_norm_momentum=0.9
 )
 BATCH = 4
@@ -55,33 +55,35 @@ def noise_run(
     steps,
     *,
     strategy=StrategyName.ONE,
-    model=MODEL,
+    model_config=MODEL_CONFIG,
     weights=None,
     optimizer=None,
     order=(0, 1, 2, 3),
-    **train,
+    **fields,
 ) -> NoiseRun:
-    """Trains as `TrainConfig(**train)` says.
+    """Trains as `TrainConfig(**fields)` says.
 
     `weights` are those of the classes in the loss, `optimizer` makes another one, `order` is that
     of a batch's images.
     """
     defaults = {"steps": 20, "base_learning_rate": 0.05, "batch_size": BATCH}
-    experiment = validate(Experiment(model=model, train=TrainConfig(**{**defaults, **train})))
-    config = experiment.train
+    experiment = validate(
+        Experiment(model=model_config, train=TrainConfig(**{**defaults, **fields}))
+    )
+    train = experiment.train
     devices = make_strategy(strategy, BATCH)
     keras.utils.set_random_seed(0)
     with devices.scope():
-        with computing_in(config.precision):
+        with computing_in(train.precision):
             network = build_model(experiment.model)
-        if config.batch_norm is FROZEN:
+        if train.batch_norm is FROZEN:
             _measure_statistics(network)
-        set_batch_norm_mode(network, config.batch_norm, devices.num_replicas_in_sync)
-        optimizer = optimizer() if optimizer else make_optimizer(config)
+        set_batch_norm_mode(network, train.batch_norm, devices.num_replicas_in_sync)
+        optimizer = optimizer() if optimizer else make_optimizer(train)
         optimizer.build(network.trainable_variables)
     begin_average(network, optimizer)
-    data_loss = make_data_loss(config, weights)
-    step = make_train_step(network, optimizer, devices, config, data_loss)
+    data_loss = make_data_loss(train, weights)
+    step = make_train_step(network, optimizer, devices, train, data_loss)
     data = tf.data.Dataset.from_tensor_slices(noise(steps)).batch(BATCH)
     data = data.map(lambda *batch: tuple(tf.gather(values, order) for values in batch))
     off = tf.data.Options()
@@ -100,7 +102,7 @@ def _measure_statistics(network: keras.Model) -> None:
         layer.momentum = 0.0
     network(noise(1)[0], training=True)
     for layer in norms:
-        layer.momentum = MODEL.batch_norm_momentum
+        layer.momentum = MODEL_CONFIG.batch_norm_momentum
 
 
 def furthest(run: NoiseRun, other: NoiseRun) -> float:

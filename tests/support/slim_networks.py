@@ -9,7 +9,7 @@ def slim_networks() -> dict[str, tuple[str, ModelConfig]]:
     for backbone in (Backbone.RESNET50, Backbone.RESNET101):
         scope = backbone.replace("resnet", "resnet_v1_")
         for beta in (False, True):
-            config = {
+            fields = {
                 "backbone": backbone,
                 "deep_root": beta,
                 "multi_grid": (1, 1, 1),
@@ -18,8 +18,8 @@ def slim_networks() -> dict[str, tuple[str, ModelConfig]]:
                 else Normalization.MEAN_SUBTRACTION,
             }
             name = f"{scope}{'_beta' if beta else ''}"
-            networks[name] = scope, ModelConfig(**config, output_stride=32)
-            networks[f"{name} ASPP"] = scope, ModelConfig(**config, num_classes=21)
+            networks[name] = scope, ModelConfig(**fields, output_stride=32)
+            networks[f"{name} ASPP"] = scope, ModelConfig(**fields, num_classes=21)
     for width, divisor in ((1.0, 8), (0.5, 1)):
         networks[f"mobilenet_v2 {width}"] = (
             "MobilenetV2",

@@ -53,10 +53,10 @@ def test_what_has_no_equal_parts_is_refused(train, message):
 
 
 def test_devices_that_cannot_share_the_parts_are_refused():
-    config = TrainConfig(batch_size=6, accumulate_steps=3)
-    check_parts(config, tf.distribute.get_strategy())
-    check_parts(dataclasses.replace(config, batch_size=12), make_strategy(StrategyName.MIRRORED, 6))
+    train = TrainConfig(batch_size=6, accumulate_steps=3)
+    check_parts(train, tf.distribute.get_strategy())
+    check_parts(dataclasses.replace(train, batch_size=12), make_strategy(StrategyName.MIRRORED, 6))
     with pytest.raises(DeeplabError, match="a multiple of 6: 2 device.* Received: 9"):
         check_parts(
-            dataclasses.replace(config, batch_size=9), make_strategy(StrategyName.MIRRORED, 6)
+            dataclasses.replace(train, batch_size=9), make_strategy(StrategyName.MIRRORED, 6)
         )

@@ -102,8 +102,8 @@ def test_a_run_is_held_to_its_weights_from_its_first_checkpoint_on(tmp_path, mon
 def test_what_is_recorded_is_a_file_to_give(tmp_path):
     weights = dict(zip(NAMES, auto_weights(PIXELS[:-1]), strict=True))
     record_class_weights(tmp_path, weights)
-    file = experiment(str(tmp_path / "class_weights.json"))
-    assert find_class_weights(file, RECORDS) == weights
+    recorded = experiment(str(tmp_path / "class_weights.json"))
+    assert find_class_weights(recorded, RECORDS) == weights
     record_class_weights(tmp_path, None)
     assert not list(tmp_path.iterdir())
 

@@ -30,7 +30,7 @@ def rare_and_overlapping():
 @functools.cache
 def rare_class_after_training(loss, class_weights="none"):
     """(share of class 1 that is found, its IoU) of one linear layer, trained."""
-    config = TrainConfig(steps=STEPS, base_learning_rate=0.5, loss=loss)
+    train = TrainConfig(steps=STEPS, base_learning_rate=0.5, loss=loss)
     image, labels = rare_and_overlapping()
     weights = None
     if class_weights == "auto":
@@ -38,10 +38,10 @@ def rare_class_after_training(loss, class_weights="none"):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, AtrousConv2D(2, 1, use_bias=True)(inputs))
-    optimizer = make_optimizer(config)
+    optimizer = make_optimizer(train)
     optimizer.build(model.trainable_variables)
-    data_loss = make_data_loss(config, weights)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config, data_loss)
+    data_loss = make_data_loss(train, weights)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train, data_loss)
     for _ in range(STEPS):
         step(tf.constant(image), tf.constant(labels))
     guess = np.argmax(model(image), -1)[labels != 255] == 1

@@ -12,20 +12,20 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
 from deeplab_tf.training.initial_weights import load_initial_weights
 
-CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6)
+MODEL_CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6)
 
 
 @pytest.fixture
 def saved(tmp_path):
-    model = build_model(CONFIG)
+    model = build_model(MODEL_CONFIG)
     model.save(tmp_path / "first.keras")
     return model, str(tmp_path / "first.keras")
 
 
 def test_another_number_of_classes_skips_the_last_layer_and_says_so(saved):
     source, path = saved
-    model = build_model(dataclasses.replace(CONFIG, num_classes=4))
-    report = load_initial_weights(model, path, CONFIG)
+    model = build_model(dataclasses.replace(MODEL_CONFIG, num_classes=4))
+    report = load_initial_weights(model, path, MODEL_CONFIG)
     assert report.skipped == [
         "logits/kernel (1, 1, 64, 6) -> (1, 1, 64, 4)",
         "logits/bias (6,) -> (4,)",
@@ -39,37 +39,37 @@ def test_another_number_of_classes_skips_the_last_layer_and_says_so(saved):
 
 def test_a_model_with_more_layers_lists_the_missing(saved):
     _, path = saved
-    model = build_model(dataclasses.replace(CONFIG, head_conv=True))
-    report = load_initial_weights(model, path, CONFIG)
+    model = build_model(dataclasses.replace(MODEL_CONFIG, head_conv=True))
+    report = load_initial_weights(model, path, MODEL_CONFIG)
     assert report.missing[0] == "head_conv/kernel" and len(report.missing) == 5
 
 
 def test_nothing_that_fits_is_an_error(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(DeeplabError, match="must have a kernel of the name and shape"):
-        load_initial_weights(build_model(CONFIG), str(tmp_path / "other.keras"), CONFIG)
+        load_initial_weights(build_model(MODEL_CONFIG), str(tmp_path / "other.keras"), MODEL_CONFIG)
 
 
 def test_another_backbone_is_an_error_though_its_last_bias_fits(saved):
     _, path = saved
-    wide = build_model(dataclasses.replace(CONFIG, backbone=Backbone.RESNET50))
+    wide = build_model(dataclasses.replace(MODEL_CONFIG, backbone=Backbone.RESNET50))
     before = wide.get_layer("conv1").kernel.numpy()
     with pytest.raises(DeeplabError, match="first.keras must have a kernel .* the same backbone"):
-        load_initial_weights(wide, path, CONFIG)
+        load_initial_weights(wide, path, MODEL_CONFIG)
     np.testing.assert_array_equal(wide.get_layer("conv1").kernel, before)
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path):
-    model = build_model(CONFIG)
+    model = build_model(MODEL_CONFIG)
     with pytest.raises(DeeplabError, match=r"nowhere.keras does not exist"):
-        load_initial_weights(model, str(tmp_path / "nowhere.keras"), CONFIG)
+        load_initial_weights(model, str(tmp_path / "nowhere.keras"), MODEL_CONFIG)
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(DeeplabError, match="broken.keras is not a whole .keras file"):
-        load_initial_weights(model, str(tmp_path / "broken.keras"), CONFIG)
+        load_initial_weights(model, str(tmp_path / "broken.keras"), MODEL_CONFIG)
     with zipfile.ZipFile(tmp_path / "torch.keras", "w") as archive:
         archive.writestr("archive/data.pkl", b"")
     with pytest.raises(DeeplabError, match="torch.keras is not a .keras file that loads"):
-        load_initial_weights(model, str(tmp_path / "torch.keras"), CONFIG)
+        load_initial_weights(model, str(tmp_path / "torch.keras"), MODEL_CONFIG)
 
 
 def test_a_flipped_byte_of_a_file_is_found(saved):
@@ -82,4 +82,4 @@ def test_a_flipped_byte_of_a_file_is_found(saved):
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 1]))
     with pytest.raises(DeeplabError, match=r"first.keras .*model.weights.h5"):
-        load_initial_weights(model, path, CONFIG)
+        load_initial_weights(model, path, MODEL_CONFIG)

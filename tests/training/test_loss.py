@@ -115,7 +115,7 @@ def test_options_that_change_nothing_are_the_plain_cross_entropy():
 )
 def test_losses_of_regions_are_added_to_that_of_pixels(loss, of_regions):
     labels, logits = map(tf.constant, random_case())
-    config = TrainConfig(loss=loss, ohem_share=0.5)
+    train = TrainConfig(loss=loss, ohem_share=0.5)
     of_pixels = pixel_loss(class_weights=WEIGHTS, ohem_share=0.5)(labels, logits)
-    found = make_data_loss(config, WEIGHTS)(labels, logits)["data_loss"]
+    found = make_data_loss(train, WEIGHTS)(labels, logits)["data_loss"]
     assert found.numpy() == pytest.approx((of_pixels + of_regions(labels, logits)).numpy())

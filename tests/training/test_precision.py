@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.noise_run import MODEL, noise, noise_run
+from support.noise_run import MODEL_CONFIG, noise, noise_run
 from support.precisions import skip_without
 
 from deeplab_tf.config import Precision
@@ -34,9 +34,9 @@ def test_a_precision_that_this_cpu_has_not_is_one_line(monkeypatch):
 
 
 def test_weights_are_float32_and_the_middle_is_not(precision):
-    plain = build_model(MODEL)
+    plain = build_model(MODEL_CONFIG)
     with computing_in(precision):
-        mixed = build_model(MODEL)
+        mixed = build_model(MODEL_CONFIG)
     assert {weight.dtype for weight in mixed.weights} == {"float32"}
     assert [w.path for w in mixed.weights] == [w.path for w in plain.weights]
     for layer in mixed.layers:

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from support.noise_run import MODEL, check_same_but_for_rounding, furthest, noise_run
+from support.noise_run import MODEL_CONFIG, check_same_but_for_rounding, furthest, noise_run
 from support.precisions import skip_without
 
 from deeplab_tf.config import Backbone, BatchNormMode, Head, ModelConfig, Precision, StrategyName
@@ -23,7 +23,7 @@ MOBILE = ModelConfig(
         {},
         {"batch_norm": BatchNormMode.FROZEN},
         {"precision": Precision.MIXED_BFLOAT16, "accumulate_steps": 2},
-        {"model": MOBILE},
+        {"model_config": MOBILE},
     ],
     ids=str,
 )
@@ -42,7 +42,10 @@ def test_weights_and_moving_statistics_are_those_of_the_plain_step(options):
 
 def test_on_two_devices_in_parts_with_synchronised_statistics():
     # Without the ASPP, since two devices take seconds for each convolution's graph.
-    options = {"accumulate_steps": 2, "model": dataclasses.replace(MODEL, head=Head.NONE)}
+    options = {
+        "accumulate_steps": 2,
+        "model_config": dataclasses.replace(MODEL_CONFIG, head=Head.NONE),
+    }
     plain = noise_run(2, strategy=StrategyName.MIRRORED, **options)
     again = noise_run(2, strategy=StrategyName.MIRRORED, rematerialize=True, **options)
     # Synchronised statistics are E[x^2] - E[x]^2, which loses digits, and Eigen's kernels round
@@ -55,6 +58,6 @@ def test_on_two_devices_in_parts_with_synchronised_statistics():
 
 
 def test_the_model_stays_one_that_can_be_saved(tmp_path):
-    run = noise_run(1, model=MODEL, rematerialize=True)
+    run = noise_run(1, model_config=MODEL_CONFIG, rematerialize=True)
     run.model.save(tmp_path / "model.keras")
     assert run.model.count_params() > 0

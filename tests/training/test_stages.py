@@ -11,7 +11,7 @@ from deeplab_tf.artefacts.trained_model import load_model, save_model
 from deeplab_tf.config import load_experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
-from deeplab_tf.runs.workdir import read_config
+from deeplab_tf.runs.workdir import read_experiment
 from deeplab_tf.training.stages import train
 
 ROWS = """
@@ -60,7 +60,7 @@ def test_three_stages_by_one_call(rows, shapes_data, tmp_path, capsys):
     workdir = tmp_path / "run"
     assert train(load_experiment(f"{rows}:third"), shapes_data, workdir).stopped_by is None
     second, first = workdir / "previous_stage", workdir / "previous_stage" / "previous_stage"
-    assert [read_config(folder).train.steps for folder in (first, second, workdir)] == [2, 3, 1]
+    assert [read_experiment(folder).train.steps for folder in (first, second, workdir)] == [2, 3, 1]
     said = capsys.readouterr().out
     for number, name in enumerate(("first", "second", "third"), start=1):
         assert f"stage {number} of 3: {rows}:{name} in" in said
@@ -88,7 +88,7 @@ def with_seed(experiment, seed):
 
 def test_earlier_stages_have_the_seed_and_the_way_of_running(rows, shapes_data, tmp_path):
     train(with_seed(load_experiment(f"{rows}:second"), 7), shapes_data, tmp_path / "run")
-    first = read_config(tmp_path / "run" / "previous_stage").train
+    first = read_experiment(tmp_path / "run" / "previous_stage").train
     assert (first.seed, first.log_every, first.steps) == (7, 1, 2)
 
 

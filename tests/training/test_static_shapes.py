@@ -8,18 +8,18 @@ from deeplab_tf.config import Backbone, ModelConfig, TrainConfig
 from deeplab_tf.models import build_model
 from deeplab_tf.training.step import make_optimizer, make_train_step
 
-CONFIG = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     backbone=Backbone.RESNET_SLIM, num_classes=3, output_stride=16, multi_grid=(1, 2, 4)
 )
 
 
 def make():
     keras.utils.set_random_seed(0)
-    model = build_model(CONFIG)
-    config = TrainConfig(base_learning_rate=1e-3)
-    optimizer = make_optimizer(config)
+    model = build_model(MODEL_CONFIG)
+    train = TrainConfig(base_learning_rate=1e-3)
+    optimizer = make_optimizer(train)
     optimizer.build(model.trainable_variables)
-    return model, make_train_step(model, optimizer, tf.distribute.get_strategy(), config)
+    return model, make_train_step(model, optimizer, tf.distribute.get_strategy(), train)
 
 
 def test_the_step_compiles_with_xla_on_static_shapes_and_computes_the_same():

@@ -52,10 +52,12 @@ def data_dir(tmp_path_factory):
 
 
 def experiment(**changes):
-    fields = small(steps=150, base_learning_rate=0.02, checkpoint_every=150, panels_every=150)
-    data = dataclasses.replace(fields.data, dataset="fields")
-    model = dataclasses.replace(fields.model, batch_norm_momentum=0.9)  # for so few steps
-    return validate(dataclasses.replace(fields, data=data, model=model, **changes))
+    experiment = small(steps=150, base_learning_rate=0.02, checkpoint_every=150, panels_every=150)
+    data = dataclasses.replace(experiment.data, dataset="fields")
+    model_config = dataclasses.replace(
+        experiment.model, batch_norm_momentum=0.9
+    )  # for so few steps
+    return validate(dataclasses.replace(experiment, data=data, model=model_config, **changes))
 
 
 @pytest.fixture(scope="module")

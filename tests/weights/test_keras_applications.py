@@ -52,10 +52,11 @@ def test_the_features_are_the_sources(network, suffix, tmp_path):
     path = tmp_path / f"resnet50{suffix}"
     (network.save if suffix == ".keras" else network.save_weights)(path)
     imported = read_keras_applications(path)
-    config = imported.config
-    assert (config.backbone, config.num_classes, config.output_stride) == ("resnet50", None, 32)
-    assert config.stride_placement is StridePlacement.FIRST_CONV
-    assert config.normalization is Normalization.CAFFE
+    model_config = imported.model_config
+    assert (model_config.backbone, model_config.num_classes) == ("resnet50", None)
+    assert model_config.output_stride == 32
+    assert model_config.stride_placement is StridePlacement.FIRST_CONV
+    assert model_config.normalization is Normalization.CAFFE
     model, report = build_network(imported, str(path))
     assert (len(report.loaded), report.unexpected) == (53 * 5, [])
     assert len(report.skipped) == 53 and "folded into the mean" in report.skipped[0]

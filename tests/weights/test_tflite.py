@@ -89,7 +89,7 @@ def test_the_network_and_its_logits_are_the_files(trained, released):
     imported = read_tflite(released)
     model, report = build_network(imported, "file")
     assert dataclasses.replace(trained.experiment.model, batch_norm_momentum=0.9997) == (
-        imported.config
+        imported.model_config
     )
     assert (len(report.loaded), report.unexpected) == (len(model.weights), [])
     images = [random_picture(SIDE, SIDE, seed) for seed in range(3)]
@@ -234,8 +234,9 @@ def test_a_float_classifier_gives_a_backbone(trained, size, tmp_path):
     path = convert(classify, (size, size, 3), tmp_path / "classifier.tflite")
     said = run_import("tflite", path, tmp_path / "backbone.keras", [])
     assert "a backbone without a head" in said and "skipped       1" in said
-    config = read_model_config(tmp_path / "backbone.keras")
-    assert config is not None and config.num_classes is None and config.width_multiplier == 0.25
+    model_config = read_model_config(tmp_path / "backbone.keras")
+    assert model_config is not None
+    assert (model_config.num_classes, model_config.width_multiplier) == (None, 0.25)
 
 
 def test_photos_give_the_statistics_and_the_comparison(released, tmp_path):
@@ -320,7 +321,8 @@ real = pytest.mark.skipif(not MODELS.is_dir(), reason=f"no released models in {M
 @real
 def test_the_released_float_model_is_imported_exactly():
     imported = read_tflite(MODELS / "deeplabv3_257_mv_gpu.tflite")
-    assert imported.config.width_multiplier == 0.5 and imported.config.output_stride == 8
+    found = imported.model_config
+    assert (found.width_multiplier, found.output_stride) == (0.5, 8)
     model, _ = build_network(imported, "file")
     photos = sorted((MODELS / "photos").glob("*_segmentation.bmp"))
     grey = np.full(3, 128, np.uint8)
@@ -336,9 +338,9 @@ def test_the_imagenet_classifier_begins_a_training(tmp_path):
     weights = MODELS / "tf2_mobilenet_v2_1.0_224_ptq.tflite"
     said = run_import("tflite", weights, tmp_path / "backbone.keras", [])
     assert "a backbone without a head" in said and "skipped       2" in said
-    config = read_model_config(pathlib.Path(tmp_path / "backbone.keras"))
-    assert config is not None and config.num_classes is None
-    ours = dataclasses.replace(config, num_classes=4, aspp_rates=(), output_stride=16)
+    model_config = read_model_config(pathlib.Path(tmp_path / "backbone.keras"))
+    assert model_config is not None and model_config.num_classes is None
+    ours = dataclasses.replace(model_config, num_classes=4, aspp_rates=(), output_stride=16)
     report = load_initial_weights(build_model(ours), str(tmp_path / "backbone.keras"), ours)
     assert len(report.loaded) == 51 * 5 and report.unexpected == []
     assert {name.split("/")[0].split("_")[0] for name in report.missing} == {"aspp", "logits"}

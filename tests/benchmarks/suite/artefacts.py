@@ -29,7 +29,7 @@ def measure(rounds: int, size: int) -> Group:
     work = Work(size=size, to_labels=True)
     model = ours_tensorflow.build(work)
     with tempfile.TemporaryDirectory() as folder:
-        paths = _export(TrainedModel(model, Experiment(model=work.config), VOC), work, folder)
+        paths = _export(TrainedModel(model, Experiment(model=work.model_config), VOC), work, folder)
         ways = {name: _labels(path, work) for name, path in paths.items()}
         ways["ONNX in OpenVINO"] = _in_openvino(paths["ONNX in ONNX Runtime"], work.images())
         ways |= torchvision_ways.make_ways(work, forms=FORMS)

@@ -20,7 +20,7 @@ def measure(rounds: int, size: int) -> Group:
     """From an image to its labels by six scales and their mirror images, at output_stride 16."""
     work = Work(size=size, to_labels=True)
     model = ours_tensorflow.build(work)
-    trained = TrainedModel(model, Experiment(model=work.config), VOC)
+    trained = TrainedModel(model, Experiment(model=work.model_config), VOC)
     predict = trained_predictor(trained, EvaluateConfig(scales=SCALES, flip=True)).predict
     images = work.images()
     ways: dict[str, Way] = {

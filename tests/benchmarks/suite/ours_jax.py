@@ -22,7 +22,7 @@ from .work import Work
 def make_way(work: Work, calls: int = 1) -> tuple[Way, keras.Model]:
     """`calls` forward passes or training steps, and the network; the first call compiles."""
     with computing_in(work.precision):
-        model = build_model(work.config)
+        model = build_model(work.model_config)
     images = jax.device_put(work.images())
     if not work.training:
         return _forward(model, images, calls), model
@@ -48,8 +48,8 @@ def _forward(model: keras.Model, images: jax.Array, calls: int) -> Way:
 
 
 def _training(model: keras.Model, images: jax.Array, labels: jax.Array, calls: int) -> Way:
-    config = TrainConfig()
-    optimizer = keras.optimizers.SGD(1e-4, momentum=config.momentum)
+    train = TrainConfig()
+    optimizer = keras.optimizers.SGD(1e-4, momentum=train.momentum)
     optimizer.build(model.trainable_variables)
     decayed = {id(kernel) for kernel in decayed_kernels(model)}
     decays = [id(v) in decayed for v in model.trainable_variables]
@@ -62,7 +62,7 @@ def _training(model: keras.Model, images: jax.Array, labels: jax.Array, calls: i
         loss = jnp.sum(losses * valid) / jnp.maximum(jnp.sum(valid), 1)
         for weight, decay in zip(weights, decays, strict=True):
             if decay:
-                loss += config.weight_decay / 2 * jnp.sum(weight**2)
+                loss += train.weight_decay / 2 * jnp.sum(weight**2)
         return loss, statistics
 
     @jax.jit(donate_argnums=0)

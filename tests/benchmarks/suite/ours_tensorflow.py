@@ -55,7 +55,7 @@ def make_way(
 def build(work: Work) -> keras.Model:
     """Our network, with random weights."""
     with computing_in(work.precision):
-        return build_model(work.config)
+        return build_model(work.model_config)
 
 
 @contextlib.contextmanager
@@ -83,9 +83,9 @@ def _forward(model: keras.Model, work: Work):
 def _training(model: keras.Model, work: Work):
     images = tf.constant(work.images().astype(np.float32))
     labels = tf.constant(work.labels())
-    config = TrainConfig(base_learning_rate=1e-4)
-    optimizer = make_optimizer(config)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config)
+    train = TrainConfig(base_learning_rate=1e-4)
+    optimizer = make_optimizer(train)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train)
     return lambda: step(images, labels)
 
 

@@ -86,9 +86,9 @@ def _forward(model: torch.nn.Module, form: str, to_labels: bool):
 
 def _training(model: torch.nn.Module, images: torch.Tensor, work: Work, device: str, form: str):
     labels = torch.from_numpy(work.labels()).to(device).long()
-    config = TrainConfig()
+    train = TrainConfig()
     optimizer = torch.optim.SGD(
-        model.parameters(), 1e-4, momentum=config.momentum, weight_decay=config.weight_decay
+        model.parameters(), 1e-4, momentum=train.momentum, weight_decay=train.weight_decay
     )
     loss_of = torch.nn.CrossEntropyLoss(ignore_index=VOID)
     forward = torch.compile(model) if form == "compiled" else model

@@ -54,17 +54,17 @@ class Work:
         return Precision.MIXED_BFLOAT16 if self.bfloat16 else Precision.FLOAT32
 
     @property
-    def config(self) -> ModelConfig:
-        """Returns the config of our network; the dropout is left out on both sides."""
-        config = dataclasses.replace(
+    def model_config(self) -> ModelConfig:
+        """Returns our network; the dropout is left out on both sides."""
+        model_config = dataclasses.replace(
             torchvision_config(self.backbone, CLASSES),
             output_stride=self.output_stride,
             aspp_dropout=0.0,
         )
         if not self.cascaded:
-            return config
+            return model_config
         return dataclasses.replace(
-            config, num_blocks=7, multi_grid=(1, 2, 4), head=Head.NONE, head_conv=False
+            model_config, num_blocks=7, multi_grid=(1, 2, 4), head=Head.NONE, head_conv=False
         )
 
     def images(self) -> np.ndarray:
