@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import TrainedModel
-from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
+from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
@@ -81,7 +81,7 @@ def _by_strategy(
     if evaluate_config.window:
         predict = in_windows(predict, evaluate_config.window, stride)
     if evaluate_config.pad_to:
-        predict = _padded(predict, evaluate_config.pad_to, pixel_statistics(model_config).mean)
+        predict = _padded(predict, evaluate_config.pad_to, model_config.input_format.mean)
     return predict
 
 
