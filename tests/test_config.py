@@ -147,6 +147,19 @@ def test_an_error_of_ones_own_config_module_is_one_line(tmp_path, text, reason):
         config_lib.load_rows(str(path))
 
 
+def test_a_row_that_breaks_a_rule_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from deeplab_tf.config import Experiment, TrainConfig\n"
+        "EXPERIMENTS = {'good': Experiment(), 'bad': Experiment(train=TrainConfig(steps=0))}\n"
+    )
+    assert load_experiment(f"{path}:good").row == f"{path}:good"
+    said = f"^config row {path}:bad: config.train.steps must be at least 1. Received: 0$"
+    for load in (lambda: load_experiment(f"{path}:bad"), lambda: config_lib.load_rows(str(path))):
+        with pytest.raises(DeeplabError, match=said):
+            load()
+
+
 def test_a_row_that_is_no_experiment_is_named(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("EXPERIMENTS = {'a': {'steps': 3}}")
