@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import open_records
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import VOID, Classes, check_same_classes
-from deeplab_tf.images.formats import RGB, ImageFormat
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.prediction.inputs import find_images
 

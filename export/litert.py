@@ -14,7 +14,6 @@ from tensorflow.lite.python.convert import ConverterError
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.artefacts.litert import open_segmenter
 from deeplab_tf.artefacts.trained_model import TrainedModel
-from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import quiet_stderr, whole_file
 from deeplab_tf.models.conv import Runs, traced_for
@@ -88,13 +87,13 @@ def export_litert(
     """
     if not trained.image_format.is_rgb:
         raise DeeplabError(
-            f"a LiteRT file takes RGB images, and this model {trained.image_format.bands} bands of "
-            f"{trained.image_format.bits} bits; export the model as a SavedModel"
+            f"a LiteRT file takes RGB images, and this model {trained.image_format}; "
+            "export the model as a SavedModel"
         )
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)
     report = report_path(out_file)
-    mean = pixel_statistics(trained.experiment.model).mean
+    mean = trained.experiment.model.input_format.mean
     fitted = (fit_picture(picture, options.image_size, mean) for picture in images)
     calibrate = [fit_picture(picture, options.image_size, mean).image for picture in calibration]
     with whole_file(out_file) as beside, whole_file(report) as report_beside:

@@ -66,8 +66,8 @@ def export_onnx(
     """
     if not trained.image_format.is_rgb:
         raise DeeplabError(
-            f"an ONNX file takes RGB images, and this model {trained.image_format.bands} bands of "
-            f"{trained.image_format.bits} bits; export the model as a SavedModel"
+            f"an ONNX file takes RGB images, and this model {trained.image_format}; "
+            "export the model as a SavedModel"
         )
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)

@@ -20,7 +20,6 @@ from deeplab_tf.artefacts.description import DESCRIPTION, parse_description
 from deeplab_tf.artefacts.litert import open_interpreter
 from deeplab_tf.artefacts.saved_model import SIGNATURE
 from deeplab_tf.artefacts.trained_model import TrainedModel
-from deeplab_tf.config import pixel_statistics
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, whole_folder
 
@@ -98,7 +97,7 @@ def page_facts(model: pathlib.Path) -> dict:
         description = archive.read(DESCRIPTION).decode()
     experiment, classes = parse_description(description, f"LiteRT file {model.name}")
     name, height, width = _input_of(model)
-    pad = np.round(pixel_statistics(experiment.model).mean).astype(int).tolist()
+    pad = np.round(experiment.model.input_format.mean).astype(int).tolist()
     colors = zip(classes.names, classes.palette, strict=True)
     return {
         "file": model.name,

@@ -1,19 +1,26 @@
 """The schema: JSON, validation, rows by name, and the shipped configs."""
 
+import dataclasses
+import json
 import pathlib
 
 import pytest
 
 from deeplab_tf import config as config_lib
+from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.config import (
     Backbone,
     Experiment,
     ModelConfig,
     TrainConfig,
+    from_json,
     load_experiment,
+    to_json,
     validate,
 )
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOC
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -140,6 +147,19 @@ def test_an_error_of_ones_own_config_module_is_one_line(tmp_path, text, reason):
         config_lib.load_rows(str(path))
 
 
+def test_a_row_that_breaks_a_rule_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from deeplab_tf.config import Experiment, TrainConfig\n"
+        "EXPERIMENTS = {'good': Experiment(), 'bad': Experiment(train=TrainConfig(steps=0))}\n"
+    )
+    assert load_experiment(f"{path}:good").row == f"{path}:good"
+    said = f"^config row {path}:bad: config.train.steps must be at least 1. Received: 0$"
+    for load in (lambda: load_experiment(f"{path}:bad"), lambda: config_lib.load_rows(str(path))):
+        with pytest.raises(DeeplabError, match=said):
+            load()
+
+
 def test_a_row_that_is_no_experiment_is_named(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("EXPERIMENTS = {'a': {'steps': 3}}")
@@ -166,3 +186,47 @@ def test_every_shipped_row_is_valid(path):
     assert rows
     for name, experiment in rows.items():
         assert experiment.row == f"configs/{path.relative_to(ROOT / 'configs')}:{name}"
+
+
+FIVE = ImageFormat(5, 16, (1.0, 2.0, 3.0, 4.0, 5.0), (0.5,) * 5)
+
+
+def in_older_form(text):
+    """The JSON of an experiment as it was written before its bands were one field."""
+    fields = json.loads(text)
+    bands = fields["model"].pop("image_format") or {"mean": [], "std": [], "bits": None}
+    older = {"band_mean": bands["mean"], "band_std": bands["std"], "bits": bands["bits"]}
+    return json.dumps({**fields, "model": {**fields["model"], **older}})
+
+
+@pytest.mark.parametrize("image_format", [None, FIVE])
+def test_a_file_of_the_older_form_is_the_same_experiment(image_format, tmp_path):
+    experiment = validate(Experiment(model=ModelConfig(image_format=image_format)))
+    text = to_json(experiment)
+    assert from_json(text) == experiment
+    path = tmp_path / "config.json"
+    path.write_text(in_older_form(text))
+    assert '"band_mean": [' in path.read_text() and "image_format" not in path.read_text()
+    assert load_experiment(str(path)) == experiment
+    description = json.dumps({"labels": VOC.to_dict(), "experiment": json.loads(path.read_text())})
+    assert parse_description(description, "a.keras") == (experiment, VOC)
+
+
+@pytest.mark.parametrize(
+    "image_format",
+    [
+        dataclasses.replace(FIVE, bands=4),
+        dataclasses.replace(FIVE, bits=12),
+        dataclasses.replace(FIVE, std=(1.0, 1.0, 1.0, 1.0, 0.0)),
+        ImageFormat(5, 16),
+    ],
+)
+def test_bands_without_whole_statistics_are_refused(image_format):
+    with pytest.raises(DeeplabError, match=r"config.model.image_format must be of 8 or 16 bits"):
+        validate(Experiment(model=ModelConfig(image_format=image_format)))
+
+
+def test_older_bands_that_are_wrong_are_named():
+    text = in_older_form(to_json(Experiment(model=ModelConfig(image_format=FIVE))))
+    with pytest.raises(DeeplabError, match=r"config.model.image_format.mean"):
+        from_json(text.replace("[1.0, 2.0, 3.0, 4.0, 5.0]", "7"))

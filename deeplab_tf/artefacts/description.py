@@ -4,30 +4,16 @@ Tested in tests/export/test_onnx.py and tests/inference/test_predictor.py, throu
 """
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Iterator
 
 from deeplab_tf import config as config_lib
-from deeplab_tf.config import Experiment, ModelConfig
+from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.classes import Classes
-from deeplab_tf.images.formats import RGB, ImageFormat
 
 DESCRIPTION = "deeplab_tf.json"
 """The name of the description's file, or of its entry where an artefact is one file."""
-
-
-def image_format_of(model_config: ModelConfig) -> ImageFormat:
-    """Returns the format of the images that a network of `model_config` takes."""
-    if not model_config.band_mean:
-        return RGB
-    return ImageFormat(
-        len(model_config.band_mean),
-        model_config.bits or 8,
-        model_config.band_mean,
-        model_config.band_std,
-    )
 
 
 def describe(experiment: Experiment, classes: Classes | None) -> str:
@@ -36,12 +22,11 @@ def describe(experiment: Experiment, classes: Classes | None) -> str:
     The JSON has the experiment, the classes with palette and void colour, and the normalisation.
     `classes` is None for a backbone without a head, and the JSON's `labels` is null then.
     """
-    pixels = config_lib.pixel_statistics(experiment.model)
     return json.dumps(
         {
             "labels": classes and classes.to_dict(),
             # The network normalises by itself; this entry only informs whoever reads the artefact.
-            "normalization": {"inside": True, **dataclasses.asdict(pixels)},
+            "normalization": {"inside": True, **experiment.model.input_format.to_dict()},
             "experiment": json.loads(config_lib.to_json(experiment)),
         },
         indent=2,

@@ -20,15 +20,14 @@ import tensorflow as tf
 from deeplab_tf.artefacts.description import (
     DESCRIPTION,
     describe,
-    image_format_of,
     parse_description,
     parse_experiment,
 )
 from deeplab_tf.config import Experiment, ModelConfig, validate
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
 from deeplab_tf.images.classes import Classes
-from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.models import build_model, with_output_stride
 from deeplab_tf.runs.checkpoints import AVERAGED, checkpoint_steps, describe_broken, restore_last
 from deeplab_tf.runs.workdir import CONFIG_FILE, read_data, read_experiment
@@ -52,8 +51,8 @@ class TrainedModel:
 
     @property
     def image_format(self) -> ImageFormat:
-        """Returns the bands and the bits of the images that the model takes."""
-        return image_format_of(self.experiment.model)
+        """Returns the format of the images that the model takes."""
+        return self.experiment.model.input_format
 
 
 def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:

@@ -14,6 +14,8 @@ from deeplab_tf.config import Experiment
 
 SECTIONS = ("model", "data", "train", "evaluate")
 WIDTH = 100
+NO_FLAGS = ("row", "image_format")
+"""Fields that the program fills in: the row's name, and the bands of the data set."""
 
 
 def list_fields() -> str:
@@ -22,7 +24,7 @@ def list_fields() -> str:
     parts = []
     for section in SECTIONS:
         parts += _fields(getattr(experiment, section), f"--config.{section}.")
-    own = [name for name in meanings(Experiment) if name not in (*SECTIONS, "row")]
+    own = [name for name in meanings(Experiment) if name not in SECTIONS]
     return "\n".join([*_fields(experiment, "--config.", own), *parts])
 
 
@@ -50,7 +52,11 @@ def _fields(section: object, prefix: str, names: list[str] | None = None) -> lis
     """Returns the lines of a section; fields with one meaning stand together above it."""
     hints, meaning = typing.get_type_hints(type(section)), meanings(type(section))
     fields = dataclasses.fields(section)  # pyright: ignore[reportArgumentType]
-    fields = [field.name for field in fields if names is None or field.name in names]
+    fields = [
+        field.name
+        for field in fields
+        if field.name not in NO_FLAGS and (names is None or field.name in names)
+    ]
     lines = []
     for name, after in itertools.zip_longest(fields, fields[1:]):
         value = getattr(section, name)

@@ -58,6 +58,9 @@ def _parse(
         if more_help:
             print(more_help())
         sys.exit(0)
+    for argument in argv:
+        if re.match(r"--?config\.model\.image_format\b", argument):
+            _fail(name, f"{argument} is no flag: the bands come from the data set", USAGE_ERROR)
     try:
         rest = flags.FLAGS(argv)
     except (flags.Error, DeeplabError) as error:

@@ -18,7 +18,6 @@ from deeplab_tf.config.schema import (
     StridePlacement,
     TrainConfig,
     Upsampling,
-    pixel_statistics,
 )
 from deeplab_tf.config.validation import OUTPUT_STRIDES, from_json, to_json, validate
 
@@ -42,7 +41,6 @@ __all__ = [
     "from_json",
     "load_experiment",
     "load_rows",
-    "pixel_statistics",
     "to_json",
     "training_differences",
     "validate",

@@ -4,7 +4,6 @@ Tested in tests/runs/test_checkpoints.py and tests/paper/test_results.py, throug
 and `ours_of`.
 """
 
-import dataclasses
 import os
 
 from deeplab_tf.config.schema import Experiment
@@ -22,8 +21,8 @@ FREE = frozenset(
 """Fields of `train` that change no weight: where the training runs, in how much memory, and how
 often it writes. (With `batch_norm=train` the statistics do depend on the number of devices.)"""
 
-FROM_DATA = tuple(f"model.{name}" for name in ("num_classes", "band_mean", "band_std", "bits"))
-"""Fields that are empty until the data set fills them in."""
+FROM_DATA = ("model.num_classes", "model.image_format")
+"""Fields that are None until the data set fills them in."""
 
 
 def training_differences(a: Experiment, b: Experiment) -> list[tuple[str, object, object]]:
@@ -39,7 +38,7 @@ def training_differences(a: Experiment, b: Experiment) -> list[tuple[str, object
         (name, of_a[name], of_b[name])
         for name in of_a
         if _meaning(name, of_a[name]) != _meaning(name, of_b[name])
-        and not (name in FROM_DATA and {None, ()} & {of_a[name], of_b[name]})
+        and not (name in FROM_DATA and None in (of_a[name], of_b[name]))
     ]
 
 
@@ -55,6 +54,6 @@ def _training_fields(experiment: Experiment) -> dict[str, object]:
     names = ("init_from", "initial_weights", "previous_stage")
     fields = {name: getattr(experiment, name) for name in names}
     for section in ("model", "data", "train"):
-        values = dataclasses.asdict(getattr(experiment, section))
+        values = vars(getattr(experiment, section))
         fields |= {f"{section}.{name}": v for name, v in values.items() if name not in FREE}
     return fields

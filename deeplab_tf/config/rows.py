@@ -57,14 +57,17 @@ def load_rows(file: str) -> dict[str, Experiment]:
 
 
 def _named(experiment: object, path: pathlib.Path, row: str) -> Experiment:
-    """Returns a validated copy of `experiment` with its own name."""
-    name = _shipped_name(path) or path.resolve()
+    """Returns a validated copy of `experiment` with its own name, which errors begin with."""
+    name = f"{_shipped_name(path) or path.resolve()}:{row}"
     if not isinstance(experiment, Experiment):
         raise DeeplabError(
-            f"config row {name}:{row} must be an Experiment of deeplab_tf.config. Received: "
+            f"config row {name} must be an Experiment of deeplab_tf.config. Received: "
             f"{one_line(repr(experiment))[:200]}"
         )
-    return validate(dataclasses.replace(experiment, row=f"{name}:{row}"))
+    try:
+        return validate(dataclasses.replace(experiment, row=name))
+    except DeeplabError as error:
+        raise DeeplabError(f"config row {name}: {error}") from error
 
 
 def _find_config_file(file: str, shipped: bool = False) -> pathlib.Path:

@@ -10,6 +10,8 @@ Tested in tests/test_config.py and tests/configs/test_paper_rows.py.
 import dataclasses
 import enum
 
+from deeplab_tf.config.image_format import ImageFormat
+
 
 class Backbone(enum.StrEnum):
     """The feature extractor.
@@ -62,29 +64,23 @@ class Normalization(enum.StrEnum):
     MEAN_STD = "mean_std"
 
 
-@dataclasses.dataclass(frozen=True)
-class PixelStatistics:
-    """The mean and the standard deviation of each band; pixels of RGB images are in 0..255.
-
-    The network sees `(pixel - mean) / std`.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+def _rgb(mean: tuple[float, ...], std: tuple[float, ...]) -> ImageFormat:
+    return ImageFormat(mean=mean, std=std)
 
 
 NORMALIZATION = {
     # The means of the original DeepLab's plain ResNet checkpoints.
-    Normalization.MEAN_SUBTRACTION: PixelStatistics((123.15, 115.90, 103.06), (1.0, 1.0, 1.0)),
+    Normalization.MEAN_SUBTRACTION: _rgb((123.15, 115.90, 103.06), (1.0, 1.0, 1.0)),
     # ImageNet's means, as keras.applications' ResNets and TF-Slim's classifiers have them.
-    Normalization.CAFFE: PixelStatistics((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+    Normalization.CAFFE: _rgb((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
     # Pixels in [-1, 1], as the "beta" ResNets and the MobileNets take them.
-    Normalization.SYMMETRIC: PixelStatistics((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    Normalization.SYMMETRIC: _rgb((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     # torchvision's ImageNet statistics, given there for pixels in 0..1.
-    Normalization.MEAN_STD: PixelStatistics(
+    Normalization.MEAN_STD: _rgb(
         (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)
     ),
 }
+"""The format of RGB images by each convention; pixels are in 0..255."""
 
 
 class Upsampling(enum.StrEnum):
@@ -188,9 +184,8 @@ class ModelConfig:
             `image_pooling` make the light head of the released MobileNetV2 models.
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
         num_classes: the number of classes without void; None takes it from the data set.
-        band_mean, band_std, bits: mean and standard deviation of each band, as `deeplab-prepare`
-            found them, and the bits of a band, where images are not RGB of 8 bits; empty or None
-            takes them from the data set.
+        image_format: the bands, the bits and the statistics that `deeplab-prepare` found, where
+            images are not RGB of 8 bits; None takes them from the data set. No flag overrides it.
         stride_placement, normalization, upsampling: conventions, the paper's by default.
         batch_norm_momentum: the momentum of the moving statistics, 0.9997 in section 4.1; small
             data needs less.
@@ -218,9 +213,7 @@ class ModelConfig:
     aspp_rates: tuple[int, ...] = (6, 12, 18)
     image_pooling: bool = True
     num_classes: int | None = None
-    band_mean: tuple[float, ...] = ()
-    band_std: tuple[float, ...] = ()
-    bits: int | None = None
+    image_format: ImageFormat | None = None
     stride_placement: StridePlacement = StridePlacement.LAST_UNIT
     normalization: Normalization = Normalization.MEAN_SUBTRACTION
     upsampling: Upsampling = Upsampling.ALIGN_CORNERS
@@ -230,12 +223,10 @@ class ModelConfig:
     head_conv: bool = False
     aspp_dropout: float = 0.0
 
-
-def pixel_statistics(model_config: ModelConfig) -> PixelStatistics:
-    """Returns the statistics that normalise the pixels: the data set's own, or RGB's convention."""
-    if model_config.band_mean:
-        return PixelStatistics(model_config.band_mean, model_config.band_std)
-    return NORMALIZATION[model_config.normalization]
+    @property
+    def input_format(self) -> ImageFormat:
+        """The images that the network takes, with the statistics that it normalises them by."""
+        return self.image_format or NORMALIZATION[self.normalization]
 
 
 @dataclasses.dataclass

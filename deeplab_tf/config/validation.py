@@ -4,6 +4,7 @@ Tested in tests/test_config.py and tests/models/test_paper_rates.py.
 """
 
 import dataclasses
+from typing import Annotated, Any
 
 import pydantic
 
@@ -23,7 +24,27 @@ from deeplab_tf.errors import DeeplabError
 OUTPUT_STRIDES = (4, 8, 16, 32, 64, 128, 256)
 MIN_WINDOW = 65
 """The least side of a window in pixels; two thirds of a window are used, the rest is context."""
-_ADAPTER = pydantic.TypeAdapter(Experiment)
+
+
+def _with_image_format(fields: Any) -> Any:
+    """Returns the fields of an experiment with an older file's fields of bands in one.
+
+    Files that were written before `image_format` have `band_mean`, `band_std` and `bits` instead.
+    """
+    model = fields.get("model") if isinstance(fields, dict) else None
+    if not isinstance(model, dict) or "band_mean" not in model:
+        return fields
+    model = dict(model)
+    mean, std, bits = (model.pop(name, None) for name in ("band_mean", "band_std", "bits"))
+    if mean:
+        bands = len(mean) if isinstance(mean, list) else 0
+        model["image_format"] = {"bands": bands, "bits": bits or 8, "mean": mean, "std": std}
+    return {**fields, "model": model}
+
+
+_ADAPTER: pydantic.TypeAdapter[Experiment] = pydantic.TypeAdapter(
+    Annotated[Experiment, pydantic.BeforeValidator(_with_image_format)]
+)
 
 
 def to_json(experiment: Experiment) -> str:
@@ -32,7 +53,7 @@ def to_json(experiment: Experiment) -> str:
 
 
 def from_json(text: str) -> Experiment:
-    """Reads and validates what `to_json` wrote.
+    """Reads and validates what `to_json` wrote, in this version or an older one.
 
     Raises:
         DeeplabError: the text is no JSON, or fields are wrong; the message names the fields.
@@ -98,12 +119,10 @@ def _model_rules(model_config: ModelConfig) -> _Rules:
             model_config.num_classes is None or 2 <= model_config.num_classes <= 255,
             "2 to 255: labels are stored in one byte and 255 is void",
         ),
-        "band_std": (
-            len(model_config.band_std) == len(model_config.band_mean)
-            and min(model_config.band_std, default=1) > 0,
-            "positive, one for each of band_mean",
+        "image_format": (
+            model_config.input_format.normalises and model_config.input_format.bits in (8, 16),
+            "of 8 or 16 bits, with a mean and a positive std for each band",
         ),
-        "bits": (model_config.bits in (None, 8, 16), "8 or 16"),
         "batch_norm_momentum": (0 <= model_config.batch_norm_momentum < 1, "in [0, 1)"),
         "batch_norm_epsilon": (model_config.batch_norm_epsilon > 0, "positive"),
         "aspp_dropout": (0 <= model_config.aspp_dropout < 1, "in [0, 1)"),

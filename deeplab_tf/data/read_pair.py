@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.sources.source import Pair
 from deeplab_tf.data.tiles import Tiling, cut
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.bands import read_bands, read_image_of
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.files import allow_huge_images, encode_png, read_image
-from deeplab_tf.images.formats import RGB, ImageFormat, encode_bands
+from deeplab_tf.images.formats import encode_bands
 
 
 def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.ndarray]:

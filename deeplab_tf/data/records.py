@@ -15,10 +15,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.classes import SHAPES, VOID, Classes
-from deeplab_tf.images.formats import RGB, ImageFormat
 
 VERSION = "1.0.0"
 RECORD_OVERHEAD = 16  # bytes that a TFRecord file adds to each record: length and checksums

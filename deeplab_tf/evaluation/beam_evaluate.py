@@ -12,13 +12,14 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.records import Records, SplitFiles, decode_mask
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate_split import SAMPLES, Evaluation, Sample
 from deeplab_tf.files import whole_file
 from deeplab_tf.images.confusion import confusion_matrix
-from deeplab_tf.images.formats import ImageFormat, view_rgb
+from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.inference.batches import Picture, Predicted
 from deeplab_tf.inference.beam_steps import (
     FAILED,

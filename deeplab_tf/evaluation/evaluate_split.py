@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 import tqdm
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import Records, SplitFiles
 from deeplab_tf.distributed.processes import Workers
@@ -18,7 +19,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file, write_text
 from deeplab_tf.images.classes import Classes, check_same_classes
 from deeplab_tf.images.confusion import Scores, confusion_matrix
-from deeplab_tf.images.formats import ImageFormat, view_rgb
+from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.parallel import in_threads
 from deeplab_tf.runs.workdir import EVAL_FILE
@@ -120,10 +121,7 @@ def check_data(predictor: Predictor, records: Records, split_name: str) -> Split
 def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
     """Raises `DeeplabError` where the model takes other bands or bits than the data set has."""
     if (model.bands, model.bits) != (data.bands, data.bits):
-        raise DeeplabError(
-            f"the model takes images of {model.bands} bands of {model.bits} bits, and the data set "
-            f"has {data.bands} bands of {data.bits}"
-        )
+        raise DeeplabError(f"the model takes images of {model}, and the data set has {data}")
 
 
 def write_results(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.files import PNG_BIT_DEPTH, PNG_COLOR_TYPE, read_pixels
-from deeplab_tf.images.formats import ImageFormat
 
 TIFF = (".tif", ".tiff")
 
@@ -32,8 +32,7 @@ def read_bands(path: Path, image_format: ImageFormat) -> np.ndarray:
         DeeplabError: the file is missing or broken, or has other bands or bits than
             `image_format`.
     """
-    pixels = read_any(path)
-    wanted = f"{image_format.bands} bands of {image_format.bits} bits"
+    pixels, wanted = read_any(path), str(image_format)
     if pixels.dtype != image_format.dtype:
         raise DeeplabError(f"image {path} has pixels of {pixels.dtype}; it must have {wanted}")
     if pixels.ndim == 2:

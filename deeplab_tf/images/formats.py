@@ -1,59 +1,12 @@
-"""The format of a data set's images: bands, bits, and the statistics that the network needs.
+"""The pixels of any image format: stored in a record, and shown to people.
 
 Tested in tests/images/test_bands.py.
 """
 
-import dataclasses
-
 import numpy as np
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.images.files import encode_png
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageFormat:
-    """The format of the pixels in a data set; the default is RGB in 0..255.
-
-    Attributes:
-        bands: the number of channels.
-        bits: the bits of each band, 8 or 16; values are 0 to 2^bits - 1.
-        mean, std: mean and standard deviation of each band over the training pixels; empty for
-            RGB, where the network uses the statistics of its initial weights.
-    """
-
-    bands: int = 3
-    bits: int = 8
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-    @property
-    def is_rgb(self) -> bool:
-        """Returns whether the format is RGB of 8 bits.
-
-        Images of this format are stored as JPEG or PNG and decoded as RGB; others are stored by
-        `encode_bands`.
-        """
-        return (self.bands, self.bits) == (3, 8)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of a pixel's value, uint8 or uint16."""
-        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
-
-    def to_dict(self) -> dict:
-        """Returns the format as plain JSON types, which `from_dict` reads."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict) -> "ImageFormat":
-        """Makes a format of the result of `to_dict`; an empty dict gives RGB."""
-        if not fields:
-            return RGB
-        mean, std = (tuple(float(value) for value in fields[name]) for name in ("mean", "std"))
-        return cls(int(fields["bands"]), int(fields["bits"]), mean, std)
-
-
-RGB = ImageFormat()
 
 
 def encode_bands(pixels: np.ndarray) -> bytes:

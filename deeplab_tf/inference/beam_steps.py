@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.io import WriteToText
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.records import SplitFiles, decode_image, parse_encoded
 from deeplab_tf.errors import one_line
-from deeplab_tf.images.formats import ImageFormat
 
 Collection = Any
 """A PCollection of Beam, whose `|` has no type that a type checker could follow."""

@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.artefacts.description import DESCRIPTION, image_format_of, parse_description
+from deeplab_tf.artefacts.description import DESCRIPTION, parse_description
 from deeplab_tf.artefacts.litert import LiteRTSegmenter, open_segmenter
 from deeplab_tf.artefacts.onnx import open_onnx
 from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, SIGNATURE, open_saved_model
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
-from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
+from deeplab_tf.config import EvaluateConfig, Experiment
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
-from deeplab_tf.images.formats import RGB, ImageFormat
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.strategies import images_to_labels, in_parts, resolve_evaluate_config
 
@@ -64,8 +64,8 @@ def check_rgb(predictor: Predictor) -> None:
     image_format = predictor.image_format
     if not image_format.is_rgb:
         raise DeeplabError(
-            f"a video or a stream is RGB of 8 bits, and this model takes {image_format.bands} "
-            f"bands of {image_format.bits} bits; give it image files"
+            f"a video or a stream is RGB of 8 bits, and this model takes "
+            f"{image_format}; give it image files"
         )
 
 
@@ -136,9 +136,7 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
     scale = max(experiment.evaluate.scales)
-    return Predictor(
-        classes, in_parts(predict, scale), image_format_of(experiment.model), experiment
-    )
+    return Predictor(classes, in_parts(predict, scale), experiment.model.input_format, experiment)
 
 
 def _onnx_predictor(path: pathlib.Path) -> Predictor:
@@ -161,7 +159,7 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
         experiment, classes, fill = None, _classes_by_number(segmenter), FOREIGN_MEAN
     else:
         experiment, classes = description
-        fill = np.round(pixel_statistics(experiment.model).mean).astype(np.uint8)
+        fill = np.round(experiment.model.input_format.mean).astype(np.uint8)
 
     def run(image: np.ndarray) -> np.ndarray:
         return segmenter.run(image)[0]

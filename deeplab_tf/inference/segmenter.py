@@ -8,12 +8,13 @@ import numpy as np
 from PIL import Image
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import overlay
 from deeplab_tf.images.files import picture_pixels
-from deeplab_tf.images.formats import ImageFormat, view_rgb
+from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.inference.predictor import (
     Predictor,
     fixed_inference,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import TrainedModel
-from deeplab_tf.config import EvaluateConfig, Experiment, pixel_statistics
+from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
@@ -76,12 +76,12 @@ def _by_strategy(
     stride = evaluate_config.output_stride or model_config.output_stride
     model = folded(with_output_stride(trained.model, model_config, stride))
     dtype = tf.as_dtype(trained.image_format.dtype)
-    predict = make(model, evaluate_config.scales, evaluate_config.flip, evaluate_config.crf, dtype)
+    predict = make(model, evaluate_config, dtype)
     predict = in_parts(predict, max(evaluate_config.scales))
     if evaluate_config.window:
         predict = in_windows(predict, evaluate_config.window, stride)
     if evaluate_config.pad_to:
-        predict = _padded(predict, evaluate_config.pad_to, pixel_statistics(model_config).mean)
+        predict = _padded(predict, evaluate_config.pad_to, model_config.input_format.mean)
     return predict
 
 
@@ -124,21 +124,23 @@ def _padded(
 
 
 def label_function(
-    model: keras.Model,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    crf: bool = False,
-    dtype: tf.DType = tf.uint8,
+    model: keras.Model, evaluate_config: EvaluateConfig, dtype: tf.DType = tf.uint8
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from images [B, H, W, bands] of `dtype` to their labels, uint8 [B, H, W].
 
     The labels of one scale of 1, without flip and CRF, are the argmax of the logits. All others are
-    the argmax of `class_probabilities`, which the CRF refines before where `crf` is true.
+    the argmax of `probability_function`.
+
+    Args:
+        model: a network from pixels to logits, as `build_model` says.
+        evaluate_config: scales, flip and CRF are read, as they are when this function is called.
+        dtype: the type of the images, uint8 or uint16.
     """
-    if crf:
-        refined = probability_function(model, scales, flip, crf, dtype)
+    if evaluate_config.crf:
+        refined = probability_function(model, evaluate_config, dtype)
         return lambda images: refined(images).argmax(axis=-1).astype(np.uint8)
-    plain = tuple(scales) == (1.0,) and not flip
+    scales, flip = tuple(evaluate_config.scales), evaluate_config.flip
+    plain = scales == (1.0,) and not flip
 
     @tf.function(input_signature=[_any_images(model, dtype)])
     def labels(images):
@@ -152,17 +154,15 @@ def label_function(
 
 
 def probability_function(
-    model: keras.Model,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    crf: bool = False,
-    dtype: tf.DType = tf.uint8,
+    model: keras.Model, evaluate_config: EvaluateConfig, dtype: tf.DType = tf.uint8
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from images, [B, H, W, bands] of `dtype`, to `class_probabilities`.
 
-    The function gives float32 [B, H, W, num_classes]; with `crf` the fully connected CRF refines
-    the probabilities of each image.
+    The function gives float32 [B, H, W, num_classes]; the fully connected CRF, where
+    `evaluate_config` has it, refines the probabilities of each image. The arguments are those of
+    `label_function`.
     """
+    scales, flip, crf = evaluate_config.scales, evaluate_config.flip, evaluate_config.crf
     if crf:
         check_dense_crf()
     probabilities = tf.function(

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from deeplab_tf.config import Backbone, Head, ModelConfig, pixel_statistics
+from deeplab_tf.config import Backbone, Head, ModelConfig
 from deeplab_tf.config.resnet_plan import SPECS
 from deeplab_tf.models.aspp import aspp, aspp_v2
 from deeplab_tf.models.conv_bn import ConvBN, class_scores
@@ -50,15 +50,15 @@ def build_backbone(model_config: ModelConfig) -> keras.Model:
 
 def _image_and_features(model_config: ModelConfig) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Makes the input, [B, H, W, bands], and the backbone's last feature map, [B, h, w, C]."""
-    pixels = pixel_statistics(model_config)
+    image_format = model_config.input_format
     image: keras.KerasTensor = keras.Input(  # pyright: ignore[reportAssignmentType]
-        (None, None, len(pixels.mean)), name="image"
+        (None, None, image_format.bands), name="image"
     )
     x = keras.layers.Rescaling(
-        scale=[1 / std for std in pixels.std],
+        scale=[1 / std for std in image_format.std],
         # Rescaling takes one number a channel, as it documents; its annotation says one for all.
         offset=[  # pyright: ignore[reportArgumentType]
-            -mean / std for mean, std in zip(pixels.mean, pixels.std, strict=True)
+            -mean / std for mean, std in zip(image_format.mean, image_format.std, strict=True)
         ],
         # Pixels minus their mean keep their last digit only in float32.
         dtype="float32",

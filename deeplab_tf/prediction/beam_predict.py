@@ -17,6 +17,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
@@ -25,7 +26,6 @@ from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import labels_image
 from deeplab_tf.images.files import IMAGE_SUFFIXES
-from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
 from deeplab_tf.inference.beam_steps import (

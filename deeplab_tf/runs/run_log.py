@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.files import write_text
 from deeplab_tf.images.classes import VOID, Classes
-from deeplab_tf.images.formats import RGB, ImageFormat, view_rgb
+from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.runs.workdir import METRICS_FILE, read_metrics
 
 TENSORBOARD_DIR = "tensorboard"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.config import Precision, pixel_statistics
+from deeplab_tf.config import Precision
 from deeplab_tf.data.duplicates import with_duplicates
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import SplitFiles, naming_corrupt_file
@@ -52,7 +52,7 @@ class Training:
                 batch_size=experiment.train.batch_size,
                 seed=experiment.train.seed,
                 start_step=start,
-                mean_pixel=pixel_statistics(experiment.model).mean,
+                mean_pixel=experiment.model.input_format.mean,
                 shard_index=context.input_pipeline_id,
                 num_shards=context.num_input_pipelines,
                 parts=context.num_replicas_in_sync // context.num_input_pipelines,

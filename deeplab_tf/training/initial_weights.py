@@ -54,7 +54,7 @@ def load_initial_weights(model: keras.Model, path: str, model_config: ModelConfi
 
 def _check_conventions(model_config: ModelConfig, path: pathlib.Path) -> None:
     theirs = read_model_config(path)
-    if theirs is None or model_config.band_mean:
+    if theirs is None or model_config.image_format:
         return
     names = CONVENTIONS[1:] if model_config.backbone is Backbone.MOBILENET_V2 else CONVENTIONS
     wrong = [name for name in names if getattr(theirs, name) != getattr(model_config, name)]

@@ -8,7 +8,8 @@ import pathlib
 
 import tensorflow as tf
 
-from deeplab_tf.config import Experiment
+from deeplab_tf.config import Experiment, validate
+from deeplab_tf.config.image_format import RGB
 from deeplab_tf.data.duplicates import class_ids
 from deeplab_tf.data.records import Records, open_records
 from deeplab_tf.distributed.processes import Workers, workers_of
@@ -68,26 +69,17 @@ def _with_data(experiment: Experiment, records: Records) -> Experiment:
     """Returns `experiment` with the number of classes and the bands that the data set has.
 
     Raises:
-        DeeplabError: the experiment asks for another number of classes or other bands.
+        DeeplabError: the experiment asks for another number of classes or other bands, or the data
+            set has no statistics of its bands.
     """
-    image_format = records.image_format
-    found = {"num_classes": records.classes.num_classes}
-    if not image_format.is_rgb:
-        found |= {
-            "band_mean": image_format.mean,
-            "band_std": image_format.std,
-            "bits": image_format.bits,
-        }
+    image_format = None if records.image_format.is_rgb else records.image_format
+    found = {"num_classes": records.classes.num_classes, "image_format": image_format}
     for name, value in found.items():
         wanted = getattr(experiment.model, name)
-        if wanted not in (None, (), value):
+        if wanted not in (None, value):
             raise DeeplabError(
-                f"config.model.{name} is {wanted}, but {records.classes.dataset} has {value}; "
-                f"leave config.model.{name} out to take the value of the data set"
+                f"config.model.{name} is {wanted!r}, but {records.classes.dataset} has "
+                f"{value or RGB!r}; leave config.model.{name} out to take the value of the data set"
             )
-    if image_format.is_rgb and experiment.model.band_mean:
-        raise DeeplabError(
-            f"config.model.band_mean is {experiment.model.band_mean}, but "
-            f"{records.classes.dataset} has RGB images; leave band_mean out"
-        )
-    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **found))
+    model_config = dataclasses.replace(experiment.model, **found)
+    return validate(dataclasses.replace(experiment, model=model_config))

@@ -13,12 +13,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 from serve import serve
 
-from deeplab_tf.config import DataConfig, ModelConfig, pixel_statistics
+from deeplab_tf.config import DataConfig, ModelConfig
 from deeplab_tf.data.augment import augment, sample_geometry
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import SplitFiles, open_records, parse_record
 
-MEAN = pixel_statistics(ModelConfig()).mean
+MEAN = ModelConfig().input_format.mean
 COMPARED = 40
 
 

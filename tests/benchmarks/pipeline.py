@@ -25,7 +25,7 @@ def main(_) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from deeplab_tf.config import DataConfig, ModelConfig, pixel_statistics
+    from deeplab_tf.config import DataConfig, ModelConfig
     from deeplab_tf.data.augment import augment
     from deeplab_tf.data.pipeline import training_batches
     from deeplab_tf.data.records import decode, open_records, parse_encoded
@@ -33,7 +33,7 @@ def main(_) -> None:
 
     split = open_records(DATA_DIR.value, DATASET.value).split(SPLIT.value)
     data = DataConfig(crop_size=CROP.value)
-    mean = pixel_statistics(ModelConfig()).mean
+    mean = ModelConfig().input_format.mean
     batches = training_batches(
         split, data, batch_size=BATCH.value, seed=0, start_step=0, mean_pixel=mean
     )

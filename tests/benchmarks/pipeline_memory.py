@@ -26,7 +26,7 @@ def main(_) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from deeplab_tf.config import DataConfig, ModelConfig, pixel_statistics
+    from deeplab_tf.config import DataConfig, ModelConfig
     from deeplab_tf.data.pipeline import training_batches
     from deeplab_tf.data.records import SplitFiles, open_records
 
@@ -44,7 +44,7 @@ def main(_) -> None:
             batch_size=BATCH.value,
             seed=0,
             start_step=0,
-            mean_pixel=pixel_statistics(ModelConfig()).mean,
+            mean_pixel=ModelConfig().input_format.mean,
         )
         resident = _watch(batches)
     epochs = STEPS.value * BATCH.value // split.num_examples

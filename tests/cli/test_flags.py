@@ -85,6 +85,8 @@ def test_wrong_config_overrides_are_one_line_with_the_nearest_name():
     empty = call("train", row, "--config.init_from=", "--data_dir=a", "--workdir=b")
     assert empty.returncode == 2
     assert "--config.init_from= is empty; give it a value" in empty.stderr
+    bands = call("train", row, "--config.model.image_format.bits=16")
+    assert bands.returncode == 2 and "the bands come from the data set" in bands.stderr
     missing = call("train", row)
     assert "missing --data_dir, --workdir" in missing.stderr
 

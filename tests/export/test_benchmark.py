@@ -5,6 +5,7 @@ import pytest
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import benchmark
 from deeplab_tf.export.benchmark import find_artefacts, format_measured, measure_artefacts
@@ -74,9 +75,7 @@ def test_a_model_of_other_bands_gets_what_it_takes(tmp_path, monkeypatch):
     model_config = ModelConfig(
         backbone=Backbone.RESNET_SLIM,
         num_classes=6,
-        band_mean=(30_000.0,) * 5,
-        band_std=(9_000.0,) * 5,
-        bits=16,
+        image_format=ImageFormat(5, 16, (30_000.0,) * 5, (9_000.0,) * 5),
     )
     experiment = validate(Experiment(model=model_config))
     trained = TrainedModel(build_model(model_config), experiment, SHAPES)

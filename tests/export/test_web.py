@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.config import Experiment, ModelConfig
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import web_page
 from deeplab_tf.export.litert import Options
@@ -226,7 +227,7 @@ def test_tensors_that_a_browser_cannot_hand_over_are_refused(trained, tmp_path, 
 
 
 def test_a_model_of_other_bands_is_refused_before_anything_is_written(trained, pictures, tmp_path):
-    bands = Experiment(model=ModelConfig(band_mean=(0.0,) * 4, band_std=(1.0,) * 4))
+    bands = Experiment(model=ModelConfig(image_format=ImageFormat(4, 8, (0.0,) * 4, (1.0,) * 4)))
     trained = dataclasses.replace(trained, experiment=bands)
     with pytest.raises(DeeplabError, match="takes RGB images, and this model 4 bands"):
         export_web(trained, tmp_path / "page", pictures, Options(image_size=SIZE))

@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from deeplab_tf.config import DataConfig
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.augment import augment
 from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
@@ -20,7 +21,7 @@ from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.bands import bands_and_bits, read_bands, read_image_of
 from deeplab_tf.images.files import encode_png
-from deeplab_tf.images.formats import ImageFormat, encode_bands, view_rgb
+from deeplab_tf.images.formats import encode_bands, view_rgb
 
 FIVE = ImageFormat(bands=5, bits=16)
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from support.random_model import random_trained_model
 
-from deeplab_tf.config import Experiment
+from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference import strategies as inference
 from deeplab_tf.inference.strategies import (
@@ -55,7 +55,7 @@ def pointwise(logits_of_pixel):
 
 def test_one_scale_is_the_argmax_of_the_logits(model):
     image = random_image(50, 37)
-    labels = label_function(model)(image[None])[0]
+    labels = label_function(model, EvaluateConfig())(image[None])[0]
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, model(image[None]).numpy()[0].argmax(-1))
     assert len(np.unique(labels)) > 1
@@ -78,7 +78,7 @@ def test_scales_and_flip_equal_numpy(model):
             expected += bilinear(softmax(logits)[:, mirror], 33, 50) / 4
     probabilities = class_probabilities(model, image[None], scales, flip=True)
     np.testing.assert_allclose(probabilities[0], expected, atol=2e-5)
-    labels = label_function(model, scales, flip=True)(image[None])[0]
+    labels = label_function(model, EvaluateConfig(scales=scales, flip=True))(image[None])[0]
     second, first = np.sort(expected, axis=-1)[..., -2:].transpose(2, 0, 1)
     clear = first - second > 4e-5
     np.testing.assert_array_equal(labels[clear], expected.argmax(-1)[clear])
@@ -123,7 +123,8 @@ def test_probabilities_are_averaged_not_logits():
     probabilities = class_probabilities(pointwise(logits), image[None], flip=True)[0, 0, 1]
     expected = (softmax(np.array([10.0, 15, 0])) + softmax(np.array([8.0, 0, 7]))) / 2
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
-    assert label_function(pointwise(logits), flip=True)(image[None])[0, 0, 1] == 1
+    labels = label_function(pointwise(logits), EvaluateConfig(flip=True))(image[None])
+    assert labels[0, 0, 1] == 1
 
 
 def test_sizes_of_the_grid_stay_on_the_grid():
@@ -164,10 +165,12 @@ def test_large_images_go_through_the_network_a_few_at_a_time(monkeypatch, size, 
     assert seen == batches
 
 
-@pytest.mark.parametrize("settings", [((1.0,), False), ((0.5, 1.5), True)])
-def test_a_batch_gives_what_its_images_give(model, settings):
+@pytest.mark.parametrize(
+    "evaluate_config", [EvaluateConfig(), EvaluateConfig(scales=(0.5, 1.5), flip=True)]
+)
+def test_a_batch_gives_what_its_images_give(model, evaluate_config):
     images = np.stack([random_image(33, 50, seed) for seed in range(3)])
-    predict = label_function(model, *settings)
+    predict = label_function(model, evaluate_config)
     labels = predict(images)
     for image, found in zip(images, labels, strict=True):
         assert np.mean(predict(image[None])[0] == found) > 0.999  # a tie may fall either way
@@ -176,7 +179,8 @@ def test_a_batch_gives_what_its_images_give(model, settings):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (40, 3)])
 def test_any_size(model, size):
-    labels = label_function(model, (0.5, 1.5), True)(random_image(*size)[None])
+    evaluate_config = EvaluateConfig(scales=(0.5, 1.5), flip=True)
+    labels = label_function(model, evaluate_config)(random_image(*size)[None])
     assert labels.shape == (1, *size)
     assert labels.max() < CLASSES
 
@@ -188,7 +192,8 @@ def test_one_trace_serves_every_size_and_number():
         traced.append(image.shape)
         return keras.ops.cast(image, "float32")
 
-    predict = label_function(pointwise(keras.layers.Lambda(logits)), (1.0, 2.0), True)
+    evaluate_config = EvaluateConfig(scales=(1.0, 2.0), flip=True)
+    predict = label_function(pointwise(keras.layers.Lambda(logits)), evaluate_config)
     predict(random_image(5, 6)[None])
     count = len(traced)
     predict(random_image(7, 9)[None].repeat(2, 0))

@@ -70,7 +70,7 @@ def test_windows_that_see_far_enough_give_the_whole_images_labels():
     each label lies 290 or more pixels, a sixth of that, inside its window."""
     trained = random_trained_model(image_pooling=False, aspp_rates=())
     picture = random_picture(65, 2400)
-    whole = label_function(trained.model)(picture[None])
+    whole = label_function(trained.model, EvaluateConfig())(picture[None])
     windowed = images_to_labels(trained, EvaluateConfig(window=1744))(picture[None])
     assert (windowed == whole).mean() > 0.9999  # a tie may fall either way
     near = images_to_labels(trained, EvaluateConfig(window=129))(picture[None])

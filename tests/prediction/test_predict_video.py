@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 from support.random_model import random_picture
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES, VOC
-from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.images.video import Frame, open_video, video_file
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.prediction.predict_video import predict_video

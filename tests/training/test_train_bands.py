@@ -12,6 +12,7 @@ from support.train_processes import small
 
 from deeplab_tf.artefacts.trained_model import load_model, save_model
 from deeplab_tf.config import EvaluateConfig, validate
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.records import open_records
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
@@ -20,7 +21,6 @@ from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate_split import evaluate_split
 from deeplab_tf.images.classes import Classes, voc_palette
-from deeplab_tf.images.formats import ImageFormat
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.training.stages import train
@@ -127,6 +127,7 @@ def test_the_model_of_other_bands_is_refused(data_dir, workdir, shapes_data):
     with pytest.raises(DeeplabError, match="takes images of 5 bands of 16 bits, and the data set"):
         evaluate_split(trained_predictor(trained, EvaluateConfig()), records, "val")
     wrong = experiment()
-    wrong.model.bits = 8
-    with pytest.raises(DeeplabError, match=r"config.model.bits is 8, but fields has 16"):
+    wrong.model.image_format = ImageFormat(5, 8, (0.0,) * 5, (1.0,) * 5)
+    said = r"image_format is ImageFormat\(bands=5, bits=8, .* but fields has .*bits=16"
+    with pytest.raises(DeeplabError, match=said):
         train(wrong, data_dir, workdir.with_name("other"))

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.check.pixel_table import pixel_table
 from deeplab_tf.data.read_pair import read_decoded, size_text
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.files import allow_huge_images
-from deeplab_tf.images.formats import RGB, ImageFormat
 from deeplab_tf.parallel import CHUNK, in_processes
 from deeplab_tf.text_table import align
 

@@ -23,13 +23,13 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.masks import ColorMask, IndexMask, Mask, unpack_color
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name, read_list
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.classes import VOID, Classes, Color, voc_palette
 from deeplab_tf.images.files import IMAGE_SUFFIXES
-from deeplab_tf.images.formats import ImageFormat
 
 DESCRIPTION_FILE = "dataset.json"
 HexColor = Annotated[str, pydantic.StringConstraints(pattern="^#[0-9a-fA-F]{6}$")]

@@ -12,11 +12,11 @@ import json
 import re
 from pathlib import Path
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.sources.masks import Mask
 from deeplab_tf.data.tiles import Tiling
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes
-from deeplab_tf.images.formats import RGB, ImageFormat
 
 
 @dataclasses.dataclass(frozen=True)
