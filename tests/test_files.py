@@ -89,9 +89,9 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
 def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path, suffix):
     name = "ä" * ((255 - len(suffix)) // 2) + suffix
     write_text(tmp_path / name, "text", never)
-    with whole_folder(tmp_path / name[::-1], never) as path:
+    with whole_folder(tmp_path / f"ö{name[1:]}", never) as path:
         (path / name).touch()
-    assert names(tmp_path) == sorted([name, name[::-1]])
+    assert names(tmp_path) == sorted([name, f"ö{name[1:]}"])
     with pytest.raises(OSError, match="File name too long"):
         write_text(tmp_path / f"{name}ä", "text", never)
     assert len(names(tmp_path)) == 2
@@ -236,13 +236,16 @@ def test_every_file_of_a_folder_is_flushed_before_the_folder_takes_its_place(tmp
 
 
 def test_a_file_system_that_cannot_flush_is_written_to_all_the_same(tmp_path, monkeypatch):
-    def refuse(_handle):
-        raise OSError(code, "no")
+    def refuse_by(code):
+        def refuse(_handle):
+            raise OSError(code, "no")
 
-    monkeypatch.setattr(os, "fsync", refuse)
+        monkeypatch.setattr(os, "fsync", refuse)
+
     for code in (errno.EINVAL, errno.ENOTSUP):
+        refuse_by(code)
         write_text(tmp_path / "a.txt", "text", own_folder)
-    code = errno.EIO
+    refuse_by(errno.EIO)
     with pytest.raises(OSError, match="no"):
         write_text(tmp_path / "b.txt", "text", never)
     assert names(tmp_path) == ["a.txt"]

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -102,10 +103,10 @@ def write_records(
         held_folder(folder, f"{folder} is being written by another deeplab-prepare"),
         whole_folder(folder / VERSION, are_records(source.classes.dataset)) as temporary,
     ):
-        built = _build(source, mark, temporary, workers, runner)
-        for file in built.iterdir():
+        staging = temporary / "building"
+        for file in _build(source, mark, staging, workers, runner).iterdir():
             os.replace(file, temporary / file.name)
-        os.removedirs(built)
+        shutil.rmtree(staging)  # has empty folders of tfds
     return open_records(data_dir, source.classes.dataset), True
 
 

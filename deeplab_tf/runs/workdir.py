@@ -9,7 +9,7 @@ import pathlib
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import beside, containing, json_with
+from deeplab_tf.files import beside, json_with
 from deeplab_tf.images.classes import Classes
 
 CONFIG_FILE = "config.json"
@@ -45,10 +45,10 @@ is_data = json_with("labels", "fingerprint")
 WORKDIR_FILES = {
     DATA_FILE: is_data,
     CONFIG_FILE: is_config,
-    # Class weights are numbers by names of the user's own, so the file beside them tells.
+    # Others have class weights and metrics of the same form, so the file beside them tells.
     CLASS_WEIGHTS_FILE: beside(DATA_FILE, is_data),
+    METRICS_FILE: beside(DATA_FILE, is_data),
     ENVIRONMENT_FILE: json_with("init_from", "from"),
-    METRICS_FILE: containing(b'{"step": ', b'"loss": ', b'"learning_rate": '),
 }
 """The recognisers of a run's files by their names, without `MODEL_FILE` and the checkpoints."""
 

@@ -163,11 +163,8 @@ def test_a_row_says_how_to_evaluate_and_flags_override_it(place, tmp_path):
 
 def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
     (tmp_path / "full").symlink_to("/dev/full")
-    done = run(
-        "-c",
-        FULL_FOR_EVAL_JSON,
-        *("eval", f"--workdir={place}/run", f"--data_dir={place}/data", f"--out={tmp_path}"),
-    )
+    arguments = (f"--workdir={place}/run", f"--data_dir={place}/data", f"--out={tmp_path}")
+    done = run("-c", FULL_FOR_EVAL_JSON, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free space "

@@ -8,11 +8,13 @@ from deeplab_tf.files import whole
 from deeplab_tf.images.classes import SHAPES, VOC
 from deeplab_tf.images.drawing import (
     OVERLAY_OPACITY,
+    labels_image,
     overlay,
     write_labels,
     write_overlay,
 )
 from deeplab_tf.images.files import read_image, read_pixels
+from deeplab_tf.images.marks import are_labels, is_overlay
 
 RED = (200, 30, 10)
 
@@ -155,3 +157,27 @@ def test_no_cut_overlay_on_a_full_disk(tmp_path, monkeypatch):
             tmp_path / "a.jpg",
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_our_pictures_are_known_and_masks_and_photos_are_not(tmp_path):
+    labels, image = np.ones((30, 300), np.uint8), np.zeros((30, 300, 3), np.uint8)
+    ours, drawn = tmp_path / "a.png", tmp_path / "a_overlay.jpg"
+    write_labels(labels, VOC, ours)
+    write_overlay(image, labels, VOC, drawn)
+    assert are_labels(ours) and is_overlay(drawn)
+    mask, photo = tmp_path / "b.png", tmp_path / "b_overlay.jpg"
+    Image.open(ours).save(mask)  # the same palette, as a data set's masks have it
+    Image.fromarray(image).save(photo)
+    assert not are_labels(mask) and not is_overlay(photo)
+    assert not are_labels(tmp_path / "absent.png")
+    (tmp_path / "c.png").write_bytes(b"\x89PNG")
+    assert not are_labels(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize("size", [(30, 40), (30, 300), (200, 4999)])
+def test_pictures_of_earlier_versions_are_known_by_the_pair(tmp_path, size):
+    labels, image = np.ones(size, np.uint8), np.zeros((*size, 3), np.uint8)
+    labels_image(labels, VOC).save(tmp_path / "a.png")
+    assert not are_labels(tmp_path / "a.png")
+    overlay(image, labels, VOC).save(tmp_path / "a_overlay.jpg")
+    assert are_labels(tmp_path / "a.png") and is_overlay(tmp_path / "a_overlay.jpg")
