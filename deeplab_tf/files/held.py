@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files.ours import check_folder, own_folder
 from deeplab_tf.files.temporary import made_folder
 from deeplab_tf.machine.system import NoLocksError, locked
 
@@ -21,8 +22,10 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
     folder is not held, and one line on stderr says so.
 
     Raises:
-        DeeplabError: another process holds the folder; the message begins with `busy`.
+        DeeplabError: another process holds the folder, and the message begins with `busy`; or
+            `path` is a file.
     """
+    check_folder(path, own_folder)
     with made_folder(path), contextlib.ExitStack() as held:
         try:
             held.enter_context(locked(path))

@@ -42,8 +42,6 @@ def job_folder(out: pathlib.Path, job: dict[str, object]) -> Iterator[pathlib.Pa
     Raises:
         DeeplabError: `out` has another job or other files, or another process holds `out`.
     """
-    if out.exists() and not out.is_dir():
-        raise DeeplabError(f"{out} is a file; give a folder for the predictions")
     with held_folder(out, f"{out} is being predicted into by another process"):
         _check_job(out, job)
         check_file(out / FAILED_FILE, is_failures)

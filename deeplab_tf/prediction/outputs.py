@@ -16,7 +16,10 @@ MARK = ".deeplab-predict"
 """The file in a folder of labels that lets a later run replace the folder."""
 FRAME = "frame_{:06}"
 """The name, without suffix, of an image of a stream, by its number."""
-is_labels_folder = folder_of(MARK, "*[0-9].png", known={MARK: pathlib.Path.is_file})
+is_labels_folder = folder_of(
+    *(MARK, "*[0-9].png"),
+    known={MARK: lambda mark: mark.is_file() and not mark.stat().st_size},
+)
 """Recognises the folder of a video's labels."""
 
 
