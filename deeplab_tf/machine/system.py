@@ -17,6 +17,12 @@ from collections.abc import Iterator
 
 STATUS = pathlib.Path("/proc/self/status")
 
+_UNSUPPORTED = {
+    getattr(errno, name) for name in ("ENOTSUP", "EOPNOTSUPP", "ENOSYS") if hasattr(errno, name)
+}
+_NO_LOCKS = _UNSUPPORTED | {errno.ENOLCK}
+_NO_FLUSH = _UNSUPPORTED | {errno.EINVAL}
+
 MOST_PROCESSES = 61 if sys.platform == "win32" else sys.maxsize
 """The most processes in a pool: Windows waits for no more than 61 at a time."""
 
@@ -66,7 +72,7 @@ def flush(path: pathlib.Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+        if error.errno not in _NO_FLUSH:
             raise
     finally:
         os.close(handle)
@@ -74,9 +80,6 @@ def flush(path: pathlib.Path) -> None:
 
 class NoLocksError(OSError):
     """The file system has no locks."""
-
-
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 
 
 @contextlib.contextmanager
