@@ -97,14 +97,14 @@ def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path, suffix):
     assert len(names(tmp_path)) == 2
 
 
-def test_a_file_is_written_by_several_threads_at_once(tmp_path):
-    failed = []
+def test_a_file_and_a_folder_are_written_by_several_threads_at_once(tmp_path):
+    failed, ours = [], folder_of("number", known={"number": own_folder})
 
     def write(number):
         try:
             for _ in range(20):
                 write_text(tmp_path / "a.txt", f"{number}" * 9999, own_folder)
-                with whole_folder(tmp_path / "folder", own_folder) as path:
+                with whole_folder(tmp_path / "folder", ours) as path:
                     (path / "number").write_text(f"{number}")
         except Exception as error:
             failed.append(error)

@@ -3,10 +3,13 @@
 Tested in tests/test_files.py.
 """
 
+import contextlib
 import fnmatch
 import json
 import mmap
+import os
 import pathlib
+import stat
 import zipfile
 from collections.abc import Callable
 
@@ -32,12 +35,23 @@ def check_folder(path: pathlib.Path, ours: Ours) -> None:
 
     An empty folder may be replaced, since nothing is lost.
     """
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise DeeplabError(f"{path} is a file and would be a folder; give another folder")
-    if any(path.iterdir()) and not ours(path):
-        raise _stranger(path, "folder")
+    while (found := _stat(path)) is not None:
+        if not stat.S_ISDIR(found.st_mode):
+            raise DeeplabError(f"{path} is a file and would be a folder; give another folder")
+        with contextlib.suppress(FileNotFoundError):
+            if not any(path.iterdir()) or ours(path):
+                return
+        # Another process may have put its own folder there during the look.
+        now = _stat(path)
+        if now and (now.st_ino, now.st_ctime_ns) == (found.st_ino, found.st_ctime_ns):
+            raise _stranger(path, "folder")
+
+
+def _stat(path: pathlib.Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _stranger(path: pathlib.Path, kind: str) -> DeeplabError:

@@ -132,16 +132,14 @@ def _take_place(new: pathlib.Path, path: pathlib.Path) -> None:
         try:
             os.replace(new, path)
         except OSError as error:
-            # Another process has put its own folder there in the meantime.
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                continue
-            if old.exists():
-                os.replace(old, path)
-            raise
-        finally:
-            if path.exists():
-                remove(old)
-        return
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if old.exists():
+                    os.replace(old, path)
+                raise
+            remove(old)  # another process has put its own folder there in the meantime
+        else:
+            remove(old)
+            return
     raise DeeplabError(f"{path} is being replaced by other processes all the time; try again")
 
 
