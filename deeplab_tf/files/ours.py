@@ -24,10 +24,11 @@ def check_file(path: pathlib.Path, ours: Ours) -> None:
 
     An empty file may be replaced, since nothing is lost.
     """
-    if path.is_file() and (not path.stat().st_size or ours(path)):
-        return
-    if path.exists():
-        raise _stranger(path, "folder" if path.is_dir() else "file")
+
+    def replaceable(found: os.stat_result) -> bool:
+        return stat.S_ISREG(found.st_mode) and (not found.st_size or ours(path))
+
+    _check(path, replaceable)
 
 
 def check_folder(path: pathlib.Path, ours: Ours) -> None:
@@ -35,16 +36,24 @@ def check_folder(path: pathlib.Path, ours: Ours) -> None:
 
     An empty folder may be replaced, since nothing is lost.
     """
-    while (found := _stat(path)) is not None:
+
+    def replaceable(found: os.stat_result) -> bool:
         if not stat.S_ISDIR(found.st_mode):
             raise DeeplabError(f"{path} is a file and would be a folder; give another folder")
+        return not any(path.iterdir()) or ours(path)
+
+    _check(path, replaceable)
+
+
+def _check(path: pathlib.Path, replaceable: Callable[[os.stat_result], bool]) -> None:
+    """Looks again where another process replaced or removed `path` during the look."""
+    while (found := _stat(path)) is not None:
         with contextlib.suppress(FileNotFoundError):
-            if not any(path.iterdir()) or ours(path):
+            if replaceable(found):
                 return
-        # Another process may have put its own folder there during the look.
         now = _stat(path)
         if now and (now.st_ino, now.st_ctime_ns) == (found.st_ino, found.st_ctime_ns):
-            raise _stranger(path, "folder")
+            raise _stranger(path, "folder" if stat.S_ISDIR(found.st_mode) else "file")
 
 
 def _stat(path: pathlib.Path) -> os.stat_result | None:
