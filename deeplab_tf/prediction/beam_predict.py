@@ -40,6 +40,7 @@ from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.inputs import no_image, root_of, walk_images
 from deeplab_tf.prediction.job import (
     FAILED_FILE,
+    check_reserved,
     is_failures,
     job_folder,
     model_digest,
@@ -136,6 +137,7 @@ def predict_by_beam(
     """
     runner.check()
     inputs.check()
+    check_reserved(out)  # before the model is loaded
     classes, image_format = _what_it_takes(model)
     digest = model_digest(model.path)
     job = {

@@ -56,14 +56,21 @@ def write_job(out: pathlib.Path, content: dict[str, object]) -> None:
     write_text(out / JOB_FILE, json.dumps(content, indent=2) + "\n", is_job)
 
 
+def check_reserved(out: pathlib.Path) -> None:
+    """Raises `DeeplabError` where the folder `out` has files and no `JOB_FILE`."""
+    if not out.is_dir() or (out / JOB_FILE).is_file():
+        return
+    if not all(map(is_temporary, out.iterdir())):
+        raise DeeplabError(
+            f"{out} must be empty or have the {JOB_FILE} of an earlier deeplab-predict "
+            "--runner. Received: other files; give another --out"
+        )
+
+
 def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
+    check_reserved(out)
     file = out / JOB_FILE
     if not file.is_file():
-        if not all(map(is_temporary, out.iterdir())):
-            raise DeeplabError(
-                f"{out} must be empty or have the {JOB_FILE} of an earlier deeplab-predict "
-                "--runner. Received: other files; give another --out"
-            )
         return
     try:
         before = dict(json.loads(file.read_text()))
