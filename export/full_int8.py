@@ -17,7 +17,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.dtypes import float32, uint8
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import quiet_stderr
+from deeplab_tf.machine.stderr import quiet_stderr
 
 from .tensors import TensorReader, layer_of
 

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
-from deeplab_tf.artefacts.description import DESCRIPTION, describe
+from deeplab_tf.artefacts.description import DESCRIPTION, describe, is_described_zip
 from deeplab_tf.artefacts.litert import open_segmenter
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import quiet_stderr, whole_file
+from deeplab_tf.files import check_file, containing, whole_file
+from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 
 from .full_int8 import quantize_full
@@ -23,7 +24,7 @@ from .images import fit_picture
 from .layer_noise import LayerNoise, noisiest_layers
 from .operations import litert_operations, refuse_space_to_batch
 from .out_dir import check_holds_files
-from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
+from .parity import ComparedImages, Export, check, compare, is_report, keras_logits, write_report
 
 LABELS_FILE = "labels.txt"
 FILE_NAMES = {
@@ -93,17 +94,22 @@ def export_litert(
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)
     report = report_path(out_file)
+    check_file(out_file, is_described_zip)
+    check_file(report, is_report)
     mean = trained.experiment.model.input_format.mean
     fitted = (fit_picture(picture, options.image_size, mean) for picture in images)
     calibrate = [fit_picture(picture, options.image_size, mean).image for picture in calibration]
-    with whole_file(out_file) as beside, whole_file(report) as report_beside:
-        float_file = write_litert(trained, beside, options, calibrate)
-        parity = compare(keras_logits(trained.model), open_segmenter(beside).run, fitted)
-        noisiest = _noisiest(trained, float_file, beside, calibrate[:NOISE_IMAGES])
+    with (
+        whole_file(out_file, is_described_zip) as temporary,
+        whole_file(report, is_report) as temporary_report,
+    ):
+        float_file = write_litert(trained, temporary, options, calibrate)
+        parity = compare(keras_logits(trained.model), open_segmenter(temporary).run, fitted)
+        noisiest = _noisiest(trained, float_file, temporary, calibrate[:NOISE_IMAGES])
         check(parity, options.quantize, f"LiteRT file {out_file}", noisiest)
-        export = Export(out_file, report, beside.stat().st_size, parity, noisiest)
+        export = Export(out_file, report, temporary.stat().st_size, parity, noisiest)
         write_report(
-            report_beside,
+            temporary_report,
             export,
             format="litert",
             quantize=options.quantize,
@@ -136,7 +142,7 @@ def _facts(options: Options, calibration_images: int) -> dict:
 def report_path(out_file: pathlib.Path) -> pathlib.Path:
     """Returns the path of `out_file`'s parity report, other than another artefact's report."""
     report = out_file.with_name("parity.json")
-    if report.is_file() and f'"artefact": "{out_file.name}"' not in report.read_text():
+    if report.exists() and not containing(f'"artefact": "{out_file.name}"'.encode())(report):
         return out_file.with_name(f"{out_file.stem}.parity.json")
     return report
 

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import never, temporary_folder, whole_file
 
 VERSION = "2.5.3"
 CORE = f"litertjs-core-{VERSION}.tgz"
@@ -84,23 +84,17 @@ def _fetch(package: str, path: pathlib.Path) -> None:
             f"the page needs {package}, which npm fetches, and npm is not installed: install "
             f"Node.js, or {by_hand} as --litertjs=DIR"
         )
-    with whole_file(path) as beside:
-        packed = beside.with_name(beside.name + ".d")
-        shutil.rmtree(packed, ignore_errors=True)
-        packed.mkdir()
-        try:
-            # npm's default is to try for minutes before it says that there is no network.
-            retries = "--fetch-retries=1"
-            command = [npm, "pack", package, "--pack-destination", str(packed), retries]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise DeeplabError(
-                    f"npm cannot fetch {package}: {_reason(done.stderr)}; go online, or {by_hand} "
-                    "as --litertjs=DIR"
-                )
-            os.replace(packed / path.name, beside)
-        finally:
-            shutil.rmtree(packed)
+    with whole_file(path, never) as temporary, temporary_folder(path.parent) as packed:
+        # npm's default is to try for minutes before it says that there is no network.
+        retries = "--fetch-retries=1"
+        command = [npm, "pack", package, "--pack-destination", str(packed), retries]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise DeeplabError(
+                f"npm cannot fetch {package}: {_reason(done.stderr)}; go online, or {by_hand} "
+                "as --litertjs=DIR"
+            )
+        os.replace(packed / path.name, temporary)
 
 
 def _reason(stderr: str) -> str:

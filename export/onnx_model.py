@@ -17,7 +17,8 @@ from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.artefacts.onnx import labels_and_logits, open_onnx
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import quiet_stderr, whole_file
+from deeplab_tf.files import check_file, containing, whole_file
+from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 
 from .litert import report_path
@@ -28,7 +29,16 @@ from .onnx_graph import (
     refuse_unknown_operations,
 )
 from .out_dir import check_holds_files
-from .parity import ComparedImages, Export, ExportParity, check, compare, keras_logits, write_report
+from .parity import (
+    ComparedImages,
+    Export,
+    ExportParity,
+    check,
+    compare,
+    is_report,
+    keras_logits,
+    write_report,
+)
 
 FILE_NAME = "model.onnx"
 OPSET = 18
@@ -38,6 +48,10 @@ PACKAGES = ("tf2onnx", "onnx", "onnxruntime", "openvino")
 Runner = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 """A function from images uint8 [B, H, W, 3] to labels uint8 [B, H, W] and logits float32 [B, H, W,
 C]; the logits may be None."""
+
+
+is_onnx = containing(DESCRIPTION.encode(), b'"experiment"')
+"""Recognises an ONNX file of `export_onnx`."""
 
 
 def export_onnx(
@@ -72,18 +86,23 @@ def export_onnx(
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)
     report = report_path(out_file)
+    check_file(out_file, is_onnx)
+    check_file(report, is_report)
     pictures = list(images)
-    with whole_file(out_file) as beside, whole_file(report) as report_beside:
-        write_onnx(trained, beside, outputs=outputs)
+    with (
+        whole_file(out_file, is_onnx) as temporary,
+        whole_file(report, is_report) as temporary_report,
+    ):
+        write_onnx(trained, temporary, outputs=outputs)
         expected = keras_logits(trained.model)
         found: dict[str, ExportParity] = {}
         for runtime, open_file in RUNTIMES.items():
-            found[runtime] = compare(expected, open_file(beside), pictures)
+            found[runtime] = compare(expected, open_file(temporary), pictures)
             check(found[runtime], "none", f"ONNX file {out_file} in {runtime}")
         worst = min(found.values(), key=lambda parity: parity.label_agreement)
-        export = Export(out_file, report, beside.stat().st_size, worst)
+        export = Export(out_file, report, temporary.stat().st_size, worst)
         write_report(
-            report_beside,
+            temporary_report,
             export,
             format="onnx",
             quantize="none",

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import json_with
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.confusion import Scores, confusion_matrix
 
@@ -22,6 +23,9 @@ THRESHOLDS = {"none": 0.999, "float16": 0.995, "dynamic": 0.98, "int8": 0.97}
 LARGEST_MEAN_IOU_LOSS = 0.01
 """The mean IoU, 0..1, that int8 may lose on labelled images; it replaces `THRESHOLDS` there."""
 INT8 = ("dynamic", "int8")
+
+is_report = json_with("artefact", "format", "label_agreement")
+"""Recognises a report of `write_report`."""
 
 ComparedImages = Iterable[ComparedImage]
 

@@ -9,17 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
-from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SIGNATURE
+from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SAVED_MODEL_FILE, SIGNATURE
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_folder
+from deeplab_tf.files import check_folder, folder_of, json_with, whole_folder
 from deeplab_tf.inference.strategies import class_probabilities
 from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.folding import folded
 
 from .exif import exif_orientation, upright
 from .operations import refuse_space_to_batch, saved_model_operations
-from .out_dir import check_replaceable
 from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
 
@@ -44,6 +43,11 @@ class Serving:
 
 
 PLAIN = Serving()
+is_saved_model = folder_of(
+    *(SAVED_MODEL_FILE, "fingerprint.pb", "variables", "assets", EXTRA_DIR, "parity.json"),
+    known={f"{EXTRA_DIR}/{DESCRIPTION}": json_with("labels", "experiment")},
+)
+"""Recognises a SavedModel of `export_saved_model`."""
 
 
 def export_saved_model(
@@ -61,26 +65,25 @@ def export_saved_model(
         serving: the outputs and views.
 
     Raises:
-        DeeplabError: `out_dir` holds something else, the two models disagree, or logits are asked
+        DeeplabError: `out_dir` holds anything else, the two models disagree, or logits are asked
             for with several views.
     """
     out_dir = pathlib.Path(out_dir)
-    ours = (out_dir / EXTRA_DIR / DESCRIPTION).is_file()
-    check_replaceable(out_dir, "SavedModel", ours)
+    check_folder(out_dir, is_saved_model)
     if "logits" in serving.signatures and not serving.one_view:
         raise DeeplabError(
             "several scales and flip average probabilities, of which there are no logits; give "
             "--scales=1 --noflip, or ask for --signatures=probabilities"
         )
-    with whole_folder(out_dir) as beside:
-        write_saved_model(trained, beside, serving)
-        parity = compare(_reference(trained, serving), saved_model_runner(beside), images)
+    with whole_folder(out_dir, is_saved_model) as temporary:
+        write_saved_model(trained, temporary, serving)
+        parity = compare(_reference(trained, serving), saved_model_runner(temporary), images)
         check(parity, "none", f"SavedModel {out_dir}")
-        size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
+        size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
         export = Export(out_dir, out_dir / "parity.json", size, parity)
         stride = trained.experiment.model.output_stride
         write_report(
-            beside / "parity.json",
+            temporary / "parity.json",
             export,
             format="saved_model",
             quantize="none",

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import zipfile
 
@@ -21,19 +22,19 @@ from deeplab_tf.artefacts.litert import open_interpreter
 from deeplab_tf.artefacts.saved_model import SIGNATURE
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_file, whole_folder
+from deeplab_tf.files import check_file, check_folder, json_with, whole_file, whole_folder
 
 from .litert import FILE_NAMES, Options, export_litert
 from .litert_js import VERSION, litert_js_files
 from .operations import refuse_custom_operations
-from .out_dir import check_replaceable
-from .parity import ComparedImages, Export
+from .parity import ComparedImages, Export, is_report
 from .self_check import expected_logits
 
 PAGE = pathlib.Path(__file__).parent / "web"
 RUNTIME_DIR = "litert"
 MODEL_JSON = "model.json"
 CACHE_LIST = "cache_list.js"
+_is_model_json = json_with("file", "classes", "runtime")
 _BROWSER_TYPES = ("float32", "int32", "uint8")
 """The dtypes of the tensors that LiteRT.js can hand over."""
 
@@ -62,17 +63,31 @@ def export_web(
             model, or `export_litert` refuses the model.
     """
     out_dir = pathlib.Path(out_dir)
-    ours = (out_dir / MODEL_JSON).is_file() and (out_dir / RUNTIME_DIR).is_dir()
-    check_replaceable(out_dir, "page", ours)
-    runtime = litert_js_files(litertjs)
     report = out_dir.with_name(f"{out_dir.name}.parity.json")
-    with whole_file(report) as report_beside, whole_folder(out_dir) as beside:
-        model = beside / FILE_NAMES[options.quantize]
+    check_folder(out_dir, is_page)
+    check_file(report, is_report)
+    runtime = litert_js_files(litertjs)
+    with (
+        whole_file(report, is_report) as temporary_report,
+        whole_folder(out_dir, is_page) as temporary,
+    ):
+        model = temporary / FILE_NAMES[options.quantize]
         exported = export_litert(trained, model, images, options)
-        os.replace(exported.report, report_beside)
-        write_page(beside, model, runtime)
-        size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
+        os.replace(exported.report, temporary_report)
+        write_page(temporary, model, runtime)
+        size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
     return Export(out_dir, report, size, exported.parity)
+
+
+def is_page(folder: pathlib.Path) -> bool:
+    """Recognises a page of `export_web`, whose every file is in its own list of files."""
+    model, listed = folder / MODEL_JSON, folder / CACHE_LIST
+    if not (listed.is_file() and model.is_file() and _is_model_json(model)):
+        return False
+    found = re.search(r"self\.FILES = (\[.*?\]);", listed.read_text(), re.DOTALL)
+    names = {CACHE_LIST, *json.loads(found[1])} if found else set()
+    files = (file for file in folder.rglob("*") if not file.is_dir())
+    return all(file.relative_to(folder).as_posix() in names for file in files)
 
 
 def write_page(folder: pathlib.Path, model: pathlib.Path, runtime: dict[str, bytes]) -> None:

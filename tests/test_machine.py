@@ -15,6 +15,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
 from deeplab_tf.machine import processor
 from deeplab_tf.machine import system as system_facts
+from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.parallel import in_threads
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -73,6 +74,19 @@ def test_a_held_folder_is_refused_and_free_again_afterwards(system, tmp_path):
 def test_an_error_inside_a_held_folder_is_not_taken_for_another_process(system, tmp_path):
     with pytest.raises(BlockingIOError, match="inside"), held_folder(tmp_path, "busy"):
         raise BlockingIOError("inside")
+
+
+def test_stderr_is_quiet_inside_the_block_only(capfd):
+    with quiet_stderr():
+        os.write(2, b"inside")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+@pytest.mark.parametrize("pid", [1, 1 << 40])
+def test_whether_a_process_runs_is_told_where_the_system_tells_it(system, pid):
+    expected = None if system == "win32" else pid < 1 << 40
+    assert system_facts.is_running(pid) is expected
 
 
 def test_cores_are_counted(system, monkeypatch):

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import zip_with
 from deeplab_tf.images.classes import Classes
 
 DESCRIPTION = "deeplab_tf.json"
 """The name of the description's file, or of its entry where an artefact is one file."""
+
+is_described_zip = zip_with(DESCRIPTION)
+"""Recognises the `.keras` and LiteRT files of this package."""
 
 
 def describe(experiment: Experiment, classes: Classes | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import quiet_stderr
+from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.machine.system import usable_cores
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")

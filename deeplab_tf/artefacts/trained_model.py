@@ -20,6 +20,7 @@ import tensorflow as tf
 from deeplab_tf.artefacts.description import (
     DESCRIPTION,
     describe,
+    is_described_zip,
     parse_description,
     parse_experiment,
 )
@@ -79,9 +80,9 @@ def save_backbone(model: keras.Model, model_config: ModelConfig, path: str | os.
 
 
 def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None:
-    with whole_file(pathlib.Path(path)) as beside:
-        model.save(beside)
-        with zipfile.ZipFile(beside, "a") as archive:
+    with whole_file(pathlib.Path(path), is_described_zip) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(DESCRIPTION, description)
 
 
@@ -187,12 +188,18 @@ def _load_workdir(workdir: pathlib.Path, report: Callable[[str], None]) -> Train
     experiment = read_experiment(workdir)
     classes, _ = read_data(workdir)
     if not checkpoint_steps(workdir):
-        raise DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")
+        raise _no_checkpoint(workdir)
     model = build_model(experiment.model)
     state: dict = {"model": model}
     if experiment.train.ema_momentum is not None:
         state = {AVERAGED: model.weights}
     step, broken = restore_last(tf.train.Checkpoint(**state), workdir)
+    if step is None:
+        raise _no_checkpoint(workdir)
     for line in describe_broken(workdir, broken):
         report(f"{line}; the checkpoint of step {step} is used")
     return TrainedModel(model, experiment, classes, step)
+
+
+def _no_checkpoint(workdir: pathlib.Path) -> DeeplabError:
+    return DeeplabError(f"workdir {workdir} has no checkpoint yet; train it with deeplab-train")

@@ -15,8 +15,8 @@ from absl import logging as absl_logging
 
 from deeplab_tf import config
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import quiet_stderr
 from deeplab_tf.machine.processor import choose_onednn
+from deeplab_tf.machine.stderr import quiet_stderr
 
 USAGE_ERROR = 2
 """The exit code of a wrong flag; bad input ends with 1."""

@@ -132,9 +132,15 @@ def main() -> int:
     import_tensorflow(trains=False)
     from deeplab_tf.inference.predictor import load_predictor
     from deeplab_tf.prediction.predict_files import check_files, run_files, run_stream
-    from deeplab_tf.prediction.submission import check_classes, write_submission
+    from deeplab_tf.prediction.submission import (
+        check_archive,
+        check_classes,
+        write_submission,
+    )
 
     check_files(files, out)
+    if _SUBMISSION.value:
+        check_archive(pathlib.Path(_SUBMISSION.value))
     predictor = load_predictor(_MODEL.value, warn, **inference_flags.overrides())
     if _SUBMISSION.value:
         check_classes(predictor.classes)

@@ -6,8 +6,8 @@ The images are read and checked in processes of this machine, or by Apache Beam.
 import contextlib
 import functools
 import io
+import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +20,15 @@ from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, 
 from deeplab_tf.data.sources.source import Pair, Source, fingerprint
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import held_folder
+from deeplab_tf.files import (
+    Ours,
+    any_of,
+    containing,
+    folder_of,
+    held_folder,
+    json_with,
+    whole_folder,
+)
 from deeplab_tf.images.files import as_png
 from deeplab_tf.parallel import CHUNK, in_processes
 
@@ -80,8 +88,8 @@ def write_records(
         The records, and whether this call wrote them.
 
     Raises:
-        DeeplabError: a file of the source cannot be used, or another process is writing the same
-            data set.
+        DeeplabError: a file of the source cannot be used, another process is writing the same data
+            set, or the folder of the records has other files.
     """
     data_dir = Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
@@ -91,19 +99,24 @@ def write_records(
     if before:
         return before, False
     folder = data_dir / source.classes.dataset
-    with held_folder(folder, f"{folder} is being written by another deeplab-prepare"):
-        for leftover in folder.glob("incomplete-*"):
-            shutil.rmtree(leftover)
-        staging = Path(tempfile.mkdtemp(prefix="incomplete-", dir=folder))
-        try:
-            built = _build(source, mark, staging, workers, runner)
-            final = folder / VERSION
-            if final.exists():
-                final.rename(staging / "replaced")
-            built.rename(final)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with (
+        held_folder(folder, f"{folder} is being written by another deeplab-prepare"),
+        whole_folder(folder / VERSION, are_records(source.classes.dataset)) as temporary,
+    ):
+        staging = temporary / "building"
+        for file in _build(source, mark, staging, workers, runner).iterdir():
+            os.replace(file, temporary / file.name)
+        shutil.rmtree(staging)  # has empty folders of tfds
     return open_records(data_dir, source.classes.dataset), True
+
+
+def are_records(dataset: str) -> Ours:
+    """Recognises the folder of the records of `dataset`, damaged ones too."""
+    names = ("dataset_info.json", "features.json", "metadata.json", f"{dataset}-*.tfrecord-*")
+    return any_of(
+        folder_of(*names, known={"metadata.json": json_with("labels", "fingerprint")}),
+        folder_of(*names, known={"features.json": containing(b'"id"', b'"image"', b'"mask"')}),
+    )
 
 
 def _build(

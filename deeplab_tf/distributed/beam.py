@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import quiet_stderr
+from deeplab_tf.machine.stderr import quiet_stderr
 
 QUIET = "--default_sdk_harness_log_level=ERROR"
 

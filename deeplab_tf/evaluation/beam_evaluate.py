@@ -1,10 +1,8 @@
 """An evaluation as an Apache Beam pipeline: confusion matrices of images, added up."""
 
-import contextlib
 import dataclasses
 import hashlib
 import pathlib
-import shutil
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,7 +15,7 @@ from deeplab_tf.data.records import Records, SplitFiles, decode_mask
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate_split import SAMPLES, Evaluation, Sample
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import own_folder, temporary_folder, whole_file
 from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.inference.batches import Picture, Predicted
@@ -64,7 +62,7 @@ def evaluate_by_beam(
         DeeplabError: records are broken or have labels that are no class; the message names the
             first. There is no result then, since the result would be of another set.
     """
-    with _gathering_folder(out) as results:
+    with temporary_folder(out) as results:
         with runner.pipeline() as pipeline:
             _build(pipeline, model, records, split, results)
         wrong = format_failures(results / FAILED_FILE)
@@ -77,21 +75,6 @@ def evaluate_by_beam(
                 f"{records.folder} must have {split.num_examples} examples. Evaluated: {images}"
             )
         return Evaluation(matrix, images, _read_samples(results / SAMPLES_FILE))
-
-
-@contextlib.contextmanager
-def _gathering_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields an empty folder in `out`, which is removed at the end.
-
-    A folder that a killed run left is removed first.
-    """
-    folder = out / ".evaluating"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _build(
@@ -172,8 +155,8 @@ def _spread(done: Predicted[_Truth]) -> bytes:
 
 
 def _write_matrix(total: tuple[np.ndarray, int], path: pathlib.Path) -> None:
-    with whole_file(path) as beside:
-        np.savez(beside, matrix=total[0], images=total[1])
+    with whole_file(path, own_folder) as temporary:
+        np.savez(temporary, matrix=total[0], images=total[1])
 
 
 def _write_samples(
@@ -189,8 +172,8 @@ def _write_samples(
             "prediction": done.labels,
         }
         arrays |= {f"{part}{number}": value for part, value in parts.items()}
-    with whole_file(path) as beside:
-        np.savez(beside, **arrays)
+    with whole_file(path, own_folder) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def _read_samples(path: pathlib.Path) -> tuple[Sample, ...]:

@@ -17,13 +17,16 @@ from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate_split import (
+    MATRIX_FILE,
     Evaluation,
     check_data,
     evaluate_split,
+    is_eval,
+    is_matrix,
     write_results,
 )
-from deeplab_tf.evaluation.report import write_report
-from deeplab_tf.files import write_text
+from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
+from deeplab_tf.files import check_file, check_folder, containing, write_text
 from deeplab_tf.images.confusion import format_table
 from deeplab_tf.inference.devices import on_devices
 from deeplab_tf.inference.predictor import (
@@ -37,6 +40,8 @@ from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE
 
 TABLE_FILE = "eval.txt"
+is_table = containing(b"\nfigures  ", b"\nreport   ")
+"""Recognises a `TABLE_FILE`."""
 
 
 def evaluate(
@@ -70,12 +75,13 @@ def evaluate(
             that is broken and passed over.
 
     Raises:
-        DeeplabError: `out` is a file, or model, data, `evaluate_config` and devices do not fit, or
-            another worker is gone.
+        DeeplabError: `out` is a file, or has other files under the names of the results; model,
+            data, `evaluate_config` and devices do not fit; or another worker is gone.
     """
     source, out = pathlib.Path(model), pathlib.Path(out)
     if out.exists() and not out.is_dir():
         raise DeeplabError(f"{out} is a file; give a folder for the results")
+    _check_replaceable(out)
     workers = Workers() if runner else workers_of(strategy)
     if workers.count > 1:
         connect(workers)
@@ -119,11 +125,18 @@ def evaluate(
         f"figures  {out / EVAL_FILE}\n"
         f"report   {page}\n"
     )
-    write_text(out / TABLE_FILE, text)
+    write_text(out / TABLE_FILE, text, is_table)
     # eval.json is written last, so whoever finds it finds the rest as well.
     write_results(evaluation, records.classes, facts, out)
     report(text.rstrip())
     return evaluation
+
+
+def _check_replaceable(out: pathlib.Path) -> None:
+    """Raises `DeeplabError` where a result would replace what no evaluation wrote."""
+    check_folder(out / REPORT_DIR, is_report)
+    for name, ours in ((EVAL_FILE, is_eval), (MATRIX_FILE, is_matrix), (TABLE_FILE, is_table)):
+        check_file(out / name, ours)
 
 
 def _check_same(workers: Workers, facts: dict, records: Records) -> None:

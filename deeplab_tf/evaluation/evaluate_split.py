@@ -16,7 +16,7 @@ from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import Records, SplitFiles
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_file, write_text
+from deeplab_tf.files import containing, json_with, whole_file, write_text
 from deeplab_tf.images.classes import Classes, check_same_classes
 from deeplab_tf.images.confusion import Scores, confusion_matrix
 from deeplab_tf.images.formats import view_rgb
@@ -25,6 +25,12 @@ from deeplab_tf.parallel import in_threads
 from deeplab_tf.runs.workdir import EVAL_FILE
 
 MATRIX_FILE = "confusion_matrix.csv"
+CORNER = "truth \\ prediction"
+"""The first cell of the matrix file."""
+is_matrix = containing(CORNER.encode())
+"""Recognises a matrix file."""
+is_eval = json_with("mean_iou", "classes", "images")
+"""Recognises an `EVAL_FILE`."""
 SAMPLES = 8
 """The number of examples that are kept for the report."""
 
@@ -135,7 +141,7 @@ def write_results(
         facts: the other entries of `eval.json`: data set, settings, checkpoint.
         folder: the folder of the results, made if absent.
     """
-    with whole_file(folder / MATRIX_FILE) as path:
+    with whole_file(folder / MATRIX_FILE, is_matrix) as path:
         _write_matrix(evaluation.matrix, classes, path)
     scores = evaluation.scores
     by_class = [
@@ -143,12 +149,13 @@ def write_results(
         for name, score in zip(classes.names, scores.classes, strict=True)
     ]
     content = {**facts, "images": evaluation.images, **scores.summary(), "classes": by_class}
-    write_text(folder / EVAL_FILE, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_text(folder / EVAL_FILE, text, is_eval)
 
 
 def _write_matrix(matrix: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["truth \\ prediction", *classes.names])
+        writer.writerow([CORNER, *classes.names])
         for name, row in zip(classes.names, matrix.tolist(), strict=True):
             writer.writerow([name, *row])

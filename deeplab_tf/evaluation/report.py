@@ -8,13 +8,25 @@ from PIL import Image
 
 from deeplab_tf.evaluation.curves import draw_curves
 from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
-from deeplab_tf.files import whole_folder
+from deeplab_tf.files import any_of, containing, folder_of, whole_folder
 from deeplab_tf.images.classes import VOID, Classes, Color
 from deeplab_tf.images.confusion import TITLES, ClassScore, percent
 from deeplab_tf.images.drawing import labels_image
 
 MAX_PICTURE_SIDE = 640
 REPORT_DIR = "report"
+GENERATOR = '<meta name="generator" content="deeplab_tf">'
+is_report = folder_of(
+    *("index.html", "sample*_*.png", "loss.png", "learning_rate.png"),
+    known={
+        "index.html": any_of(
+            containing(GENERATOR.encode()),
+            # Earlier versions wrote no generator.
+            containing(b"<section class='tiles'>", b"<dl class='facts'>"),
+        )
+    },
+)
+"""Recognises the folder of a report."""
 
 
 def write_report(
@@ -38,16 +50,16 @@ def write_report(
         metrics: `metrics.jsonl` of the training, for the curves; skipped if absent.
     """
     report = folder / REPORT_DIR
-    with whole_folder(report) as beside:
-        curves = draw_curves(metrics, beside) if metrics and metrics.is_file() else []
+    with whole_folder(report, is_report) as temporary:
+        curves = draw_curves(metrics, temporary) if metrics and metrics.is_file() else []
         sections = [
             _headline(evaluation, facts),
             _class_table(evaluation, classes),
-            _samples(evaluation.samples, classes, beside),
+            _samples(evaluation.samples, classes, temporary),
             _curves(curves),
             _config(config_json) if config_json else "",
         ]
-        (beside / "index.html").write_text(_page(title, sections), encoding="utf-8")
+        (temporary / "index.html").write_text(_page(title, sections), encoding="utf-8")
     return report / "index.html"
 
 
@@ -57,6 +69,7 @@ def _page(title: str, sections: list[str]) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{GENERATOR}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>

@@ -9,14 +9,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_tf.files import whole_file, write_jpeg
 from deeplab_tf.images.classes import VOID, Classes, Color
+from deeplab_tf.images.marks import (
+    LEGEND_WIDTH,
+    LONGEST_SIDE,
+    MARK,
+    are_labels,
+    is_overlay,
+    png_mark,
+)
 
 OVERLAY_OPACITY = 0.55
-MAX_OVERLAY_SIDE = 4096
-"""The longest side of an overlay in pixels.
-
-An overlay is only for people to look at, and a JPEG cannot be longer than 65,500 pixels.
-"""
-_LEGEND_WIDTH = 240
 _LINE = 20
 _SWATCH = 12
 
@@ -31,14 +33,29 @@ def labels_image(labels: np.ndarray, classes: Classes) -> Image.Image:
     return image
 
 
-def write_labels(labels: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
-    """Writes labels, uint8 [H, W], as a palette PNG; an error leaves no partial file."""
-    with whole_file(path) as beside:
-        labels_image(labels, classes).save(beside)
+def write_labels(
+    labels: np.ndarray,
+    classes: Classes,
+    path: pathlib.Path,
+    *,
+    within: pathlib.Path | None = None,
+    durable: bool = True,
+) -> None:
+    """Writes labels, uint8 [H, W], as a palette PNG; an error leaves no partial file.
+
+    `within` and `durable` are those of `whole_file`.
+    """
+    with whole_file(path, are_labels, within=within, durable=durable) as temporary:
+        labels_image(labels, classes).save(temporary, pnginfo=png_mark())
 
 
 def write_overlay(
-    image: np.ndarray, labels: np.ndarray, classes: Classes, path: pathlib.Path
+    image: np.ndarray,
+    labels: np.ndarray,
+    classes: Classes,
+    path: pathlib.Path,
+    *,
+    durable: bool = True,
 ) -> None:
     """Writes the `overlay` of an image and its labels as a JPEG.
 
@@ -47,14 +64,16 @@ def write_overlay(
         labels: uint8 [H, W].
         classes: names and colours.
         path: the file to write, which ends in .jpg.
+        durable: as for `whole_file`.
     """
-    write_jpeg(path, overlay(image, labels, classes), quality=92)
+    picture = overlay(image, labels, classes)
+    write_jpeg(path, picture, 92, is_overlay, comment=MARK, durable=durable)
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Image:
     """Returns the image under its labels' colours, above a legend of the classes present, in RGB.
 
-    The legend shows the share of each class. A picture with a side over `MAX_OVERLAY_SIDE` is
+    The legend shows the share of each class. A picture with a side over `LONGEST_SIDE` is
     shrunk to that size.
 
     Args:
@@ -63,14 +82,14 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Im
         classes: names and colours.
     """
     blended = blend(image, labels, classes)
-    blended.thumbnail((MAX_OVERLAY_SIDE, MAX_OVERLAY_SIDE))
+    blended.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     palette = np.asarray(classes.flat_palette(), np.uint8).reshape(VOID + 1, 3)
     entries = []
     for label in map(int, np.unique(labels)):
         name = classes.names[label] if label < classes.num_classes else "void"
         share = 100 * np.count_nonzero(labels == label) / labels.size
         entries.append((tuple(palette[label].tolist()), f"{name}  {share:.1f} %"))
-    key = legend(entries, max(blended.width, _LEGEND_WIDTH))
+    key = legend(entries, max(blended.width, LEGEND_WIDTH))
     canvas = Image.new("RGB", (key.width, blended.height + key.height), "white")
     canvas.paste(blended)
     canvas.paste(key, (0, blended.height))
@@ -98,7 +117,7 @@ def blend(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Imag
 def class_legend(classes: Classes, width: int) -> Image.Image:
     """Returns a legend of all classes in RGB, at least `width` pixels wide."""
     entries = list(zip(classes.palette, classes.names, strict=True))
-    return legend(entries, max(width, _LEGEND_WIDTH))
+    return legend(entries, max(width, LEGEND_WIDTH))
 
 
 def legend(entries: Sequence[tuple[Color, str]], width: int) -> Image.Image:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import Ours, containing, whole_file
+from deeplab_tf.images.marks import MARK
 
 VIDEO_SUFFIXES = tuple(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .3gp".split()
@@ -147,9 +148,16 @@ def open_video(path: pathlib.Path) -> Iterator[Video]:
         yield Video(path, container)
 
 
+is_marked_video = containing(MARK.encode())
+"""Recognises a video that `video_file` wrote, by its comment."""
+
+
 @contextlib.contextmanager
 def video_file(
-    path: pathlib.Path, size: tuple[int, int], rate: fractions.Fraction
+    path: pathlib.Path,
+    size: tuple[int, int],
+    rate: fractions.Fraction,
+    ours: Ours = is_marked_video,
 ) -> Iterator[Callable[[Frame], None]]:
     """Provides a function that adds a frame to a new H.264 file.
 
@@ -159,6 +167,7 @@ def video_file(
         path: the file to write, which ends in .mp4.
         size: the (height, width) of all frames, which must be even.
         rate: the average number of frames in a second; each frame is shown at its own time.
+        ours: as for `whole_file`.
 
     Raises:
         DeeplabError: PyAV is not installed.
@@ -166,7 +175,9 @@ def video_file(
     check_video()
     import av
 
-    with whole_file(path) as beside, av.open(str(beside), "w") as container:
+    whole = whole_file(path, ours, durable=False)
+    with whole as temporary, av.open(str(temporary), "w") as container:
+        container.metadata["comment"] = MARK
         stream: Any = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"  # the pixel format that every player shows

@@ -13,6 +13,7 @@ from deeplab_tf.config import Experiment, load_rows
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file
 from deeplab_tf.images.figure import new_figure
+from deeplab_tf.images.marks import MARK, is_marked
 from deeplab_tf.paper.results import Result, deviations, find_results
 from deeplab_tf.runs.workdir import METRICS_FILE, read_metrics
 from deeplab_tf.text_table import align
@@ -204,5 +205,5 @@ def draw(measured: Sequence[MeasuredRow], path: pathlib.Path) -> None:
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    with whole_file(path) as beside:
-        figure.savefig(beside)
+    with whole_file(path, is_marked) as temporary:
+        figure.savefig(temporary, metadata={"Software": MARK})

@@ -7,6 +7,7 @@ import numpy as np
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file
 from deeplab_tf.images.figure import new_figure
+from deeplab_tf.images.marks import MARK, is_marked
 from deeplab_tf.text_table import align
 
 MAP_SIZE = 65
@@ -98,5 +99,5 @@ def draw_figure(path: pathlib.Path) -> None:
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
     axes.legend(loc="center right")
-    with whole_file(path) as beside:
-        figure.savefig(beside)
+    with whole_file(path, is_marked) as temporary:
+        figure.savefig(temporary, metadata={"Software": MARK})

@@ -8,9 +8,7 @@ A stopped job can therefore go on, and a part that a runner does twice leaves th
 import dataclasses
 import functools
 import json
-import os
 import pathlib
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,10 +19,10 @@ from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import write_text
+from deeplab_tf.files import whole_file
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import Classes
-from deeplab_tf.images.drawing import labels_image
+from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.images.files import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
@@ -42,10 +40,11 @@ from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.inputs import no_image, root_of, walk_images
 from deeplab_tf.prediction.job import (
     FAILED_FILE,
-    JOB_FILE,
-    WRITING_DIR,
+    check_reserved,
+    is_failures,
     job_folder,
     model_digest,
+    write_job,
 )
 
 THERE = "there"
@@ -138,6 +137,7 @@ def predict_by_beam(
     """
     runner.check()
     inputs.check()
+    check_reserved(out)  # before the model is loaded
     classes, image_format = _what_it_takes(model)
     digest = model_digest(model.path)
     job = {
@@ -151,14 +151,16 @@ def predict_by_beam(
             written = (
                 read["read"]
                 | RunInference(PredictorHandler(model, batch_size))
-                | beam.Map(functools.partial(_write, out=out, classes=classes))
+                | beam.Map(functools.partial(_write, out=out, writing=writing, classes=classes))
             )
-            write_failures(read[FAILED], out / FAILED_FILE)
+            write_failures(read[FAILED], writing / FAILED_FILE)
             _write_counts(written, read[THERE], read[FAILED], writing / COUNTS_FILE)
         counts = _read_counts(writing / COUNTS_FILE)
         if model_digest(model.path) != digest:
             raise DeeplabError(f"{model.path} was changed while it predicted; give another --out")
-        write_text(out / JOB_FILE, json.dumps({**job, **counts}, indent=2) + "\n")
+        with whole_file(out / FAILED_FILE, is_failures) as temporary:
+            (writing / FAILED_FILE).rename(temporary)
+        write_job(out, {**job, **counts})
     _finish(out, counts, report)
 
 
@@ -232,13 +234,9 @@ class _ReadSplit(ReadRecords):
         return Picture(output, self.image_of(encoded))
 
 
-def _write(done: Predicted[str], out: pathlib.Path, classes: Classes) -> str:
+def _write(done: Predicted[str], out: pathlib.Path, writing: pathlib.Path, classes: Classes) -> str:
     """Writes the labels and returns their name; another worker may be writing the same labels."""
-    path = out / done.picture.source
-    beside = out / WRITING_DIR / f"{uuid.uuid4().hex}.png"
-    labels_image(done.labels, classes).save(beside)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(beside, path)
+    write_labels(done.labels, classes, out / done.picture.source, within=writing)
     return done.picture.source
 
 

@@ -9,53 +9,68 @@ import contextlib
 import hashlib
 import json
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import held_folder, write_text
+from deeplab_tf.files import (
+    check_file,
+    containing,
+    held_folder,
+    is_temporary,
+    json_with,
+    temporary_folder,
+    write_text,
+)
 from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
 from deeplab_tf.runs.workdir import CONFIG_FILE
 
 JOB_FILE = "job.json"
 FAILED_FILE = "failed.jsonl"
-WRITING_DIR = ".writing"
-"""The folder for temporary files, which workers write there and then rename; the files of a killed
-worker are removed with the folder."""
+is_job = json_with("model", "inference")
+"""Recognises a `JOB_FILE`."""
+is_failures = containing(b'{"source": ', b'"reason": ')
+"""Recognises a `FAILED_FILE` that is not empty."""
 
 
 @contextlib.contextmanager
 def job_folder(out: pathlib.Path, job: dict[str, object]) -> Iterator[pathlib.Path]:
     """Holds the folder `out` for `job`, which begins there or goes on.
 
-    Yields a folder inside `out` for temporary files.
+    Yields a folder inside `out` for temporary files, which workers write there and then rename; the
+    files of a killed worker go with the folder.
 
     Raises:
         DeeplabError: `out` has another job or other files, or another process holds `out`.
     """
-    if out.exists() and not out.is_dir():
-        raise DeeplabError(f"{out} is a file; give a folder for the predictions")
     with held_folder(out, f"{out} is being predicted into by another process"):
         _check_job(out, job)
-        writing = out / WRITING_DIR
-        shutil.rmtree(writing, ignore_errors=True)
+        check_file(out / FAILED_FILE, is_failures)
+        write_job(out, job)
         (out / FAILED_FILE).unlink(missing_ok=True)
-        write_text(out / JOB_FILE, json.dumps(job, indent=2) + "\n")
-        writing.mkdir()
-        try:
+        with temporary_folder(out) as writing:
             yield writing
-        finally:
-            shutil.rmtree(writing, ignore_errors=True)
+
+
+def write_job(out: pathlib.Path, content: dict[str, object]) -> None:
+    """Writes the `JOB_FILE` of the job in `out`."""
+    write_text(out / JOB_FILE, json.dumps(content, indent=2) + "\n", is_job)
+
+
+def check_reserved(out: pathlib.Path) -> None:
+    """Raises `DeeplabError` where the folder `out` has files and no `JOB_FILE`."""
+    if not out.is_dir() or (out / JOB_FILE).is_file():
+        return
+    if not all(map(is_temporary, out.iterdir())):
+        raise DeeplabError(
+            f"{out} must be empty or have the {JOB_FILE} of an earlier deeplab-predict "
+            "--runner. Received: other files; give another --out"
+        )
 
 
 def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
+    check_reserved(out)
     file = out / JOB_FILE
     if not file.is_file():
-        if any(out.iterdir()):
-            raise DeeplabError(
-                f"{out} must be empty or have the {JOB_FILE} of an earlier deeplab-predict "
-                "--runner. Received: other files; give another --out"
-            )
         return
     try:
         before = dict(json.loads(file.read_text()))

@@ -4,18 +4,38 @@ Tested in tests/prediction/test_inputs_and_outputs.py.
 """
 
 import pathlib
+import re
 from collections.abc import Iterable
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.video import VIDEO_SUFFIXES
+from deeplab_tf.files import Ours, any_of, check_file, check_folder, folder_of
+from deeplab_tf.images.marks import LABELS_SUFFIX, OVERLAY_SUFFIX, are_labels, is_overlay
+from deeplab_tf.images.video import VIDEO_SUFFIXES, is_marked_video
 
 MARK = ".deeplab-predict"
 """The file in a folder of labels that lets a later run replace the folder."""
+FRAME = "frame_{:06}"
+"""The name, without suffix, of an image of a stream, by its number."""
+is_labels_folder = folder_of(
+    *(MARK, "*[0-9].png"),
+    known={MARK: lambda mark: mark.is_file() and not mark.stat().st_size},
+)
+"""Recognises the folder of a video's labels."""
+
+
+def _is_beside_labels(overlay: pathlib.Path) -> bool:
+    """Recognises a video's overlay of an earlier version, which wrote no comment."""
+    folder = overlay.with_name(overlay.name.removesuffix("_overlay.mp4"))
+    return folder.is_dir() and is_labels_folder(folder)
+
+
+is_overlay_video: Ours = any_of(is_marked_video, _is_beside_labels)
+"""Recognises a video's overlay."""
 
 
 def image_outputs(image: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """Returns the paths of the labels and of the overlay of `image` in `out`."""
-    return out / f"{image.stem}.png", out / f"{image.stem}_overlay.jpg"
+    return out / f"{image.stem}{LABELS_SUFFIX}", out / f"{image.stem}{OVERLAY_SUFFIX}"
 
 
 def video_outputs(video: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -32,7 +52,7 @@ def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
     """Raises `DeeplabError` where an output in `out` would overwrite something else.
 
     An output may not be one of the input `files`, a file that exists in the folder of its input, an
-    output of another input, or a folder that is not an earlier output.
+    output of another input, or what is not an earlier output.
     """
     files = list(files)
     inputs = {file.resolve() for file in files}
@@ -50,17 +70,17 @@ def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
                     "two folders"
                 )
         if is_video(file):
-            check_replaceable(outputs[0])
+            check_folder(outputs[0], is_labels_folder)
+            check_file(outputs[1], is_overlay_video)
+        else:
+            check_file(outputs[0], are_labels)
+            check_file(outputs[1], is_overlay)
 
 
-def check_replaceable(folder: pathlib.Path) -> None:
-    """Raises `DeeplabError` where a video's labels would replace a `folder` of other content.
-
-    An empty folder, and a folder of labels of `deeplab-predict`, may be replaced.
-    """
-    ours = folder.is_dir() and ((folder / MARK).is_file() or not any(folder.iterdir()))
-    if folder.exists() and not ours:
-        raise DeeplabError(
-            f"{folder} would be replaced by a video's labels, and was not written by "
-            "deeplab-predict; give another --out"
-        )
+def check_stream_outputs(out: pathlib.Path) -> None:
+    """Raises `DeeplabError` where a stream's outputs in `out` would overwrite something else."""
+    for path in out.glob("frame_*"):
+        if re.fullmatch(rf"frame_\d{{6,}}{re.escape(LABELS_SUFFIX)}", path.name):
+            check_file(path, are_labels)
+        elif re.fullmatch(rf"frame_\d{{6,}}{re.escape(OVERLAY_SUFFIX)}", path.name):
+            check_file(path, is_overlay)

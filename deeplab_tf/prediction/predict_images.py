@@ -52,11 +52,14 @@ def predict_images(
 def write_prediction(
     done: Predicted[pathlib.Path], predictor: Predictor, out: pathlib.Path
 ) -> None:
-    """Writes the labels and the overlay of one picture into `out`."""
+    """Writes the labels and the overlay of one picture into `out`.
+
+    The files are not flushed to the disk one by one, since the same command makes them again.
+    """
     labels_path, overlay_path = image_outputs(done.picture.source, out)
-    write_labels(done.labels, predictor.classes, labels_path)
+    write_labels(done.labels, predictor.classes, labels_path, durable=False)
     view = view_rgb(done.picture.pixels, predictor.image_format)
-    write_overlay(view, done.labels, predictor.classes, overlay_path)
+    write_overlay(view, done.labels, predictor.classes, overlay_path, durable=False)
 
 
 def _read(path: pathlib.Path, predictor: Predictor) -> Picture[pathlib.Path] | DeeplabError:

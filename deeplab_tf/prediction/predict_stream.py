@@ -16,6 +16,7 @@ from deeplab_tf.images.files import pixels_of
 from deeplab_tf.images.stream import split_images
 from deeplab_tf.inference.batches import Picture, Predicted
 from deeplab_tf.inference.predictor import Predictor, check_rgb
+from deeplab_tf.prediction.outputs import FRAME, check_stream_outputs
 from deeplab_tf.prediction.predict_images import write_prediction
 
 ERRORS = 20
@@ -55,16 +56,18 @@ def predict_stream(
         report_error: gets a line for each frame that cannot be read, as it comes.
 
     Raises:
-        DeeplabError: the model takes other images than RGB.
+        DeeplabError: the model takes other images than RGB, or an output would replace a file of
+            somebody else.
     """
     check_rgb(predictor)
+    check_stream_outputs(out)
     result = StreamResult()
     frames = tqdm.tqdm(split_images(stream), desc="predict", unit="frame", disable=None)
     # A camera's stream ends with Ctrl-C; each file is then whole or absent.
     with contextlib.suppress(KeyboardInterrupt):
         for encoded in frames:
             result.frames += 1
-            name = pathlib.Path(f"frame_{result.frames:06}")
+            name = pathlib.Path(FRAME.format(result.frames))
             try:
                 picture = Picture(name, pixels_of(name, encoded))
             except DeeplabError as error:

@@ -9,14 +9,19 @@ import tqdm
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_folder
+from deeplab_tf.files import check_folder, whole_folder
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import blend, class_legend, write_labels
 from deeplab_tf.images.video import Frame, Video, open_video, video_file
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted, predict_batches
 from deeplab_tf.inference.predictor import Predictor, check_rgb
 from deeplab_tf.parallel import in_threads
-from deeplab_tf.prediction.outputs import MARK, check_replaceable, video_outputs
+from deeplab_tf.prediction.outputs import (
+    MARK,
+    is_labels_folder,
+    is_overlay_video,
+    video_outputs,
+)
 
 MAX_SIDE = 1920
 """The longest side of the overlay video, in pixels; the labels have the frames' own size."""
@@ -40,7 +45,7 @@ def predict_video(
     """
     check_rgb(predictor)
     folder, overlay_path = video_outputs(path, out)
-    check_replaceable(folder)
+    check_folder(folder, is_labels_folder)
     with open_video(path) as video:
         frames = video.frames()
         try:
@@ -55,14 +60,15 @@ def predict_video(
             for number, frame in enumerate(itertools.chain([first], frames), 1)
         )
         with (
-            whole_folder(folder) as labels_folder,
-            video_file(overlay_path, view.size, video.rate) as add,
+            video_file(overlay_path, view.size, video.rate, is_overlay_video) as add,
+            whole_folder(folder, is_labels_folder, durable=False) as labels_folder,
         ):
             (labels_folder / MARK).touch()
 
             def finish(done: Predicted[tuple[int, fractions.Fraction]]) -> Frame:
                 number, time = done.picture.source
-                write_labels(done.labels, predictor.classes, labels_folder / f"{number:06}.png")
+                path = labels_folder / f"{number:06}.png"
+                write_labels(done.labels, predictor.classes, path, durable=False)
                 return Frame(time, view.draw(done.picture.pixels, done.labels))
 
             predicted = tqdm.tqdm(

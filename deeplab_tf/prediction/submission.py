@@ -3,12 +3,13 @@
 import io
 import pathlib
 import tarfile
+import zlib
 
 import numpy as np
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import whole_file
+from deeplab_tf.files import check_file, whole_file
 from deeplab_tf.images.classes import VOC, Classes
 from deeplab_tf.images.files import read_pixels
 from deeplab_tf.prediction.outputs import image_outputs
@@ -16,6 +17,24 @@ from deeplab_tf.prediction.outputs import image_outputs
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 """The folder in the archive. VOC's competition comp6 is for models trained on any data but VOC's
 test set; a model pretrained on COCO belongs there."""
+
+
+def is_submission(path: pathlib.Path) -> bool:
+    """Recognises an archive of `write_submission`, by its first member, which has no owner's name.
+
+    Other programs' archives have the name of the user who packed them.
+    """
+    try:
+        with tarfile.open(path, "r:gz") as tar:
+            first = tar.next()
+    except (tarfile.TarError, EOFError, OSError, zlib.error):
+        return False
+    return first is not None and first.name.startswith(f"{FOLDER}/") and not first.uname
+
+
+def check_archive(path: pathlib.Path) -> None:
+    """Raises `DeeplabError` where the submission `path` would replace another file."""
+    check_file(path, is_submission)
 
 
 def check_classes(classes: Classes) -> None:
@@ -41,14 +60,14 @@ def write_submission(
     Raises:
         DeeplabError: a prediction is missing, or is no file that the server takes.
     """
-    with whole_file(archive) as beside:
-        with tarfile.open(beside, "w:gz") as tar:
+    with whole_file(archive, is_submission) as temporary:
+        with tarfile.open(temporary, "w:gz") as tar:
             for image in images:
                 labels, _ = image_outputs(image, predictions)
                 if not labels.is_file():
                     raise DeeplabError(f"{labels}, the prediction of {image}, does not exist")
                 tar.add(labels, f"{FOLDER}/{image.stem}.png", filter=_anonymous)
-        check_submission(beside, images, archive)
+        check_submission(temporary, images, archive)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

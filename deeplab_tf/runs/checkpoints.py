@@ -6,17 +6,22 @@ import pathlib
 import re
 import shutil
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import keras
 import tensorflow as tf
 
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.machine.system import flush
 from deeplab_tf.runs.average import averages, evaluated_weights
 from deeplab_tf.runs.workdir import CHECKPOINT_DIR, CHECKPOINT_NAME
 
 AVERAGED = "averaged"
 """The name in a checkpoint of the weights to evaluate with, in the order of `model.weights`, where
 the training keeps an average of the weights."""
+READS = 20
+"""How often checkpoints are read anew because a training deleted one in the meantime."""
+T = TypeVar("T")
 
 
 def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
@@ -38,7 +43,7 @@ def inspect_checkpoints(workdir: pathlib.Path) -> tuple[list[int], dict[int, str
     Raises:
         DeeplabError: a checkpoint cannot be read, or there are several and none is whole.
     """
-    found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
+    found = _settled(workdir, lambda: _damages(workdir))
     broken = {step: damage for step, damage in found.items() if damage is not None}
     if len(found) > 1 and len(broken) == len(found):  # a kill cuts off only one
         raise DeeplabError(
@@ -46,6 +51,36 @@ def inspect_checkpoints(workdir: pathlib.Path) -> tuple[list[int], dict[int, str
             "workdir, or delete them to begin again"
         )
     return [step for step in found if step not in broken], broken
+
+
+def _damages(workdir: pathlib.Path) -> dict[int, str | None]:
+    found = {step: checkpoint_damage(workdir, step) for step in _steps_on_disk(workdir)}
+    now = _steps_on_disk(workdir)
+    for step, damage in found.items():
+        if damage is not None and step not in now:
+            raise DeeplabError(f"checkpoint {checkpoint_prefix(workdir, step)} was deleted")
+    return found
+
+
+def _settled(workdir: pathlib.Path, read: Callable[[], T]) -> T:
+    """Calls `read`, and calls it anew where it failed and a checkpoint disappeared meanwhile.
+
+    A training deletes an older checkpoint at any time, also while another process reads it.
+
+    Raises:
+        DeeplabError: `read` raised it, or a checkpoint disappeared during each of `READS` calls.
+    """
+    for _ in range(READS):
+        before = set(_steps_on_disk(workdir))
+        try:
+            return read()
+        except DeeplabError:
+            if before <= set(_steps_on_disk(workdir)):
+                raise
+    raise DeeplabError(
+        f"the checkpoints in {workdir / CHECKPOINT_DIR} are replaced faster than they are read; "
+        "train with a higher train.keep_checkpoints"
+    )
 
 
 def _steps_on_disk(workdir: pathlib.Path) -> list[int]:
@@ -94,17 +129,27 @@ def checkpoint_prefix(workdir: pathlib.Path, step: int) -> str:
     return str(workdir / CHECKPOINT_DIR / f"{CHECKPOINT_NAME}-{step}")
 
 
-def restore_last(checkpoint: tf.train.Checkpoint, workdir: pathlib.Path) -> tuple[int, dict]:
+def restore_last(
+    checkpoint: tf.train.Checkpoint, workdir: pathlib.Path
+) -> tuple[int | None, dict[int, str]]:
     """Restores every object of `checkpoint` from the last whole checkpoint in `workdir`.
 
+    Where a training deletes that checkpoint in the meantime, its newer one is restored.
+
     Returns:
-        The step of that checkpoint, 0 where there is none, and the damage of each broken checkpoint
-        by its step.
+        The step of that checkpoint, None where there is none, and the damage of each broken
+        checkpoint by its step.
 
     Raises:
         DeeplabError: the checkpoint is of another architecture, or there are several and none is
             whole.
     """
+    return _settled(workdir, lambda: _restore_last(checkpoint, workdir))
+
+
+def _restore_last(
+    checkpoint: tf.train.Checkpoint, workdir: pathlib.Path
+) -> tuple[int | None, dict[int, str]]:
     steps, broken = inspect_checkpoints(workdir)
     for step in reversed(steps):
         try:
@@ -114,7 +159,7 @@ def restore_last(checkpoint: tf.train.Checkpoint, workdir: pathlib.Path) -> tupl
             if step == steps[0] or not isinstance(error.__cause__, tf.errors.DataLossError):
                 raise
             broken[step] = "its data fails the checksum"
-    return 0, broken
+    return None, broken
 
 
 def describe_broken(workdir: pathlib.Path, broken: dict[int, str]) -> list[str]:
@@ -146,8 +191,9 @@ class Checkpoints:
     """Rotated checkpoints of a model and its optimiser in `workdir/checkpoints`.
 
     TensorFlow writes a checkpoint's data to a temporary file and renames that file, then writes the
-    index. A killed run therefore finds its last whole checkpoint, and the files that it had begun
-    after that are removed. Only one of several workers `writes`; the others only restore.
+    index; both are flushed to the disk before an older checkpoint is deleted. A killed run
+    therefore finds its last whole checkpoint, and the files that it had begun after that are
+    removed. Only one of several workers `writes`; the others only restore.
     """
 
     def __init__(
@@ -182,7 +228,10 @@ class Checkpoints:
         if self._manager is None:
             return
         try:
-            self._manager.save(checkpoint_number=self._step())
+            # TensorFlow calls this back when the files are written, before it names them in its
+            # state file and deletes an older checkpoint.
+            options = tf.train.CheckpointOptions(experimental_write_callbacks=[_flush])
+            self._manager.save(checkpoint_number=self._step(), options=options)
         except (tf.errors.OpError, OSError):
             self._remove_unfinished()
             raise
@@ -203,7 +252,7 @@ class Checkpoints:
         elif broken:
             for line in describe_broken(self._workdir, broken):
                 self._report(line)
-        return step
+        return step or 0
 
     def _remove_broken(self, broken: dict[int, str]) -> None:
         """Reports and removes the checkpoints in `broken`, whose steps will be done again."""
@@ -232,6 +281,14 @@ class Checkpoints:
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+
+
+def _flush(prefix: str) -> None:
+    """Flushes the files of a checkpoint to the disk, and then their folder."""
+    folder = pathlib.Path(prefix).parent
+    for path in folder.glob(f"{pathlib.Path(prefix).name}.*"):
+        flush(path)
+    flush(folder)
 
 
 def _mend_state(workdir: pathlib.Path) -> None:

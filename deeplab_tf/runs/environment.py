@@ -22,7 +22,13 @@ from deeplab_tf.files import write_text
 from deeplab_tf.machine.processor import processor_features, processor_name
 from deeplab_tf.machine.system import usable_cores
 from deeplab_tf.models.kernels import onednn_in_use
-from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE, ENVIRONMENT_FILE, read_data, read_experiment
+from deeplab_tf.runs.workdir import (
+    CLASS_WEIGHTS_FILE,
+    ENVIRONMENT_FILE,
+    WORKDIR_FILES,
+    read_data,
+    read_experiment,
+)
 
 PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
 VARIABLES = (
@@ -97,7 +103,8 @@ def record_environment(workdir: pathlib.Path, start: int, init_from: str | None)
     if now != last:
         before[start] = now
     content = {"init_from": init_from_digest, "from": before}
-    write_text(workdir / ENVIRONMENT_FILE, json.dumps(content, indent=2) + "\n")
+    text = json.dumps(content, indent=2) + "\n"
+    write_text(workdir / ENVIRONMENT_FILE, text, WORKDIR_FILES[ENVIRONMENT_FILE])
     return differences(last, now) if last else []
 
 

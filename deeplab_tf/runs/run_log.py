@@ -12,7 +12,7 @@ from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.files import write_text
 from deeplab_tf.images.classes import VOID, Classes
 from deeplab_tf.images.formats import view_rgb
-from deeplab_tf.runs.workdir import METRICS_FILE, read_metrics
+from deeplab_tf.runs.workdir import METRICS_FILE, WORKDIR_FILES, read_metrics
 
 TENSORBOARD_DIR = "tensorboard"
 
@@ -47,7 +47,8 @@ class RunLog:
         self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIR))
         self._since = (start_step, time.monotonic())
         kept = [row for row in read_metrics(self._metrics) if row["step"] <= start_step]
-        write_text(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_text(self._metrics, text, WORKDIR_FILES[METRICS_FILE])
 
     def restart_clock(self, step: int) -> None:
         """Restarts the measurement of images/s, after something that is not training."""

@@ -9,6 +9,7 @@ import pathlib
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import beside, json_with
 from deeplab_tf.images.classes import Classes
 
 CONFIG_FILE = "config.json"
@@ -35,6 +36,21 @@ EVAL_FILE = "eval.json"
 
 PREVIOUS_STAGE_DIR = "previous_stage"
 """The workdir of the previous stage's training, where the experiment has a `previous_stage`."""
+
+
+is_config = json_with("model", "data", "train", "evaluate")
+"""Recognises a `CONFIG_FILE`."""
+is_data = json_with("labels", "fingerprint")
+"""Recognises a `DATA_FILE`."""
+WORKDIR_FILES = {
+    DATA_FILE: is_data,
+    CONFIG_FILE: is_config,
+    # Others have class weights and metrics of the same form, so the file beside them tells.
+    CLASS_WEIGHTS_FILE: beside(DATA_FILE, is_data),
+    METRICS_FILE: beside(DATA_FILE, is_data),
+    ENVIRONMENT_FILE: json_with("init_from", "from"),
+}
+"""The recognisers of a run's files by their names, without `MODEL_FILE` and the checkpoints."""
 
 
 def initial_weights_file(experiment: Experiment, workdir: pathlib.Path) -> str | None:

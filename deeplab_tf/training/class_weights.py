@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from deeplab_tf.config import Experiment
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import write_text
+from deeplab_tf.files import check_file, write_text
 from deeplab_tf.runs.checkpoints import checkpoint_steps
-from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE
+from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE, WORKDIR_FILES
 
 MAX_WEIGHT = 1_000_000
 """The largest weight: only ratios of weights count, and float32 adds up the weights of millions of
@@ -105,11 +105,16 @@ def record_class_weights(workdir: pathlib.Path, weights: dict[str, float] | None
     """Writes `weights` into `workdir` for `check_recorded`; removes the file where they are None.
 
     The file has the form that `read_class_weights` reads.
+
+    Raises:
+        DeeplabError: there is such a file in a folder that is no workdir.
     """
-    if weights is None:
-        (workdir / CLASS_WEIGHTS_FILE).unlink(missing_ok=True)
-    else:
-        write_text(workdir / CLASS_WEIGHTS_FILE, json.dumps(weights, indent=2) + "\n")
+    file, ours = workdir / CLASS_WEIGHTS_FILE, WORKDIR_FILES[CLASS_WEIGHTS_FILE]
+    if weights is not None:
+        write_text(file, json.dumps(weights, indent=2) + "\n", ours)
+    elif file.exists():
+        check_file(file, ours)
+        file.unlink()
 
 
 def check_recorded(workdir: pathlib.Path, weights: dict[str, float] | None) -> None:

@@ -6,13 +6,44 @@ Tested in tests/runs/test_checkpoints.py.
 import pathlib
 
 from deeplab_tf import config as config_lib
+from deeplab_tf.artefacts.description import is_described_zip
 from deeplab_tf.config import Experiment, training_differences
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import write_text
+from deeplab_tf.files import check_file, check_folder, never, own_folder, write_text
 from deeplab_tf.runs.checkpoints import checkpoint_steps
-from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE, data_to_json, read_data, read_experiment
+from deeplab_tf.runs.run_log import TENSORBOARD_DIR
+from deeplab_tf.runs.workdir import (
+    CHECKPOINT_DIR,
+    CHECKPOINT_NAME,
+    CONFIG_FILE,
+    DATA_FILE,
+    MODEL_FILE,
+    WORKDIR_FILES,
+    data_to_json,
+    is_data,
+    read_data,
+    read_experiment,
+)
 from deeplab_tf.training.class_weights import record_class_weights
+
+
+def check_replaceable(workdir: pathlib.Path) -> None:
+    """Checks that a training in `workdir` replaces or deletes only what a training wrote.
+
+    Raises:
+        DeeplabError: `workdir` has another file under the name of a run's file, a file in the place
+            of a run's folder, or checkpoints without the description of a run.
+    """
+    for name, ours in {**WORKDIR_FILES, MODEL_FILE: is_described_zip}.items():
+        check_file(workdir / name, ours)
+    for name in (CHECKPOINT_DIR, TENSORBOARD_DIR):
+        check_folder(workdir / name, own_folder)  # new files go beside what is there
+    described = (workdir / DATA_FILE).is_file() and is_data(workdir / DATA_FILE)
+    checkpoints = workdir / CHECKPOINT_DIR
+    if not described:
+        for path in [checkpoints / "checkpoint", *checkpoints.glob(f"{CHECKPOINT_NAME}-*")]:
+            check_file(path, never)
 
 
 def check_workdir(workdir: pathlib.Path, experiment: Experiment, records: Records) -> None:
@@ -56,6 +87,7 @@ def describe_workdir(
     The description is the resolved experiment, the classes and fingerprint of the data, and the
     class weights by class name.
     """
-    record_class_weights(workdir, class_weights)
-    write_text(workdir / DATA_FILE, data_to_json(records.classes, records.fingerprint))
-    write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment))
+    data = data_to_json(records.classes, records.fingerprint)
+    write_text(workdir / DATA_FILE, data, WORKDIR_FILES[DATA_FILE])
+    record_class_weights(workdir, class_weights)  # is known as ours by the data file beside it
+    write_text(workdir / CONFIG_FILE, config_lib.to_json(experiment), WORKDIR_FILES[CONFIG_FILE])

@@ -20,6 +20,7 @@ from deeplab_tf.runs.workdir import (
     PREVIOUS_STAGE_DIR,
     read_experiment,
 )
+from deeplab_tf.training.continuation import check_replaceable
 from deeplab_tf.training.loop import TrainingResult, train_run
 from deeplab_tf.training.resolve import resolve_run
 
@@ -53,8 +54,9 @@ def train(
 
     Raises:
         DeeplabError: an error of `resolve_run` or `train_run`; another worker is gone; a
-            `model.keras` belongs to another stage; another process trains in `workdir`. Every stage
-            is resolved before the first begins.
+            `model.keras` belongs to another stage; another process trains in `workdir`; a folder
+            has other files under the names of a run's. Every stage is resolved before the first
+            begins.
     """
     data_dir, workdir = pathlib.Path(data_dir), pathlib.Path(workdir)
     repeat_of = None if repeat_of is None else pathlib.Path(repeat_of)
@@ -71,6 +73,9 @@ def train(
 
     with place, naming_lost_worker(workers, go_on):
         stages = _stages_to_do(experiment, workdir, repeat_of)
+        if workers.is_chief:
+            for _, folder, _ in stages:
+                check_replaceable(folder)
         # All stages are resolved before the first begins: it may train for days.
         runs = [resolve_run(stage, data_dir, folder) for stage, folder, _ in stages]
         for number, (run, (stage, folder, source)) in enumerate(

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
+from deeplab_tf.artefacts.description import is_described_zip
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_backbone, save_model
 from deeplab_tf.config import Experiment, ModelConfig, validate
 from deeplab_tf.data.sources.draw_shapes import draw_example
+from deeplab_tf.files import check_file
 from deeplab_tf.images.classes import classes_by_number
 from deeplab_tf.images.files import read_pixels
 from deeplab_tf.images.frame import into_frame
@@ -51,7 +53,8 @@ def run_import(
     Args:
         source: a key of `READERS`.
         weights: the file to import.
-        out: the `.keras` file to write; an old one is replaced.
+        out: the `.keras` file to write; an old one of this package is
+            replaced.
         photos: images to compare on, and to estimate batch norm statistics on where the source has
             none. Without photos, drawn images are compared and no statistics are estimated.
         multi_grid: the unit rates of the source's training, which TF-Slim's checkpoints do not
@@ -61,9 +64,10 @@ def run_import(
         The lines that say what was done.
 
     Raises:
-        DeeplabError: the file is not what `source` says, or the network does not agree with the
-            source's own runtime.
+        DeeplabError: `out` is another's file, `weights` is not what `source` says, or the network
+            does not agree with the source's own runtime.
     """
+    check_file(out, is_described_zip)
     imported = READERS[source](weights)
     model, report = build_network(imported, str(weights))
     model_config = validate(Experiment(model=imported.model_config)).model

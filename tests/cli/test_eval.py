@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from support.commands import call
+from support.commands import call, run
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import to_json
@@ -20,6 +20,15 @@ from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.runs.workdir import data_to_json
 
+FULL_FOR_EVAL_JSON = """
+from deeplab_tf.cli import eval
+from deeplab_tf.files import whole
+named = whole.temporary_path
+whole.temporary_path = lambda path, within=None: (
+    path.with_name("full") if path.name == "eval.json" else named(path, within)
+)
+eval.run()
+"""
 FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")
 
 
@@ -153,14 +162,15 @@ def test_a_row_says_how_to_evaluate_and_flags_override_it(place, tmp_path):
 
 
 def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
-    (tmp_path / ".writing-eval.json").symlink_to("/dev/full")
-    done = call("eval", f"--workdir={place}/run", f"--data_dir={place}/data", f"--out={tmp_path}")
+    (tmp_path / "full").symlink_to("/dev/full")
+    arguments = (f"--workdir={place}/run", f"--data_dir={place}/data", f"--out={tmp_path}")
+    done = run("-c", FULL_FOR_EVAL_JSON, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"deeplab-eval: error: no space left on the disk, writing {tmp_path}/eval.json; free space "
         "and run the command again\n"
     )
-    # It is written last: what has one has the rest.
+    # eval.json is written last: what has one has the rest.
     names = ["confusion_matrix.csv", "eval.txt", "report"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 

@@ -165,7 +165,9 @@ def test_other_weights_than_the_models_are_found_out(trained, pictures, tmp_path
 
 
 def test_a_full_disk_keeps_the_earlier_export(trained, pictures, tmp_path, monkeypatch):
-    (tmp_path / "model.tflite").write_text("earlier")
+    with zipfile.ZipFile(tmp_path / "model.tflite", "w") as earlier:
+        earlier.writestr("deeplab_tf.json", "{}")
+    before = (tmp_path / "model.tflite").read_bytes()
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -174,7 +176,7 @@ def test_a_full_disk_keeps_the_earlier_export(trained, pictures, tmp_path, monke
     with pytest.raises(OSError, match="No space left"):
         export_litert(trained, tmp_path / "model.tflite", pictures, Options(image_size=(33, 33)))
     assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
-    assert (tmp_path / "model.tflite").read_text() == "earlier"
+    assert (tmp_path / "model.tflite").read_bytes() == before
 
 
 def test_the_converter_refuses_what_has_no_builtin(monkeypatch, capfd):

@@ -152,13 +152,14 @@ def test_a_page_is_replaced_and_other_folders_are_not(trained, pictures, exporte
     page = tmp_path / "page"
     (page / "litert").mkdir(parents=True)
     for name in ("model.json", "left_over.js"):
-        (page / name).touch()
+        (page / name).write_text('{"file": 0, "classes": 0, "runtime": 0}')
+    (page / "cache_list.js").write_text(cache_list(page))
     export_web(trained, page, pictures, Options(image_size=SIZE))
     assert (page / "model.tflite").is_file()
     assert not (page / "left_over.js").exists()
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "thesis.tex").touch()
-    for out, message in (("own", "must be empty or hold a page"), ("own/thesis.tex", "is a file")):
+    for out, message in (("own", "own would be replaced"), ("own/thesis.tex", "is a file")):
         with pytest.raises(DeeplabError, match=message):
             export_web(trained, tmp_path / out, pictures, Options(image_size=SIZE))
     assert files_of(tmp_path / "own") == {"thesis.tex"}
@@ -167,7 +168,8 @@ def test_a_page_is_replaced_and_other_folders_are_not(trained, pictures, exporte
 def test_a_failure_keeps_the_earlier_page(trained, pictures, tmp_path, monkeypatch):
     page = tmp_path / "page"
     (page / "litert").mkdir(parents=True)
-    (page / "model.json").write_text("earlier")
+    (page / "model.json").write_text('{"file": 0, "classes": 0, "runtime": 0}')
+    (page / "cache_list.js").write_text(cache_list(page))
 
     def refuse(*_):
         raise DeeplabError("no")
@@ -176,7 +178,7 @@ def test_a_failure_keeps_the_earlier_page(trained, pictures, tmp_path, monkeypat
     with pytest.raises(DeeplabError, match="no"):
         export_web(trained, page, pictures, Options(image_size=(33, 33)))
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
-    assert files_of(page) == {"model.json"}
+    assert files_of(page) == {"model.json", "cache_list.js"}
 
 
 def converted(function, dtype=tf.uint8, **options):

@@ -4,15 +4,17 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_file, whole_folder
+from deeplab_tf.files import whole
 from deeplab_tf.images.classes import SHAPES, VOC
 from deeplab_tf.images.drawing import (
     OVERLAY_OPACITY,
+    labels_image,
     overlay,
     write_labels,
     write_overlay,
 )
 from deeplab_tf.images.files import read_image, read_pixels
+from deeplab_tf.images.marks import are_labels, is_overlay
 
 RED = (200, 30, 10)
 
@@ -144,30 +146,9 @@ def test_overlay_of_odd_sizes(tmp_path, size, drawn):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path):
-    (tmp_path / "a.txt").write_text("old")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "b.txt").write_text("old")
-    with pytest.raises(RuntimeError), whole_file(tmp_path / "a.txt") as path:
-        path.write_text("half")
-        raise RuntimeError
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "folder") as path:
-        (path / "b.txt").write_text("half")
-        raise RuntimeError
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "folder"]
-    assert (tmp_path / "a.txt").read_text() == "old"
-    assert (tmp_path / "folder" / "b.txt").read_text() == "old"
-
-
-def test_a_folder_is_replaced_whole(tmp_path):
-    for name in ("first", "second"):
-        with whole_folder(tmp_path / "folder") as path:
-            (path / name).touch()
-    assert [p.name for p in tmp_path.rglob("*")] == ["folder", "second"]
-
-
-def test_no_cut_overlay_on_a_full_disk(tmp_path):
-    (tmp_path / ".writing-a.jpg").symlink_to("/dev/full")
+def test_no_cut_overlay_on_a_full_disk(tmp_path, monkeypatch):
+    (tmp_path / "full").symlink_to("/dev/full")
+    monkeypatch.setattr(whole, "temporary_path", lambda *_: tmp_path / "full")
     with pytest.raises(OSError, match=r"No space left on device: .*a\.jpg"):
         write_overlay(
             np.zeros((300, 400, 3), np.uint8),
@@ -176,3 +157,27 @@ def test_no_cut_overlay_on_a_full_disk(tmp_path):
             tmp_path / "a.jpg",
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_our_pictures_are_known_and_masks_and_photos_are_not(tmp_path):
+    labels, image = np.ones((30, 300), np.uint8), np.zeros((30, 300, 3), np.uint8)
+    ours, drawn = tmp_path / "a.png", tmp_path / "a_overlay.jpg"
+    write_labels(labels, VOC, ours)
+    write_overlay(image, labels, VOC, drawn)
+    assert are_labels(ours) and is_overlay(drawn)
+    mask, photo = tmp_path / "b.png", tmp_path / "b_overlay.jpg"
+    Image.open(ours).save(mask)  # the same palette, as a data set's masks have it
+    Image.fromarray(image).save(photo)
+    assert not are_labels(mask) and not is_overlay(photo)
+    assert not are_labels(tmp_path / "absent.png")
+    (tmp_path / "c.png").write_bytes(b"\x89PNG")
+    assert not are_labels(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize("size", [(30, 40), (30, 300), (200, 4999)])
+def test_pictures_of_earlier_versions_are_known_by_the_pair(tmp_path, size):
+    labels, image = np.ones(size, np.uint8), np.zeros((*size, 3), np.uint8)
+    labels_image(labels, VOC).save(tmp_path / "a.png")
+    assert not are_labels(tmp_path / "a.png")
+    overlay(image, labels, VOC).save(tmp_path / "a_overlay.jpg")
+    assert are_labels(tmp_path / "a.png") and is_overlay(tmp_path / "a_overlay.jpg")

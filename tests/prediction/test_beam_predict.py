@@ -30,6 +30,7 @@ from deeplab_tf.inference.batches import Picture, Predicted
 from deeplab_tf.inference.beam_steps import write_lines
 from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.inference.predictor import load_predictor
+from deeplab_tf.machine.system import process_space
 from deeplab_tf.prediction.beam_predict import ImageFiles, RecordImages, _write, predict_by_beam
 from deeplab_tf.prediction.job import model_digest
 from deeplab_tf.prediction.predict_images import predict_images
@@ -117,8 +118,11 @@ def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(artefacts, image
     # Mended and run again: only what was missing is done, and what a killed worker left is gone.
     for name in ("cut.jpg", "text.png", "clip.mp4", "rgb.jpg"):
         (images / name).unlink()
-    (out / ".writing").mkdir()
-    (out / ".writing" / "half.png").write_bytes(b"half")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = out / f".writing-{process_space()}-{ended.pid}-0"
+    left.mkdir()
+    (left / "half.png").write_bytes(b"half")
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
     said = predict(artefacts / "saved", images, out)
     assert said == f"5 of 5 images predicted into {out}, 4 of them before"
@@ -194,22 +198,23 @@ def test_broken_records_are_named_and_the_rest_is_done(artefacts, tmp_path, caps
 
 def test_two_workers_may_write_the_same_image(tmp_path):
     """A runner may do a part again while its first try is still writing."""
-    (tmp_path / ".writing").mkdir()
+    writing = tmp_path / "writing"
+    writing.mkdir()
     pixels = random_picture(300, 400)
     done = Predicted(Picture("a/b.png", pixels), pixels[..., 0] % 6)
-    _write(done, tmp_path, SHAPES)
+    _write(done, tmp_path, writing, SHAPES)
     whole = (tmp_path / "a" / "b.png").read_bytes()
 
     def write_often():
         for _ in range(20):
-            _write(done, tmp_path, SHAPES)
+            _write(done, tmp_path, writing, SHAPES)
 
     writers = [threading.Thread(target=write_often) for _ in range(2)]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
         assert (tmp_path / "a" / "b.png").read_bytes() == whole
-    assert os.listdir(tmp_path / ".writing") == [] and os.listdir(tmp_path / "a") == ["b.png"]
+    assert os.listdir(writing) == [] and os.listdir(tmp_path / "a") == ["b.png"]
 
 
 def test_the_digest_is_of_what_is_in_the_model(artefacts, tmp_path):

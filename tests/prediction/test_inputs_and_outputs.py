@@ -79,7 +79,7 @@ def test_a_folder_of_other_files_is_not_replaced(tmp_path):
     (tmp_path / "out" / "clip").mkdir(parents=True)
     check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")  # an empty one is
     (tmp_path / "out" / "clip" / "000001.png").touch()  # as ffmpeg cuts a video into frames
-    with pytest.raises(DeeplabError, match=r"clip would be replaced .* not written by deeplab-pre"):
+    with pytest.raises(DeeplabError, match="clip would be replaced"):
         check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")
     (tmp_path / "out" / "clip" / MARK).touch()
     check_outputs([tmp_path / "clip.mp4"], tmp_path / "out")

@@ -1,6 +1,7 @@
 """Checkpoints: rotation, exact return, and what a workdir refuses."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import TrainConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import CAMVID, SHAPES
+from deeplab_tf.runs import checkpoints as checkpoints_module
 from deeplab_tf.runs.checkpoints import Checkpoints, checkpoint_steps
 from deeplab_tf.training.continuation import check_workdir, describe_workdir
 
@@ -150,6 +152,77 @@ def test_several_damaged_checkpoints_are_not_begun_anew_in_silence(tmp_path):
         index.write_bytes(b"")
     with pytest.raises(DeeplabError, match="all 2 checkpoints in .* are damaged"):
         check_workdir(tmp_path, EXPERIMENT, RECORDS)
+
+
+def test_a_checkpoint_is_on_the_disk_before_the_state_file_names_it_and_one_is_deleted(
+    tmp_path, monkeypatch
+):
+    begin(tmp_path)
+    folder = tmp_path / "checkpoints"
+    flushed = []
+
+    def flush(path):
+        state = (folder / "checkpoint").read_text()
+        flushed.append((path.name, "step-30" in state, (folder / "step-10.index").exists()))
+
+    monkeypatch.setattr(checkpoints_module, "flush", flush)
+    _, optimizer, checkpoints = make(tmp_path)
+    optimizer.iterations.assign(30)
+    checkpoints.save()
+    assert sorted(flushed[:2]) == [
+        ("step-30.data-00000-of-00001", False, True),
+        ("step-30.index", False, True),
+    ]
+    assert flushed[2:] == [("checkpoints", False, True)]
+    assert checkpoint_steps(tmp_path) == [20, 30]
+    assert "step-30" in (folder / "checkpoint").read_text()
+    optimizer.iterations.assign(40)
+    checkpoints.save()  # and each later one alike
+    assert [name for name, *_ in flushed[5:]] == ["checkpoints"] and len(flushed) == 6
+
+
+class Rotation:
+    """A training with keep_checkpoints=1, which takes its next step while another reads."""
+
+    def __init__(self, workdir, monkeypatch, name):
+        begin(workdir, steps=(10,))
+        _, self._optimizer, self._checkpoints = make(workdir, keep=1)
+        self._checkpoints.restore()
+        self.steps = [20]
+        original = getattr(checkpoints_module, name)
+
+        def in_the_middle(*arguments):
+            if self.steps:
+                self._optimizer.iterations.assign(self.steps.pop(0))
+                self._checkpoints.save()
+            return original(*arguments)
+
+        monkeypatch.setattr(checkpoints_module, name, in_the_middle)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_damage", "restore"])
+def test_a_checkpoint_that_is_deleted_while_it_is_read_makes_way_for_the_newer_one(
+    tmp_path, monkeypatch, capsys, name
+):
+    rotation = Rotation(tmp_path, monkeypatch, name)
+    assert load_model(tmp_path).step == 20
+    assert rotation.steps == [] and checkpoint_steps(tmp_path) == [20]
+    assert capsys.readouterr().err == ""  # a deleted checkpoint is not called damaged
+
+
+def test_checkpoints_that_are_all_deleted_while_they_are_read_are_no_random_weights(
+    tmp_path, monkeypatch
+):
+    begin(tmp_path, steps=(10,))
+
+    def deleted(*arguments):
+        shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
+        return restore(*arguments)
+
+    restore = checkpoints_module.restore
+    monkeypatch.setattr(checkpoints_module, "restore", deleted)
+    with pytest.raises(DeeplabError, match="has no checkpoint yet"):
+        load_model(tmp_path)
 
 
 def test_what_a_killed_or_failed_writing_left_is_removed(tmp_path):

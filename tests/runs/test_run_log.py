@@ -8,32 +8,39 @@ import tensorflow as tf
 
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.runs.run_log import TENSORBOARD_DIR, RunLog, format_duration
-from deeplab_tf.runs.workdir import METRICS_FILE
+from deeplab_tf.runs.workdir import DATA_FILE, METRICS_FILE, data_to_json
 
 VALUES = {"loss": 1.25, "cross_entropy": 1.0, "learning_rate": 0.005}
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """A folder that is known as a run's."""
+    (tmp_path / DATA_FILE).write_text(data_to_json(SHAPES, "a" * 64))
+    return tmp_path
 
 
 def steps_logged(workdir):
     return [json.loads(line)["step"] for line in (workdir / METRICS_FILE).read_text().splitlines()]
 
 
-def test_steps_after_the_checkpoint_are_dropped_when_a_run_goes_on(tmp_path):
-    log = RunLog(tmp_path, 0, 100, SHAPES)
+def test_steps_after_the_checkpoint_are_dropped_when_a_run_goes_on(workdir):
+    log = RunLog(workdir, 0, 100, SHAPES)
     for step in (10, 20, 30):
         log.write(step, 8, VALUES)
     log.close()
-    assert steps_logged(tmp_path) == [10, 20, 30]
-    resumed = RunLog(tmp_path, 20, 100, SHAPES)
-    assert steps_logged(tmp_path) == [10, 20]
+    assert steps_logged(workdir) == [10, 20, 30]
+    resumed = RunLog(workdir, 20, 100, SHAPES)
+    assert steps_logged(workdir) == [10, 20]
     resumed.write(30, 8, VALUES)
     resumed.close()
-    assert steps_logged(tmp_path) == [10, 20, 30]
+    assert steps_logged(workdir) == [10, 20, 30]
 
 
-def test_a_line_that_a_kill_cut_off_is_dropped(tmp_path):
-    (tmp_path / METRICS_FILE).write_text('{"step": 10, "loss": 1.5}\n{"step": 20, "lo')
-    RunLog(tmp_path, 20, 100, SHAPES).close()
-    assert (tmp_path / METRICS_FILE).read_text() == '{"step": 10, "loss": 1.5}\n'
+def test_a_line_that_a_kill_cut_off_is_dropped(workdir):
+    (workdir / METRICS_FILE).write_text('{"step": 10, "loss": 1.5}\n{"step": 20, "lo')
+    RunLog(workdir, 20, 100, SHAPES).close()
+    assert (workdir / METRICS_FILE).read_text() == '{"step": 10, "loss": 1.5}\n'
 
 
 def test_the_progress_line_has_step_loss_rate_speed_and_time_left(tmp_path, capsys, monkeypatch):

@@ -9,6 +9,7 @@ from deeplab_tf.config import Experiment, TrainConfig
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.runs.workdir import DATA_FILE, data_to_json
 from deeplab_tf.training.class_weights import (
     auto_weights,
     check_recorded,
@@ -101,11 +102,12 @@ def test_a_run_is_held_to_its_weights_from_its_first_checkpoint_on(tmp_path, mon
 
 def test_what_is_recorded_is_a_file_to_give(tmp_path):
     weights = dict(zip(NAMES, auto_weights(PIXELS[:-1]), strict=True))
+    (tmp_path / DATA_FILE).write_text(data_to_json(SHAPES, "a" * 64))  # a workdir has it
     record_class_weights(tmp_path, weights)
     recorded = experiment(str(tmp_path / "class_weights.json"))
     assert find_class_weights(recorded, RECORDS) == weights
     record_class_weights(tmp_path, None)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [DATA_FILE]
 
 
 def test_in_one_line():

@@ -55,7 +55,7 @@ def test_what_a_failed_writing_left_is_removed_and_the_others_are_as_they_were(
     model, optimizer, checkpoints = make(tmp_path)
     assert checkpoints.restore() == 20
 
-    def half(manager, checkpoint_number):
+    def half(manager, checkpoint_number, options):
         (folder / f"step-{checkpoint_number}_temp").mkdir()
         (folder / f"step-{checkpoint_number}_temp" / "part-0").write_bytes(b"half")
         raise tf.errors.ResourceExhaustedError(None, None, f"{folder}; No space left on device")

@@ -20,7 +20,7 @@ from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.masks import color_name, read_mask_pixels, unpack_color
 from deeplab_tf.data.sources.source import read_list
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import write_text
+from deeplab_tf.files import never, write_text
 from deeplab_tf.images.bands import bands_and_bits
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.files import IMAGE_SUFFIXES
@@ -94,7 +94,7 @@ def write_description(root: Path, ask: Callable[[], Meaning | None], name: str |
         )
     proposal = propose(root, ask, name)
     fields = proposal.description.model_dump(exclude_defaults=True)
-    write_text(file, json.dumps(fields, indent=2) + "\n")
+    write_text(file, json.dumps(fields, indent=2) + "\n", never)
     folder_source(root)  # raises an error where the proposed description cannot be read
     return proposal
 

@@ -3,9 +3,6 @@
 The shapes are written as a VOCdevkit, so that the reader of VOC reads them.
 """
 
-import contextlib
-import os
-import shutil
 from pathlib import Path
 
 from PIL import Image
@@ -15,7 +12,7 @@ from deeplab_tf.data.sources.draw_shapes import draw_example
 from deeplab_tf.data.sources.source import Source
 from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import whole_file, write_jpeg
+from deeplab_tf.files import never, own_folder, whole_file, whole_folder, write_jpeg
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.parallel import in_processes
 
@@ -49,11 +46,9 @@ def write_shapes_devkit(
     root = Path(root)
     if root.exists():
         raise DeeplabError(f"folder {root} exists; remove it to draw the shapes there")
-    staging = root.with_name(f"{root.name}.incomplete")
-    begun = not root.parent.exists()
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        folder = staging / "VOC2012"
+    # To flush 5,000 small files would take longer than to draw them.
+    with whole_folder(root, never, durable=False) as temporary:
+        folder = temporary / "VOC2012"
         for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
             (folder / name).mkdir(parents=True)
         plan = []
@@ -65,12 +60,6 @@ def write_shapes_devkit(
         drawn = in_processes(_draw_and_write, plan)
         for _ in tqdm(drawn, desc="draw shapes", unit="image", total=len(plan), disable=None):
             pass
-        os.replace(staging, root)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if begun and not root.exists():
-            with contextlib.suppress(OSError):  # must not hide the error that stopped the drawing
-                root.parent.rmdir()
 
 
 def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:
@@ -82,8 +71,11 @@ def _draw_and_write(task: tuple[Path, str, tuple[int, ...]]) -> None:
     folder, name, seed = task
     example = draw_example(seed)
     picture = Image.fromarray(example.image)
-    write_jpeg(folder / "JPEGImages" / f"{name}.jpg", picture, JPEG_QUALITY)
+    write_jpeg(
+        folder / "JPEGImages" / f"{name}.jpg", picture, JPEG_QUALITY, own_folder, durable=False
+    )
     mask = Image.fromarray(example.mask)
     mask.putpalette(SHAPES.flat_palette())
-    with whole_file(folder / "SegmentationClass" / f"{name}.png") as beside:
-        mask.save(beside)
+    path = folder / "SegmentationClass" / f"{name}.png"
+    with whole_file(path, own_folder, durable=False) as temporary:
+        mask.save(temporary)

@@ -1,0 +1,44 @@
+"""Files and folders that are whole or absent, and that replace only what is ours.
+
+`whole` writes, `ours` recognises what may be replaced, `temporary` names what is being written, and
+`held` keeps a folder for one process.
+"""
+
+from deeplab_tf.files.held import held_folder
+from deeplab_tf.files.ours import (
+    Ours,
+    any_of,
+    beside,
+    check_file,
+    check_folder,
+    containing,
+    folder_of,
+    json_with,
+    never,
+    own_folder,
+    zip_with,
+)
+from deeplab_tf.files.temporary import is_temporary, remove_leftovers, temporary_folder
+from deeplab_tf.files.whole import whole_file, whole_folder, write_jpeg, write_text
+
+__all__ = [
+    "Ours",
+    "any_of",
+    "beside",
+    "check_file",
+    "check_folder",
+    "containing",
+    "folder_of",
+    "held_folder",
+    "is_temporary",
+    "json_with",
+    "never",
+    "own_folder",
+    "remove_leftovers",
+    "temporary_folder",
+    "whole_file",
+    "whole_folder",
+    "write_jpeg",
+    "write_text",
+    "zip_with",
+]
