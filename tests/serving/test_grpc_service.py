@@ -43,6 +43,8 @@ def question(signature, value, name=None, **spec) -> predict_pb2.PredictRequest:
     if "version_label" in spec:
         request.model_spec.version_label = spec.pop("version_label")
     key = name or {"image_bytes": "image_bytes"}.get(signature, "images")
+    for number in range(spec.pop("extra", 0)):
+        request.inputs[str(number)].dtype = 1
     tensor = value if isinstance(value, TensorProto) else tf.make_tensor_proto(value)
     request.inputs[key].CopyFrom(tensor)
     return request
@@ -165,6 +167,11 @@ WRONG = {
         question("", announced([1, 2**40, 2**30, 3], int_val=[1])),
         CODE.RESOURCE_EXHAUSTED,
         "at most 20,000",
+    ),
+    "many inputs": (
+        question("", SMALL, **{"extra": 5000}),
+        CODE.INVALID_ARGUMENT,
+        "signature serving_default takes 'images'; received '",
     ),
     "one value for many images": (
         question("", announced([2**40, 1, 1, 3], int_val=[1])),

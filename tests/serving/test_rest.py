@@ -19,6 +19,7 @@ from support.serving_requests import (
 )
 
 from deeplab_tf.serving.limits import Limits
+from deeplab_tf.serving.refusal import MAX_MESSAGE
 from deeplab_tf.serving.service import Service
 
 PICTURES = np.stack([random_picture(33, 47, seed) for seed in range(3)])
@@ -146,6 +147,7 @@ WRONG = {
     "not an object": (b"[1]", "must be a JSON object; received a list"),
     "wrong field": (asked(instance=[]), "received 'signature_name', 'instance'"),
     "both forms": (asked(instances=[], inputs=[]), "either 'instances' or 'inputs'"),
+    "many fields": (asked(**{str(i): 0 for i in range(9999)}), "received 'signature_name', '0', "),
     "no images": (asked(instances=[]), "a list of one or more; received an empty list"),
     "no list": (asked(instances=7), "a list of one or more; received a number"),
     "no images by column": (asked(inputs=[]), "a list of one or more images"),
@@ -203,6 +205,7 @@ def test_wrong_requests_are_400_or_413_with_the_reason(name, service):
     assert answer.status_code == status, answer.text
     assert list(answer.json()) == ["error"]
     assert reason in answer.json()["error"] and "\n" not in answer.json()["error"]
+    assert len(answer.json()["error"]) <= MAX_MESSAGE + 3
     assert counted(service, str(status)) == before + 1
 
 
