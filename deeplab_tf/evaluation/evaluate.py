@@ -25,6 +25,7 @@ from deeplab_tf.evaluation.evaluate_split import (
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.files import write_text
 from deeplab_tf.images.confusion import format_table
+from deeplab_tf.images.coverage import coverage
 from deeplab_tf.inference.devices import on_devices
 from deeplab_tf.inference.predictor import (
     Predictor,
@@ -101,9 +102,11 @@ def evaluate(
         "model": str(source.resolve()),
         **facts,
     }
+    truth = coverage(evaluation.scores, records.pixels[settings.split][-1], predictor.classes.names)
     page = write_report(
         f"DeepLabv3 on {records.classes.dataset}, {settings.split}",
         evaluation,
+        truth,
         predictor.classes,
         _format_results(predictor, evaluation, settings, facts),
         config_lib.to_json(predictor.experiment) if predictor.experiment else None,
@@ -112,7 +115,7 @@ def evaluate(
     )
     text = (
         f"{format_table(evaluation.scores, predictor.classes.names)}\n\n"
-        f"{evaluation.images} images of {records.classes.dataset}/{settings.split}\n"
+        f"{evaluation.images} images of {records.classes.dataset}/{settings.split}; {truth}\n"
         f"figures  {out / EVAL_FILE}\n"
         f"report   {page}\n"
     )
