@@ -22,6 +22,7 @@ from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
 from deeplab_tf.images.files import as_png
+from deeplab_tf.images.stream import JPEG
 from deeplab_tf.parallel import CHUNK, in_processes
 
 RECORD_FORMAT = 1
@@ -217,8 +218,15 @@ def _beam_examples(split: str, pairs: list[Pair], encode: Encode):
 
 
 def stored_example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
-    """Returns the key and the features of an example, with an image that TensorFlow can decode."""
+    """Returns the key and the features of an example, with an image that TensorFlow can decode.
+
+    Raises:
+        DeeplabError: TensorFlow cannot decode the image.
+    """
     if not _tensorflow_reads(image):
+        if not image.startswith(JPEG):
+            # An RGB PNG in its place would lose bands and bits without a word.
+            raise DeeplabError(f"TensorFlow cannot decode the PNG of example {name}; save it again")
         image = as_png(image)
     return name, {"id": name, "image": image, "mask": mask}
 
