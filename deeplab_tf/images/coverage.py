@@ -1,6 +1,6 @@
 """What a ground truth covers, in words that stand beside the scores: void, classes without pixels.
 
-Tested in tests/cli/test_score.py and tests/evaluation/test_evaluate.py.
+Tested in tests/cli/test_score.py and tests/evaluation/test_report.py.
 """
 
 import dataclasses
