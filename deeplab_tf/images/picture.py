@@ -7,7 +7,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from PIL import ExifTags, Image
 
@@ -48,7 +48,7 @@ _TURNS = {
 }
 
 
-def open_picture(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
+def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Opens an encoded picture without decoding its pixels; nothing else calls `Image.open`.
 
     Raises:
