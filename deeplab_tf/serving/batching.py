@@ -37,7 +37,7 @@ class Batcher:
         run: maps the name of a signature and images [B, ...] to the outputs.
         batch_size: the largest number of images that go through the network together. A request
             of more images goes through in parts.
-        observe: called with the number of images of each batch.
+        observe: called with the number of images of each run, in the thread that runs.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while batch := self._next_batch():
             works = [asker.work for asker in batch]
-            self._observe(sum(work.count for work in works))
             outcomes = await loop.run_in_executor(self._thread, self._outcomes, works)
             for asker, outcome in zip(batch, outcomes, strict=True):
                 if asker.answer.done():  # the request was given up meanwhile
@@ -125,10 +124,11 @@ class Batcher:
     def _in_parts(self, work: Work, images: np.ndarray) -> Outputs:
         """Returns the outputs for images of the kind of `work`, which go through in parts."""
         step = max(1, min(self._batch_size, BATCH_PIXELS // work.image_pixels))
-        parts = [
-            self._run(work.signature.name, images[start : start + step])
-            for start in range(0, len(images), step)
-        ]
+        parts = []
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            self._observe(len(part))
+            parts.append(self._run(work.signature.name, part))
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

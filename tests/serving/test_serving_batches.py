@@ -113,3 +113,5 @@ def test_a_large_request_goes_through_in_parts(signature, pixels, model, referen
     step = 2 if pixels > 1 else 1
     parts = [min(step, 5 - start) for start in range(0, 5, step)]
     assert [len(batch) for batch in service.model.ran] == parts
+    assert metric(service, "deeplab_batch_images_count") == len(parts)
+    assert metric(service, "deeplab_batch_images_sum") == 5
