@@ -5,7 +5,8 @@ sources for imports of private modules and for underscored attributes of others'
 """
 
 import ast
-import importlib
+import importlib.metadata
+import importlib.util
 import inspect
 import pathlib
 import re
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from packaging.specifiers import SpecifierSet
 from support.random_model import random_trained_model
 
 from deeplab_tf.artefacts.litert import open_interpreter
@@ -48,6 +50,17 @@ ATTRIBUTES = {
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_is_there(name):
     importlib.import_module(name)
+
+
+@pytest.mark.parametrize("package", sorted({name.split(".")[0] for name in MODULES}))
+def test_a_package_whose_private_modules_are_used_has_a_newest_version(package):
+    """And the one that is installed lies in the range, so that the tests are of the range."""
+    text = (ROOT / "setup.cfg").read_text()
+    ranges = re.findall(rf"^ +{package}([<>=].*|)$", text, re.MULTILINE)
+    assert ranges
+    for versions in map(SpecifierSet, ranges):
+        assert any(one.operator == "<" for one in versions), f"{package} has no newest version"
+        assert importlib.metadata.version(package) in versions
 
 
 def test_tensorflow_tells_whether_onednn_is_in_use():

@@ -7,7 +7,8 @@
 
 Files are paired by name; every file (or every file of --list) must have its partner. Palette and
 grey PNGs are read as their pixel values. Other files in the folders (the overlays of
-deeplab-predict) are ignored.
+deeplab-predict) are ignored. Below the table stands how much of the truth is void and which classes
+have no true pixel, with a warning where more than half is void or only one class has pixels.
 
 Exit code 0: done; 1: bad input; 2: wrong flag.
 """
@@ -43,8 +44,9 @@ def main() -> int:
     """Scores the predictions, without TensorFlow."""
     from deeplab_tf.evaluation.score import score_folders
     from deeplab_tf.images.confusion import Scores, format_table
+    from deeplab_tf.images.coverage import coverage
 
-    matrix, images = score_folders(
+    matrix, images, void_pixels = score_folders(
         pathlib.Path(_PREDICTIONS.value),
         pathlib.Path(_GROUND_TRUTH.value),
         _NUM_CLASSES.value,
@@ -52,8 +54,9 @@ def main() -> int:
         pathlib.Path(_LIST.value) if _LIST.value else None,
     )
     names = tuple(f"class {index}" for index in range(_NUM_CLASSES.value))
-    print(format_table(Scores.from_matrix(matrix), names))
-    print(f"\n{images} images")
+    scores = Scores.from_matrix(matrix)
+    print(format_table(scores, names))
+    print(f"\n{images} images; {coverage(scores, void_pixels, names)}")
     return 0
 
 

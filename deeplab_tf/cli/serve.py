@@ -58,7 +58,11 @@ _GRPC_PORT = flags.DEFINE_integer(
     upper_bound=65535,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 8, "Put at most this many images through the network together.", lower_bound=1
+    "batch_size",
+    8,
+    "Put at most this many images through the network together; a larger request goes through in "
+    "parts.",
+    lower_bound=1,
 )
 _QUEUE_SIZE = flags.DEFINE_integer(
     "queue_size",
@@ -81,11 +85,19 @@ _MAX_REQUEST_MB = flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=1024,
 )
+_MAX_IMAGES = flags.DEFINE_integer(
+    "max_images",
+    1024,
+    "Take at most this many images in a request (else 413).",
+    lower_bound=1,
+    upper_bound=1 << 20,
+)
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     1 << 23,
     "Take at most this many pixels in all images of a request, by the images' headers before "
-    "anything is decoded (else 400). The default is a picture of 4096x2048.",
+    "anything is decoded (else 413). Each side counts as rounded up to a multiple of the model's "
+    "output stride. The default is a picture of 4096x2048.",
     lower_bound=1,
     upper_bound=1 << 26,
 )
@@ -106,6 +118,7 @@ def main() -> int:
 
     limits = Limits(
         max_request_bytes=_MAX_REQUEST_MB.value << 20,
+        max_images=_MAX_IMAGES.value,
         max_pixels=_MAX_PIXELS.value,
         queue_size=_QUEUE_SIZE.value,
         time_limit=_TIME_LIMIT.value,

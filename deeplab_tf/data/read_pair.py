@@ -1,5 +1,8 @@
 """The reading of one image and its mask, checked, in the form that the records store."""
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 
 from deeplab_tf.config.image_format import RGB, ImageFormat
@@ -10,6 +13,10 @@ from deeplab_tf.images.bands import read_bands, read_image_of
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.files import allow_huge_images, encode_png, read_image
 from deeplab_tf.images.formats import encode_bands
+
+MOST_SAMPLES, MOST_COLUMNS = 1 << 29, 1_000_000
+"""TensorFlow's `decode_png` refuses grey pictures of `MOST_SAMPLES` pixels or more, or of more than
+`MOST_COLUMNS` columns or rows. `encode_bands` makes a column of each band of a column."""
 
 
 def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.ndarray]:
@@ -29,7 +36,7 @@ def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.nd
         image, size, _ = read_image(pair.image)
     else:
         pixels = read_bands(pair.image, image_format)
-        image, size = encode_bands(pixels), pixels.shape[1::-1]
+        image, size = _encode_bands(pair.image, pixels), pixels.shape[1::-1]
     return image, _read_mask(pair, size, image_format)
 
 
@@ -64,11 +71,23 @@ def encode_examples(
         return [(pair.id, image, encode_png(mask))]
     allow_huge_images()
     pixels, mask = read_decoded(pair, image_format)
-    encode = encode_png if image_format.is_rgb else encode_bands
+    encode = encode_png if image_format.is_rgb else partial(_encode_bands, pair.image)
     return [
         (name, encode(np.ascontiguousarray(part)), encode_png(np.ascontiguousarray(labels)))
         for name, part, labels in cut(pair.id, pixels, mask, tiling)
     ]
+
+
+def _encode_bands(path: Path, pixels: np.ndarray) -> bytes:
+    """Encodes uint8 or uint16 [H, W, bands]; refuses what TensorFlow cannot decode."""
+    height, width, bands = pixels.shape
+    if pixels.size >= MOST_SAMPLES or max(height, width * bands) > MOST_COLUMNS:
+        raise DeeplabError(
+            f"image {path} has {size_text((width, height))} pixels of {bands} bands; TensorFlow "
+            f"decodes fewer than {MOST_SAMPLES:,} values, in at most {MOST_COLUMNS:,} rows and "
+            "columns of values: cut the images by deeplab-prepare --tile"
+        )
+    return encode_bands(pixels)
 
 
 def size_text(size: tuple[int, int]) -> str:

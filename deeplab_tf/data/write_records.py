@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, open_records
 from deeplab_tf.data.sources.source import Pair, Source, fingerprint
@@ -41,6 +42,9 @@ A change of what a record holds must raise the number, so that older records are
 
 Encode = Callable[[Pair], list[tuple[str, bytes, bytes]]]
 """A function from a pair to the pair's examples: tuples of id, encoded image and encoded mask."""
+
+Store = Callable[[str, bytes, bytes], tuple[str, dict]]
+"""A function from an example to its key and its features."""
 
 
 def written_before(source: Source, data_dir: str | Path) -> Records | None:
@@ -205,33 +209,43 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             encode_examples, image_format=self._source.image_format, tiling=self._source.tiling
         )
         generate = _beam_examples if self._by_beam else self._generate_examples
-        return {s: generate(s, pairs, encode) for s, pairs in self._source.splits.items()}
+        store = functools.partial(stored_example, image_format=self._source.image_format)
+        return {s: generate(s, pairs, encode, store) for s, pairs in self._source.splits.items()}
 
     def _generate_examples(
-        self, split: str, pairs: list[Pair], encode: Encode
+        self, split: str, pairs: list[Pair], encode: Encode, store: Store
     ) -> Iterator[tuple[str, dict]]:
         # The tiles of all images in a chunk are in memory together, so a process takes one huge
         # image at a time.
         chunk = 1 if self._source.tiling else CHUNK
         encoded = in_processes(encode, pairs, self._workers, chunk)
         for examples in tqdm(encoded, desc=split, unit="image", total=len(pairs), disable=None):
-            yield from (stored_example(*example) for example in examples)
+            yield from (store(*example) for example in examples)
 
 
-def _beam_examples(split: str, pairs: list[Pair], encode: Encode):
+def _beam_examples(split: str, pairs: list[Pair], encode: Encode, store: Store):
     """Returns a Beam transform that makes the examples of a split on the runner's workers."""
     import apache_beam
 
     return (
         f"pairs of {split}" >> apache_beam.Create(pairs)
         | apache_beam.FlatMap(encode)
-        | apache_beam.MapTuple(stored_example)
+        | apache_beam.MapTuple(store)
     )
 
 
-def stored_example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
-    """Returns the key and the features of an example, with an image that TensorFlow can decode."""
+def stored_example(
+    name: str, image: bytes, mask: bytes, image_format: ImageFormat = RGB
+) -> tuple[str, dict]:
+    """Returns the key and the features of an example, with an image that TensorFlow can decode.
+
+    Raises:
+        DeeplabError: TensorFlow cannot decode the bands of the image.
+    """
     if not _tensorflow_reads(image):
+        if not image_format.is_rgb:
+            # An RGB PNG in its place would lose bands and bits without a word.
+            raise DeeplabError(f"TensorFlow cannot decode the bands of example {name}")
         image = as_png(image)
     return name, {"id": name, "image": image, "mask": mask}
 
@@ -239,7 +253,7 @@ def stored_example(name: str, image: bytes, mask: bytes) -> tuple[str, dict]:
 def _tensorflow_reads(image: bytes) -> bool:
     """Returns whether TensorFlow decodes the image.
 
-    TensorFlow refuses some JPEGs with a stray marker that Pillow decodes.
+    TensorFlow refuses some damaged files that Pillow decodes, as a JPEG with a stray marker.
     """
     try:
         tf.io.decode_jpeg(image, channels=3)

@@ -3,6 +3,7 @@
 Tested in tests/training/test_workers.py.
 """
 
+import enum
 import itertools
 import json
 import os
@@ -18,6 +19,9 @@ from deeplab_tf.errors import DeeplabError, one_line
 
 GOODBYE_SECONDS = 3
 """How many seconds a worker that ends waits for the others to end too."""
+
+CONNECT_SECONDS = 1.0
+"""How many seconds an attempt to connect to a worker takes at most."""
 
 EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -171,11 +175,30 @@ def workers_of(name: StrategyName) -> Workers:
     return workers
 
 
-def answers(address: str) -> bool:
-    """Returns whether a process listens on `address`, `host:port`."""
+class Reach(enum.Enum):
+    """What a connection to a worker's address meets.
+
+    `LISTENS` is a process that listens, and `REFUSED` a machine on which none does. `SILENT` is
+    neither in `CONNECT_SECONDS`: a network or a machine that stands still, and may go on.
+    """
+
+    LISTENS = enum.auto()
+    REFUSED = enum.auto()
+    SILENT = enum.auto()
+
+
+def reach(address: str) -> Reach:
+    """Returns what a connection to `address`, `host:port`, meets."""
     host, port = address.rsplit(":", 1)
     try:
-        with socket.create_connection((host, int(port)), timeout=1):
-            return True
+        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
+            return Reach.LISTENS
+    except (ConnectionRefusedError, ConnectionResetError):
+        return Reach.REFUSED
     except OSError:
-        return False
+        return Reach.SILENT
+
+
+def answers(address: str) -> bool:
+    """Returns whether a process listens on `address`, `host:port`."""
+    return reach(address) is Reach.LISTENS

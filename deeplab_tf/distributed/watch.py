@@ -1,17 +1,25 @@
 """The watch over the other workers, which ends this process with one line when one is gone.
 
-Tested in tests/training/test_workers.py, through `train.run`.
+Tested in tests/distributed/test_watch.py, and in tests/training/test_workers.py, through
+`train.run`.
 """
 
 import contextlib
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 
-from deeplab_tf.distributed.connection import CONNECTED, LOST
-from deeplab_tf.distributed.processes import GOODBYE_SECONDS, Workers, answers
+from deeplab_tf.distributed.connection import CONNECTED, LOST, SILENCE_SECONDS
+from deeplab_tf.distributed.processes import (
+    GOODBYE_SECONDS,
+    Reach,
+    Workers,
+    answers,
+    reach,
+)
 from deeplab_tf.errors import DeeplabError
 
 PROBE_SECONDS = 1.0
@@ -57,16 +65,20 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
 def _watch(workers: Workers, done: threading.Event, line: Callable[[], str]) -> None:
     """Probes whether the others still listen: worker 0 probes all, and all others probe worker 0.
 
-    TensorFlow's operations may go on waiting for a killed worker for a minute. After two failed
-    probes this process has `GOODBYE_SECONDS` to end by itself, and is ended then.
+    TensorFlow's operations may go on waiting for a killed worker for a minute. Where one is gone,
+    this process has `GOODBYE_SECONDS` to end by itself, and is ended then. A worker is gone after
+    two refused probes, or after `SILENCE_SECONDS` without a probe that was answered.
     """
     CONNECTED.wait()
     watched = workers.addresses[1:] if workers.is_chief else workers.addresses[:1]
-    missed = 0
-    while missed < 2:
+    refused, heard = 0, time.monotonic()
+    while refused < 2 and time.monotonic() - heard < SILENCE_SECONDS:
         if done.wait(PROBE_SECONDS):
             return
-        missed = 0 if all(map(answers, watched)) else missed + 1
+        met = set(map(reach, watched))
+        refused = refused + 1 if Reach.REFUSED in met else 0
+        if met == {Reach.LISTENS}:
+            heard = time.monotonic()
     if not done.wait(GOODBYE_SECONDS):
         print(f"error: {line()}", file=sys.stderr, flush=True)
         os._exit(1)

@@ -28,6 +28,7 @@ from deeplab_tf.evaluation.evaluate_split import (
 from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
 from deeplab_tf.files import check_file, check_folder, containing, write_text
 from deeplab_tf.images.confusion import format_table
+from deeplab_tf.images.coverage import coverage
 from deeplab_tf.inference.devices import on_devices
 from deeplab_tf.inference.predictor import (
     Predictor,
@@ -110,9 +111,13 @@ def evaluate(
         "model": str(source.resolve()),
         **facts,
     }
+    truth = coverage(
+        evaluation.scores, records.pixels[evaluate_config.split][-1], predictor.classes.names
+    )
     page = write_report(
         f"DeepLabv3 on {records.classes.dataset}, {evaluate_config.split}",
         evaluation,
+        truth,
         predictor.classes,
         _format_results(predictor, evaluation, evaluate_config, facts),
         config_lib.to_json(predictor.experiment) if predictor.experiment else None,
@@ -121,7 +126,8 @@ def evaluate(
     )
     text = (
         f"{format_table(evaluation.scores, predictor.classes.names)}\n\n"
-        f"{evaluation.images} images of {records.classes.dataset}/{evaluate_config.split}\n"
+        f"{evaluation.images} images of {records.classes.dataset}/{evaluate_config.split}; "
+        f"{truth}\n"
         f"figures  {out / EVAL_FILE}\n"
         f"report   {page}\n"
     )

@@ -11,6 +11,7 @@ from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
 from deeplab_tf.files import any_of, containing, folder_of, whole_folder
 from deeplab_tf.images.classes import VOID, Classes, Color
 from deeplab_tf.images.confusion import TITLES, ClassScore, percent
+from deeplab_tf.images.coverage import Coverage
 from deeplab_tf.images.drawing import labels_image
 
 MAX_PICTURE_SIDE = 640
@@ -32,6 +33,7 @@ is_report = folder_of(
 def write_report(
     title: str,
     evaluation: Evaluation,
+    truth: Coverage,
     classes: Classes,
     facts: dict[str, str],
     config_json: str | None,
@@ -43,6 +45,7 @@ def write_report(
     Args:
         title: the headline.
         evaluation: the figures and samples.
+        truth: what the ground truth covers.
         classes: the names and colours of the classes.
         facts: texts by title that say what was evaluated; shown under the headline.
         config_json: the experiment as JSON; None where there is none.
@@ -54,6 +57,7 @@ def write_report(
         curves = draw_curves(metrics, temporary) if metrics and metrics.is_file() else []
         sections = [
             _headline(evaluation, facts),
+            _coverage(truth),
             _class_table(evaluation, classes),
             _samples(evaluation.samples, classes, temporary),
             _curves(curves),
@@ -96,6 +100,13 @@ def _headline(evaluation: Evaluation, facts: dict[str, str]) -> str:
         for title, text in facts.items()
     )
     return f"<section class='tiles'>{tiles}</section>\n<dl class='facts'>{listed}</dl>"
+
+
+def _coverage(truth: Coverage) -> str:
+    warnings = "".join(
+        f"<p class='warning'>Warning: {escape(text)}.</p>" for text in truth.warnings
+    )
+    return f"<p>{escape(truth.summary[0].upper() + truth.summary[1:])}.</p>{warnings}"
 
 
 def _class_table(evaluation: Evaluation, classes: Classes) -> str:
@@ -206,6 +217,7 @@ h2 { font-size: 1.2rem; margin: 40px 0 12px; }
 .facts { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 16px 0 0; }
 .facts dt { color: var(--dim); font-size: .8rem; }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
+.warning { border-left: 4px solid #d9822b; padding-left: 10px; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 8px; text-align: right; border-bottom: 1px solid var(--line); }
 thead th { color: var(--dim); font-size: .8rem; font-weight: 500; vertical-align: bottom; }

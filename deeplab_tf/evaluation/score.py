@@ -18,8 +18,8 @@ def score_folders(
     num_classes: int,
     ignore_label: int,
     listed: pathlib.Path | None = None,
-) -> tuple[np.ndarray, int]:
-    """Returns the confusion matrix over all pairs of files, int64 [C, C], and the number of pairs.
+) -> tuple[np.ndarray, int, int]:
+    """Scores all pairs of files.
 
     Args:
         predictions, ground_truth: folders of palette or grey PNGs, paired by file name.
@@ -28,13 +28,17 @@ def score_folders(
         listed: a file of names without suffix, one a line, as in VOC's ImageSets; only these files
             count. None: all files.
 
+    Returns:
+        The confusion matrix over all pairs, int64 [C, C], the number of pairs, and the number of
+        void pixels in the truth.
+
     Raises:
         DeeplabError: a file has no partner, another size, or a label outside the classes.
     """
     names = _listed_names(listed, predictions, ground_truth)
     true_values = plain_values(num_classes, ignore_label)
     predicted_values = plain_values(num_classes, VOID)
-    matrix = np.zeros((num_classes, num_classes), np.int64)
+    matrix, void_pixels = np.zeros((num_classes, num_classes), np.int64), 0
     for name in tqdm.tqdm(names, desc="score", unit="image", disable=None):
         mask = IndexMask(ground_truth / name, true_values).read()
         prediction = IndexMask(predictions / name, predicted_values).read()
@@ -44,7 +48,8 @@ def score_folders(
             raise DeeplabError(
                 f"{predictions / name} against {ground_truth / name}: {error}"
             ) from error
-    return matrix, len(names)
+        void_pixels += int((mask == VOID).sum())
+    return matrix, len(names), void_pixels
 
 
 def _listed_names(

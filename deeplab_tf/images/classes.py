@@ -40,7 +40,10 @@ class Classes:
                 f"{len(self.palette)} colours"
             )
         if len(self.names) > VOID:
-            raise ValueError(f"at most {VOID} classes fit a byte. Received: {len(self.names)}")
+            raise DeeplabError(
+                f"{self.dataset} has {len(self.names)} classes; {VOID} are the most, since labels "
+                f"are bytes and {VOID} is void: merge classes, or leave some out"
+            )
 
     @property
     def num_classes(self) -> int:

@@ -4,14 +4,19 @@ Tested in tests/images/test_drawing.py and tests/data/test_read_pair.py.
 """
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.images.picture import (
+    BROKEN,
+    FORMAT_NAMES,
+    open_picture,
+    orientation,
+    upright,
+)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 """The suffixes of the files that count as images in a folder.
@@ -19,15 +24,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".ti
 A list, a file name or a pattern may name a file with any other suffix.
 """
 
-# The errors that Pillow raises for broken files, depending on the kind of damage.
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
 PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25  # offsets of two bytes of a PNG's header
 
 
@@ -50,8 +46,8 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int], int]:
     turned = orientation(picture)
     if turned == 1 and _is_plain(picture, data):
         return data, picture.size, turned
-    upright = _upright(picture)
-    return encode_png(_to_rgb(path, upright)), upright.size, turned
+    shown = upright(picture)
+    return encode_png(_to_rgb(path, shown)), shown.size, turned
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -88,7 +84,7 @@ def picture_pixels(path: Path, picture: Image.Image) -> np.ndarray:
     Raises:
         DeeplabError: the picture has 32 bits in a pixel.
     """
-    return _to_rgb(path, _upright(picture))
+    return _to_rgb(path, upright(picture))
 
 
 def allow_huge_images() -> None:
@@ -101,7 +97,7 @@ def allow_huge_images() -> None:
 
 def as_png(data: bytes) -> bytes:
     """Encodes an image that `read_image` returned as an RGB PNG."""
-    return encode_png(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    return encode_png(np.asarray(open_picture(data).convert("RGB")))
 
 
 def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
@@ -116,11 +112,11 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
         DeeplabError: the picture is broken, is no image, or exceeds Pillow's limit of pixels.
     """
     try:
-        picture = Image.open(io.BytesIO(data))
+        picture = open_picture(data)
         if picture.format == "PNG":
             # Pillow loads a PNG without a look at the checksums of the pixels, so a damaged file
             # could give wrong pixels; `verify` checks them.
-            Image.open(io.BytesIO(data)).verify()
+            open_picture(data).verify()
         picture.load()
         return picture
     except Image.DecompressionBombError:
@@ -130,7 +126,8 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
         )
         raise DeeplabError(f"{kind} {path} cannot be read: {problem}") from None
     except Image.UnidentifiedImageError:
-        problem = "it is empty" if not data else "it is no image"
+        unknown = f"it is no image of a format that is read ({FORMAT_NAMES})"
+        problem = unknown if data else "it is empty"
     except BROKEN as error:
         problem = one_line(str(error))
     raise DeeplabError(f"{kind} {path} cannot be read: {problem}; replace the file")
@@ -141,23 +138,6 @@ def encode_png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def orientation(picture: Image.Image) -> int:
-    """Returns EXIF's orientation, 1..8.
-
-    The value 1 is an upright picture, and also stands for a picture without a readable orientation.
-    """
-    try:
-        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except BROKEN:
-        return 1
-    return value if value in range(1, 9) else 1
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """Returns the picture turned upright according to its EXIF orientation."""
-    return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
 def _is_plain(picture: Image.Image, data: bytes) -> bool:

@@ -7,6 +7,8 @@ import pathlib
 
 from PIL import Image, PngImagePlugin
 
+from deeplab_tf.images.picture import BROKEN, open_picture
+
 MARK = "deeplab_tf"
 """The text `Software` of a PNG, and the comment of a JPEG."""
 LABELS_SUFFIX, OVERLAY_SUFFIX = ".png", "_overlay.jpg"
@@ -30,10 +32,10 @@ def png_mark() -> PngImagePlugin.PngInfo:
 def is_marked(path: pathlib.Path) -> bool:
     """Returns whether `path` is a PNG or JPEG with the mark."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path.read_bytes()) as picture:
             found = (picture.info.get("Software"), picture.info.get("comment"))
             return MARK in found or MARK.encode() in found
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (*BROKEN, Image.DecompressionBombError):
         return False
 
 
@@ -56,7 +58,10 @@ def _is_unmarked_pair(labels: pathlib.Path, overlay: pathlib.Path) -> bool:
     a legend under the picture, so it is higher than the labels.
     """
     try:
-        with Image.open(labels) as below, Image.open(overlay) as above:
+        with (
+            open_picture(labels.read_bytes()) as below,
+            open_picture(overlay.read_bytes()) as above,
+        ):
             shrink = min(1.0, LONGEST_SIDE / max(below.size))
             width = max(round(below.width * shrink), LEGEND_WIDTH)
             return (
@@ -64,5 +69,5 @@ def _is_unmarked_pair(labels: pathlib.Path, overlay: pathlib.Path) -> bool:
                 and abs(above.width - width) <= 1  # Pillow rounds a shrunk side up or down
                 and above.height > round(below.height * shrink) + 1
             )
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (*BROKEN, Image.DecompressionBombError):
         return False

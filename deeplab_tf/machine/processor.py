@@ -28,6 +28,23 @@ def processor_name() -> str:
     return cpuinfo.get("model name", [platform.processor()])[0]
 
 
+def processor_model() -> str:
+    """Returns the numbers by which Linux tells processors of one name apart; empty elsewhere.
+
+    A virtual machine may give only a family's name, and many machines have the same cores of Arm's.
+    """
+    told = _cpuinfo()
+    arm, x86 = ("CPU variant", "CPU revision"), ("cpu family", "model", "stepping")
+    names = [name for name in (arm if "CPU part" in told else x86) if name in told]
+    cores = zip(*(told[name] for name in names), strict=False)
+    words = [name.removeprefix("CPU ").removeprefix("cpu ") for name in names]
+    kinds = [
+        " ".join(f"{word} {value}" for word, value in zip(words, core, strict=True))
+        for core in cores
+    ]
+    return " and ".join(dict.fromkeys(kinds))
+
+
 def processor_features() -> set[str]:
     """Returns the processor's features by their names in Linux; an empty set on other systems."""
     cpuinfo = _cpuinfo()

@@ -1,6 +1,5 @@
 """The archive that VOC's test server takes, checked before it gets its name."""
 
-import io
 import pathlib
 import tarfile
 import zlib
@@ -12,6 +11,7 @@ from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import check_file, whole_file
 from deeplab_tf.images.classes import VOC, Classes
 from deeplab_tf.images.files import read_pixels
+from deeplab_tf.images.picture import open_picture
 from deeplab_tf.prediction.outputs import image_outputs
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
@@ -110,7 +110,7 @@ def check_submission(
     for member, image in expected.items():
         size = read_pixels(image).shape[1::-1]
         try:
-            labels = Image.open(io.BytesIO(packed[member]))
+            labels = open_picture(packed[member], ("PNG",))
             labels.load()
         except (OSError, SyntaxError) as error:
             raise DeeplabError(f"{member} in {name} is no whole PNG") from error

@@ -19,7 +19,7 @@ import tensorflow as tf
 from deeplab_tf.config import training_differences
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import write_text
-from deeplab_tf.machine.processor import processor_features, processor_name
+from deeplab_tf.machine.processor import processor_features, processor_model, processor_name
 from deeplab_tf.machine.system import usable_cores
 from deeplab_tf.models.kernels import onednn_in_use
 from deeplab_tf.runs.workdir import (
@@ -48,6 +48,7 @@ INSTRUCTIONS = (
 )
 """The instruction sets by which oneDNN and TensorFlow choose kernels: x86's, then Arm's."""
 THREADS = "intra-op threads"
+PROCESSOR = "processor"
 
 
 def environment() -> dict[str, str]:
@@ -56,7 +57,8 @@ def environment() -> dict[str, str]:
     values |= {name: importlib.metadata.version(name) for name in PACKAGES}
     values["deeplab_tf"] = f"{importlib.metadata.version('deeplab_tf')}, sources {_sources()}"
     values["platform"] = f"{platform.system()} {platform.machine()}"
-    values["processor"] = processor_name()
+    values[PROCESSOR] = processor_name()
+    values["processor model"] = processor_model()
     features = processor_features()
     values["instruction sets"] = " ".join(name for name in INSTRUCTIONS if name in features)
     values["onednn"] = "true" if onednn_in_use() else "false"
@@ -169,6 +171,8 @@ def repeat_differences(before: pathlib.Path, now: pathlib.Path) -> list[str]:
     if weights_before != weights_now:
         found.append(f"{read_experiment(now).init_from} has another content now")
     here = environments_now[max(environments_now)]
+    if not here[PROCESSOR]:
+        found.append("the system does not name the processor, so it may be another one")
     if len(environments_before) > 1:
         steps = ", ".join(map(str, sorted(environments_before)))
         found.append(f"{before} was trained in several environments, from steps {steps}")

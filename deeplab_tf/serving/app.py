@@ -70,10 +70,8 @@ class _Predict:
                 raise
 
     async def _answer(self, body: bytes) -> list[bytes]:
-        # A thread lets other requests go on during NumPy's part; orjson's part holds the
-        # interpreter lock all the same.
-        question = await asyncio.to_thread(parse_question, body, self._service.model.signatures)
-        outputs = await self._service.answer(question.signature, question.images)
+        signatures = self._service.model.signatures
+        question, outputs = await self._service.answer(lambda: parse_question(body, signatures))
         return await asyncio.to_thread(answer_json, outputs, question.by_row)
 
 

@@ -20,8 +20,8 @@ Outputs = dict[str, np.ndarray]
 """The outputs by name; the first axis of each array is that of the images."""
 
 BATCH_PIXELS = 1 << 22
-"""The largest number of pixels to which requests are joined, so that a batch's memory is bounded; a
-single request may have more."""
+"""The largest number of pixels that go through the network together, so that a batch's memory is
+bounded; a single image may have more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Batcher:
 
     Args:
         run: maps the name of a signature and images [B, ...] to the outputs.
-        batch_size: the largest number of images to which requests are joined.
-        observe: called with the number of images of each batch.
+        batch_size: the largest number of images that go through the network together. A request
+            of more images goes through in parts.
+        observe: called with the number of images of each run, in the thread that runs.
     """
 
     def __init__(
@@ -65,7 +66,6 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while batch := self._next_batch():
             works = [asker.work for asker in batch]
-            self._observe(sum(work.count for work in works))
             outcomes = await loop.run_in_executor(self._thread, self._outcomes, works)
             for asker, outcome in zip(batch, outcomes, strict=True):
                 if asker.answer.done():  # the request was given up meanwhile
@@ -114,9 +114,21 @@ class Batcher:
 
     def _together(self, works: list[Work]) -> list[Outputs | Exception]:
         images = np.concatenate([work.images for work in works])
-        outputs = self._run(works[0].signature.name, images)
+        outputs = self._in_parts(works[0], images)
         ends = np.cumsum([work.count for work in works])
         return [
             {name: array[end - work.count : end] for name, array in outputs.items()}
             for work, end in zip(works, ends, strict=True)
         ]
+
+    def _in_parts(self, work: Work, images: np.ndarray) -> Outputs:
+        """Returns the outputs for images of the kind of `work`, which go through in parts."""
+        step = max(1, min(self._batch_size, BATCH_PIXELS // work.image_pixels))
+        parts = []
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            self._observe(len(part))
+            parts.append(self._run(work.signature.name, part))
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

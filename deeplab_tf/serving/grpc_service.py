@@ -1,12 +1,14 @@
 """TensorFlow Serving's gRPC services: Predict, GetModelMetadata and GetModelStatus."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NoReturn
 
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
@@ -15,18 +17,21 @@ from tensorflow_serving.apis import (
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving.batching import Outputs
-from deeplab_tf.serving.limits import check_answer_size, within
+from deeplab_tf.serving.limits import Limits, check_answer_size, within
 from deeplab_tf.serving.metrics import GRPC
 from deeplab_tf.serving.model_info import SIGNATURES, model_metadata, model_status
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.served_model import ServedModel
 from deeplab_tf.serving.service import Service
 from deeplab_tf.serving.signature import Signature, find_signature
-from deeplab_tf.serving.work import check_pixels
+from deeplab_tf.serving.work import Question, check_amount, pixel_size
 
 _OVERLOAD = 2
 """The largest number of open calls, as a multiple of the queue's size. Calls beyond the queue are
 answered that it is full; gRPC refuses further calls before their message is read."""
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_SHORT_MESSAGE = 1 << 16
+"""The largest size in bytes of a message of other methods than Predict, which carries no image."""
 _CONNECTION_SECONDS = 300
 """The age, in seconds, at which a connection is asked to end, so that answers that a client leaves
 unread are freed. The client then opens another connection without an error."""
@@ -65,11 +70,12 @@ def start_grpc(service: Service, address: str) -> tuple[grpc.aio.Server, int]:
 
 
 class _TimedRequests(grpc.aio.ServerInterceptor):
-    """An interceptor that ends calls whose message does not arrive in time.
+    """An interceptor that ends calls whose message does not arrive in time, or is too large.
 
     gRPC itself waits for the message without limit, so such calls would keep all others out. A call
     of one message is the same on the wire as a stream of one message, so the message is read here
-    as a stream.
+    as a stream. Predict gets the bytes of its message, since a parsed message may take twenty times
+    the bytes, and calls wait before they are read.
     """
 
     def __init__(self, seconds: float):
@@ -83,18 +89,21 @@ class _TimedRequests(grpc.aio.ServerInterceptor):
         answer_one = handler.unary_unary
         assert answer_one is not None  # all methods here take one message and give one
 
+        parse = handler.request_deserializer
+        assert parse is not None  # all methods here take a message of a type
+
         async def answer(requests, context):
             try:
                 request = await self._first(requests)
+                if handler_call_details.method != _PREDICT:
+                    request = _short(request, parse)
             except RefusedError as refusal:
                 await _abort(context, refusal)
             return await answer_one(request, context)
 
-        return grpc.stream_unary_rpc_method_handler(
-            answer, handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
 
-    async def _first(self, requests: AsyncIterator[Any]) -> Any:
+    async def _first(self, requests: AsyncIterator[bytes]) -> bytes:
         message = f"the request did not arrive within {self._seconds:g} s"
         async with within(self._seconds, Reason.SLOW_CLIENT, message):
             async for request in requests:
@@ -106,7 +115,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, service: Service):
         self._service = service
 
-    async def Predict(self, request, context):  # noqa: N802, the name in the protocol
+    async def Predict(self, request: bytes, context):  # noqa: N802, the name in the protocol
         try:
             with self._service.metrics.request(GRPC), self._service.gate.entered():
                 return await self._answer(request)
@@ -130,22 +139,12 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Classify = Regress = MultiInference = _unsupported
 
-    async def _answer(self, request) -> predict_pb2.PredictResponse:
-        _check_model(self._service, request.model_spec)
-        model = self._service.model
-        signature = find_signature(request.model_spec.signature_name, model.signatures)
-        if list(request.inputs) != [signature.input_name]:
-            raise bad_request(
-                f"signature {signature.name} takes {signature.input_name!r}; received "
-                f"{', '.join(map(repr, request.inputs)) or 'nothing'}"
-            )
-        tensor = request.inputs[signature.input_name]
-        max_pixels = self._service.limits.max_pixels
-        images = await asyncio.to_thread(_images, tensor, signature, max_pixels)
-        outputs = await self._service.answer(signature, images)
-        outputs = _filtered(outputs, request.output_filter)
+    async def _answer(self, message: bytes) -> predict_pb2.PredictResponse:
+        question, outputs = await self._service.answer(lambda: _question(message, self._service))
+        outputs = _filtered(outputs, question.output_names)
         # A thread copies the answer: hundreds of megabytes where clients ask for probabilities.
-        return await asyncio.to_thread(_response, model, signature, outputs)
+        model = self._service.model
+        return await asyncio.to_thread(_response, model, question.signature, outputs)
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -179,14 +178,57 @@ def _check_model(service: Service, spec: Any) -> None:
     service.model.check_name(spec.name, version)
 
 
-def _images(tensor: Any, signature: Signature, max_pixels: int) -> np.ndarray:
+def _short(message: bytes, parse: Callable[[bytes], Any]) -> Any:
+    """Returns the parsed message of another method than Predict."""
+    if len(message) > _SHORT_MESSAGE:
+        raise RefusedError(
+            Reason.TOO_LARGE,
+            f"only Predict takes a message of more than {_SHORT_MESSAGE:,} bytes",
+        )
+    return _parsed(message, parse)
+
+
+def _parsed(message: bytes, parse: Callable[[bytes], Any]) -> Any:
+    try:
+        return parse(message)
+    except DecodeError as error:
+        raise bad_request("the message is not of the method's type") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _GrpcQuestion(Question):
+    """A question in a message; only the outputs of `output_names` are sent, or all if empty."""
+
+    output_names: tuple[str, ...]
+
+
+def _question(message: bytes, service: Service) -> _GrpcQuestion:
+    """Returns the question in the bytes of a message of Predict.
+
+    Raises:
+        RefusedError: the message is not a question; the error says what is wrong.
+    """
+    request = _parsed(message, predict_pb2.PredictRequest.FromString)
+    _check_model(service, request.model_spec)
+    signature = find_signature(request.model_spec.signature_name, service.model.signatures)
+    if list(request.inputs) != [signature.input_name]:
+        raise bad_request(
+            f"signature {signature.name} takes {signature.input_name!r}; received "
+            f"{', '.join(map(repr, request.inputs)) or 'nothing'}"
+        )
+    images = _images(request.inputs[signature.input_name], signature, service.limits)
+    return _GrpcQuestion(signature, images, tuple(request.output_filter))
+
+
+def _images(tensor: Any, signature: Signature, limits: Limits) -> np.ndarray:
     """Returns the images in a message, as an array.
 
     A message of few bytes may announce a tensor of any size whose one value is repeated, so the
     size is checked before there is an array.
 
     Raises:
-        RefusedError: the message is not of the signature's dtype or shape, or has too many pixels.
+        RefusedError: the message is not of the signature's dtype or shape, or has too many images
+            or pixels.
     """
     dtype = tf.string if signature.dtype is None else tf.as_dtype(signature.dtype)
     if tensor.dtype != dtype.as_datatype_enum:
@@ -202,8 +244,10 @@ def _images(tensor: Any, signature: Signature, max_pixels: int) -> np.ndarray:
                 f"{signature.input_name} must have the shape [B] and B values; received {shape} "
                 f"and {len(tensor.string_val)} values"
             )
+        check_amount(signature, len(tensor.string_val), (1, 1), limits)
     else:
-        check_pixels(int(np.prod(shape, dtype=object)) // signature.bands, max_pixels)
+        height, width = pixel_size(signature, shape)
+        check_amount(signature, shape[0], (height, width), limits)
     try:
         return tf.make_ndarray(tensor)
     except OverflowError as error:

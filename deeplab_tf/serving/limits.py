@@ -31,8 +31,9 @@ class Limits:
 
     Attributes:
         max_request_bytes: the largest size of one request's body or message.
+        max_images: the largest number of images of one request.
         max_pixels: the largest number of pixels of all images of one request together, read from
-            the images' headers.
+            the images' headers; each side counts as rounded up to the network's coarsest stride.
         queue_size: the largest number of requests inside at a time: being received, waiting, in the
             network or, by REST, with their answer on its way out.
         time_limit: seconds for receiving a request, as many for answering it, and as many for the
@@ -41,6 +42,7 @@ class Limits:
     """
 
     max_request_bytes: int = 32 << 20
+    max_images: int = 1024
     max_pixels: int = 1 << 23
     queue_size: int = 64
     time_limit: float = 30.0

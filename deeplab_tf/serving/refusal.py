@@ -23,11 +23,17 @@ class Reason(enum.Enum):
         self.grpc = grpc
 
 
+MAX_MESSAGE = 500
+"""The largest length of a message in characters; a message may quote what the client sent, and gRPC
+sends no message beyond some kilobytes."""
+
+
 class RefusedError(Exception):
     """The error for a request that is not answered; its message, one line, goes to the client."""
 
     def __init__(self, reason: Reason, message: str):
-        super().__init__(message)
+        cut = message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "..."
+        super().__init__(cut)
         self.reason = reason
 
 

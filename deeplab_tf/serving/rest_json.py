@@ -20,6 +20,7 @@ from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.limits import check_answer_size
 from deeplab_tf.serving.refusal import bad_request
 from deeplab_tf.serving.signature import Signature, find_signature
+from deeplab_tf.serving.work import Question
 
 _ROWS, _COLUMNS = "instances", "inputs"
 _PIECE_NUMBERS = 1 << 16
@@ -29,21 +30,17 @@ _DEEPEST = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
-    """A client's request for a prediction.
+class JsonQuestion(Question):
+    """A question in JSON.
 
     Attributes:
-        signature: the signature that is asked for.
-        images: object [B] of bytes, or an array of the signature's dtype and any shape.
         by_row: whether the question is by row; the answer has the same form.
     """
 
-    signature: Signature
-    images: np.ndarray
     by_row: bool
 
 
-def parse_question(body: bytes, signatures: dict[str, Signature]) -> Question:
+def parse_question(body: bytes, signatures: dict[str, Signature]) -> JsonQuestion:
     """Returns the question in a request's body.
 
     Raises:
@@ -66,7 +63,7 @@ def parse_question(body: bytes, signatures: dict[str, Signature]) -> Question:
     value = content[forms[0]]
     images = _by_row(value, signature) if by_row else _unnamed(value, signature)
     to_array = _encoded if signature.takes_bytes else _numbers
-    return Question(signature, to_array(images, signature), by_row)
+    return JsonQuestion(signature, to_array(images, signature), by_row)
 
 
 def answer_json(outputs: Outputs, by_row: bool) -> list[bytes]:

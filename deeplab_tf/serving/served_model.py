@@ -82,8 +82,11 @@ def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedMode
     version, called = 1, folder.name
     if folder.name.isdecimal():
         version, called = int(folder.name), folder.parent.name
-    loaded, _, _ = open_saved_model(folder)
-    signatures = {key: _signature(key, function) for key, function in loaded.signatures.items()}
+    loaded, experiment, _ = open_saved_model(folder)
+    stride = experiment.model.output_stride
+    signatures = {
+        key: _signature(key, function, stride) for key, function in loaded.signatures.items()
+    }
     return ServedModel(name or called, version, signatures, _definitions(folder), loaded)
 
 
@@ -100,11 +103,12 @@ def _version_folder(path: pathlib.Path) -> pathlib.Path:
     return max(versions, key=lambda folder: int(folder.name))
 
 
-def _signature(name: str, function) -> Signature:
+def _signature(name: str, function, stride: int) -> Signature:
     (spec,) = function.structured_input_signature[1].values()
     if spec.dtype == tf.string:
-        return Signature(name, spec.name, None)
-    return Signature(name, spec.name, np.dtype(spec.dtype.as_numpy_dtype), spec.shape[-1])
+        return Signature(name, spec.name, None, stride=stride)
+    dtype = np.dtype(spec.dtype.as_numpy_dtype)
+    return Signature(name, spec.name, dtype, spec.shape[-1], stride)
 
 
 def _definitions(folder: pathlib.Path) -> dict[str, Any]:

@@ -4,6 +4,9 @@ Tested in tests/serving/test_rest.py and tests/serving/test_serving_limits.py.
 """
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,10 +16,10 @@ from deeplab_tf.serving.limits import Gate, Limits, within
 from deeplab_tf.serving.metrics import Metrics
 from deeplab_tf.serving.refusal import Reason
 from deeplab_tf.serving.served_model import ServedModel
-from deeplab_tf.serving.signature import Signature
-from deeplab_tf.serving.work import Work, check_images
+from deeplab_tf.serving.work import Question, Work, check_images
 
 _WARM_UP_SIZE = (65, 65)
+_Asked = TypeVar("_Asked", bound=Question)
 
 
 class Service:
@@ -36,6 +39,9 @@ class Service:
         self.gate = Gate(limits.queue_size)
         self.metrics = Metrics(lambda: self.gate.inside)
         self.ready = False
+        # One thread: a message that is parsed takes some ten times its bytes, for one at a time.
+        # Two threads would not be faster, since parsing holds the interpreter lock.
+        self._reader = ThreadPoolExecutor(1, "reader")
         self._batcher = Batcher(model.run, limits.batch_size, self.metrics.batch_images.observe)
 
     async def warm_up(self) -> None:
@@ -49,15 +55,23 @@ class Service:
         await self._batcher.answer(Work(signature, pixels, _WARM_UP_SIZE))
         self.ready = True
 
-    async def answer(self, signature: Signature, images: np.ndarray) -> Outputs:
-        """Checks `images` and returns the outputs for them.
+    async def answer(self, read: Callable[[], _Asked]) -> tuple[_Asked, Outputs]:
+        """Returns the question that `read` gives, and the outputs for its images.
+
+        Args:
+            read: a function that parses a request; the thread for reading runs it.
 
         Raises:
-            RefusedError: the images are wrong, or there is no answer within the time limit.
+            RefusedError: the request or the images are wrong, or there is no answer within the time
+                limit.
         """
         seconds = self.limits.time_limit
         message = f"there is no answer within {seconds:g} s; send smaller images, or fewer at once"
-        # A thread checks the images, since reading a long header would hold up other requests.
-        work = await asyncio.to_thread(check_images, signature, images, self.limits.max_pixels)
         async with within(seconds, Reason.LATE, message):
-            return await self._batcher.answer(work)
+            loop = asyncio.get_running_loop()
+            question, work = await loop.run_in_executor(self._reader, self._checked, read)
+            return question, await self._batcher.answer(work)
+
+    def _checked(self, read: Callable[[], _Asked]) -> tuple[_Asked, Work]:
+        question = read()
+        return question, check_images(question.signature, question.images, self.limits)

@@ -20,12 +20,15 @@ class Signature:
         input_name: the input's name.
         dtype: the input's dtype; None where the input is encoded images, [B] strings.
         bands: the number of bands of the input [B, H, W, bands]; 0 where it is encoded images.
+        stride: the network's coarsest stride: an image of one pixel costs as much as one of
+            stride x stride pixels.
     """
 
     name: str
     input_name: str
     dtype: np.dtype | None
     bands: int = 0
+    stride: int = 1
 
     @property
     def takes_bytes(self) -> bool:

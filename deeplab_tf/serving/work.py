@@ -1,17 +1,18 @@
-"""The images of a request, checked before they may wait: form, size, number of pixels.
+"""The images of a request, checked before they may wait: form, size, number of images and pixels.
 
 Tested in tests/serving/test_rest.py and tests/serving/test_server_fuzz.py, through `Service`.
 """
 
 import dataclasses
-import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.errors import one_line
-from deeplab_tf.images.files import BROKEN, orientation
-from deeplab_tf.serving.refusal import RefusedError, bad_request
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.images.picture import upright_size
+from deeplab_tf.serving.limits import Limits
+from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89P"
@@ -20,6 +21,19 @@ MAX_SCANS = 500
 """The largest number of scans of a progressive JPEG; encoders write 10 or so. Each scan costs a
 pass over all pixels, however few its bytes, so that a small file could keep a decoder busy for
 hours."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a client asks, not yet checked.
+
+    Attributes:
+        signature: the signature that is asked for.
+        images: object [B] of bytes, or an array of the signature's dtype and any shape.
+    """
+
+    signature: Signature
+    images: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +56,14 @@ class Work:
         return len(self.images)
 
     @property
+    def image_pixels(self) -> int:
+        """The number of pixels of one image, as `padded_pixels` counts them."""
+        return padded_pixels(*self.size, self.signature.stride)
+
+    @property
     def pixels(self) -> int:
-        """The number of pixels of all images together."""
-        return self.count * self.size[0] * self.size[1]
+        """The number of pixels of all images together, as `padded_pixels` counts them."""
+        return self.count * self.image_pixels
 
     @property
     def kind(self) -> tuple[str, tuple[int, int]]:
@@ -53,37 +72,54 @@ class Work:
         return self.signature.name, self.size
 
 
-def check_images(signature: Signature, images: np.ndarray, max_pixels: int) -> Work:
+def padded_pixels(height: int, width: int, stride: int) -> int:
+    """Returns the pixels of an image with both sides rounded up to the network's coarsest stride.
+
+    Every feature map has at least one cell for an image, however small the image is. A map of
+    stride s, a divisor of `stride`, has at most `padded_pixels / s**2` cells.
+    """
+    return -(-height // stride) * -(-width // stride) * stride**2
+
+
+def check_images(signature: Signature, images: np.ndarray, limits: Limits) -> Work:
     """Checks a request's images and returns them as `Work`.
 
     Args:
         signature: the signature that was asked for.
         images: object [B] of bytes, or numbers of the signature's dtype.
-        max_pixels: the largest number of pixels that all images together may have.
+        limits: the server's limits.
 
     Raises:
         RefusedError: there is no image, something is not an image, the images have several sizes,
-            or they have too many pixels.
+            there are too many images, or they have too many pixels.
     """
     if signature.takes_bytes:
-        size = _encoded_size(images, max_pixels)
+        size = _encoded_size(signature, images, limits)
     else:
-        size = _pixel_size(signature, images.shape)
-    work = Work(signature, images, size)
-    check_pixels(work.pixels, max_pixels)
-    return work
+        size = pixel_size(signature, images.shape)
+    check_amount(signature, len(images), size, limits)
+    return Work(signature, images, size)
 
 
-def check_pixels(pixels: int, max_pixels: int) -> None:
-    """Raises `RefusedError` for more than `max_pixels` pixels."""
-    if pixels > max_pixels:
-        raise bad_request(
-            f"the images have {pixels:,} pixels; the server takes at most {max_pixels:,} "
-            "(--max_pixels)"
+def check_amount(signature: Signature, count: int, size: tuple[int, int], limits: Limits) -> None:
+    """Raises `RefusedError` for too many images, or too many pixels in `count` images of `size`."""
+    if count > limits.max_images:
+        raise RefusedError(
+            Reason.TOO_LARGE,
+            f"the request has {count:,} images; the server takes at most {limits.max_images:,} "
+            "(--max_images)",
+        )
+    pixels = count * padded_pixels(*size, signature.stride)
+    if pixels > limits.max_pixels:
+        raise RefusedError(
+            Reason.TOO_LARGE,
+            f"the images have {pixels:,} pixels, with each side rounded up to a multiple of "
+            f"{signature.stride}; the server takes at most {limits.max_pixels:,} (--max_pixels)",
         )
 
 
-def _pixel_size(signature: Signature, shape: tuple[int, ...]) -> tuple[int, int]:
+def pixel_size(signature: Signature, shape: Sequence[int]) -> tuple[int, int]:
+    """Returns the (height, width) of images of `shape`; refuses any shape but [B, H, W, bands]."""
     bands = signature.bands
     if len(shape) != 4 or shape[-1] != bands or 0 in shape:
         raise bad_request(
@@ -93,12 +129,13 @@ def _pixel_size(signature: Signature, shape: tuple[int, ...]) -> tuple[int, int]
     return shape[1], shape[2]
 
 
-def _encoded_size(images: np.ndarray, max_pixels: int) -> tuple[int, int]:
+def _encoded_size(signature: Signature, images: np.ndarray, limits: Limits) -> tuple[int, int]:
     if images.ndim != 1 or not len(images):
         raise bad_request(
             f"image_bytes must be a list of one or more images; received shape {list(images.shape)}"
         )
-    sizes = [header_size(data, f"image {i}", max_pixels) for i, data in enumerate(images)]
+    check_amount(signature, len(images), (1, 1), limits)  # before the headers are read
+    sizes = [_header_size(data, f"image {i}", limits.max_pixels) for i, data in enumerate(images)]
     for index, size in enumerate(sizes):
         if size != sizes[0]:
             raise bad_request(
@@ -109,36 +146,23 @@ def _encoded_size(images: np.ndarray, max_pixels: int) -> tuple[int, int]:
     return sizes[0]
 
 
-def header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:
+def _header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:
     """Returns the upright (height, width) of an encoded image, of which only the header is read.
 
-    Args:
-        data: the encoded image.
-        name: the image's name in messages.
-        max_pixels: the largest number of pixels that is taken.
-
     Raises:
-        RefusedError: the image is no JPEG or PNG, or has too many pixels or scans.
+        RefusedError: the image is no JPEG or PNG, or has too many pixels, scans or blocks.
     """
     if not data.startswith((_JPEG, _PNG)):
         raise bad_request(f"{name} is neither JPEG nor PNG")
     if data.startswith(_JPEG) and data.count(_START_OF_SCAN) > MAX_SCANS:
         raise bad_request(f"{name} is a JPEG of more than {MAX_SCANS} scans; save it again")
     try:
-        picture = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        return upright_size(data)
     except Image.DecompressionBombError:
-        raise bad_request(
+        raise RefusedError(
+            Reason.TOO_LARGE,
             f"{name} has more pixels than {max_pixels:,}, the most that the server takes "
-            "(--max_pixels)"
+            "(--max_pixels)",
         ) from None
-    except BROKEN as error:
-        raise _broken(name, error) from error
-    width, height = picture.size
-    check_pixels(width * height, max_pixels)
-    return (width, height) if orientation(picture) >= 5 else (height, width)
-
-
-def _broken(name: str, error: Exception) -> RefusedError:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return bad_request(f"{name} is a broken JPEG or PNG: its header cannot be read")
-    return bad_request(f"{name} is a broken JPEG or PNG: {one_line(str(error))}")
+    except DeeplabError as error:
+        raise bad_request(f"{name} is a broken JPEG or PNG: {one_line(str(error))}") from error

@@ -75,6 +75,8 @@ def test_eval_predict_and_score_agree_to_the_last_digit(place):
     assert (content["output_stride"], content["scales"], content["flip"]) == (8, [0.5, 1.0], True)
     assert re.fullmatch("[0-9a-f]{64}", content["fingerprint"])
     assert figures(evaluated.stdout)["mean IoU"] == f"{100 * content['mean_iou']:.2f}"
+    covered = r"shapes/val; the truth is \d+\.\d\d % void; classes without true pixels: \d of 6"
+    assert re.search(f"^3 images of {covered}", evaluated.stdout, re.MULTILINE)
     assert (place / "run" / "confusion_matrix.csv").is_file()
     page = (place / "run" / "report" / "index.html").read_text()
     assert "loss.png" in page and "sample2_truth.png" in page

@@ -11,6 +11,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.score import score_folders
 from deeplab_tf.images.classes import VOC
 from deeplab_tf.images.confusion import Scores, confusion_matrix, format_table
+from deeplab_tf.images.coverage import coverage
 from deeplab_tf.images.drawing import write_labels
 
 
@@ -53,7 +54,11 @@ def test_prints_the_table_without_tensorflow(folders):
     predicted, true, matrix = folders
     done = score(f"--predictions={predicted}", f"--ground_truth={true}")
     names = tuple(f"class {i}" for i in range(21))
-    assert done.stdout == format_table(Scores.from_matrix(matrix), names) + "\n\n3 images\n"
+    void = sum(int((np.asarray(Image.open(path)) == 255).sum()) for path in true.iterdir())
+    assert 0 < void < 200
+    assert done.stdout == format_table(Scores.from_matrix(matrix), names) + (
+        f"\n\n3 images; the truth is {void / 18:.2f} % void; classes without true pixels: 0 of 21\n"
+    )
     assert done.returncode == 0
     assert "tensorflow" not in done.stderr
     assert error_of(done) == ""
@@ -63,16 +68,54 @@ def test_other_void(tmp_path):
     for name, labels in (("true", [[0, 1, 11]]), ("predicted", [[0, 0, 5]])):
         (tmp_path / name).mkdir()
         Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / name / "a.png")
-    matrix, images = score_folders(tmp_path / "predicted", tmp_path / "true", 11, 11)
-    assert images == 1
+    matrix, images, void = score_folders(tmp_path / "predicted", tmp_path / "true", 11, 11)
+    assert (images, void) == (1, 1)
     assert (matrix.sum(), matrix[0, 0], matrix[1, 0]) == (2, 1, 1)
+
+
+def write_pair(tmp_path, truth, prediction):
+    for name, labels in (("true", truth), ("predicted", prediction)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / name / "a.png")
+    return f"--predictions={tmp_path / 'predicted'}", f"--ground_truth={tmp_path / 'true'}"
+
+
+def test_a_truth_of_0_and_255_is_warned_of(tmp_path):
+    """The prediction found a third of the object, and all the figures are 100.00."""
+    folders = write_pair(tmp_path, [[0] * 7 + [255] * 3], [[0] * 9 + [1]])
+    done = score(*folders, "--num_classes=2")
+    assert "mean IoU                100.00" in done.stdout and done.returncode == 0
+    assert done.stdout.endswith(
+        "\n1 images; the truth is 30.00 % void; classes without true pixels: 1 of 2 (class 1)\n"
+        "warning: only class 0 has pixels in the truth, so the scores say nothing about the other "
+        "classes; masks of 0 and 255 have class 0 and void, and no object\n"
+    )
+
+
+def test_a_truth_that_is_mostly_void_is_warned_of(tmp_path):
+    folders = write_pair(tmp_path, [[0, 1, 255, 255, 255]], [[0] * 5])
+    assert score(*folders, "--num_classes=2").stdout.endswith(
+        "\nwarning: 60.00 % of the truth is void and counts for nothing; check which value of the "
+        "masks is void\n"
+    )
+
+
+def test_half_of_the_truth_may_be_void_and_a_truth_of_void_has_no_score():
+    scores = Scores.from_matrix(np.diag([1, 2]))
+    assert coverage(scores, 3, ("a", "b")).warnings == ()
+    (void, none) = coverage(Scores.from_matrix(np.zeros((2, 2), int)), 4, ("a", "b")).warnings
+    assert void.startswith("100.00 % of the truth is void") and none.startswith("no class has")
+    many = coverage(
+        Scores.from_matrix(np.diag([1] * 2 + [0] * 19)), 0, tuple("abcdefghijklmnopqrstu")
+    )
+    assert many.summary.endswith("true pixels: 19 of 21 (c, d, e, f, g, h, i, j, ...)")
 
 
 def test_only_the_listed_names_count(folders, tmp_path):
     predicted, true, matrix = folders
     (tmp_path / "val.txt").write_text("0\n2\n")
     (predicted / "1.png").unlink()
-    some, images = score_folders(predicted, true, 21, 255, tmp_path / "val.txt")
+    some, images, _ = score_folders(predicted, true, 21, 255, tmp_path / "val.txt")
     assert images == 2
     assert 0 < some.sum() < matrix.sum()
     (tmp_path / "val.txt").write_text("0\n1\n")

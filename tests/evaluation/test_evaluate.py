@@ -67,7 +67,7 @@ def test_predicted_files_score_exactly_the_same(
     del inference["split"]
     predictor = load_predictor(tmp_path / "model.keras", **inference)
     assert predict_images(predictor, find_images(f"{raw_folder}/images"), tmp_path / "out") == []
-    scored, images = score_folders(tmp_path / "out", raw_folder / "masks", 6, 255)
+    scored, images, _ = score_folders(tmp_path / "out", raw_folder / "masks", 6, 255)
     np.testing.assert_array_equal(scored, matrix)
     assert images == 5
 

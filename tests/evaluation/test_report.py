@@ -10,6 +10,7 @@ from deeplab_tf.evaluation.curves import draw_curves, moving_average
 from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.images.coverage import coverage
 
 
 @pytest.fixture
@@ -32,9 +33,16 @@ def metrics(tmp_path):
 
 
 def write(evaluation, folder, metrics=None):
-    facts = {"model": "runs/<x>"}
+    facts, truth = {"model": "runs/<x>"}, coverage(evaluation.scores, 24_000, SHAPES.names)
     page = write_report(
-        "DeepLabv3 on shapes", evaluation, SHAPES, facts, to_json(Experiment()), folder, metrics
+        "DeepLabv3 on shapes",
+        evaluation,
+        truth,
+        SHAPES,
+        facts,
+        to_json(Experiment()),
+        folder,
+        metrics,
     )
     return page, page.read_text()
 
@@ -45,6 +53,8 @@ def test_page_has_figures_and_its_pictures_and_needs_no_network(evaluation, metr
     # (6/8 + 2/4) / 2: the four absent classes do not count.
     assert "<b>62.50</b><span>mean IoU, %" in text
     assert text.count("absent</td>") == 4
+    assert "<p>The truth is 99.96 % void; classes without true pixels: 4 of 6 (square, " in text
+    assert "<p class='warning'>Warning: 99.96 % of the truth is void and counts for nothing" in text
     files = set(re.findall(r"(?:src|href)='([^']+)'", text))
     assert files == {
         "sample0_input.png",

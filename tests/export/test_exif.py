@@ -1,16 +1,20 @@
-"""The orientation of a JPEG in graph operations, held against Pillow."""
+"""The orientation of a JPEG or PNG in graph operations, held against Pillow."""
 
 import io
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 from support.random_model import random_picture
+from support.turned import ORIENTATION, PLACES, chunk, turned, with_chunk, xmp
 
 from deeplab_tf.export.exif import exif_orientation, upright
-
-ORIENTATION = 0x0112
+from deeplab_tf.export.saved_model import decode_images
+from deeplab_tf.images.files import decoded, pixels_of
+from deeplab_tf.images.picture import MAX_BLOCKS, open_picture, orientation
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +24,12 @@ def read():
     return lambda encoded: int(graph(encoded))
 
 
-def jpeg(orientation=None, *, endian=b"MM", before=(), icc=None) -> bytes:
+def jpeg(number=None, *, endian=b"MM", before=(), icc=None) -> bytes:
     exif = Image.Exif()
     for tag, value in before:
         exif[tag] = value
-    if orientation is not None:
-        exif[ORIENTATION] = orientation
+    if number is not None:
+        exif[ORIENTATION] = number
     exif.endian = {b"MM": ">", b"II": "<"}[endian]
     data = exif.tobytes()
     file = io.BytesIO()
@@ -35,33 +39,62 @@ def jpeg(orientation=None, *, endian=b"MM", before=(), icc=None) -> bytes:
 
 
 @pytest.mark.parametrize("endian", [b"II", b"MM"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_all_orientations_in_both_byte_orders_are_as_pillow_turns_them(orientation, endian, read):
-    encoded = jpeg(orientation, endian=endian, before=[(0x010F, "maker"), (0x0110, "model")])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_all_orientations_in_both_byte_orders_are_as_pillow_turns_them(number, endian, read):
+    encoded = jpeg(number, endian=endian, before=[(0x010F, "maker"), (0x0110, "model")])
     tiff = encoded.index(b"Exif\0\0") + 6
     assert encoded[tiff : tiff + 2] == endian
-    assert read(encoded) == orientation
+    assert read(encoded) == number
     stored = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))))
-    np.testing.assert_array_equal(upright(stored, tf.constant(orientation)), expected)
+    np.testing.assert_array_equal(upright(stored, tf.constant(number)), expected)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_is_read_as_the_other_roads_read_it(place, number, read):
+    encoded = turned(random_picture(9, 14), place, number)
+    assert read(encoded) == number == orientation(decoded(Path(place), encoded))
+
+
+def test_encoded_images_are_decoded_as_the_other_roads_decode_them():
+    """The whole decoder of the signature `image_bytes`, on one picture of each place."""
+    decode = tf.function(decode_images, input_signature=[tf.TensorSpec((None,), tf.string)])
+    for place, number in zip(PLACES, (2, 3, 5, 6, 7, 8), strict=True):
+        encoded = turned(random_picture(9, 14), place, number)
+        expected = pixels_of(Path(place), encoded)
+        np.testing.assert_array_equal(decode(tf.constant([encoded]))[0], expected)
+
+
+def test_exif_counts_before_xmp(read):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 3
+    file = io.BytesIO()
+    Image.fromarray(random_picture(9, 14)).save(file, "JPEG", exif=exif, xmp=xmp(6))
+    assert read(file.getvalue()) == 3
+    file = io.BytesIO()
+    Image.fromarray(random_picture(9, 14)).save(file, "PNG", exif=exif)
+    packet = b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(6)
+    assert read(with_chunk(file.getvalue(), chunk(b"iTXt", packet))) == 3
+
+
+def test_a_compressed_packet_is_refused_with_a_reason(read):
+    file = io.BytesIO()
+    Image.fromarray(random_picture(9, 14)).save(file, "PNG")
+    packet = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp(6))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the XMP packet is compressed; save"):
+        read(with_chunk(file.getvalue(), chunk(b"iTXt", packet)))
 
 
 @pytest.mark.timeout(60)
-def test_segments_that_lead_back_end(read):
-    """A segment whose length is cut off by the end of what is looked at, or that has none, reached
-    by another from before it."""
-    window = 1 << 18
-    content = bytearray(window)
-    content[:4] = b"\xff\xd8\xff\xe2"
-    at, last = 2, window - 2
-    while last - at > 60_000:  # segments up to near the end
-        content[at : at + 4] = b"\xff\xe2" + (50_000).to_bytes(2)
-        at += 50_002
-    content[at : at + 4] = b"\xff\xe2" + (last - at - 2).to_bytes(2)
-    content[last - 255 : last - 251] = b"\xff\xe2" + (253).to_bytes(2)
-    content[last:] = b"\xff\xe2"
-    assert read(bytes(content)) == 1
+def test_segments_that_lead_nowhere_end(read):
+    """A length of 0, a segment beyond the end, and more segments than are looked at."""
     assert read(b"\xff\xd8\xff\xe2\x00\x00" + bytes(20)) == 1
+    assert read(b"\xff\xd8\xff\xe2\xff\xff" + bytes(20)) == 1
+    assert read(b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffeXIf" + bytes(20)) == 1
+    for countless in (b"\xff\xd8" + b"\xff\xe9\0\2" * MAX_BLOCKS, b"\xff\xd8" + b"a" * MAX_BLOCKS):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="more than 32,768 segments"):
+            read(countless + bytes(20))
 
 
 def test_the_segment_is_found_behind_others(read):
@@ -75,13 +108,12 @@ def test_the_segment_is_found_behind_others(read):
 def test_no_exif_and_other_formats_are_upright(read):
     assert read(jpeg()) == 1
     assert read(jpeg(before=[(0x010F, "maker")])) == 1
-    png = io.BytesIO()
+    webp = io.BytesIO()
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    Image.fromarray(random_picture(9, 14)).save(png, "PNG", exif=exif)
-    assert read(png.getvalue()) == 1
-    assert read(b"") == 1
-    assert read(b"\xff\xd8") == 1
+    Image.fromarray(random_picture(9, 14)).save(webp, "WEBP", exif=exif)
+    assert read(webp.getvalue()) == 1
+    assert read(b"") == read(b"\xff\xd8") == read(b"\x89PNG") == 1
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
@@ -97,11 +129,15 @@ def test_a_cut_anywhere_in_the_header_does_not_crash(read):
     assert results[: end - 12] == [1] * (end - 12)
 
 
-def test_garbage_in_the_segment_does_not_crash(read):
-    encoded = bytearray(jpeg(6))
+@pytest.mark.parametrize("endian", [b"II", b"MM"])
+def test_a_changed_byte_is_read_as_the_other_roads_read_it(endian, read):
+    """The types that EXIF forbids, counts, offsets and byte orders, each as Pillow takes it."""
+    encoded = jpeg(6, endian=endian)
     begin = encoded.index(b"Exif\0\0") + 6
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        garbage = encoded.copy()
-        garbage[begin : begin + 26] = rng.integers(0, 256, 26, np.uint8).tobytes()
-        assert 1 <= read(bytes(garbage)) <= 8
+    results = set()
+    for at in range(begin, begin + 26):
+        for value in (0, 1, 3, 4, 6, 8, 9, 255):
+            changed = encoded[:at] + bytes([value]) + encoded[at + 1 :]
+            results.add(read(changed))
+            assert read(changed) == orientation(open_picture(changed)), (at - begin, value)
+    assert results >= {1, 3, 4, 6, 8}

@@ -1,6 +1,7 @@
 """Images of more than three bands and of sixteen bits: in, through records, to the network."""
 
 import json
+import struct
 
 import imagecodecs
 import numpy as np
@@ -8,16 +9,21 @@ import pytest
 import tensorflow as tf
 import tifffile
 from PIL import Image
+from support.turned import chunk
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.config.image_format import ImageFormat
+from deeplab_tf.data import read_pair
 from deeplab_tf.data.augment import augment
 from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
+from deeplab_tf.data.read_pair import MOST_COLUMNS, MOST_SAMPLES
 from deeplab_tf.data.records import decode
 from deeplab_tf.data.sources.describe_folder import propose
 from deeplab_tf.data.sources.folder import folder_source
-from deeplab_tf.data.write_records import write_records
+from deeplab_tf.data.sources.source import Pair
+from deeplab_tf.data.tiles import Tiling
+from deeplab_tf.data.write_records import stored_example, write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.bands import bands_and_bits, read_bands, read_image_of
 from deeplab_tf.images.files import encode_png
@@ -116,6 +122,32 @@ def test_init_sees_the_bands_and_the_records_hold_them(tmp_path):
             assert image.dtype == np.uint16
             np.testing.assert_array_equal(image, pixels)
             np.testing.assert_array_equal(mask, pixels[..., 4] > 30_000)
+
+
+@pytest.mark.parametrize(
+    "size", [(1 << 13, MOST_SAMPLES >> 13), (MOST_COLUMNS + 1, 1), (1, MOST_COLUMNS + 1)]
+)
+def test_the_limits_are_tensorflows(size):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 16, 0, 0, 0, 0))
+    png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="PNG size too large|initialize"):
+        tf.io.decode_png(png, channels=1, dtype=tf.uint16)
+    with pytest.raises(DeeplabError, match="TensorFlow cannot decode the bands of example a"):
+        stored_example("a", png, b"", FIVE)
+
+
+@pytest.mark.parametrize(("name", "most"), [("MOST_SAMPLES", 6150), ("MOST_COLUMNS", 204)])
+def test_an_image_that_no_record_holds_is_one_line(name, most, tmp_path, monkeypatch):
+    """An 8-bit picture without the bands was the way out before, and ended in a traceback."""
+    pair = Pair("a", write_five(tmp_path, "a") / "images" / "a.tif", None)
+    monkeypatch.setattr(read_pair, name, most + 1)
+    assert len(read_pair.encode_examples(pair, FIVE)) == 1
+    monkeypatch.setattr(read_pair, name, most)
+    said = r"image .*a\.tif has 41x30 pixels of 5 bands; TensorFlow decodes fewer .* --tile"
+    with pytest.raises(DeeplabError, match=said) as error:
+        read_pair.encode_examples(pair, FIVE)
+    assert "\n" not in str(error.value)
+    assert len(read_pair.encode_examples(pair, FIVE, Tiling(25, 0))) == 4
 
 
 def test_each_band_is_augmented_as_if_alone():

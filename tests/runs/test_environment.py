@@ -14,12 +14,18 @@ import tensorflow as tf
 from support import commands
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model, save_model
-from deeplab_tf.config import load_experiment
+from deeplab_tf.config import load_experiment, to_json
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
 from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
-from deeplab_tf.runs.environment import THREADS, differences, environment, record_environment
+from deeplab_tf.runs.environment import (
+    THREADS,
+    differences,
+    environment,
+    record_environment,
+    repeat_differences,
+)
 from deeplab_tf.runs.workdir import read_metrics
 from deeplab_tf.training.stages import train
 
@@ -197,6 +203,52 @@ def test_two_arm_processors_are_told_apart(tmp_path, monkeypatch):
     assert differences(*seen) == [
         "processor implementer 0x41 part 0xd40 (before implementer 0x41 part 0xd0c)",
         "instruction sets asimd asimddp i8mm sve (before asimd asimddp)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "difference"),
+    [
+        (
+            [
+                f"CPU implementer: 0x41\nCPU variant: {variant}\nCPU part: 0xd0c\nCPU revision: 1\n"
+                for variant in ("0x1", "0x3")
+            ],
+            "processor model variant 0x3 revision 1 (before variant 0x1 revision 1)",
+        ),
+        (
+            [
+                f"cpu family: 25\nmodel: {model}\nmodel name: AMD EPYC Processor\nstepping: 1\n"
+                for model in (1, 17)
+            ],
+            "processor model family 25 model 17 stepping 1 (before family 25 model 1 stepping 1)",
+        ),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(texts, difference, tmp_path, monkeypatch):
+    """They were printed as the same processor."""
+    monkeypatch.setattr("deeplab_tf.machine.processor.CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("platform.processor", lambda: "")
+    seen = []
+    for text in texts:
+        (tmp_path / "cpuinfo").write_text(2 * text)
+        seen.append(environment())
+    assert differences(*seen) == [difference]
+
+
+def test_a_processor_without_a_name_is_not_called_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("deeplab_tf.machine.processor.CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("platform.processor", lambda: "")
+    for name in ("before", "now"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(
+            to_json(load_experiment("configs/shapes.py:demo"))
+        )
+        data = json.dumps({"labels": SHAPES.to_dict(), "fingerprint": "a"})
+        (tmp_path / name / "data.json").write_text(data)
+        record_environment(tmp_path / name, 0, None)
+    assert repeat_differences(tmp_path / "before", tmp_path / "now") == [
+        "the system does not name the processor, so it may be another one"
     ]
 
 

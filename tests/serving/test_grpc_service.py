@@ -43,6 +43,8 @@ def question(signature, value, name=None, **spec) -> predict_pb2.PredictRequest:
     if "version_label" in spec:
         request.model_spec.version_label = spec.pop("version_label")
     key = name or {"image_bytes": "image_bytes"}.get(signature, "images")
+    for number in range(spec.pop("extra", 0)):
+        request.inputs[str(number)].dtype = 1
     tensor = value if isinstance(value, TensorProto) else tf.make_tensor_proto(value)
     request.inputs[key].CopyFrom(tensor)
     return request
@@ -156,14 +158,35 @@ WRONG = {
     "not an image": (question("image_bytes", [b"GIF89a"]), CODE.INVALID_ARGUMENT, "neither JPEG"),
     "cut off": (question("image_bytes", [ENCODED[0][:-60]]), CODE.INVALID_ARGUMENT, "Invalid PNG"),
     "a bomb": (
-        question("image_bytes", [png_that_claims(9000, 9000)]),
-        CODE.INVALID_ARGUMENT,
-        "have 81,000,000 pixels; the server takes at most 20,000",
+        question("image_bytes", [png_that_claims(8992, 8992)]),
+        CODE.RESOURCE_EXHAUSTED,
+        "have 80,856,064 pixels, with each side rounded up to a multiple of 16; the server takes "
+        "at most 20,000",
     ),
     "one value for a huge tensor": (
         question("", announced([1, 2**40, 2**30, 3], int_val=[1])),
-        CODE.INVALID_ARGUMENT,
+        CODE.RESOURCE_EXHAUSTED,
         "at most 20,000",
+    ),
+    "many inputs": (
+        question("", SMALL, **{"extra": 5000}),
+        CODE.INVALID_ARGUMENT,
+        "signature serving_default takes 'images'; received '",
+    ),
+    "one value for many images": (
+        question("", announced([2**40, 1, 1, 3], int_val=[1])),
+        CODE.RESOURCE_EXHAUSTED,
+        "has 1,099,511,627,776 images; the server takes at most 1,024 (--max_images)",
+    ),
+    "many images of one pixel": (
+        question("", announced([79, 1, 1, 3], int_val=[1])),
+        CODE.RESOURCE_EXHAUSTED,
+        "have 20,224 pixels, with each side rounded up to a multiple of 16",
+    ),
+    "many empty images": (
+        question("image_bytes", [b""] * 1025),
+        CODE.RESOURCE_EXHAUSTED,
+        "has 1,025 images; the server takes at most 1,024 (--max_images)",
     ),
     "one value for many strings": (
         question("image_bytes", announced([2**40], tf.string, string_val=[ENCODED[0]])),

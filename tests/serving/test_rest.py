@@ -19,6 +19,7 @@ from support.serving_requests import (
 )
 
 from deeplab_tf.serving.limits import Limits
+from deeplab_tf.serving.refusal import MAX_MESSAGE
 from deeplab_tf.serving.service import Service
 
 PICTURES = np.stack([random_picture(33, 47, seed) for seed in range(3)])
@@ -146,6 +147,7 @@ WRONG = {
     "not an object": (b"[1]", "must be a JSON object; received a list"),
     "wrong field": (asked(instance=[]), "received 'signature_name', 'instance'"),
     "both forms": (asked(instances=[], inputs=[]), "either 'instances' or 'inputs'"),
+    "many fields": (asked(**{str(i): 0 for i in range(9999)}), "received 'signature_name', '0', "),
     "no images": (asked(instances=[]), "a list of one or more; received an empty list"),
     "no list": (asked(instances=7), "a list of one or more; received a number"),
     "no images by column": (asked(inputs=[]), "a list of one or more images"),
@@ -166,7 +168,7 @@ WRONG = {
     "too many pixels": (rows(png_that_claims(50_000, 50_000)), "more pixels than 100,000"),
     "a bomb": (
         rows(png_that_claims(10_000, 10_000)),
-        "have 100,000,000 pixels; the server",
+        "have 100,000,000 pixels, with each side rounded up to a multiple of 16; the server",
     ),
     "many scans": (rows(JPEG + b"\xff\xda" * 600), "JPEG of more than 500 scans"),
     "unknown signature": (asked(signature_name="logits"), "there is no signature 'logits'"),
@@ -191,16 +193,20 @@ WRONG |= {
     for name, (pixels, reason) in PIXELS.items()
 }
 
+TOO_LARGE = ("too many pixels", "a bomb", "too many")
+
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_requests_are_400_with_the_reason(name, service):
+def test_wrong_requests_are_400_or_413_with_the_reason(name, service):
     body, reason = WRONG[name]
-    before = counted(service, "400")
+    status = 413 if name in TOO_LARGE else 400
+    before = counted(service, str(status))
     answer = ask(service, "POST", PREDICT, content=body)
-    assert answer.status_code == 400, answer.text
+    assert answer.status_code == status, answer.text
     assert list(answer.json()) == ["error"]
     assert reason in answer.json()["error"] and "\n" not in answer.json()["error"]
-    assert counted(service, "400") == before + 1
+    assert len(answer.json()["error"]) <= MAX_MESSAGE + 3
+    assert counted(service, str(status)) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -231,10 +237,13 @@ def test_the_server_lives_through_all_wrong_requests(model, reference):
             return wrong, good, (await http.get("/metrics")).text
 
     wrong, good, page = asyncio.run(everything())
-    assert {answer.status_code for answer in wrong} == {400}
+    assert {answer.status_code for answer in wrong} == {400, 413}
     labels = [row["labels"] for row in good.json()["predictions"]]
     np.testing.assert_array_equal(labels, reference("image_bytes", ENCODED)["labels"])
-    assert f'deeplab_requests_total{{code="400",protocol="rest"}} {len(WRONG)}.0' in page
+    assert (
+        f'deeplab_requests_total{{code="400",protocol="rest"}} {len(WRONG) - len(TOO_LARGE)}.0'
+        in page
+    )
     assert 'deeplab_requests_total{code="200",protocol="rest"} 1.0' in page
     assert 'deeplab_request_seconds_count{protocol="rest"} ' + f"{len(WRONG) + 1}.0" in page
     assert "deeplab_requests_inside 0.0" in page

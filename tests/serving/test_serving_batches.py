@@ -3,8 +3,9 @@
 import asyncio
 
 import numpy as np
+import pytest
 from support.random_model import random_picture
-from support.serving_requests import PREDICT, client, encode, held, metric, rows, until
+from support.serving_requests import PREDICT, b64, client, encode, held, metric, rows, until
 
 from deeplab_tf.serving import batching
 from deeplab_tf.serving.limits import Limits
@@ -82,8 +83,35 @@ def test_a_broken_image_in_a_batch_is_told_to_its_asker_alone(model, reference):
 
 
 def test_a_batch_has_no_more_pixels_than_are_allowed(model, monkeypatch):
-    monkeypatch.setattr(batching, "BATCH_PIXELS", 2 * 24 * 40)
+    monkeypatch.setattr(batching, "BATCH_PIXELS", 2 * 32 * 48)  # rounded up to 16
     service = Service(held(model), Limits(batch_size=8))
     images = [encode(random_picture(24, 40, seed)) for seed in range(5)]
     asyncio.run(ask_while_held(service, [rows(image) for image in images]))
     assert [len(batch) for batch in service.model.ran] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("signature", ["image_bytes", "serving_default"])
+@pytest.mark.parametrize("pixels", [2 * 32 * 48, 1])
+def test_a_large_request_goes_through_in_parts(signature, pixels, model, reference, monkeypatch):
+    """Two images at a time, or one where one image alone has more pixels than a batch may have."""
+    monkeypatch.setattr(batching, "BATCH_PIXELS", pixels)
+    service = Service(held(model), Limits(batch_size=4))
+    service.model.release.set()
+    pictures = [random_picture(24, 40, seed) for seed in range(5)]
+    images = [encode(picture) for picture in pictures]
+    if signature == "serving_default":
+        images = np.stack(pictures)
+    instances = images.tolist() if signature == "serving_default" else [*map(b64, images)]
+    body = {"signature_name": signature, "instances": instances}
+
+    async def one():
+        async with client(service) as http:
+            return await http.post(PREDICT, json=body)
+
+    answer = asyncio.run(one())
+    np.testing.assert_array_equal(labels_of(answer), reference(signature, images)["labels"])
+    step = 2 if pixels > 1 else 1
+    parts = [min(step, 5 - start) for start in range(0, 5, step)]
+    assert [len(batch) for batch in service.model.ran] == parts
+    assert metric(service, "deeplab_batch_images_count") == len(parts)
+    assert metric(service, "deeplab_batch_images_sum") == 5

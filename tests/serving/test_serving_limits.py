@@ -10,6 +10,7 @@ from support.random_model import random_picture
 from support.serving_requests import (
     PREDICT,
     ask,
+    b64,
     client,
     encode,
     held,
@@ -23,6 +24,7 @@ from deeplab_tf.serving.limits import Limits
 from deeplab_tf.serving.service import Service
 
 BODY = rows(encode(random_picture(24, 40)))
+ONE_PIXEL = encode(random_picture(1, 1))
 
 
 async def in_pieces(body, size=1000, pause=0.0):
@@ -108,18 +110,38 @@ def test_more_requests_than_the_queue_has_are_503_and_those_inside_are_answered(
 def test_too_many_pixels_are_refused_before_an_image_is_decoded(size, model):
     service = Service(held(model), Limits(max_pixels=20_000))
     answer = ask(service, "POST", PREDICT, content=rows(png_that_claims(*size)))
-    assert answer.status_code == 400
+    assert answer.status_code == 413
     assert "(--max_pixels)" in answer.json()["error"]
     assert service.model.ran == []
 
 
 def test_the_pixels_of_a_request_are_counted_together(model):
-    image = encode(random_picture(100, 100))
+    image = encode(random_picture(90, 90))
     service = Service(model, Limits(max_pixels=20_000))
     assert ask(service, "POST", PREDICT, content=rows(image, image)).status_code == 200
     answer = ask(service, "POST", PREDICT, content=rows(image, image, image))
-    assert answer.status_code == 400
-    assert "have 30,000 pixels; the server takes at most 20,000" in answer.json()["error"]
+    assert answer.status_code == 413
+    reason = (
+        "have 27,648 pixels, with each side rounded up to a multiple of 16; the server takes at"
+    )
+    assert reason in answer.json()["error"]
+
+
+@pytest.mark.parametrize("signature", ["image_bytes", "serving_default"])
+def test_images_of_one_pixel_are_counted_as_the_cells_that_they_cost(signature, model):
+    """65,536 of them in 0.8 MB raised the peak of a server by 1.8 GB."""
+    service = Service(held(model), Limits())
+    image = b64(ONE_PIXEL) if signature == "image_bytes" else [[[0, 0, 0]]]
+    body = {"signature_name": signature, "instances": [image] * 65_536}
+    answer = ask(service, "POST", PREDICT, json=body)
+    assert answer.status_code == 413
+    assert "has 65,536 images; the server takes at most 1,024" in answer.json()["error"]
+    service.limits = Limits(max_pixels=50_000)
+    body = {"signature_name": signature, "instances": [image] * 200}
+    answer = ask(service, "POST", PREDICT, json=body)
+    assert answer.status_code == 413
+    assert "have 51,200 pixels, with each side rounded up" in answer.json()["error"]
+    assert service.model.ran == []
 
 
 def test_a_progressive_photograph_has_few_scans(model, reference):

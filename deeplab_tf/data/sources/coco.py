@@ -201,13 +201,14 @@ def coco_source(root: str | Path) -> Source:
             or `images/NAME/`.
 
     Raises:
-        DeeplabError: files are missing, a file is not COCO's, or pycocotools is not installed.
+        DeeplabError: files are missing, a file is not COCO's or has more than 254 categories, or
+            pycocotools is not installed.
     """
     root, files = Path(root), _instance_files(Path(root))
     splits, classes = {}, None
     for split, file in files.items():
         content = _read_instances(file)
-        own = _own_labels(content)
+        own = _own_labels(content, file)
         if classes not in (None, own):
             raise DeeplabError(
                 f"{file} must have the same categories as {next(iter(files.values()))}"
@@ -318,8 +319,14 @@ def _own_ids(content: _Instances) -> dict[int, int]:
     return {id_: label for label, id_ in enumerate(ids, start=1)}
 
 
-def _own_labels(content: _Instances) -> Classes:
+def _own_labels(content: _Instances, file: Path) -> Classes:
     categories = sorted(content["categories"], key=lambda category: category["id"])
+    if len(categories) >= VOID:
+        raise DeeplabError(
+            f"{file} has {len(categories)} categories; {VOID - 1} are the most, since labels are "
+            f"bytes, 0 is background and {VOID} is void: merge or remove categories in the file, "
+            "or take --dataset=coco_voc"
+        )
     names = ("background", *(category["name"] for category in categories))
     return Classes(dataset="coco", names=names, palette=voc_palette(len(names)))
 

@@ -228,3 +228,17 @@ def test_the_real_coco_in_voc_classes():
     assert [pair.mask.image_id for pair in source.splits["train"]] == expected
     assert len(expected) == 64
     assert source.notes[0].startswith("train: 16 of 80 images have no more than 1,000 pixels")
+
+
+@pytest.mark.parametrize("count", [254, 255])
+def test_more_categories_than_a_byte_has_are_one_line(count, tmp_path):
+    names = {number: f"thing {number}" for number in range(1, count + 1)}
+    root = write_coco(tmp_path, annotation(1, box(0, 0, 9, 9)), names=names)
+    if count == 254:
+        assert coco_source(root).classes.num_classes == 255
+        return
+    with pytest.raises(
+        DeeplabError, match="has 255 categories; 254 are the most, .*: merge"
+    ) as error:
+        coco_source(root)
+    assert "\n" not in str(error.value) and "instances_train2017.json" in str(error.value)
