@@ -192,11 +192,16 @@ def convert(
         DeeplabError: the converter refuses the model, or a pattern of `keep_float` fits no layer.
     """
     if options.quantize != "int8":
-        return convert_traced(trained, options, tf.uint8), None
+        # The integer kernels are left one operation a convolution: each sum of taps would round.
+        float_kernels = options.quantize in ("none", "float16")
+        runs = Runs.LITERT if float_kernels else Runs.CONVERTED
+        return convert_traced(trained, options, tf.uint8, runs), None
     # The uint8 input of a first layer that stays float is cast; else a float32 input is quantised.
     cast = any(re.fullmatch(pattern, NORMALIZE) for pattern in options.keep_float)
     float_options = dataclasses.replace(options, quantize="none")
-    float_file = convert_traced(trained, float_options, tf.uint8 if cast else tf.float32)
+    float_file = convert_traced(
+        trained, float_options, tf.uint8 if cast else tf.float32, Runs.CONVERTED
+    )
     layers = layer_names(trained)
     return quantize_full(float_file, layers, calibration, options.keep_float), float_file
 
@@ -206,7 +211,7 @@ def layer_names(trained: TrainedModel) -> list[str]:
     return [layer.name for layer in trained.model.layers]
 
 
-def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType) -> bytes:
+def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType, runs: Runs) -> bytes:
     """Returns the network as the converter makes it, with an input [1, H, W, 3] of dtype `pixels`.
 
     Raises:
@@ -228,7 +233,7 @@ def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType) ->
     # leaves them as variables.
     module = tf.Module()
     module.model_variables = [variable.value for variable in trained.model.variables]
-    with traced_for(Runs.CONVERTED):
+    with traced_for(runs):
         concrete = serving_default.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

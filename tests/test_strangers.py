@@ -141,7 +141,7 @@ def test_predict_of_a_video(predictor, tmp_path):
 def test_predict_of_a_stream(predictor, images, tmp_path):
     def command(out):
         out.mkdir(parents=True, exist_ok=True)
-        predict_stream(predictor, io.BytesIO(images[0].read_bytes()), out)
+        predict_stream(predictor, io.BytesIO(images[0].read_bytes()), out, report_error=print)
 
     assert check(command, tmp_path, fewest=4) == []
 

@@ -23,6 +23,7 @@ class Runs(enum.Enum):
     HERE = "in this process: the fastest form on this machine, with a gradient"
     ANYWHERE = "on any device that TensorFlow knows; nobody asks for a gradient"
     CONVERTED = "in another runtime, to whose operations TensorFlow's own are converted"
+    LITERT = "in LiteRT's float kernels, converted as for any other runtime"
 
 
 _RUNS = contextvars.ContextVar("runs", default=Runs.HERE)
@@ -58,7 +59,9 @@ class AtrousConv2D(keras.layers.Conv2D):
         """Convolves [B, H, W, C] by [k, k, C / groups, filters] to [B, H', W', filters]."""
         if tf is None or self.data_format != "channels_last" or max(self.strides) > 1:
             return super().convolution_op(inputs, kernel)
-        convolve = atrous.convolve if _RUNS.get() is Runs.HERE else atrous.convolve_anywhere
+        convolve = {Runs.HERE: atrous.convolve, Runs.LITERT: atrous.convolve_in_litert}.get(
+            _RUNS.get(), atrous.convolve_anywhere
+        )
         kernel = tf.convert_to_tensor(kernel)
         return convolve(inputs, kernel, self.dilation_rate, self.padding.upper())
 
@@ -78,6 +81,7 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
             Runs.HERE: depthwise.convolve,
             Runs.ANYWHERE: depthwise.by_phases,
             Runs.CONVERTED: depthwise.native,
+            Runs.LITERT: depthwise.native,
         }[_RUNS.get()]
         kernel = tf.convert_to_tensor(self.kernel)
         y = convolve(inputs, kernel, self.dilation_rate, self.padding.upper())

@@ -3,10 +3,12 @@
     python tests/benchmarks/convolution_forms.py
     TF_ENABLE_ONEDNN_OPTS=0 python tests/benchmarks/convolution_forms.py
     ONEDNN_MAX_CPU_ISA=AVX2 python tests/benchmarks/convolution_forms.py
+    python tests/benchmarks/convolution_forms.py --litert
 
 The borders in `deeplab_tf/models/atrous.py` are read from this table: wall milliseconds, medians.
 `chosen` is the form that the network takes, with its gradients; Keras' own goes by SpaceToBatch.
 `input` and `kernel` are the two gradients: TensorFlow's own (`own`, where oneDNN has it) and ours.
+With `--litert` each form runs forward in LiteRT, from a float file of fixed size.
 """
 
 import functools
@@ -19,6 +21,7 @@ from suite.turns import in_turns
 
 ROUNDS = flags.DEFINE_integer("rounds", 7, "times each way runs, after two to warm up")
 KERAS = flags.DEFINE_boolean("keras", True, "time Keras' own dilated convolution too")
+LITERT = flags.DEFINE_boolean("litert", False, "time the forms in LiteRT instead, on two threads")
 
 CASES = [
     (1, 33, 2048, 256, 6),
@@ -41,14 +44,17 @@ CASES = [
 def main(_) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from deeplab_tf.models import kernels
-    from deeplab_tf.models.atrous import best_form, zeros_around
+    from deeplab_tf.models.atrous import best_form, litert_form, zeros_around
 
-    print(f"oneDNN: {kernels.onednn('float32').name}")
+    print("LiteRT" if LITERT.value else f"oneDNN: {kernels.onednn('float32').name}")
     for batch, side, channels, filters, rate in CASES:
         shape, kernel = (batch, side, side, channels), (3, 3, channels, filters)
         pads = zeros_around(kernel, (rate, rate), "SAME")
         form = best_form(shape, kernel, (rate, rate), pads, "float32").name.lower()
-        times = _medians(_ways(shape, kernel, rate))
+        if LITERT.value:
+            form = litert_form(shape, kernel, (rate, rate), pads).name.lower()
+        ways = _litert_ways if LITERT.value else _ways
+        times = _medians(ways(shape, kernel, rate))
         told = "  ".join(f"{name} {1e3 * seconds:.0f}" for name, seconds in times.items())
         head = f"{batch}x{side}x{side}, {channels} to {filters}, rate {rate}"
         print(f"{head:<34}chosen {form:<8}{told}", flush=True)
@@ -100,6 +106,34 @@ def _ways(shape, kernel_shape, rate: int) -> dict[str, Callable]:
     return {name: tf.function(way, autograph=False) for name, way in ways.items()}
 
 
+def _litert_ways(shape, kernel_shape, rate: int) -> dict[str, Callable]:
+    from deeplab_tf.models import atrous
+
+    return {form.name.lower(): _litert_way(form, shape, kernel_shape, rate) for form in atrous.Form}
+
+
+def _litert_way(form, shape, kernel_shape, rate: int) -> Callable:
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    from deeplab_tf.models import atrous
+
+    kernel = tf.random.stateless_normal(kernel_shape, (0, 1))
+    pads = atrous.zeros_around(kernel_shape, (rate, rate), "SAME")
+
+    @tf.function(input_signature=[tf.TensorSpec(shape)])
+    def forward(x):
+        return atrous.in_form(form, x, kernel, (rate, rate), pads)
+
+    graph = forward.get_concrete_function()
+    file = tf.lite.TFLiteConverter.from_concrete_functions([graph], forward).convert()
+    interpreter = Interpreter(model_content=file, num_threads=2)
+    interpreter.allocate_tensors()
+    (taken,) = interpreter.get_input_details()
+    interpreter.set_tensor(taken["index"], tf.random.stateless_normal(shape, (0, 0)))
+    return interpreter.invoke
+
+
 def _medians(ways: dict[str, Callable]) -> dict[str, float]:
     """Wall seconds of each, taking turns."""
     import tensorflow as tf
@@ -107,7 +141,7 @@ def _medians(ways: dict[str, Callable]) -> dict[str, float]:
     def read(way: Callable) -> None:
         tf.nest.map_structure(lambda tensor: tensor.numpy(), way())
 
-    reading = {name: functools.partial(read, way) for name, way in ways.items()}
+    reading = ways if LITERT.value else {n: functools.partial(read, way) for n, way in ways.items()}
     seconds, failures = in_turns(reading, ROUNDS.value, warm_up=2)
     if failures:
         raise SystemExit(f"not measured: {failures}")

@@ -57,14 +57,20 @@ def test_signature_and_answers(quantize, trained, request):
     assert np.mean(answer["labels"] == logits.argmax(axis=-1)) > 0.99
 
 
-def test_batch_norm_is_folded_and_atrous_convolutions_are_native(float32):
-    """The additions are one of the mean pixel and seven of shortcuts, none of a batch norm."""
+def test_batch_norm_is_folded_and_padding_is_left_out(float32):
+    """The map is 9x11: nine taps read it at rates 2, 2, 4 and 8, and one at 16, 12, 24 and 36."""
     operations = litert_operations(float32.artefact.read_bytes())
-    assert operations.pop("ADD") == 8
+    taps = 4 * 9 + 4 * 1
+    # One addition of the mean pixel and seven of shortcuts; four of a batch norm.
+    assert operations.pop("ADD") == 8 + (taps - 8) + 4
+    # Four batch norms after taps: the converter folds only into convolutions.
+    assert operations.pop("MUL") == 4
     assert operations == {
         "CAST": 1,
-        "CONV_2D": 33,
-        "PAD": 1,
+        "CONV_2D": 33 - 8,
+        "FULLY_CONNECTED": taps,
+        "STRIDED_SLICE": taps - 8,  # the middle tap reads the whole map
+        "PAD": 1 + taps - 8,
         "MAX_POOL_2D": 1,
         "MEAN": 1,
         "BROADCAST_TO": 1,

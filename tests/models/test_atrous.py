@@ -196,6 +196,21 @@ def test_layers_with_groups_or_a_bias_run_anywhere(runs):
             np.testing.assert_allclose(graph(x), layer(x), atol=1e-5)
 
 
+@pytest.mark.parametrize(("side", "products"), [(33, 0), (9, 9), (None, 0)])
+def test_litert_gets_no_padding_where_the_size_is_fixed(side, products):
+    """On 33x33 at rate 3 nine tenths of the multiplications are of pixels; on 9x9 four tenths."""
+    rng = np.random.default_rng(7)
+    x = tf.constant(rng.standard_normal((1, side or 9, side or 9, 4)).astype(np.float32))
+    layer = AtrousConv2D(8, 3, padding="same", dilation_rate=3 if side == 33 else 6)
+    layer.build(x.shape)
+    with traced_for(Runs.LITERT):
+        graph = tf.function(layer).get_concrete_function(tf.TensorSpec((1, side, side, 4)))
+    operations = [op.type for op in graph.graph.get_operations()]
+    assert operations.count("MatMul") == products
+    assert operations.count("Conv2D") == (not products)
+    np.testing.assert_allclose(graph(x), layer(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("machine", OneDNN)
 def test_an_empty_map_stays_empty(machine):
     kernel = tf.zeros((3, 3, 2, 4))

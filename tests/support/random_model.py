@@ -14,13 +14,8 @@ from deeplab_tf.models.conv import decayed_kernels
 
 
 def random_trained_model(**model_fields) -> TrainedModel:
-    """A tiny ResNet over the six shapes' classes, batch norm statistics as of a trained network."""
-    fields = {
-        "backbone": Backbone.RESNET_TINY,
-        "multi_grid": (2,) if "backbone" not in model_fields else (1, 2, 4),
-        "num_classes": SHAPES.num_classes,
-        **model_fields,
-    }
+    """A slim ResNet over the six shapes' classes, batch norm statistics as of a trained network."""
+    fields = {"backbone": Backbone.RESNET_SLIM, "num_classes": SHAPES.num_classes, **model_fields}
     experiment = Experiment(model=ModelConfig(**fields))
     experiment.data.dataset = "shapes"
     experiment.data.crop_size = 65

@@ -10,7 +10,7 @@ from support.train_processes import start
 
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 
-CHECKPOINT_MB = 17  # of the test's network with its momentum
+CHECKPOINT_MB = 3  # of the test's network with its momentum
 
 
 @pytest.fixture

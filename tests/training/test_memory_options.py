@@ -29,7 +29,7 @@ class HighScale(keras.optimizers.LossScaleOptimizer):
     """Begins so high that the first steps overflow."""
 
     def __init__(self, inner_optimizer):
-        super().__init__(inner_optimizer, initial_scale=2.0**20)
+        super().__init__(inner_optimizer, initial_scale=2.0**26)
 
 
 class CrashError(Exception):
@@ -77,7 +77,7 @@ def test_the_log_has_the_loss_scale_and_the_rate_of_the_step(runs):
     if experiment.train.precision is Precision.MIXED_FLOAT16:
         skipped = [m["skipped"] for m in metrics(whole)]
         assert skipped[0] > 0 and skipped[-1] == 0
-        assert metrics(whole)[-1]["loss_scale"] == 2.0 ** (20 - sum(skipped))
+        assert metrics(whole)[-1]["loss_scale"] == 2.0 ** (26 - sum(skipped))
     else:
         assert "loss_scale" not in metrics(whole)[0]
 

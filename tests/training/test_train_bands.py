@@ -11,7 +11,7 @@ from support.random_model import random_trained_model
 from support.train_processes import small
 
 from deeplab_tf.artefacts.trained_model import load_model, save_model
-from deeplab_tf.config import EvaluateConfig, validate
+from deeplab_tf.config import Backbone, EvaluateConfig, validate
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.records import open_records
@@ -55,8 +55,11 @@ def experiment(**changes):
     experiment = small(steps=150, base_learning_rate=0.02, checkpoint_every=150, panels_every=150)
     data = dataclasses.replace(experiment.data, dataset="fields")
     model_config = dataclasses.replace(
-        experiment.model, batch_norm_momentum=0.9
-    )  # for so few steps
+        experiment.model,
+        backbone=Backbone.RESNET_SLIM,  # the tiny one does not learn the fifth band
+        multi_grid=(1, 1, 1),
+        batch_norm_momentum=0.9,  # for so few steps
+    )
     return validate(dataclasses.replace(experiment, data=data, model=model_config, **changes))
 
 
