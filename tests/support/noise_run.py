@@ -71,7 +71,7 @@ def noise_run(
         Experiment(model=model_config, train=TrainConfig(**{**defaults, **fields}))
     )
     train = experiment.train
-    devices = make_strategy(strategy, BATCH)
+    devices = make_strategy(strategy)
     keras.utils.set_random_seed(0)
     with devices.scope():
         with computing_in(train.precision):

@@ -83,9 +83,7 @@ def test_poly_schedule_by_hand():
 
 def test_two_replicas_with_synchronised_batch_norm_equal_one_device():
     one, _, losses = run_steps(tf.distribute.get_strategy(), BatchNormMode.SYNC, 2)
-    two, _, mirrored_losses = run_steps(
-        make_strategy(StrategyName.MIRRORED, batch_size=4), BatchNormMode.SYNC, 2
-    )
+    two, _, mirrored_losses = run_steps(make_strategy(StrategyName.MIRRORED), BatchNormMode.SYNC, 2)
     np.testing.assert_allclose(losses, mirrored_losses, rtol=1e-5)
     for a, b in zip(one.weights, two.weights, strict=True):
         # Relative to the largest entry: moving variances of raw pixels reach thousands.
@@ -162,7 +160,7 @@ def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
     found = []
     for strategy in (
         tf.distribute.get_strategy(),
-        make_strategy(StrategyName.MIRRORED, batch_size=4),
+        make_strategy(StrategyName.MIRRORED),
     ):
         args = (per_replica(strategy, labels), per_replica(strategy, logits))
         loss, gradient = tf.function(lambda a, s=strategy: s.run(replica_step, args=a))(args)
