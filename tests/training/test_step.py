@@ -37,9 +37,9 @@ def batches(steps, size=4):
     rng = np.random.default_rng(0)
     for _ in range(steps):
         image = rng.integers(0, 256, (size, 33, 33, 3)).astype(np.float32)
-        labels = rng.integers(0, 3, (size, 33, 33)).astype(np.uint8)
-        labels[rng.random(labels.shape) < np.linspace(0, 0.8, size)[:, None, None]] = 255
-        yield image, labels
+        mask = rng.integers(0, 3, (size, 33, 33)).astype(np.uint8)
+        mask[rng.random(mask.shape) < np.linspace(0, 0.8, size)[:, None, None]] = 255
+        yield image, mask
 
 
 def run_steps(
@@ -68,7 +68,7 @@ def run_steps(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     distributed = strategy.experimental_distribute_dataset(dataset.with_options(options))
-    losses = [float(step(image, labels)["loss"]) for image, labels in distributed]
+    losses = [float(step(image, mask)["loss"]) for image, mask in distributed]
     return model, before, losses
 
 
@@ -140,15 +140,15 @@ def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
     data_loss = make_data_loss(TrainConfig(**options), weights)
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4, 9, 9, 3)).astype(np.float32) * 2
-    labels = rng.integers(0, 3, (4, 9, 9)).astype(np.uint8)
-    labels[:2][labels[:2] == 2] = 0  # the first replica has no class 2
-    labels[2, :7] = 255
-    labels[3] = 255
+    mask = rng.integers(0, 3, (4, 9, 9)).astype(np.uint8)
+    mask[:2][mask[:2] == 2] = 0  # the first replica has no class 2
+    mask[2, :7] = 255
+    mask[3] = 255
 
-    def replica_step(labels, logits):
+    def replica_step(mask, logits):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            loss = data_loss(labels, logits)["data_loss"]
+            loss = data_loss(mask, logits)["data_loss"]
         return loss, tape.gradient(loss, logits)
 
     def per_replica(strategy, values):
@@ -162,7 +162,7 @@ def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
         tf.distribute.get_strategy(),
         make_strategy(StrategyName.MIRRORED),
     ):
-        args = (per_replica(strategy, labels), per_replica(strategy, logits))
+        args = (per_replica(strategy, mask), per_replica(strategy, logits))
         loss, gradient = tf.function(lambda a, s=strategy: s.run(replica_step, args=a))(args)
         losses = strategy.experimental_local_results(loss)
         gradients = strategy.experimental_local_results(gradient)
@@ -181,10 +181,10 @@ def test_what_is_minimised_is_the_data_loss_and_the_weight_decay():
     train = TrainConfig(loss=Loss.DICE, weight_decay=1e-2)
     data_loss = make_data_loss(train)
     step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train, data_loss)
-    image, labels = next(batches(1))
+    image, mask = next(batches(1))
     logits = model(image, training=True)
-    result = step(tf.constant(image), tf.constant(labels))
-    expected = data_loss(tf.constant(labels), logits)
+    result = step(tf.constant(image), tf.constant(mask))
+    expected = data_loss(tf.constant(mask), logits)
     decay = 1e-2 / 2 * sum((kernel**2).sum() for kernel in kernels)
     assert set(result) == {"loss", "data_loss", "cross_entropy"}
     for name, value in expected.items():
@@ -225,18 +225,18 @@ def test_one_step_changes_weights_by_rate_times_gradient():
     optimizer = make_optimizer(EXPERIMENT.train)
     optimizer.build(model.trainable_variables)
     kernel = model.get_layer("logits").kernel
-    (image, labels), old = next(batches(1)), kernel.numpy()
+    (image, mask), old = next(batches(1)), kernel.numpy()
     with tf.GradientTape() as tape:
         logits = model(image, training=True)
-        valid = labels != 255
+        valid = mask != 255
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels[valid].astype(np.int32), tf.boolean_mask(logits, valid)
+            mask[valid].astype(np.int32), tf.boolean_mask(logits, valid)
         )
         loss = tf.reduce_mean(losses)
     gradient = tape.gradient(loss, kernel.value).numpy()
     train = TrainConfig(weight_decay=1e-4)
     step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train)
-    result = step(tf.constant(image), tf.constant(labels))
+    result = step(tf.constant(image), tf.constant(mask))
     expected = old - 0.05 * (gradient + 1e-4 * old)
     np.testing.assert_allclose(kernel.numpy(), expected, atol=1e-6)
     assert float(result["cross_entropy"]) == pytest.approx(float(loss), rel=1e-5)
