@@ -186,7 +186,7 @@ def test_one_device_gives_the_same_after_20_steps(three_ways):
     assert np.linalg.norm(one - two) < 0.01 * np.linalg.norm(one - first)
 
 
-def test_the_chief_alone_writes(three_ways):
+def test_only_the_chief_writes(three_ways):
     root, _ = three_ways
     names = [sorted(path.name for path in (root / run).iterdir()) for run in ("one", "two")]
     assert names[0] == names[1]
