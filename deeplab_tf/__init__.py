@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Upsampling,
         load_experiment,
     )
+    from deeplab_tf.config.image_format import ImageFormat
     from deeplab_tf.errors import DeeplabError
     from deeplab_tf.evaluation.evaluate import evaluate
     from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
@@ -44,6 +45,7 @@ _HOMES = {
         *("Loss", "ModelConfig", "Normalization", "Precision", "StrategyName", "StridePlacement"),
         *("TrainConfig", "Upsampling", "load_experiment"),
     ),
+    "config.image_format": ("ImageFormat",),
     "errors": ("DeeplabError",),
     "evaluation.evaluate": ("evaluate",),
     "export.export_model": ("export_model",),
@@ -65,6 +67,7 @@ __all__ = [
     "EvaluateConfig",
     "Experiment",
     "Head",
+    "ImageFormat",
     "Loss",
     "ModelConfig",
     "Normalization",

@@ -10,13 +10,14 @@ import pathlib
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.errors import DeeplabError
 
 
 def saved_model_operations(directory: str | os.PathLike) -> collections.Counter[str]:
     """Counts how often each operation occurs in the graph and all functions of a SavedModel."""
     saved_model = SavedModel()
-    saved_model.ParseFromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
+    saved_model.ParseFromString((pathlib.Path(directory) / SAVED_MODEL_FILE).read_bytes())
     counts: collections.Counter[str] = collections.Counter()
     for meta_graph in saved_model.meta_graphs:
         counts += graph_operations(meta_graph.graph_def)

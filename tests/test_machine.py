@@ -96,7 +96,7 @@ def test_cores_are_counted(system, monkeypatch):
     assert list(in_threads(str, range(9))) == list("012345678")
 
 
-def test_a_peak_is_told_where_the_system_tells_it(system):
+def test_a_peak_is_reported_where_the_system_has_one(system):
     assert (
         (system_facts.own_peak() or 0) > 10e6
         if system == "linux"

@@ -113,7 +113,7 @@ def test_the_list_of_commands_is_not_out_of_date():
         ("\n\nTested in tests/test_where_tested.py.", None),
     ],
 )
-def test_what_is_wrong_with_a_docstring_is_told(docstring, wrong):
+def test_what_is_wrong_with_a_docstring_is_reported(docstring, wrong):
     source = f'"""A module.{docstring}\n"""\n\n\ndef only_named_here(): ...\n'
     found = fault("deeplab_tf/nothing.py", source)
     assert found == wrong if wrong is None else wrong in found

@@ -18,6 +18,7 @@ Exit code 0: done; 1: bad input; 2: wrong flag.
 """
 
 import pathlib
+import subprocess
 
 from absl import flags
 
@@ -130,7 +131,11 @@ def _run_rows(config: str, runs: pathlib.Path) -> int:
     from deeplab_tf.paper.run_rows import plan_jobs, run_jobs
 
     jobs = plan_jobs(config, runs, _SEEDS.value or (0,))
-    return run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value, say)
+    try:
+        run_jobs(jobs, pathlib.Path(str(_DATA_DIR.value)), _INIT_FROM.value, say)
+    except subprocess.CalledProcessError as error:
+        return error.returncode  # the process has printed the reason
+    return 0
 
 
 def _print_miniature(runs: pathlib.Path | None) -> int:

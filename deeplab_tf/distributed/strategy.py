@@ -12,7 +12,7 @@ from deeplab_tf.distributed.processes import read_workers, workers_of
 from deeplab_tf.errors import DeeplabError, one_line
 
 
-def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy:
+def make_strategy(name: StrategyName) -> tf.distribute.Strategy:
     """Returns the distribution strategy that `name` asks for, one for the whole process.
 
     Args:
@@ -20,23 +20,11 @@ def make_strategy(name: StrategyName, batch_size: int) -> tf.distribute.Strategy
             `mirrored` where there are two GPUs or more, else `one`. `mirrored` takes all GPUs, or,
             without a GPU, all logical CPU devices. `tpu` takes the TPU of the environment variable
             TPU_NAME, or this machine's.
-        batch_size: examples in the global batch.
 
     Raises:
-        DeeplabError: the batch does not divide evenly over the devices, there is only one device to
-            mirror over, there is no TPU, or TF_CONFIG is missing, wrong or not wanted.
+        DeeplabError: there is only one device to mirror over, there is no TPU, or TF_CONFIG is
+            missing, wrong or not wanted.
     """
-    strategy = _strategy(name)
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        raise DeeplabError(
-            f"train.batch_size must be a multiple of {replicas}, the number of devices. Received: "
-            f"{batch_size}"
-        )
-    return strategy
-
-
-def _strategy(name: StrategyName) -> tf.distribute.Strategy:
     workers = workers_of(name)
     if workers.count > 1:
         return _multi_worker()

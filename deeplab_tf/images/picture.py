@@ -71,12 +71,12 @@ def orientation(picture: Image.Image) -> int:
     try:
         if _IMAGE_MAGICKS in picture.info and "exif" not in picture.info:
             found = _XMP_ORIENTATION.search(picture.info.get("xmp", b""))
-            told = int(found[1]) if found else 1
+            value = int(found[1]) if found else 1
         else:
-            told = picture.getexif().get(ExifTags.Base.Orientation, 1)
+            value = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except BROKEN:
         return 1
-    return told if told in range(1, 9) else 1
+    return value if value in range(1, 9) else 1
 
 
 def upright(picture: Image.Image) -> Image.Image:

@@ -33,10 +33,10 @@ def processor_model() -> str:
 
     A virtual machine may give only a family's name, and many machines have the same cores of Arm's.
     """
-    told = _cpuinfo()
+    fields = _cpuinfo()
     arm, x86 = ("CPU variant", "CPU revision"), ("cpu family", "model", "stepping")
-    names = [name for name in (arm if "CPU part" in told else x86) if name in told]
-    cores = zip(*(told[name] for name in names), strict=False)
+    names = [name for name in (arm if "CPU part" in fields else x86) if name in fields]
+    cores = zip(*(fields[name] for name in names), strict=False)
     words = [name.removeprefix("CPU ").removeprefix("cpu ") for name in names]
     kinds = [
         " ".join(f"{word} {value}" for word, value in zip(words, core, strict=True))

@@ -305,7 +305,7 @@ def valid_share(shape, kernel_shape, rates: Rates, pads: Pads) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Axis:
+class _TapAxis:
     """The rows or the columns of a convolution: the pixels that each tap reads and writes.
 
     Attributes:
@@ -381,8 +381,8 @@ class _Tap(NamedTuple):
 
     row: int
     column: int
-    rows: _Axis
-    columns: _Axis
+    rows: _TapAxis
+    columns: _TapAxis
 
     @property
     def is_whole(self) -> bool:
@@ -416,9 +416,9 @@ class _Tap(NamedTuple):
         return tf.pad(part, [(0, 0), rows, columns, (0, 0)])
 
 
-def _axes(shape, kernel_size, rates: Rates, pads: Pads) -> tuple[_Axis, _Axis]:
+def _axes(shape, kernel_size, rates: Rates, pads: Pads) -> tuple[_TapAxis, _TapAxis]:
     """Returns the rows and the columns for a shape [B, H, W, C] of numbers or scalar tensors."""
-    rows, columns = (_Axis(shape[i + 1], kernel_size[i], rates[i], *pads[i]) for i in (0, 1))
+    rows, columns = (_TapAxis(shape[i + 1], kernel_size[i], rates[i], *pads[i]) for i in (0, 1))
     return rows, columns
 
 
@@ -427,7 +427,7 @@ def _sizes(x) -> list[Any]:
     return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
 
 
-def _taps(rows: _Axis, columns: _Axis) -> list[_Tap]:
+def _taps(rows: _TapAxis, columns: _TapAxis) -> list[_Tap]:
     """Lists the taps that read something; all taps where the size is open."""
     taps = [
         _Tap(row, column, rows, columns)

@@ -105,33 +105,8 @@ def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
     return seconds / 60
 
 
-def joined(before: Sequence[MeasuredRow], new: Sequence[MeasuredRow]) -> list[MeasuredRow]:
-    """Returns the rows and seeds of both `before` and `new`, in the config's order.
-
-    Where both have a result for a row and seed, the result in `new` is taken.
-    """
-    by_row = {row.row: row for row in before}
-    for row in new:
-        old = by_row.get(row.row)
-        if old:
-            mious = dict(sorted({**old.mious, **row.mious}.items()))
-            minutes = dict(sorted({**(old.minutes or {}), **(row.minutes or {})}.items()))
-            row = dataclasses.replace(row, mious=mious, minutes=minutes or None)
-        by_row[row.row] = row
-    return [by_row[name] for name in _names() if name in by_row]
-
-
-def _names() -> list[str]:
-    return [str(experiment.row).rsplit(":", 1)[1] for experiment in load_rows(CONFIG).values()]
-
-
-def to_json(measured: Sequence[MeasuredRow]) -> str:
-    """Returns `measured` as indented JSON."""
-    return json.dumps([dataclasses.asdict(row) for row in measured], indent=2) + "\n"
-
-
 def read_measured(path: pathlib.Path = MEASURED) -> list[MeasuredRow]:
-    """Reads the rows that `to_json` wrote."""
+    """Reads the rows that `docs/make_miniature.py` wrote."""
     rows = json.loads(path.read_text())
     return [
         MeasuredRow(

@@ -54,23 +54,20 @@ def run_jobs(
     data_dir: pathlib.Path,
     init_from: str | None,
     report: Callable[[str], None] = print,
-) -> int:
+) -> None:
     """Runs what is not done yet of `jobs`: a stopped training goes on, and results are kept.
 
     Each training and evaluation is a process of its own, whose memory is free when it ends.
 
-    Returns:
-        0 when all is done, else the exit code of the first process that failed; that process has
-        printed the reason.
-
     Raises:
         DeeplabError: a workdir holds a training of another experiment.
+        subprocess.CalledProcessError: a process failed, which has printed the reason; the jobs
+            after it are not run.
     """
     for number, job in enumerate(jobs, start=1):
         report(f"{number} of {len(jobs)}: {job.experiment.row}, seed {job.seed}")
-        code = 0
         if not _is_trained(job, init_from):
-            code = _run(
+            _run(
                 "train",
                 f"--config={trained_row(job.experiment).row}",
                 f"--config.train.seed={job.seed}",
@@ -78,23 +75,17 @@ def run_jobs(
                 f"--workdir={job.workdir}",
                 *([f"--config.init_from={init_from}"] if init_from else []),
             )
-        if (
-            not code
-            and job.experiment.evaluate.split == "test"
-            and job.experiment.data.dataset[:3] == "voc"
-        ):
+        evaluate, data = job.experiment.evaluate, job.experiment.data
+        if evaluate.split == "test" and data.dataset[:3] == "voc":
             report("VOC's test set has no masks: send deeplab-predict's --submission to its server")
-        elif not code and not _is_evaluated(job):
-            code = _run(
+        elif not _is_evaluated(job):
+            _run(
                 "eval",
                 f"--workdir={job.workdir}",
                 f"--config={job.experiment.row}",
                 f"--data_dir={data_dir}",
                 f"--out={job.out}",
             )
-        if code:
-            return code
-    return 0
 
 
 def _is_trained(job: Job, init_from: str | None) -> bool:
@@ -122,9 +113,15 @@ def _is_evaluated(job: Job) -> bool:
     return deviations(job.experiment, result) is not None and not result.unfinished
 
 
-def _run(binary: str, *arguments: str) -> int:
-    """Runs one of our binaries and returns its exit code; passes SIGTERM and Ctrl-C on to it."""
-    child = subprocess.Popen([sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments])
+def _run(binary: str, *arguments: str) -> None:
+    """Runs one of our binaries, and passes SIGTERM and Ctrl-C on to it.
+
+    Raises:
+        subprocess.CalledProcessError: the binary failed. Where a signal ended it, the exit code is
+            that of a shell, 128 plus the signal's number.
+    """
+    command = [sys.executable, "-m", f"deeplab_tf.cli.{binary}", *arguments]
+    child = subprocess.Popen(command)
 
     def hand_on(number, _frame):
         # Windows gives Ctrl-C to the child by itself; send_signal takes no SIGINT there.
@@ -133,5 +130,6 @@ def _run(binary: str, *arguments: str) -> int:
 
     with handling_stops(hand_on):
         code = child.wait()
-    # The code of a process that a signal ended is the signal's number, negated.
-    return code if code >= 0 else 128 - code
+    if code:
+        # The code of a process that a signal ended is the signal's number, negated.
+        raise subprocess.CalledProcessError(code if code > 0 else 128 - code, command)

@@ -88,13 +88,13 @@ class Training:
 
         B counts the examples of this process' replicas.
         """
-        image, labels = (
+        images, masks = (
             np.concatenate(
                 [part.numpy() for part in self.run.strategy.experimental_local_results(x)]
             )
             for x in batch
         )
-        return image, labels
+        return images, masks
 
 
 def build_training(run: Run) -> Training:

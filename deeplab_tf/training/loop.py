@@ -21,9 +21,7 @@ from deeplab_tf.runs.environment import record_environment, repeat_differences
 from deeplab_tf.runs.run_log import RunLog
 from deeplab_tf.runs.workdir import MODEL_FILE, initial_weights_file
 from deeplab_tf.training.build import Training, build_training
-from deeplab_tf.training.class_weights import (
-    format_class_weights,
-)
+from deeplab_tf.training.class_weights import format_class_weights
 from deeplab_tf.training.continuation import describe_workdir
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights

@@ -55,7 +55,7 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
     records.labelled_split(experiment.data.split)
     class_ids(records.classes, experiment.data.duplicate_classes)
     experiment = _with_data(experiment, records)
-    strategy = make_strategy(experiment.train.strategy, experiment.train.batch_size)
+    strategy = make_strategy(experiment.train.strategy)
     check_parts(experiment.train, strategy)
     class_weights = find_class_weights(experiment, records)
     workers = workers_of(experiment.train.strategy)

@@ -18,7 +18,7 @@ const segmenter = new Segmenter();
 const started = start();
 
 let result = null; // {labels, shares} of the photo that is shown
-let only = null; // the class that is shown alone
+let only = null; // the only class that is shown
 let latest = 0; // counts photos: an answer that comes after the next photo is dropped
 
 legend.showAll();

@@ -115,7 +115,7 @@ function weightedMean(values, start, step, weights) {
   return Math.min(255, sum >> PRECISION_BITS);
 }
 
-/** Which of `from` pixels each of `to` pixels takes. */
+/** Returns, for each of `to` pixels, the one of `from` pixels that it takes. */
 function nearest(from, to) {
   const step = from / to;
   const places = new Int32Array(to);

@@ -1,4 +1,4 @@
-// The classes of a photo, largest first, each a button that shows it alone.
+// The classes of a photo, largest first, each a button that shows only that class.
 
 /** [{index, share}] of the classes that are in `labels`, largest first; shares add up to 1. */
 export function sharesOf(labels, numClasses) {
@@ -39,7 +39,7 @@ export class Legend {
     this.#list.replaceChildren(...known);
   }
 
-  /** The classes that are there; `only` is the one shown alone, or null. */
+  /** The classes that are there; `only` is the only one that is shown, or null. */
   show(shares, only) {
     this.#list.className = "found";
     const items = shares.map(({ index, share }) => this.#row(index, share, only));

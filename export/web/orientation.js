@@ -19,8 +19,8 @@ export function takeOrientation(bytes) {
   if (byExif === undefined && found.compressed) {
     throw new Error("The photo's XMP packet is compressed. Save the photo again, upright.");
   }
-  const told = byExif ?? xmpOrientation(found.xmp);
-  const orientation = told >= 1 && told <= 8 ? told : 1;
+  const value = byExif ?? xmpOrientation(found.xmp);
+  const orientation = value >= 1 && value <= 8 ? value : 1;
   return { orientation, bytes: without(bytes, blocks) };
 }
 
@@ -97,13 +97,13 @@ function tiffOrientation(tiff) {
   const number = (at, size) =>
     size === 1 ? view.getUint8(at) : size === 2 ? view.getUint16(at, little) : view.getUint32(at, little);
   const first = number(4, 4);
-  let told;
-  if (first + 2 > tiff.length) return told;
+  let value;
+  if (first + 2 > tiff.length) return value;
   for (let at = first + 2, left = number(first, 2); left > 0 && at + 12 <= tiff.length; at += 12, left--) {
     const size = BYTES_OF_TYPE[number(at + 2, 2)];
-    if (number(at, 2) === 0x0112 && number(at + 4, 4) === 1 && size) told = number(at + 8, size);
+    if (number(at, 2) === 0x0112 && number(at + 4, 4) === 1 && size) value = number(at + 8, size);
   }
-  return told;
+  return value;
 }
 
 /** The orientation in an XMP packet; undefined where it has none. */

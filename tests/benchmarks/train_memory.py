@@ -120,12 +120,12 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     rng = np.random.default_rng(0)
     shape = (arguments.batch, arguments.side, arguments.side)
     image = tf.constant(rng.integers(0, 256, (*shape, 3)).astype(np.float32))
-    labels = tf.constant(rng.integers(0, 21, shape).astype(np.uint8))
+    mask = tf.constant(rng.integers(0, 21, shape).astype(np.uint8))
     at_rest = own_peak()
     seconds, cpu_seconds = [], []
     for _ in range(arguments.steps + 1):
         begun, cpu_begun = time.perf_counter(), time.process_time()
-        float(step(image, labels)["loss"])
+        float(step(image, mask)["loss"])
         seconds.append(time.perf_counter() - begun)
         cpu_seconds.append(time.process_time() - cpu_begun)
     # The first step traces and compiles.

@@ -72,7 +72,7 @@ def test_litert_float16_of_the_training_crop(folder):
     assert interpreter.get_input_details()[0]["shape"].tolist() == [1, 65, 65, 3]
 
 
-def test_onnx_of_any_size_with_labels_alone(folder):
+def test_onnx_of_any_size_with_only_labels(folder):
     out = folder / "onnx"
     arguments = [f"--model={folder}/model.keras", f"--out={out}", f"--images={folder}/*.jpg"]
     done = call(*arguments, "--format=onnx", "--outputs=labels")

@@ -244,7 +244,7 @@ def test_test_server_chain(row):
     ]
 
 
-def test_jft_row_differs_in_its_initial_weights_alone():
+def test_jft_row_differs_only_in_its_initial_weights():
     """They were never published, so that they are given by hand."""
     plain, jft = paper_row("test_server.py:deeplabv3"), paper_row("test_server.py:deeplabv3_jft")
     assert differing_fields(plain, jft) == {"initial_weights", "paper_miou", "row"}
@@ -334,7 +334,7 @@ def test_miniature_rows_share_data_and_schedule():
         ("table6_os8_ms_flip", "table5_mg124_aspp_pool"),
     ],
 )
-def test_miniature_rows_that_are_evaluated_alone(row, training):
+def test_miniature_rows_that_are_only_evaluated(row, training):
     experiment = paper_row(f"miniature.py:{row}")
     assert experiment.checkpoint_of == f"configs/paper/miniature.py:{training}"
     trained = load_experiment(experiment.checkpoint_of)

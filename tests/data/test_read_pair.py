@@ -107,7 +107,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation, upright):
     assert size == upright(flat).shape[1::-1] and found == orientation
 
 
-def test_a_mask_that_ignores_the_exif_rotation_is_told_so(tmp_path):
+def test_a_mask_that_ignores_the_exif_rotation_is_reported(tmp_path):
     image = save(Image.fromarray(PIXELS), tmp_path / "a.jpg", exif=exif(6))
     mask = save(Image.new("L", (50, 30)), tmp_path / "a.png")
     with pytest.raises(DeeplabError, match=r"a\.png is 50x30 .*a\.jpg is 30x50.*EXIF orient.* 6"):

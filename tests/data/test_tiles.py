@@ -98,7 +98,7 @@ def test_an_image_16000_pixels_wide_is_cut_by_the_command(tmp_path):
     assert wrong.returncode == 2 and "--tile_overlap must be less than --tile" in wrong.stderr
 
 
-def test_more_pixels_than_pillow_reads_are_read_in_tiles_alone(tmp_path, monkeypatch):
+def test_more_pixels_than_pillow_reads_are_read_only_in_tiles(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     source = folder_source(write_wide(tmp_path / "wide", 30, 20))
     assert all("by deeplab-prepare --tile" in error for error in examine(source).errors)

@@ -63,7 +63,7 @@ def test_peak_memory_is_that_of_a_process_of_its_own(folder):
     assert 10e6 < peak < ballast.nbytes
 
 
-def test_what_does_not_run_and_an_empty_folder_are_told(tmp_path, folder):
+def test_what_does_not_run_and_an_empty_folder_are_reported(tmp_path, folder):
     with pytest.raises(DeeplabError, match="has no artefact to measure"):
         find_artefacts(tmp_path)
     (tmp_path / "a.tflite").write_bytes((folder / "model.tflite").read_bytes()[:99])

@@ -98,7 +98,7 @@ def test_both_runtimes_answer_as_keras(runtime, size, trained, exported):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_mobile_net_with_logits_alone_answers_as_keras(runtime, mobile):
+def test_a_mobile_net_with_only_logits_answers_as_keras(runtime, mobile):
     trained, file = mobile
     images = random_picture(50, 71)[None]
     labels, logits = RUNTIMES[runtime](file)(images)
@@ -171,7 +171,7 @@ def test_padding_that_depends_on_the_size_is_refused():
             pad_in_numbers(model)
 
 
-def test_what_the_converter_does_not_know_is_told(trained, tmp_path, capfd):
+def test_what_the_converter_does_not_know_is_reported(trained, tmp_path, capfd):
     def zeta(images, training):
         return tf.math.zeta(tf.cast(images, tf.float32), 2.0)
 
@@ -182,7 +182,7 @@ def test_what_the_converter_does_not_know_is_told(trained, tmp_path, capfd):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_of_others_and_damaged_ones_are_told(exported, tmp_path):
+def test_files_of_others_and_damaged_ones_are_refused(exported, tmp_path):
     foreign = onnx.load(exported.artefact)
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
@@ -195,7 +195,7 @@ def test_files_of_others_and_damaged_ones_are_told(exported, tmp_path):
         open_onnx(tmp_path / "none.onnx")
 
 
-def test_without_onnx_runtime_its_name_is_told(exported, monkeypatch):
+def test_without_onnx_runtime_the_error_names_it(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(DeeplabError, match="pip install onnxruntime"):
         load_predictor(exported.artefact)

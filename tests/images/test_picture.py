@@ -38,7 +38,7 @@ def png(picture=PIXELS, **options) -> bytes:
 @pytest.mark.parametrize("number", range(1, 9))
 @pytest.mark.parametrize("place", PLACES)
 def test_a_picture_is_turned_as_pillow_turns_it(place, number, tmp_path):
-    """As pixels by `deeplab-predict`, as an opened picture, in records, in the server's sizes."""
+    """`deeplab-predict`, an opened picture, records and the server turn a picture alike."""
     encoded = turned(PIXELS, place, number)
     expected = shown(encoded)
     assert expected.shape == ((14, 9, 3) if number >= 5 else (9, 14, 3))

@@ -107,7 +107,7 @@ def test_a_broken_middle_is_left_out(tmp_path):
     assert "Invalid data" in video.problem and "after " in video.problem
 
 
-def test_a_cut_end_is_told(tmp_path):
+def test_a_cut_end_is_reported(tmp_path):
     clip = tmp_path / "clip.mp4"
     write_clip(clip, frames=40, size=(240, 320), movflags="faststart")
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])

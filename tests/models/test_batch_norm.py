@@ -109,7 +109,7 @@ def over_two(layers_of, images, upstream):
     Returns output and gradient of the input by device, gradients of gamma and beta summed over the
     devices, and the moving statistics.
     """
-    devices = make_strategy(StrategyName.MIRRORED, batch_size=2)
+    devices = make_strategy(StrategyName.MIRRORED)
     with devices.scope():
         layer = layers_of()
         layer.synchronized = True

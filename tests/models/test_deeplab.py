@@ -74,11 +74,11 @@ def test_first_loss_is_log_of_the_classes(classes):
     built = build_model(dataclasses.replace(MODEL_CONFIG, num_classes=classes))
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4, 65, 65, 3)).astype(np.uint8)
-    labels = rng.integers(0, classes, (4, 65, 65))
+    mask = rng.integers(0, classes, (4, 65, 65))
     logits = np.float64(built(images, training=True))
     logits -= logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(logits).sum(axis=-1))
-    picked = np.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    picked = np.take_along_axis(logits, mask[..., None], axis=-1)[..., 0]
     assert abs((log_sum - picked).mean() - np.log(classes)) < 0.05
     assert logits.std() > 1e-3
 

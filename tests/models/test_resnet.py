@@ -96,7 +96,7 @@ MULTI_GRID_124 = {
 
 
 @pytest.mark.parametrize(("output_stride", "placement"), list(MULTI_GRID_124))
-def test_multi_grid_multiplies_block4_alone(output_stride, placement):
+def test_multi_grid_multiplies_only_block4(output_stride, placement):
     plain = plan(output_stride, placement)
     strides, rates = plan(output_stride, placement, (1, 2, 4))
     assert strides == plain[0]

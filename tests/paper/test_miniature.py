@@ -1,6 +1,8 @@
 """The study in miniature: collected from runs, kept as JSON, printed, drawn."""
 
+import importlib.util
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,6 +11,17 @@ from PIL import Image
 from deeplab_tf.config import load_experiment, to_json
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.paper import miniature
+
+
+@pytest.fixture(scope="module")
+def make_miniature():
+    """The script that keeps the results, which lies in docs/."""
+    path = pathlib.Path(__file__).parents[2] / "docs" / "make_miniature.py"
+    spec = importlib.util.spec_from_file_location("make_miniature", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write_run(folder, row, miou, *, seed=0, steps=3000, evaluate_as=None):
@@ -32,7 +45,7 @@ def write_run(folder, row, miou, *, seed=0, steps=3000, evaluate_as=None):
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_rows_are_collected_by_seed_with_their_cost(tmp_path):
+def test_rows_are_collected_by_seed_with_their_cost(tmp_path, make_miniature):
     write_run(tmp_path / "a", "table1_os16", 55.0)
     write_run(tmp_path / "b", "table1_os16", 54.0, seed=1)
     write_run(tmp_path / "c", "table1_os16", 56.123, evaluate_as="table4_os8")
@@ -48,7 +61,7 @@ def test_rows_are_collected_by_seed_with_their_cost(tmp_path):
     assert measured["table4_os8"].paper == 78.05
 
     rows = list(measured.values())
-    (tmp_path / "measured.json").write_text(miniature.to_json(rows))
+    (tmp_path / "measured.json").write_text(make_miniature.to_json(rows))
     assert miniature.read_measured(tmp_path / "measured.json") == rows
     text = miniature.format_rows(rows)
     assert "Table 1 in miniature: output_stride, block7" in text
@@ -59,14 +72,14 @@ def test_rows_are_collected_by_seed_with_their_cost(tmp_path):
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
 
 
-def test_new_results_are_joined_to_those_kept_before(tmp_path):
+def test_new_results_are_joined_to_those_kept_before(tmp_path, make_miniature):
     write_run(tmp_path / "1" / "a", "table1_os16", 55.0)
     write_run(tmp_path / "1" / "b", "table2_block4", 50.0)
     write_run(tmp_path / "2" / "a", "table1_os8", 57.0)
     write_run(tmp_path / "2" / "b", "table1_os16", 56.0)
     write_run(tmp_path / "2" / "c", "table1_os16", 54.0, seed=1)
     before, new = miniature.collect(tmp_path / "1"), miniature.collect(tmp_path / "2")
-    rows = {row.row: row for row in miniature.joined(before, new)}
+    rows = {row.row: row for row in make_miniature.joined(before, new)}
     assert list(rows) == [
         "table1_os8",
         "table1_os16",
@@ -78,6 +91,22 @@ def test_new_results_are_joined_to_those_kept_before(tmp_path):
     assert rows["table1_os16"].minutes == {0: 13.3, 1: 13.3}
     assert rows["table2_block7"].mious == {0: 56.0, 1: 54.0}
     assert rows["table2_block4"].mious == {0: 50.0}
+
+
+def test_the_script_keeps_new_results_in_place_of_those_before(
+    tmp_path, make_miniature, monkeypatch, capsys
+):
+    write_run(tmp_path / "runs" / "a", "table1_os16", 56.0)
+    kept, plot = tmp_path / "miniature.json", tmp_path / "miniature.png"
+    kept.write_text(miniature.MEASURED.read_text())
+    plot.write_bytes(pathlib.Path(make_miniature.__file__).with_name("miniature.png").read_bytes())
+    monkeypatch.setattr(miniature, "MEASURED", kept)
+    monkeypatch.setattr(make_miniature, "PLOT", plot)
+    make_miniature.main(tmp_path / "runs")
+    rows = {row.row: row for row in miniature.read_measured(kept)}
+    assert rows["table1_os16"].mious == {0: 56.0}
+    assert set(rows) == {row.row for row in miniature.read_measured()}
+    assert "os16   73.88  56.00" in capsys.readouterr().out
 
 
 def test_a_run_that_is_not_its_row_is_refused(tmp_path):

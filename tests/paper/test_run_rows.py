@@ -63,7 +63,7 @@ def test_folders_are_named_after_row_and_seed(config, tmp_path):
 
 def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data, tmp_path, capsys):
     jobs = plan_jobs(str(config), tmp_path / "runs", [5])
-    assert run_jobs(jobs, shapes_data, None) == 0
+    run_jobs(jobs, shapes_data, None)
     assert "VOC's test set has no masks" in capsys.readouterr().out
     at8 = json.loads((tmp_path / "runs/rows_at8_seed5/eval.json").read_text())
     at16 = json.loads((tmp_path / "runs/rows_at16_seed5/eval.json").read_text())
@@ -73,12 +73,12 @@ def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data,
     assert at8["experiment"]["row"] == f"{config}:at8"
     assert not (tmp_path / "runs/rows_at16_seed5/model.keras").exists()
     # Again: nothing to do, so nothing can fail for want of data.
-    assert run_jobs(jobs, tmp_path / "absent", None) == 0
+    run_jobs(jobs, tmp_path / "absent", None)
     # An evaluation of an earlier step, or by other settings, is not the row's.
     path = tmp_path / "runs/rows_at8_seed5/eval.json"
     for changes in ({"step": 0}, {"flip": True}):
         path.write_text(json.dumps(at8 | changes))
-        assert run_jobs(jobs[:1], shapes_data, None) == 0
+        run_jobs(jobs[:1], shapes_data, None)
         assert json.loads(path.read_text()) == at8
     # Other initial weights are another training.
     with pytest.raises(
@@ -87,10 +87,13 @@ def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data,
         run_jobs(jobs, shapes_data, "other.keras")
 
 
-def test_the_exit_code_of_what_failed_is_given_back(config, tmp_path, capfd):
-    jobs = plan_jobs(f"{config}:at8", tmp_path / "runs", [0])
-    assert run_jobs(jobs, tmp_path / "absent", None) == 1
-    assert capfd.readouterr().err.count("\n") == 1
+def test_a_process_that_fails_ends_the_jobs(config, tmp_path, capfd):
+    jobs = plan_jobs(f"{config}:at8", tmp_path / "runs", [0, 1])
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        run_jobs(jobs, tmp_path / "absent", None)
+    assert raised.value.returncode == 1
+    said = capfd.readouterr()
+    assert said.err.count("\n") == 1 and "2 of 2" not in said.out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -130,4 +133,6 @@ def test_ctrl_c_is_left_to_a_child_that_cannot_be_sent_it(monkeypatch):
             return 3
 
     monkeypatch.setattr(subprocess, "Popen", Child)
-    assert _run("train", "--flag") == 3
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        _run("train", "--flag")
+    assert raised.value.returncode == 3

@@ -115,7 +115,7 @@ def losses(workdir):
     return [[row[name] for name in kept] for row in read_metrics(workdir / "metrics.jsonl")]
 
 
-def test_config_json_alone_repeats_a_chain_bit_for_bit(chain, shapes_data, tmp_path):
+def test_config_json_is_enough_to_repeat_a_chain_bit_for_bit(chain, shapes_data, tmp_path):
     """From another folder, with the rows and the class weights changed since."""
     said = call(
         tmp_path,
@@ -131,7 +131,7 @@ def test_config_json_alone_repeats_a_chain_bit_for_bit(chain, shapes_data, tmp_p
     assert checkpoint_steps(tmp_path / "again" / "previous_stage") == [2]
 
 
-def test_what_is_not_as_it_was_is_told_and_changes_the_result(chain, shapes_data, tmp_path):
+def test_what_is_not_as_it_was_is_reported_and_changes_the_result(chain, shapes_data, tmp_path):
     shutil.copytree(chain, tmp_path / "chain")
     run = tmp_path / "chain" / "run" / "previous_stage"
     for file in (run / "config.json", run / "environment.json"):
@@ -186,7 +186,7 @@ def test_other_versions_are_named_with_both_values():
     assert differences(now, now) == []
 
 
-def test_onednn_that_is_on_or_off_is_told():
+def test_onednn_that_is_on_or_off_is_reported():
     """Also where the processor's own default decided, and no variable."""
     now = environment()
     before = {**now, "onednn": "false" if now["onednn"] == "true" else "true"}

@@ -221,7 +221,7 @@ def test_wrong_requests_are_told_what_is_wrong(name, ask, reference):
     np.testing.assert_array_equal(labels, reference("image_bytes", ENCODED)["labels"])
 
 
-def test_other_methods_are_told_to_be_unimplemented(service, ask):
+def test_other_methods_are_reported_as_unimplemented(service, ask):
     stub = prediction_service_pb2_grpc.PredictionServiceStub
     (error,) = call(service, stub, "Classify", classification_pb2.ClassificationRequest())
     assert (error.code(), error.details()) == (
@@ -270,7 +270,7 @@ async def _done(call):
     return await call
 
 
-def test_a_port_that_is_taken_is_told(service):
+def test_a_port_that_is_taken_is_reported(service):
     async def twice():
         server, port = start_grpc(service, "127.0.0.1:0")
         await server.start()

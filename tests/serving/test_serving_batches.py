@@ -69,7 +69,7 @@ def test_signatures_are_not_mixed(model, reference):
     assert kinds == [("O", 1), ("O", 2), ("u", 2)]
 
 
-def test_a_broken_image_in_a_batch_is_told_to_its_asker_alone(model, reference):
+def test_a_broken_image_in_a_batch_is_reported_only_to_its_client(model, reference):
     images = [encode(random_picture(24, 40, seed), "JPEG") for seed in range(5)]
     images[2] = images[2][:-100]  # its header is whole, so that only the decoder sees it
     service = Service(held(model), Limits())

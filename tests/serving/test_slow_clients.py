@@ -175,7 +175,7 @@ def test_answers_are_written_in_short_pieces(shape, by_row):
     assert told == json.loads(orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def test_an_answer_that_would_be_too_large_is_told(model, monkeypatch):
+def test_an_answer_that_would_be_too_large_is_reported(model, monkeypatch):
     monkeypatch.setattr(limits, "MAX_ANSWER_BYTES", 3_000_000)
     service = Service(talkative(model), Limits())
     answer = ask(service, "POST", PREDICT, content=BODY)

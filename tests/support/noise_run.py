@@ -42,13 +42,13 @@ class NoiseRun:
 
 
 def noise(steps, size=BATCH, side=33):
-    """Images [steps * size, side, side, 3], labels with a share of void that rises in a batch."""
+    """Images [steps * size, side, side, 3], masks with a share of void that rises in a batch."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (steps * size, side, side, 3)).astype(np.float32)
-    labels = rng.integers(0, 3, image.shape[:3]).astype(np.uint8)
+    mask = rng.integers(0, 3, image.shape[:3]).astype(np.uint8)
     void = np.tile(np.linspace(0, 0.9, size), steps)[:, None, None]
-    labels[rng.random(labels.shape) < void] = 255
-    return image, labels
+    mask[rng.random(mask.shape) < void] = 255
+    return image, mask
 
 
 def noise_run(
@@ -71,7 +71,7 @@ def noise_run(
         Experiment(model=model_config, train=TrainConfig(**{**defaults, **fields}))
     )
     train = experiment.train
-    devices = make_strategy(strategy, BATCH)
+    devices = make_strategy(strategy)
     keras.utils.set_random_seed(0)
     with devices.scope():
         with computing_in(train.precision):

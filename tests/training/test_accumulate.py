@@ -55,8 +55,9 @@ def test_what_has_no_equal_parts_is_refused(train, message):
 def test_devices_that_cannot_share_the_parts_are_refused():
     train = TrainConfig(batch_size=6, accumulate_steps=3)
     check_parts(train, tf.distribute.get_strategy())
-    check_parts(dataclasses.replace(train, batch_size=12), make_strategy(StrategyName.MIRRORED, 6))
+    two = make_strategy(StrategyName.MIRRORED)
+    check_parts(dataclasses.replace(train, batch_size=12), two)
     with pytest.raises(DeeplabError, match="a multiple of 6: 2 device.* Received: 9"):
-        check_parts(
-            dataclasses.replace(train, batch_size=9), make_strategy(StrategyName.MIRRORED, 6)
-        )
+        check_parts(dataclasses.replace(train, batch_size=9), two)
+    with pytest.raises(DeeplabError, match="a multiple of 2: 2 device.* Received: 7"):
+        check_parts(TrainConfig(batch_size=7), two)

@@ -14,19 +14,19 @@ from deeplab_tf.training.stages import train
 def test_the_batch_in_one_line():
     images = np.full((2, 4, 5, 3), 7.0)
     images[0, 0, 0] = 200
-    labels = np.zeros((2, 4, 5), np.uint8)
-    labels[0, 0] = 20
-    labels[1, :2] = 255
-    assert describe_batch(images, labels, VOC) == (
+    masks = np.zeros((2, 4, 5), np.uint8)
+    masks[0, 0] = 20
+    masks[1, :2] = 255
+    assert describe_batch(images, masks, VOC) == (
         "first batch: 2 images of 5x4, 2 of 21 classes, 25.0% void, pixels 7 to 200"
     )
-    assert "teaches nothing" in describe_batch(images, np.full_like(labels, 255), VOC)
+    assert "teaches nothing" in describe_batch(images, np.full_like(masks, 255), VOC)
 
 
 def test_a_label_outside_the_classes_is_refused():
-    labels = np.full((1, 3, 3), 6, np.uint8)
+    masks = np.full((1, 3, 3), 6, np.uint8)
     with pytest.raises(DeeplabError, match="label 6, but shapes has the classes 0 to 5 and 255"):
-        describe_batch(np.zeros((1, 3, 3, 3)), labels, SHAPES)
+        describe_batch(np.zeros((1, 3, 3, 3)), masks, SHAPES)
 
 
 @pytest.mark.parametrize(

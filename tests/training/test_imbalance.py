@@ -20,21 +20,21 @@ STEPS = 400
 def rare_and_overlapping():
     """One pixel of a hundred is of class 1; a channel is normal around 0 for class 0, 2 for 1."""
     rng = np.random.default_rng(0)
-    labels = (rng.random(SHAPE) < 0.01).astype(np.uint8)
+    mask = (rng.random(SHAPE) < 0.01).astype(np.uint8)
     image = rng.normal(size=(*SHAPE, 3)).astype(np.float32)
-    image[..., 0] += 2 * labels
-    labels[rng.random(SHAPE) < 0.1] = 255
-    return image, labels
+    image[..., 0] += 2 * mask
+    mask[rng.random(SHAPE) < 0.1] = 255
+    return image, mask
 
 
 @functools.cache
 def rare_class_after_training(loss, class_weights="none"):
     """(share of class 1 that is found, its IoU) of one linear layer, trained."""
     train = TrainConfig(steps=STEPS, base_learning_rate=0.5, loss=loss)
-    image, labels = rare_and_overlapping()
+    image, mask = rare_and_overlapping()
     weights = None
     if class_weights == "auto":
-        weights = auto_weights(np.bincount(labels[labels != 255], minlength=2).tolist())
+        weights = auto_weights(np.bincount(mask[mask != 255], minlength=2).tolist())
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, AtrousConv2D(2, 1, use_bias=True)(inputs))
@@ -43,9 +43,9 @@ def rare_class_after_training(loss, class_weights="none"):
     data_loss = make_data_loss(train, weights)
     step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train, data_loss)
     for _ in range(STEPS):
-        step(tf.constant(image), tf.constant(labels))
-    guess = np.argmax(model(image), -1)[labels != 255] == 1
-    truth = labels[labels != 255] == 1
+        step(tf.constant(image), tf.constant(mask))
+    guess = np.argmax(model(image), -1)[mask != 255] == 1
+    truth = mask[mask != 255] == 1
     return (guess & truth).sum() / truth.sum(), (guess & truth).sum() / (guess | truth).sum()
 
 

@@ -122,7 +122,7 @@ def test_finished_runs_do_nothing_more(undisturbed, shapes_data, capsys):
     assert "going on from step 12" in capsys.readouterr().out
 
 
-def test_class_weights_are_told_recorded_and_held_to(shapes_data, tmp_path, capsys):
+def test_class_weights_are_reported_recorded_and_held_to(shapes_data, tmp_path, capsys):
     file, workdir = tmp_path / "weights.json", tmp_path / "run"
     weights = dict(zip(SHAPES.names, (0.25, 1, 2, 3, 4, 5), strict=True))
     file.write_text(json.dumps(weights))

@@ -28,10 +28,10 @@ LOSSES = {
 
 
 def minimised(name):
-    """The loss of `LOSSES` as a function of labels and logits."""
+    """The loss of `LOSSES` as a function of mask and logits."""
 
-    def loss(labels, logits):
-        shares = LOSSES[name](labels, logits)
+    def loss(mask, logits):
+        shares = LOSSES[name](mask, logits)
         return shares.get("data_loss", shares["cross_entropy"])
 
     return loss
@@ -40,18 +40,18 @@ def minimised(name):
 def test_cross_entropy_equals_float64_numpy_and_leaves_void_out():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2, 5, 7, 4)).astype(np.float32) * 3
-    labels = rng.integers(0, 4, (2, 5, 7)).astype(np.uint8)
-    labels[rng.random(labels.shape) < 0.3] = 255
+    mask = rng.integers(0, 4, (2, 5, 7)).astype(np.uint8)
+    mask[rng.random(mask.shape) < 0.3] = 255
     wide = logits.astype(np.float64)
     log_softmax = wide - np.log(np.exp(wide).sum(-1, keepdims=True))
     expected = -sum(
-        log_softmax[index][label] for index, label in np.ndenumerate(labels) if label != 255
+        log_softmax[index][label] for index, label in np.ndenumerate(mask) if label != 255
     )
 
-    mask = tf.constant(labels, tf.int32)
-    total = CROSS_ENTROPY.total(mask, tf.constant(logits))
+    ints = tf.constant(mask, tf.int32)
+    total = CROSS_ENTROPY.total(ints, tf.constant(logits))
 
-    assert CROSS_ENTROPY.weight(mask).numpy() == (labels != 255).sum()
+    assert CROSS_ENTROPY.weight(ints).numpy() == (mask != 255).sum()
     assert total.numpy() == pytest.approx(expected, rel=1e-6)
 
 
@@ -70,12 +70,12 @@ def test_weight_decay_is_half_lambda_times_the_squared_norm():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_void_changes_nothing(name):
-    labels, logits = random_case()
-    value, gradient = value_and_gradient(minimised(name), labels, logits)
-    void = labels == VOID
+    mask, logits = random_case()
+    value, gradient = value_and_gradient(minimised(name), mask, logits)
+    void = mask == VOID
     noise = np.random.default_rng(5).normal(size=logits.shape).astype(np.float32) * 30
     moved = np.where(void[..., None], noise, logits)
-    moved_value, moved_gradient = value_and_gradient(minimised(name), labels, moved)
+    moved_value, moved_gradient = value_and_gradient(minimised(name), mask, moved)
     assert value == moved_value
     np.testing.assert_array_equal(gradient, moved_gradient)
     assert not gradient[void].any() and gradient[~void].any()
@@ -83,24 +83,24 @@ def test_void_changes_nothing(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_all_void_is_0_with_gradient_0(name):
-    labels, logits = random_case(void=1.1)
-    value, gradient = value_and_gradient(minimised(name), labels, logits)
+    mask, logits = random_case(void=1.1)
+    value, gradient = value_and_gradient(minimised(name), mask, logits)
     assert value == 0 and not gradient.any()
 
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("scale", [100.0, 1e30])
 def test_losses_of_extreme_logits_are_finite(name, scale):
-    labels, logits = random_case()
-    value, gradient = value_and_gradient(minimised(name), labels, scale * logits)
+    mask, logits = random_case()
+    value, gradient = value_and_gradient(minimised(name), mask, scale * logits)
     assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_cross_entropy_is_reported_beside_every_loss(name):
-    labels, logits = map(tf.constant, random_case())
-    shares = LOSSES[name](labels, logits)
-    (expected,) = mean_cross_entropy(labels, logits).values()
+    mask, logits = map(tf.constant, random_case())
+    shares = LOSSES[name](mask, logits)
+    (expected,) = mean_cross_entropy(mask, logits).values()
     assert shares["cross_entropy"].numpy() == expected.numpy()
     assert ("data_loss" in shares) == (name != "cross entropy")
 
@@ -114,8 +114,8 @@ def test_options_that_change_nothing_are_the_plain_cross_entropy():
     ("loss", "of_regions"), [(Loss.DICE, dice_loss), (Loss.LOVASZ, lovasz_softmax_loss)]
 )
 def test_losses_of_regions_are_added_to_that_of_pixels(loss, of_regions):
-    labels, logits = map(tf.constant, random_case())
+    mask, logits = map(tf.constant, random_case())
     train = TrainConfig(loss=loss, ohem_share=0.5)
-    of_pixels = pixel_loss(class_weights=WEIGHTS, ohem_share=0.5)(labels, logits)
-    found = make_data_loss(train, WEIGHTS)(labels, logits)["data_loss"]
-    assert found.numpy() == pytest.approx((of_pixels + of_regions(labels, logits)).numpy())
+    of_pixels = pixel_loss(class_weights=WEIGHTS, ohem_share=0.5)(mask, logits)
+    found = make_data_loss(train, WEIGHTS)(mask, logits)["data_loss"]
+    assert found.numpy() == pytest.approx((of_pixels + of_regions(mask, logits)).numpy())

@@ -16,7 +16,7 @@ from deeplab_tf.training.loss_scale import agree_on_overflow, counting_skipped
 
 @pytest.mark.parametrize("replica", [0, 1])
 def test_an_overflow_on_either_device_skips_the_step_on_both(replica):
-    strategy = make_strategy(StrategyName.MIRRORED, 2)
+    strategy = make_strategy(StrategyName.MIRRORED)
     with strategy.scope():
         weight = keras.Variable(np.float32([2.0]))
         optimizer = keras.optimizers.LossScaleOptimizer(

@@ -19,9 +19,9 @@ from deeplab_tf.training.pixel_losses import hardest, pixel_loss
 WEIGHTS = [0.5, 2.0, 0.0, 7.5]
 
 
-def expected_loss(labels, logits, weights=(1, 1, 1, 1), gamma=0.0, share=1.0):
+def expected_loss(mask, logits, weights=(1, 1, 1, 1), gamma=0.0, share=1.0):
     """The loss in numpy, pixel by pixel."""
-    truth, p = true_probabilities(labels, logits)
+    truth, p = true_probabilities(mask, logits)
     weight = np.array(weights, np.float64)[truth]
     loss = weight * (1 - p) ** gamma * -np.log(p)
     counted = np.flatnonzero(weight)
@@ -42,25 +42,25 @@ def expected_loss(labels, logits, weights=(1, 1, 1, 1), gamma=0.0, share=1.0):
     ids=str,
 )
 def test_value_and_gradient_equal_float64(options):
-    labels, logits = random_case()
+    mask, logits = random_case()
     names = {"class_weights": "weights", "focal_gamma": "gamma", "ohem_share": "share"}
     expected = functools.partial(
         expected_loss, **{names[option]: value for option, value in options.items()}
     )
-    value, gradient = value_and_gradient(pixel_loss(**options), labels, logits)
-    assert value == pytest.approx(expected(labels, logits), rel=2e-6)
+    value, gradient = value_and_gradient(pixel_loss(**options), mask, logits)
+    assert value == pytest.approx(expected(mask, logits), rel=2e-6)
     places = list(np.ndindex(logits.shape))[::7]
     np.testing.assert_allclose(
         [gradient[place] for place in places],
-        numeric_gradient(expected, labels, logits, places),
+        numeric_gradient(expected, mask, logits, places),
         atol=2e-7,  # gradients are about 1 / 200 pixels, float32 keeps 7 digits of them
     )
 
 
 def test_focal_with_gamma_0_is_cross_entropy():
-    labels, logits = random_case()
-    cross_entropy = mean_cross_entropy(tf.constant(labels), tf.constant(logits))["cross_entropy"]
-    assert pixel_loss(focal_gamma=0.0)(labels, logits).numpy() == pytest.approx(
+    mask, logits = random_case()
+    cross_entropy = mean_cross_entropy(tf.constant(mask), tf.constant(logits))["cross_entropy"]
+    assert pixel_loss(focal_gamma=0.0)(mask, logits).numpy() == pytest.approx(
         cross_entropy.numpy(), rel=1e-6
     )
 
@@ -68,7 +68,7 @@ def test_focal_with_gamma_0_is_cross_entropy():
 def test_two_pixels_by_hand():
     # Probabilities 1/4 and 3/4 of class 0; the pixels are of classes 0 and 1.
     logits = tf.math.log(tf.constant([[[[0.25, 0.75], [0.25, 0.75]]]]))
-    labels = tf.constant([[[0, 1]]])
+    mask = tf.constant([[[0, 1]]])
     rare, common = -np.log(0.25), -np.log(0.75)
     for options, expected in (
         ({"class_weights": [3.0, 1.0]}, (3 * rare + common) / 4),
@@ -77,7 +77,7 @@ def test_two_pixels_by_hand():
         ({"ohem_share": 0.51}, (rare + common) / 2),
         ({"ohem_share": 0.5, "class_weights": [1.0, 9.0]}, common),  # 2.59 against 1.39
     ):
-        assert pixel_loss(**options)(labels, logits).numpy() == pytest.approx(expected, rel=1e-6)
+        assert pixel_loss(**options)(mask, logits).numpy() == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [0.25, 1.0, 2.0])
@@ -113,9 +113,9 @@ def test_equal_losses_are_chosen_together():
 
 
 def test_a_class_of_weight_0_is_left_out_as_void_is():
-    labels, logits = random_case()
-    as_void = np.where(labels == 2, VOID, labels).astype(np.uint8)
+    mask, logits = random_case()
+    as_void = np.where(mask == 2, VOID, mask).astype(np.uint8)
     for share in (1.0, 0.3):
-        a = pixel_loss(class_weights=[1.0, 1.0, 0.0, 1.0], ohem_share=share)(labels, logits)
+        a = pixel_loss(class_weights=[1.0, 1.0, 0.0, 1.0], ohem_share=share)(mask, logits)
         b = pixel_loss(ohem_share=share)(as_void, logits)
         assert a.numpy() == b.numpy()

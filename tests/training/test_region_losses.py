@@ -15,11 +15,11 @@ from support.loss_cases import (
 from deeplab_tf.training.region_losses import dice_loss, lovasz_softmax_loss
 
 
-def expected_dice(labels, logits):
-    p, valid = probabilities(logits), labels != VOID
+def expected_dice(mask, logits):
+    p, valid = probabilities(logits), mask != VOID
     losses = []
-    for c in np.unique(labels[valid]):
-        truth = labels[valid] == c
+    for c in np.unique(mask[valid]):
+        truth = mask[valid] == c
         predicted = p[valid][:, c]
         losses.append(1 - 2 * (predicted * truth).sum() / (predicted.sum() + truth.sum()))
     return np.mean(losses)
@@ -44,18 +44,18 @@ def lovasz_extension(errors, truth):
     return value
 
 
-def expected_lovasz(labels, logits):
+def expected_lovasz(mask, logits):
     of_images = []
-    for image_labels, p in zip(labels, probabilities(logits), strict=True):
-        valid = image_labels != VOID
-        classes = np.unique(image_labels[valid])
+    for image_mask, p in zip(mask, probabilities(logits), strict=True):
+        valid = image_mask != VOID
+        classes = np.unique(image_mask[valid])
         if len(classes):
             of_images.append(
                 np.mean(
                     [
                         lovasz_extension(
-                            np.abs((image_labels[valid] == c) - p[valid][:, c]),
-                            image_labels[valid] == c,
+                            np.abs((image_mask[valid] == c) - p[valid][:, c]),
+                            image_mask[valid] == c,
                         )
                         for c in classes
                     ]
@@ -65,11 +65,11 @@ def expected_lovasz(labels, logits):
 
 
 def cases():
-    labels, logits = random_case()
-    yield labels, logits
-    labels = labels.copy()
-    labels[1] = VOID  # an image without a pixel
-    yield labels, logits
+    mask, logits = random_case()
+    yield mask, logits
+    mask = mask.copy()
+    mask[1] = VOID  # an image without a pixel
+    yield mask, logits
 
 
 @pytest.mark.parametrize("case", cases(), ids=["void", "an image is void"])
@@ -77,54 +77,54 @@ def cases():
     ("loss", "expected"), [(dice_loss, expected_dice), (lovasz_softmax_loss, expected_lovasz)]
 )
 def test_value_and_gradient_equal_float64(loss, expected, case):
-    labels, logits = case
-    value, gradient = value_and_gradient(loss, labels, logits)
-    assert value == pytest.approx(expected(labels, logits), rel=2e-6)
+    mask, logits = case
+    value, gradient = value_and_gradient(loss, mask, logits)
+    assert value == pytest.approx(expected(mask, logits), rel=2e-6)
     places = list(np.ndindex(logits.shape))[::23]
     np.testing.assert_allclose(
         [gradient[place] for place in places],
-        numeric_gradient(expected, labels, logits, places),
+        numeric_gradient(expected, mask, logits, places),
         atol=2e-7,  # as of the pixel losses
     )
 
 
 def test_of_hard_predictions_lovasz_is_1_minus_jaccard_and_dice_1_minus_dice():
     rng = np.random.default_rng(2)
-    labels = rng.integers(0, CLASSES, (2, 8, 8)).astype(np.uint8)
-    guess = np.where(rng.random(labels.shape) < 0.4, rng.integers(0, CLASSES, (2, 8, 8)), labels)
-    labels[:, :2] = VOID
+    mask = rng.integers(0, CLASSES, (2, 8, 8)).astype(np.uint8)
+    guess = np.where(rng.random(mask.shape) < 0.4, rng.integers(0, CLASSES, (2, 8, 8)), mask)
+    mask[:, :2] = VOID
     logits = 200 * np.eye(CLASSES, dtype=np.float32)[guess]
-    valid = labels != VOID
+    valid = mask != VOID
     jaccards, dices = np.zeros((2, CLASSES)), np.zeros(CLASSES)
     for c in range(CLASSES):
-        a, b = (labels == c) & valid, (guess == c) & valid
+        a, b = (mask == c) & valid, (guess == c) & valid
         jaccards[:, c] = (a & b).sum((1, 2)) / (a | b).sum((1, 2))
         dices[c] = 2 * (a & b).sum() / (a.sum() + b.sum())
-    assert lovasz_softmax_loss(labels, logits).numpy() == pytest.approx(1 - jaccards.mean())
-    assert dice_loss(labels, logits).numpy() == pytest.approx(1 - dices.mean())
+    assert lovasz_softmax_loss(mask, logits).numpy() == pytest.approx(1 - jaccards.mean())
+    assert dice_loss(mask, logits).numpy() == pytest.approx(1 - dices.mean())
 
 
 def test_lovasz_keeps_its_digits_over_many_pixels():
     # A difference of two neighbouring Jaccards would have 2 digits left of 7 here.
     rng = np.random.default_rng(3)
-    labels = (rng.random((1, 200, 300)) < 0.3).astype(np.uint8)
+    mask = (rng.random((1, 200, 300)) < 0.3).astype(np.uint8)
     logits = rng.normal(size=(1, 200, 300, 2)).astype(np.float32)
     p = probabilities(logits)[0]
     expected = []
     for c in (0, 1):
-        truth = labels.ravel() == c
+        truth = mask.ravel() == c
         errors = np.abs(truth - p[..., c].ravel())
         order = np.argsort(-errors)
         jaccards = 1 - (truth.sum() - np.cumsum(truth[order])) / (
             truth.sum() + np.cumsum(~truth[order])
         )
         expected.append((errors[order] * np.diff(jaccards, prepend=0)).sum())
-    found = lovasz_softmax_loss(labels, logits).numpy()
+    found = lovasz_softmax_loss(mask, logits).numpy()
     assert found == pytest.approx(np.mean(expected), rel=2e-6)
 
 
 @pytest.mark.parametrize("loss", [dice_loss, lovasz_softmax_loss])
 def test_a_right_and_certain_network_has_no_loss(loss):
-    labels = tf.constant([[[0, 1], [2, 255]]], tf.uint8)
-    logits = 200.0 * tf.one_hot(tf.cast(labels, tf.int32), CLASSES)
-    assert loss(labels, logits).numpy() == pytest.approx(0, abs=1e-6)
+    mask = tf.constant([[[0, 1], [2, 255]]], tf.uint8)
+    logits = 200.0 * tf.one_hot(tf.cast(mask, tf.int32), CLASSES)
+    assert loss(mask, logits).numpy() == pytest.approx(0, abs=1e-6)

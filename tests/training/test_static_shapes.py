@@ -26,12 +26,12 @@ def test_the_step_compiles_with_xla_on_static_shapes_and_computes_the_same():
     """XLA takes no open shape and no operation that it does not know; a TPU runs nothing else."""
     rng = np.random.default_rng(0)
     image = tf.constant(rng.uniform(0, 255, (2, 33, 33, 3)), tf.float32)
-    labels = tf.constant(rng.integers(0, 3, (2, 33, 33)), tf.uint8)
+    mask = tf.constant(rng.integers(0, 3, (2, 33, 33)), tf.uint8)
     plain, plain_step = make()
     compiled, step = make()
     compiled_step = tf.function(step, jit_compile=True)
     for _ in range(2):
-        losses = [float(each(image, labels)["loss"]) for each in (plain_step, compiled_step)]
+        losses = [float(each(image, mask)["loss"]) for each in (plain_step, compiled_step)]
         np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     for a, b in zip(plain.weights, compiled.weights, strict=True):
         scale = max(1.0, np.abs(a.numpy()).max())

@@ -37,9 +37,9 @@ def batches(steps, size=4):
     rng = np.random.default_rng(0)
     for _ in range(steps):
         image = rng.integers(0, 256, (size, 33, 33, 3)).astype(np.float32)
-        labels = rng.integers(0, 3, (size, 33, 33)).astype(np.uint8)
-        labels[rng.random(labels.shape) < np.linspace(0, 0.8, size)[:, None, None]] = 255
-        yield image, labels
+        mask = rng.integers(0, 3, (size, 33, 33)).astype(np.uint8)
+        mask[rng.random(mask.shape) < np.linspace(0, 0.8, size)[:, None, None]] = 255
+        yield image, mask
 
 
 def run_steps(
@@ -59,8 +59,8 @@ def run_steps(
         optimizer = make_optimizer(EXPERIMENT.train)
         optimizer.build(model.trainable_variables)
     before = [w.numpy() for w in model.weights]
-    config = TrainConfig(weight_decay=1e-4, backbone_rate=rates[0], head_rate=rates[1])
-    step = make_train_step(model, optimizer, strategy, config, data_loss)
+    train = TrainConfig(weight_decay=1e-4, backbone_rate=rates[0], head_rate=rates[1])
+    step = make_train_step(model, optimizer, strategy, train, data_loss)
     data = list(batches(steps))
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data]))
@@ -68,7 +68,7 @@ def run_steps(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     distributed = strategy.experimental_distribute_dataset(dataset.with_options(options))
-    losses = [float(step(image, labels)["loss"]) for image, labels in distributed]
+    losses = [float(step(image, mask)["loss"]) for image, mask in distributed]
     return model, before, losses
 
 
@@ -83,9 +83,7 @@ def test_poly_schedule_by_hand():
 
 def test_two_replicas_with_synchronised_batch_norm_equal_one_device():
     one, _, losses = run_steps(tf.distribute.get_strategy(), BatchNormMode.SYNC, 2)
-    two, _, mirrored_losses = run_steps(
-        make_strategy(StrategyName.MIRRORED, batch_size=4), BatchNormMode.SYNC, 2
-    )
+    two, _, mirrored_losses = run_steps(make_strategy(StrategyName.MIRRORED), BatchNormMode.SYNC, 2)
     np.testing.assert_allclose(losses, mirrored_losses, rtol=1e-5)
     for a, b in zip(one.weights, two.weights, strict=True):
         # Relative to the largest entry: moving variances of raw pixels reach thousands.
@@ -142,15 +140,15 @@ def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
     data_loss = make_data_loss(TrainConfig(**options), weights)
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4, 9, 9, 3)).astype(np.float32) * 2
-    labels = rng.integers(0, 3, (4, 9, 9)).astype(np.uint8)
-    labels[:2][labels[:2] == 2] = 0  # the first replica has no class 2
-    labels[2, :7] = 255
-    labels[3] = 255
+    mask = rng.integers(0, 3, (4, 9, 9)).astype(np.uint8)
+    mask[:2][mask[:2] == 2] = 0  # the first replica has no class 2
+    mask[2, :7] = 255
+    mask[3] = 255
 
-    def replica_step(labels, logits):
+    def replica_step(mask, logits):
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            loss = data_loss(labels, logits)["data_loss"]
+            loss = data_loss(mask, logits)["data_loss"]
         return loss, tape.gradient(loss, logits)
 
     def per_replica(strategy, values):
@@ -162,9 +160,9 @@ def test_every_loss_and_its_gradient_are_one_devices_on_two_replicas(options):
     found = []
     for strategy in (
         tf.distribute.get_strategy(),
-        make_strategy(StrategyName.MIRRORED, batch_size=4),
+        make_strategy(StrategyName.MIRRORED),
     ):
-        args = (per_replica(strategy, labels), per_replica(strategy, logits))
+        args = (per_replica(strategy, mask), per_replica(strategy, logits))
         loss, gradient = tf.function(lambda a, s=strategy: s.run(replica_step, args=a))(args)
         losses = strategy.experimental_local_results(loss)
         gradients = strategy.experimental_local_results(gradient)
@@ -180,13 +178,13 @@ def test_what_is_minimised_is_the_data_loss_and_the_weight_decay():
     optimizer = make_optimizer(EXPERIMENT.train)
     optimizer.build(model.trainable_variables)
     kernels = [w.numpy() for w in decayed_kernels(model)]
-    config = TrainConfig(loss=Loss.DICE, weight_decay=1e-2)
-    data_loss = make_data_loss(config)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config, data_loss)
-    image, labels = next(batches(1))
+    train = TrainConfig(loss=Loss.DICE, weight_decay=1e-2)
+    data_loss = make_data_loss(train)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train, data_loss)
+    image, mask = next(batches(1))
     logits = model(image, training=True)
-    result = step(tf.constant(image), tf.constant(labels))
-    expected = data_loss(tf.constant(labels), logits)
+    result = step(tf.constant(image), tf.constant(mask))
+    expected = data_loss(tf.constant(mask), logits)
     decay = 1e-2 / 2 * sum((kernel**2).sum() for kernel in kernels)
     assert set(result) == {"loss", "data_loss", "cross_entropy"}
     for name, value in expected.items():
@@ -227,18 +225,18 @@ def test_one_step_changes_weights_by_rate_times_gradient():
     optimizer = make_optimizer(EXPERIMENT.train)
     optimizer.build(model.trainable_variables)
     kernel = model.get_layer("logits").kernel
-    (image, labels), old = next(batches(1)), kernel.numpy()
+    (image, mask), old = next(batches(1)), kernel.numpy()
     with tf.GradientTape() as tape:
         logits = model(image, training=True)
-        valid = labels != 255
+        valid = mask != 255
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels[valid].astype(np.int32), tf.boolean_mask(logits, valid)
+            mask[valid].astype(np.int32), tf.boolean_mask(logits, valid)
         )
         loss = tf.reduce_mean(losses)
     gradient = tape.gradient(loss, kernel.value).numpy()
-    config = TrainConfig(weight_decay=1e-4)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), config)
-    result = step(tf.constant(image), tf.constant(labels))
+    train = TrainConfig(weight_decay=1e-4)
+    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train)
+    result = step(tf.constant(image), tf.constant(mask))
     expected = old - 0.05 * (gradient + 1e-4 * old)
     np.testing.assert_allclose(kernel.numpy(), expected, atol=1e-6)
     assert float(result["cross_entropy"]) == pytest.approx(float(loss), rel=1e-5)

@@ -123,19 +123,19 @@ def test_what_is_gathered_may_have_another_size_each_time(tmp_path):
 def test_strategies_that_do_not_fit_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(DeeplabError, match="multi_worker needs TF_CONFIG"):
-        make_strategy(StrategyName.MULTI_WORKER, 8)
+        make_strategy(StrategyName.MULTI_WORKER)
     monkeypatch.setenv("TF_CONFIG", tf_config([1, 2], 0))
     with pytest.raises(DeeplabError, match="names 2 workers, and strategy=mirrored"):
-        make_strategy(StrategyName.MIRRORED, 8)
+        make_strategy(StrategyName.MIRRORED)
     assert workers_of(StrategyName.AUTO).count == 2
     monkeypatch.setenv("TF_CONFIG", tf_config([1], 0))  # as a cluster's launcher may set it
-    assert make_strategy(StrategyName.AUTO, 8).num_replicas_in_sync == 1
+    assert make_strategy(StrategyName.AUTO).num_replicas_in_sync == 1
 
 
 def test_without_a_tpu_that_is_said(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(DeeplabError, match=r"strategy=tpu found no TPU \(TPU_NAME=local\): "):
-        make_strategy(StrategyName.TPU, 8)
+        make_strategy(StrategyName.TPU)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_one_device_gives_the_same_after_20_steps(three_ways):
     assert np.linalg.norm(one - two) < 0.01 * np.linalg.norm(one - first)
 
 
-def test_the_chief_alone_writes(three_ways):
+def test_only_the_chief_writes(three_ways):
     root, _ = three_ways
     names = [sorted(path.name for path in (root / run).iterdir()) for run in ("one", "two")]
     assert names[0] == names[1]

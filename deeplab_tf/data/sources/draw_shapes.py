@@ -187,7 +187,7 @@ def _polygon_distance(u, v, corners_u, corners_v) -> np.ndarray:
 
 
 def _paint(
-    rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray, label: int
+    rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray, class_id: int
 ) -> np.ndarray:
     """Returns the canvas with a shape painted on it, smooth at the edge, over a soft shadow.
 
@@ -195,7 +195,7 @@ def _paint(
         rng: the source of the random choices.
         canvas: [H, W, 3].
         distance: [H, W], the signed distance to the shape's outline in pixels.
-        label: the class id of the shape, which decides the hue.
+        class_id: the class of the shape, which decides the hue.
     """
     height, width = distance.shape
     shadow = rng.uniform(0, 0.5) * np.exp(-np.maximum(distance, 0) / rng.uniform(1.5, 5))
@@ -204,7 +204,7 @@ def _paint(
     ground = under.mean(axis=0) if len(under) else canvas.mean(axis=(0, 1))
     color = ground
     while np.linalg.norm(color - ground) < CONTRAST:
-        hue = label / (SHAPES.num_classes - 1) + rng.normal(0, HUE_SPREAD)
+        hue = class_id / (SHAPES.num_classes - 1) + rng.normal(0, HUE_SPREAD)
         color = _color(rng, hue, VIVID)
     # The share of each pixel that the shape covers rises from 0 to 1 across the outline.
     cover = np.clip(0.5 - distance, 0, 1)[..., None]

@@ -24,7 +24,7 @@ def make_way(work: Work) -> tuple[Way, float]:
     if not work.training:
         logits = tf.function(lambda x: model(x, training=False))
         return lambda: logits(images)[0, 0, 0, 0].numpy(), flops
-    labels = tf.constant(np.random.default_rng(1).integers(0, CLASSES, images.shape[:3]))
+    mask = tf.constant(np.random.default_rng(1).integers(0, CLASSES, images.shape[:3]))
     optimizer = keras.optimizers.SGD(1e-4, momentum=0.9)
     optimizer.build(model.trainable_variables)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -32,7 +32,7 @@ def make_way(work: Work) -> tuple[Way, float]:
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            loss = loss_of(labels, model(images, training=True))
+            loss = loss_of(mask, model(images, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
         return loss

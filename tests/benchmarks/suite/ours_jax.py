@@ -26,7 +26,7 @@ def make_way(work: Work, calls: int = 1) -> tuple[Way, keras.Model]:
     images = jax.device_put(work.images())
     if not work.training:
         return _forward(model, images, calls), model
-    return _training(model, images, jax.device_put(work.labels()), calls), model
+    return _training(model, images, jax.device_put(work.masks()), calls), model
 
 
 def _forward(model: keras.Model, images: jax.Array, calls: int) -> Way:
@@ -47,17 +47,17 @@ def _forward(model: keras.Model, images: jax.Array, calls: int) -> Way:
     return run
 
 
-def _training(model: keras.Model, images: jax.Array, labels: jax.Array, calls: int) -> Way:
+def _training(model: keras.Model, images: jax.Array, masks: jax.Array, calls: int) -> Way:
     train = TrainConfig()
     optimizer = keras.optimizers.SGD(1e-4, momentum=train.momentum)
     optimizer.build(model.trainable_variables)
     decayed = {id(kernel) for kernel in decayed_kernels(model)}
     decays = [id(v) in decayed for v in model.trainable_variables]
 
-    def loss_of(weights, statistics, images, labels):
+    def loss_of(weights, statistics, images, masks):
         logits, statistics = model.stateless_call(weights, statistics, images, training=True)
-        valid = labels != VOID
-        safe = jnp.where(valid, labels, 0).astype("int32")
+        valid = masks != VOID
+        safe = jnp.where(valid, masks, 0).astype("int32")
         losses = keras.ops.sparse_categorical_crossentropy(safe, logits, from_logits=True)
         loss = jnp.sum(losses * valid) / jnp.maximum(jnp.sum(valid), 1)
         for weight, decay in zip(weights, decays, strict=True):
@@ -66,10 +66,10 @@ def _training(model: keras.Model, images: jax.Array, labels: jax.Array, calls: i
         return loss, statistics
 
     @jax.jit(donate_argnums=0)
-    def step(state, images, labels):
+    def step(state, images, masks):
         weights, statistics, slots = state
         gradient = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, statistics), gradients = gradient(weights, statistics, images, labels)
+        (loss, statistics), gradients = gradient(weights, statistics, images, masks)
         weights, slots = optimizer.stateless_apply(slots, gradients, weights)
         return (weights, statistics, slots), loss
 
@@ -85,7 +85,7 @@ def _training(model: keras.Model, images: jax.Array, labels: jax.Array, calls: i
     def run() -> float:
         nonlocal state
         for _ in range(calls):
-            state, loss = step(state, images, labels)
+            state, loss = step(state, images, masks)
         return float(loss)
 
     return run

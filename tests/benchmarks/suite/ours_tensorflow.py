@@ -82,11 +82,11 @@ def _forward(model: keras.Model, work: Work):
 
 def _training(model: keras.Model, work: Work):
     images = tf.constant(work.images().astype(np.float32))
-    labels = tf.constant(work.labels())
+    masks = tf.constant(work.masks())
     train = TrainConfig(base_learning_rate=1e-4)
     optimizer = make_optimizer(train)
     step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train)
-    return lambda: step(images, labels)
+    return lambda: step(images, masks)
 
 
 def _wait(result) -> None:

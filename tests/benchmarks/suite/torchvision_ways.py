@@ -85,7 +85,7 @@ def _forward(model: torch.nn.Module, form: str, to_labels: bool):
 
 
 def _training(model: torch.nn.Module, images: torch.Tensor, work: Work, device: str, form: str):
-    labels = torch.from_numpy(work.labels()).to(device).long()
+    masks = torch.from_numpy(work.masks()).to(device).long()
     train = TrainConfig()
     optimizer = torch.optim.SGD(
         model.parameters(), 1e-4, momentum=train.momentum, weight_decay=train.weight_decay
@@ -96,7 +96,7 @@ def _training(model: torch.nn.Module, images: torch.Tensor, work: Work, device: 
     def run(images: torch.Tensor) -> torch.Tensor:
         optimizer.zero_grad()
         with torch.autocast(device, torch.bfloat16, enabled=work.bfloat16):
-            loss = loss_of(forward(images)["out"].float(), labels)
+            loss = loss_of(forward(images)["out"].float(), masks)
         loss.backward()
         optimizer.step()
         return loss.detach()

@@ -72,11 +72,11 @@ class Work:
         shape = (self.batch, self.size, self.size, 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
-    def labels(self) -> np.ndarray:
+    def masks(self) -> np.ndarray:
         """uint8 [batch, size, size], some of them void."""
         shape = (self.batch, self.size, self.size)
-        labels = np.random.default_rng(1).integers(0, CLASSES + 1, shape, np.uint8)
-        return np.where(labels == CLASSES, VOID, labels).astype(np.uint8)
+        masks = np.random.default_rng(1).integers(0, CLASSES + 1, shape, np.uint8)
+        return np.where(masks == CLASSES, VOID, masks).astype(np.uint8)
 
     def flops(self, model: keras.Model) -> float:
         """Operations of all convolutions of `model`, padding counted as if it were pixels.

@@ -156,7 +156,7 @@ def test_the_check_leaves_a_report_and_a_sheet_of_coloured_pictures(folder, tmp_
     assert (np.abs(sheet.astype(int) - (106, 70, 70)).max(-1) < 8).sum() > 0.95 * 120 * 120
 
 
-def test_a_data_set_of_test_images_alone_has_no_sheet(tmp_path):
+def test_a_data_set_of_only_test_images_has_no_sheet(tmp_path):
     folder = write_voc(tmp_path, train=["a"], test=["t"])
     (folder / "SegmentationClass" / "t.png").unlink()
     source = voc_source(folder)

@@ -79,7 +79,7 @@ def test_without_lists_or_folders_a_tenth_is_for_validation(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgb"])
-def test_0_and_255_alone_are_asked_about(tmp_path, kind):
+def test_only_0_and_255_are_asked_about(tmp_path, kind):
     write_folder(tmp_path, None)
     binary = np.array([[0, 255, 255], [0, 0, 255]], np.uint8)
     for path in (tmp_path / "masks").iterdir():

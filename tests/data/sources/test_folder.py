@@ -62,7 +62,7 @@ def test_folders_and_suffixes(tmp_path):
     np.testing.assert_array_equal(read_pair(source.splits["val"][0])[1], EXPECTED)
 
 
-def test_a_share_for_validation_depends_on_each_name_alone(tmp_path):
+def test_a_share_for_validation_depends_only_on_each_name(tmp_path):
     names = [f"{number:05d}" for number in range(20_000)]
     assert 0.19 < np.mean([is_validation(name, 0.2) for name in names]) < 0.21
     ids = "abcdefghijklmnop"
