@@ -200,7 +200,8 @@ def _init() -> None:
     if export:
         name, seen = export
         print(f"{folder} is {TOOLS[name].title} ({seen}), which needs no dataset.json")
-        print(f"next: deeplab-prepare --dataset={name} --source={folder} --data_dir=data")
+        named = f" --name={_NAME.value}" if _NAME.value else ""
+        print(f"next: deeplab-prepare --dataset={name} --source={folder}{named} --data_dir=data")
         return
     proposal = write_description(folder, _meaning_of_255, _NAME.value)
     print(proposal.seen)

@@ -15,6 +15,10 @@ import yaml
 from matplotlib.path import Path as Outline
 from PIL import Image
 
+from deeplab_tf.data.read_pair import read_decoded
+from deeplab_tf.data.sources.choices import Choices
+from deeplab_tf.data.sources.known import TOOLS
+
 COLORS = {"background": (0, 0, 0), "road": (128, 64, 128), "car": (0, 0, 142)}
 HEIGHT, WIDTH = 40, 60
 
@@ -66,7 +70,7 @@ def inside(outline):
     return Outline(outline).contains_points(centres()).reshape(HEIGHT, WIDTH)
 
 
-def near(outline, reach=0.75):
+def near(outline, reach=0.25):
     """bool [H, W] of the pixels whose centres are within `reach` of the outline."""
     found, points = np.zeros(HEIGHT * WIDTH, bool), centres()
     for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
@@ -232,7 +236,7 @@ def write_label_studio(root, drawn):
 def pack_brush(mask):
     """Label Studio's run lengths of bool [H, W], each run a repeated value or single ones."""
     values = np.repeat(mask.ravel().astype(np.uint8) * 255, 4)
-    starts = np.flatnonzero(np.diff(values, prepend=values[0] + np.uint8(1)))
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     bits = f"{len(values):032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
     for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
         length = end - start
@@ -349,3 +353,33 @@ WRITERS = {
 """By the names of `--dataset`."""
 EXACT = ("cvat", "roboflow", "rle_csv")
 """The exports of masks and run lengths, in which no outline is drawn anew."""
+
+
+def one_image(root, name="a.png", orientation=1):
+    """A photo of `HEIGHT` and `WIDTH`, turned by EXIF where the orientation is not 1."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    size = (WIDTH, HEIGHT) if orientation <= 4 else (HEIGHT, WIDTH)
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (9, 99, 9)).save(path, exif=exif)
+
+
+def only_mask(tool, root, **choices):
+    """The mask of the only image that the tool's reader finds, and the source."""
+    source = TOOLS[tool].read(root, Choices(**choices))
+    ((pair,),) = source.splits.values()
+    return read_decoded(pair)[1], source
+
+
+def boxed(*boxes):
+    """Labels: uint8 [H, W] of 0 with each (label, left, top, right, bottom) painted in turn."""
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for label, left, top, right, bottom in boxes:
+        labels[top:bottom, left:right] = label
+    return labels
+
+
+def corners(left, top, right, bottom):
+    """The outline of a box."""
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]

@@ -65,7 +65,7 @@ def seen_cvat_xml(root: Path) -> str | None:
 def _root_tag(path: Path) -> str | None:
     try:
         return next(ET.iterparse(path, ("start",)))[1].tag
-    except (ET.ParseError, OSError, ValueError, StopIteration):
+    except (ET.ParseError, OSError, ValueError, LookupError, StopIteration):
         # A file that CVAT calls annotations.xml is CVAT's however broken, and reading it says so.
         return "annotations" if path.name == "annotations.xml" else None
 

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict  # pydantic accepts no other before Pyth
 
 from deeplab_tf.data.sources.brush import Brush
 from deeplab_tf.data.sources.choices import Choices
-from deeplab_tf.data.sources.find_images import ImageFinder
+from deeplab_tf.data.sources.find_images import ImageFinder, is_file
 from deeplab_tf.data.sources.labelled import (
     Labelled,
     LabelledImage,
@@ -38,6 +38,7 @@ class _Result(TypedDict):
     value: NotRequired[dict[str, Any]]
     original_width: NotRequired[pydantic.PositiveInt]
     original_height: NotRequired[pydantic.PositiveInt]
+    image_rotation: NotRequired[float | None]
 
 
 class _Annotation(TypedDict):
@@ -124,7 +125,7 @@ def _find(name: str, finder: ImageFinder) -> Path:
     short = name.replace("\\", "/").rpartition("/")[2]
     places = [finder.root, finder.root / "images"]
     image = finder.find(short, places)
-    return image if image.is_file() else finder.find(UPLOADED.sub("", short), places)
+    return image if is_file(image) else finder.find(UPLOADED.sub("", short), places)
 
 
 def _image(
@@ -148,6 +149,8 @@ def _image(
             value = fields["value"]
             size = fields["original_height"], fields["original_width"]
             names = value[kind]
+            if fields.get("image_rotation"):
+                raise ValueError("the image was turned in Label Studio; turn it back, or the file")
             if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
                 raise ValueError(f"it must have one label. Received: {names!r}")
             shapes.append((names[0], _shape(kind, value, *size)))
@@ -171,7 +174,7 @@ def _shape(kind: str, value: dict[str, Any], height: int, width: int) -> Shape:
         return [float(value[name]) for name in names]
 
     match kind:
-        case "polygonlabels":
+        case "polygonlabels" if value.get("closed", True):
             points = [(float(x) * across, float(y) * down) for x, y in value["points"]]
             return Area([[number for point in points for number in point]])
         case "rectanglelabels":
@@ -187,4 +190,6 @@ def _shape(kind: str, value: dict[str, Any], height: int, width: int) -> Shape:
             return Area([outline])
         case "brushlabels":
             return Brush(bytes(value["rle"]))
+        case "polygonlabels":
+            raise ValueError("the polygon is not closed")
     raise ValueError("no reader knows this kind")

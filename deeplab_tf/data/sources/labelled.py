@@ -77,6 +77,9 @@ def labelled_source(root: Path, labelled: Labelled, choices: Choices) -> Source:
             image is left, or pycocotools is not installed.
     """
     require_pycocotools()
+    wrong = next((each for each in labelled.images if each.problem), None)
+    if wrong and not labelled.classes:
+        raise DeeplabError(f"mask {wrong.where} cannot be drawn: {wrong.problem}")
     classes, labels = number_classes(root, labelled.classes, choices, labelled.void)
     notes = list(labelled.notes)
     blank = [each for each in labelled.images if not each.shapes and not each.problem]
@@ -91,8 +94,18 @@ def labelled_source(root: Path, labelled: Labelled, choices: Choices) -> Source:
             "out)",
         )
     on_top = choices.on_top or labelled.on_top
-    by_split = collections.defaultdict(list)
+    if len(blank) == len(labelled.images):
+        raise DeeplabError(
+            f"none of the {len(blank):,} images of {root} has a region; look whether the labels "
+            "lie where the export says"
+        )
+    by_split, annotated = collections.defaultdict(list), {}
     for each in images:
+        twice = annotated.setdefault(each.image, each.where)
+        if twice != each.where:
+            raise DeeplabError(
+                f"image {each.image} is annotated twice, by {twice} and {each.where}; keep one"
+            )
         pair = Pair(each.id, each.image, _painted(each, labels, on_top))
         by_split[each.split].append(pair)
     return export_source(root, classes, by_split, notes)

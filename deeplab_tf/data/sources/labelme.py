@@ -14,7 +14,7 @@ from typing_extensions import TypedDict  # pydantic accepts no other before Pyth
 
 from deeplab_tf.data.sources.bitmap import Bitmap
 from deeplab_tf.data.sources.choices import Choices
-from deeplab_tf.data.sources.find_images import ImageFinder, visible_files
+from deeplab_tf.data.sources.find_images import ImageFinder, is_file, visible_files
 from deeplab_tf.data.sources.labelled import (
     SPLITS,
     Labelled,
@@ -26,7 +26,7 @@ from deeplab_tf.data.sources.labelled import (
 from deeplab_tf.data.sources.outline import ellipse, flat, rectangle, thick_line
 from deeplab_tf.data.sources.painted import Area, Shape
 from deeplab_tf.data.sources.source import Source, read_list
-from deeplab_tf.data.sources.tool_files import MAX_SNIFFED, json_files, read_json
+from deeplab_tf.data.sources.tool_files import MAX_SNIFFED, holds, json_files, read_json
 from deeplab_tf.errors import DeeplabError
 
 LINE_WIDTH = 10
@@ -65,12 +65,19 @@ def labelme_source(root: Path, choices: Choices) -> Source:
     files = visible_files(root, (".json",))
     if not files:
         raise DeeplabError(f"{root} has no JSON of Labelme; give the folder that has them")
-    images, left_out = [], []
+    images, left_out, others = [], [], []
     for file in files:
-        image, points = _read(root, file, finder)
+        try:
+            image, points = _read(root, file, finder)
+        except DeeplabError:
+            if not holds(file, _is_of_another):
+                raise
+            others.append(file)
+            continue
         images.append(image)
         left_out += points
-    notes = counted(left_out, "shapes are points, which have no area, and were left out")
+    notes = counted(others, "JSON files are not Labelme's and were left out")
+    notes += counted(left_out, "shapes are points, which have no area, and were left out")
     known = {each.image for each in images}
     bare = [path for path in finder.files if path not in known]
     notes += counted(bare, "images have no JSON and were left out")
@@ -91,14 +98,17 @@ def _is_labelme(content: object) -> bool:
     return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
 
 
+def _is_of_another(content: object) -> bool:
+    return not isinstance(content, dict) or not {"shapes", "imagePath"} & content.keys()
+
+
 def _read(root: Path, file: Path, finder: ImageFinder) -> tuple[LabelledImage, list[str]]:
     """Returns the image of a JSON, and a line for each of its points, which are left out."""
     content = read_json(file, _FILE, "Labelme's JSON")
-    image = finder.find(content["imagePath"], [file.parent])
-    if not image.is_file():
-        # People rename and move images together with their JSON, and imagePath keeps the old name.
-        image = next((i for i in finder.files if i.with_suffix("") == file.with_suffix("")), image)
-    if not image.is_file() and content.get("imageData"):
+    # People rename an image together with its JSON, and imagePath keeps the old name.
+    renamed = [file.with_name(path.name) for path in finder.of_stem(file.stem)]
+    image = finder.find(content["imagePath"], [file.parent], renamed)
+    if content.get("imageData") and not is_file(image):
         raise DeeplabError(
             f"image {image} is missing and only {file} holds it (imageData); write it as a file "
             "by labelme_export_json"

@@ -62,15 +62,13 @@ def rle_csv_source(root: Path, choices: Choices) -> Source:
         raise DeeplabError(f"{root} must have one CSV with a column {RUNS}. Received: {found}")
     (file,) = files
     finder = ImageFinder(root)
-    # A CSV often has the names without suffix.
-    by_stem = {path.stem: path.name for path in finder.files}
     shapes: dict[str, list] = collections.defaultdict(list)
     for number, row in enumerate(read_rows(file), 2):
         name, label = _image_and_class(row, file, number)
         shapes[name] += [] if row[RUNS].strip() in EMPTY else [(label, ColumnRuns(row[RUNS]))]
     images = []
     for name, found in shapes.items():
-        image = finder.find(by_stem.get(name, name), [root / "images", root / "train", root])
+        image = finder.find(name, [root / "images", root / "train", root])
         where = f"of image {name} in {file}"
         images.append(LabelledImage(finder.id_of(image, name), image, where, found))
     known = {each.image for each in images}

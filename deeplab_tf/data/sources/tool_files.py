@@ -87,9 +87,11 @@ def json_files(
         written_by: whether the tool wrote a file with that content.
         most: the most files to open; None for all.
     """
-    found = []
-    for path in visible_files(root, (".json",))[:most]:
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            if written_by(json.loads(path.read_bytes().removeprefix(BOM))):
-                found.append(path)
-    return found
+    return [path for path in visible_files(root, (".json",))[:most] if holds(path, written_by)]
+
+
+def holds(path: Path, written_by: Callable[[Any], bool]) -> bool:
+    """Returns whether a JSON file has such a content; a broken file has none."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return written_by(json.loads(path.read_bytes().removeprefix(BOM)))
+    return False

@@ -86,6 +86,8 @@ def _read_yaml(file: Path) -> dict:
 def _names(content: dict, file: Path) -> dict[int, str]:
     """Returns the class names by their numbers; `names` is a list or maps numbers to names."""
     names = content["names"]
+    if not isinstance(names, list | dict):
+        raise DeeplabError(f"{file}: names must be a list, or map numbers to names")
     pairs = names.items() if isinstance(names, dict) else enumerate(names)
     found = {number: str(name) for number, name in pairs}
     if not all(isinstance(number, int) for number in found):
