@@ -1,6 +1,6 @@
 """A region that a labelling tool stores as a small PNG in base64.
 
-Tested in tests/data/sources/test_labelme.py and tests/data/sources/test_supervisely.py.
+Tested in tests/data/sources/test_supervisely.py, through `supervisely_bitmap`.
 """
 
 import base64

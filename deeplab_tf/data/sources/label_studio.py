@@ -1,4 +1,4 @@
-"""Label Studio's JSON export: polygons, rectangles and ellipses in percent, and brushes.
+"""Label Studio's export "JSON": polygons, rectangles and ellipses in percent, and brushes.
 
 Later regions are on top. An image that several people labelled needs one annotation that is marked
 as the ground truth.
@@ -28,13 +28,17 @@ from deeplab_tf.data.sources.source import Source
 from deeplab_tf.data.sources.tool_files import MAX_SNIFFED, json_files, read_json
 from deeplab_tf.errors import DeeplabError
 
-NO_AREA = ("keypointlabels", "choices", "textarea", "number", "rating", "relation", "vectorlabels")
+NO_AREA = (
+    "keypointlabels", "keypoint", "vectorlabels", "choices", "textarea", "number", "rating",
+    "relation",
+)  # fmt: skip
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
 
 
 class _Result(TypedDict):
     type: str
+    id: NotRequired[str | int | None]
     value: NotRequired[dict[str, Any]]
     original_width: NotRequired[pydantic.PositiveInt]
     original_height: NotRequired[pydantic.PositiveInt]
@@ -139,21 +143,22 @@ def _image(
             f"{len(annotations)} annotations are of this image; mark one as the ground truth in "
             "Label Studio, or delete the others"
         )
-    for number, result in enumerate(annotations[0]["result"], 1):
+    results = annotations[0]["result"]
+    separate = {
+        result.get("id"): result.get("value", {}).get("labels")
+        for result in results
+        if result["type"] == "labels"
+    }
+    for number, result in enumerate(results, 1):
         kind = result["type"]
         if kind in NO_AREA:
             left_out.append(f"result {number} ({kind}) of {name} in {file}")
+        if kind in (*NO_AREA, "labels"):
             continue
         try:
             fields: dict[str, Any] = {**result}
-            value = fields["value"]
             size = fields["original_height"], fields["original_width"]
-            names = value[kind]
-            if fields.get("image_rotation"):
-                raise ValueError("the image was turned in Label Studio; turn it back, or the file")
-            if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
-                raise ValueError(f"it must have one label. Received: {names!r}")
-            shapes.append((names[0], _shape(kind, value, *size)))
+            shapes.append(_region(fields, separate.get(result.get("id")), *size))
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             problem = problem or f"result {number} ({kind}) is malformed: {fault(error)}"
     return LabelledImage(
@@ -166,6 +171,23 @@ def _image(
     ), left_out
 
 
+def _region(fields: dict[str, Any], separate: Any, height: int, width: int) -> tuple[str, Shape]:
+    """Returns the class and the pixels of a result; raises an error for a malformed one.
+
+    Args:
+        fields: the result.
+        separate: the labels that a result of the kind `labels` has for it, or None.
+        height, width: the size of the image in pixels.
+    """
+    value, kind = fields["value"], fields["type"]
+    names = separate if separate is not None else value[kind]
+    if fields.get("image_rotation"):
+        raise ValueError("the image was turned in Label Studio; turn it back, or the file")
+    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        raise ValueError(f"it must have one label. Received: {names!r}")
+    return names[0], _shape(kind.removesuffix("labels"), value, height, width)
+
+
 def _shape(kind: str, value: dict[str, Any], height: int, width: int) -> Shape:
     """Returns the pixels of a result; raises an error for a malformed or unknown one."""
     across, down = width / 100, height / 100
@@ -174,22 +196,22 @@ def _shape(kind: str, value: dict[str, Any], height: int, width: int) -> Shape:
         return [float(value[name]) for name in names]
 
     match kind:
-        case "polygonlabels" if value.get("closed", True):
+        case "polygon" if value.get("closed", True):
             points = [(float(x) * across, float(y) * down) for x, y in value["points"]]
             return Area([[number for point in points for number in point]])
-        case "rectanglelabels":
+        case "rectangle":
             x, y, w, h = numbers("x", "y", "width", "height")
             left, top, right, bottom = x * across, y * down, (x + w) * across, (y + h) * down
             # Label Studio turns a rectangle about its upper left corner.
             degrees = float(value.get("rotation", 0))
             return Area([rectangle(left, top, right, bottom, degrees, (left, top))])
-        case "ellipselabels":
+        case "ellipse":
             x, y, radius_x, radius_y = numbers("x", "y", "radiusX", "radiusY")
             degrees = float(value.get("rotation", 0))
             outline = ellipse(x * across, y * down, radius_x * across, radius_y * down, degrees)
             return Area([outline])
-        case "brushlabels":
+        case "brush":
             return Brush(bytes(value["rle"]))
-        case "polygonlabels":
+        case "polygon":
             raise ValueError("the polygon is not closed")
     raise ValueError("no reader knows this kind")

@@ -1,6 +1,6 @@
 """The drawing of COCO's segmentations, polygons and run lengths, by pycocotools.
 
-Tested in tests/data/sources/test_coco.py and tests/data/sources/test_painted.py.
+Tested in tests/data/sources/test_painted.py.
 """
 
 import math

@@ -1,7 +1,8 @@
 """YOLO's segmentation text: `data.yaml`, and `labels/NAME.txt` for each `images/NAME.jpg`.
 
-A line is a class number and the points x, y of a polygon, in parts of the image's width and height.
-The smaller polygon is on top, as in Ultralytics' own masks.
+`classes.txt` with one name a line, as Label Studio exports it, stands for a YAML of the folder
+`images`. A line of a label file is a class number and the points x, y of a polygon, in parts of the
+image's width and height. The smaller polygon is on top, as in Ultralytics' own masks.
 """
 
 import math
@@ -27,6 +28,7 @@ from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.files import IMAGE_SUFFIXES
 
 KEYS = ("train", "val", "valid", "test")
+CLASSES_FILE = "classes.txt"
 
 
 def yolo_source(root: Path, choices: Choices) -> Source:
@@ -35,10 +37,10 @@ def yolo_source(root: Path, choices: Choices) -> Source:
     Raises:
         DeeplabError: the YAML is missing or malformed, or a folder of images is missing.
     """
-    file = _yaml_file(root)
+    file = _class_file(root)
     if file is None:
-        raise DeeplabError(f"{root} has no data.yaml with names and train; give its folder")
-    content = _read_yaml(file)
+        raise DeeplabError(f"{root} has no data.yaml with names and train, nor {CLASSES_FILE}")
+    content = _content_of_list(file) if file.suffix == ".txt" else _read_yaml(file)
     names = _names(content, file)
     images, lone = [], []
     for key in (key for key in KEYS if content.get(key)):
@@ -52,18 +54,26 @@ def yolo_source(root: Path, choices: Choices) -> Source:
 
 
 def seen_yolo(root: Path) -> str | None:
-    """Returns the name of a YAML with names and splits in `root`, or None."""
-    file = _yaml_file(root)
+    """Returns the name of a YAML with names and splits, or of YOLO's list of classes, or None."""
+    file = _class_file(root)
     return file.name if file else None
 
 
-def _yaml_file(root: Path) -> Path | None:
+def _class_file(root: Path) -> Path | None:
     for path in sorted((*root.glob("*.yaml"), *root.glob("*.yml"))):
         content = _load(path)
         # A data.yaml is YOLO's however broken, and reading it says so.
         if path.stem == "data" or (isinstance(content, dict) and {"names", "train"} <= {*content}):
             return path
-    return None
+    names = root / CLASSES_FILE
+    return names if names.is_file() and (root / "labels").is_dir() else None
+
+
+def _content_of_list(file: Path) -> dict:
+    """Returns what a YAML would hold for a list of class names: the folders in `images/`."""
+    splits = [key for key in KEYS if (file.parent / "images" / key).is_dir()]
+    folders = {key: f"images/{key}" for key in splits} or {"train": "images"}
+    return {"names": read_list(file), **folders}
 
 
 def _load(path: Path) -> Any:

@@ -88,6 +88,16 @@ def test_the_image_is_found(tmp_path, image, address):
     assert only_mask("label_studio", tmp_path)[0].sum() == 300
 
 
+def test_the_label_may_be_a_result_of_its_own(tmp_path):
+    outline = {"points": corners(0, 0, 50, 50), "closed": True}
+    shape = percent_result("polygon", outline, "") | {"value": outline}
+    mask, source = only_mask(
+        "label_studio", export(tmp_path, shape, percent_result("labels", outline, "car"))
+    )
+    assert source.classes.names == ("background", "car")
+    np.testing.assert_array_equal(mask, boxed((1, 0, 0, 30, 20)))
+
+
 def test_cancelled_annotations_and_unlabelled_tasks_are_left_out(tmp_path):
     one_image(tmp_path)
     one_image(tmp_path, "b.png")

@@ -41,6 +41,20 @@ def test_splits_are_folders_or_lists(tmp_path):
     assert source.notes[0].startswith("1 images have no region and are background everywhere")
 
 
+def test_a_list_of_classes_stands_for_a_yaml(tmp_path):
+    """As Label Studio exports YOLO."""
+    write(tmp_path / "classes.txt", "road\ncar\n")
+    one_image(tmp_path, "images/a.png")
+    write(tmp_path / "labels/a.txt", CAR)
+    mask, source = only_mask("yolo", tmp_path)
+    assert source.classes.names == ("background", "road", "car")
+    np.testing.assert_array_equal(mask, boxed((2, 30, 30, 45, 35)))
+    for split in ("train", "val"):
+        one_image(tmp_path, f"images/{split}/{split}.png")
+        write(tmp_path / f"labels/{split}/{split}.txt", CAR)
+    assert {*yolo_source(tmp_path, Choices()).splits} == {"train", "val"}
+
+
 def test_labels_without_images_and_images_without_labels(tmp_path):
     root = export(tmp_path)
     write(root / "labels/train/gone.txt", CAR)
