@@ -51,6 +51,13 @@ class Tool:
         """Returns the `Source` in `folder`; raises `DeeplabError` where it is no such export."""
         if not folder.is_dir():
             raise DeeplabError(f"source folder {folder} does not exist; give the unpacked export")
+        wrong = "--class_attribute" if choices.class_attribute and self.module != "via" else None
+        if self.masks and choices.on_top:
+            wrong = "--on_top"
+        if self.masks and choices.unlabelled == "skip":
+            wrong = "--unlabelled"
+        if wrong:
+            raise DeeplabError(f"{wrong} has no meaning for {self.title}; leave the flag out")
         return _function(f"{self.module}.{self.module}_source")(folder, choices)
 
     def seen(self, folder: Path) -> str | None:

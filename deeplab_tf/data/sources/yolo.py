@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from deeplab_tf.data.sources.choices import Choices
-from deeplab_tf.data.sources.find_images import plain_path, visible_files
+from deeplab_tf.data.sources.find_images import is_file, plain_path, visible_files
 from deeplab_tf.data.sources.labelled import (
     SPLITS,
     Labelled,
@@ -99,9 +99,10 @@ def _names(content: dict, file: Path) -> dict[int, str]:
     if not isinstance(names, list | dict):
         raise DeeplabError(f"{file}: names must be a list, or map numbers to names")
     pairs = names.items() if isinstance(names, dict) else enumerate(names)
-    found = {number: str(name) for number, name in pairs}
-    if not all(isinstance(number, int) for number in found):
+    found = {number: name for number, name in pairs}
+    if not all(isinstance(n, int) and isinstance(name, str | int) for n, name in found.items()):
         raise DeeplabError(f"{file}: names must be a list, or map numbers to names")
+    found = {number: str(name) for number, name in found.items()}
     if len(set(found.values())) < len(found):
         raise DeeplabError(f"{file}: names has a name twice")
     return found
@@ -134,8 +135,10 @@ def _resolve(place: str, content: dict, file: Path) -> Path | None:
 
 
 def _listed(line: str, list_file: Path) -> Path:
-    path = plain_path(line)
-    return list_file.parent / path
+    """Returns the image on a line of a list, which may name folders that hold the export."""
+    parts = plain_path(line).parts
+    ends = [list_file.parent.joinpath(*parts[start:]) for start in range(len(parts))]
+    return next((path for path in ends if is_file(path)), ends[0])
 
 
 def _text_of(image: Path) -> Path:

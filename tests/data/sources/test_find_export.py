@@ -29,6 +29,19 @@ def test_a_folder_of_two_exports_needs_a_choice(tmp_path):
         find_export(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("tool", "choices", "flag"),
+    [
+        ("cvat", {"on_top": "later"}, "--on_top"),
+        ("roboflow", {"unlabelled": "skip"}, "--unlabelled"),
+        ("labelme", {"class_attribute": "a"}, "--class_attribute"),
+    ],
+)
+def test_a_choice_without_meaning_is_refused(tool, choices, flag, tmp_path):
+    with pytest.raises(DeeplabError, match=f"{flag} has no meaning for .*; leave the flag out"):
+        TOOLS[tool].read(tmp_path, Choices(**choices))
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_another_folder_is_refused_with_what_is_missing(tool, tmp_path):
     with pytest.raises(DeeplabError, match="gone does not exist; give the unpacked export"):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from support.tool_exports import EXACT, WRITERS, scenes
 
+from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.sources.choices import Choices
 from deeplab_tf.data.sources.find_export import find_export
 from deeplab_tf.data.sources.known import TOOLS
 from deeplab_tf.data.write_records import write_records
+from deeplab_tf.errors import DeeplabError
 
 # A tool without a list of classes gets them in the order of the alphabet.
 SORTED = ("labelme", "via", "label_studio", "rle_csv")
@@ -37,3 +39,24 @@ def test_records_equal_the_drawn_truth(tool, tmp_path):
             np.testing.assert_array_equal(mask[~edge], labels[~edge])
             assert edge.mean() < 0.06 and {*np.unique(mask)} == {0, 1, 2}
     assert not by_name
+
+
+def outcome(tool, root):
+    """Everything that the user reads about an export: notes and errors."""
+    try:
+        source = TOOLS[tool].read(root, Choices())
+    except DeeplabError as error:
+        return [str(error)]
+    return [*source.notes, *examine(source).errors]
+
+
+@pytest.mark.parametrize("tool", WRITERS)
+def test_nothing_is_lost_without_a_word(tool, tmp_path):
+    """An image that is gone, and one that nobody annotated, are named."""
+    WRITERS[tool](tmp_path, scenes(3))
+    before = outcome(tool, tmp_path)
+    image = next(p for p in sorted(tmp_path.rglob("frame_000.png")) if "Class" not in p.parent.name)
+    image.rename(image.with_name("unlabelled.png"))
+    after = [line for line in outcome(tool, tmp_path) if line not in before]
+    assert any("frame_000" in line for line in after)
+    assert any("unlabelled" in line for line in after)

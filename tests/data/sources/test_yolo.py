@@ -31,7 +31,7 @@ def test_the_smaller_polygon_is_on_top(tmp_path, names):
 
 def test_splits_are_folders_or_lists(tmp_path):
     root = export(tmp_path, train="train.txt", val="images/val", test=None)
-    write(root / "train.txt", "./images/train/a.png\n")
+    write(root / "train.txt", "data/images/train/a.png\n")
     one_image(root, "images/val/b.png")
     source = yolo_source(root, Choices())
     assert {s: [p.id for p in ps] for s, ps in source.splits.items()} == {
@@ -87,6 +87,7 @@ def test_a_wrong_line_is_named(tmp_path, line, message):
         ("train: images", "has no names of classes"),
         ("names: road\ntrain: images", "names must be a list"),
         ("names: {a: road}\ntrain: images", "names must be a list"),
+        ("names: [[road], [car]]\ntrain: images", "names must be a list"),
         ("names: [road, road]\ntrain: images", "names has a name twice"),
         ("names: [road]\ntrain: photos", "train is 'photos', which is not there"),
     ],
