@@ -14,9 +14,9 @@ from deeplab_tf.data.sources.labelled import (
     LabelledImage,
     counted,
     fault,
+    hex_color,
     labelled_source,
 )
-from deeplab_tf.data.sources.masks import unpack_color
 from deeplab_tf.data.sources.outline import ellipse, rectangle
 from deeplab_tf.data.sources.painted import Area, Runs, Shape
 from deeplab_tf.data.sources.source import Source
@@ -87,13 +87,10 @@ def _classes(tree: ET.Element, file: Path) -> dict[str, Color | None]:
     """
     classes: dict[str, Color | None] = {}
     for label in tree.iterfind("./meta//label"):
-        name, color = label.findtext("name"), label.findtext("color") or ""
+        name = label.findtext("name")
         if not name:
             raise DeeplabError(f"{file} declares a label without a name")
-        try:
-            classes[name] = unpack_color(int(color.removeprefix("#"), 16) & 0xFFFFFF)
-        except ValueError:
-            classes[name] = None
+        classes[name] = hex_color(label.findtext("color"))
     used = {shape.get("label", "") for image in tree.iter("image") for shape in _shapes(image)}
     return classes or dict.fromkeys(sorted(used))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from deeplab_tf.data.sources.choices import Choices
 from deeplab_tf.data.sources.folder import is_validation
 from deeplab_tf.data.sources.known import DATA_SETS, data_set_name
-from deeplab_tf.data.sources.masks import Mask
+from deeplab_tf.data.sources.masks import Mask, unpack_color
 from deeplab_tf.data.sources.painted import OnTop, PaintedMask, Region, Shape
 from deeplab_tf.data.sources.rasterise import require_pycocotools
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name
@@ -211,6 +211,19 @@ def counted(items: Sequence[LabelledImage | Path | str], what: str) -> list[str]
         return []
     first = items[0].image if isinstance(items[0], LabelledImage) else items[0]
     return [f"{len(items):,} {what}; the first is {first}"]
+
+
+def split_of(root: Path, file: Path) -> str | None:
+    """Returns the folder on the way from `root` to a file that has the name of a split, or None."""
+    folders = file.relative_to(root).parts[:-1]
+    return next((folder for folder in folders if folder.lower() in SPLITS), None)
+
+
+def hex_color(text: str | None) -> Color | None:
+    """Returns the colour of a text such as `#804080`; None where a tool wrote no colour."""
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text or ""):
+        return None
+    return unpack_color(int((text or "")[1:], 16))
 
 
 def fault(error: Exception) -> str:

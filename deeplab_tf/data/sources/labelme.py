@@ -16,12 +16,12 @@ from deeplab_tf.data.sources.bitmap import Bitmap
 from deeplab_tf.data.sources.choices import Choices
 from deeplab_tf.data.sources.find_images import ImageFinder, is_file, visible_files
 from deeplab_tf.data.sources.labelled import (
-    SPLITS,
     Labelled,
     LabelledImage,
     counted,
     fault,
     labelled_source,
+    split_of,
 )
 from deeplab_tf.data.sources.outline import ellipse, flat, rectangle, thick_line
 from deeplab_tf.data.sources.painted import Area, Shape
@@ -129,7 +129,7 @@ def _read(root: Path, file: Path, finder: ImageFinder) -> tuple[LabelledImage, l
         where=str(file),
         shapes=shapes,
         size=(height, width) if height and width and min(height, width) > 0 else None,
-        split=next((p for p in file.relative_to(root).parts[:-1] if p.lower() in SPLITS), None),
+        split=split_of(root, file),
         problem=problem,
     ), left_out
 

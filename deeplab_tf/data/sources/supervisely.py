@@ -17,9 +17,9 @@ from deeplab_tf.data.sources.labelled import (
     LabelledImage,
     counted,
     fault,
+    hex_color,
     labelled_source,
 )
-from deeplab_tf.data.sources.masks import unpack_color
 from deeplab_tf.data.sources.outline import flat, rectangle
 from deeplab_tf.data.sources.painted import Area, Shape
 from deeplab_tf.data.sources.source import Source
@@ -87,7 +87,7 @@ def supervisely_source(root: Path, choices: Choices) -> Source:
         )
     classes: dict[str, Color | None] = {}
     for each in read_json(meta, _META, "Supervisely's meta.json")["classes"]:
-        classes[each["title"]] = _color(each.get("color", ""))
+        classes[each["title"]] = hex_color(each.get("color"))
     images, left_out, bare = [], [], []
     for folder in folders:
         found = visible_files(folder.parent / "img", IMAGE_SUFFIXES)
@@ -112,13 +112,6 @@ def seen_supervisely(root: Path) -> str | None:
 
 def _annotation_folders(root: Path) -> list[Path]:
     return sorted(p for p in root.glob("**/ann") if p.is_dir() and (p.parent / "img").is_dir())
-
-
-def _color(text: str) -> Color | None:
-    try:
-        return unpack_color(int(text.removeprefix("#"), 16) & 0xFFFFFF)
-    except ValueError:
-        return None
 
 
 def _image(root: Path, file: Path, by_name: dict[str, Path]) -> tuple[LabelledImage, list[str]]:

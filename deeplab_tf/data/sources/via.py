@@ -16,12 +16,12 @@ from typing_extensions import TypedDict  # pydantic accepts no other before Pyth
 from deeplab_tf.data.sources.choices import Choices
 from deeplab_tf.data.sources.find_images import ImageFinder, visible_files
 from deeplab_tf.data.sources.labelled import (
-    SPLITS,
     Labelled,
     LabelledImage,
     counted,
     fault,
     labelled_source,
+    split_of,
 )
 from deeplab_tf.data.sources.outline import ellipse, flat, rectangle
 from deeplab_tf.data.sources.painted import Area
@@ -83,10 +83,11 @@ def via_source(root: Path, choices: Choices) -> Source:
                 shapes.append((_class_of(region, attribute), _shape(region["shape_attributes"])))
             except (ValueError, KeyError, TypeError, OverflowError) as error:
                 problem = problem or f"region {number} is malformed: {fault(error)}"
-        split = next((p for p in file.relative_to(root).parts[:-1] if p.lower() in SPLITS), None)
         id_ = finder.id_of(image, name)
         where = f"of image {name} in {file}"
-        images.append(LabelledImage(id_, image, where, shapes, split=split, problem=problem))
+        images.append(
+            LabelledImage(id_, image, where, shapes, split=split_of(root, file), problem=problem)
+        )
     notes = [
         *counted(left_out, "regions are points or lines, which have no area, and were left out"),
         *counted([p for p in finder.files if p not in found], "images are in no file of VIA and "
