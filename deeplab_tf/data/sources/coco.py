@@ -4,14 +4,22 @@ import collections
 import dataclasses
 import hashlib
 import json
-import math
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import NotRequired
 
 import numpy as np
 import pydantic
 from typing_extensions import TypedDict  # pydantic accepts no other before Python 3.12
 
+from deeplab_tf.data.sources.choices import Choices
+from deeplab_tf.data.sources.coco_json import coco_json_source
+from deeplab_tf.data.sources.rasterise import (
+    MAX_PIXELS,
+    MalformedRegionError,
+    Segmentation,
+    rasterise,
+    require_pycocotools,
+)
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.classes import VOC, VOID, Classes, voc_palette
@@ -20,13 +28,23 @@ from deeplab_tf.parallel import in_processes
 MIN_REGION = 1000
 """An image is used for pretraining if regions of VOC's classes cover more than this number of
 pixels (section 4.3)."""
-MAX_PIXELS = 100_000_000
-"""The largest size of a mask in pixels.
-
-No photograph is larger, and a wrong size in the annotations could fill the memory.
-"""
 
 COCO_VOC = dataclasses.replace(VOC, dataset="coco_voc")
+_NAMES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
+    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
+    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
+    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant",
+    "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+CATEGORIES = dict(zip((n for n in range(1, 91) if n not in _GAPS), _NAMES, strict=True))
+"""COCO's 80 names by their ids."""
 # VOC's name for each of COCO's names where the two data sets call a class differently.
 VOC_NAMES = {
     "airplane": "aeroplane",
@@ -39,15 +57,10 @@ VOC_NAMES = {
 
 
 # The types below are the fields of COCO's instances file that are read; others are ignored.
-class _Rle(TypedDict):
-    size: tuple[int, int]
-    counts: str | list[pydantic.NonNegativeInt]
-
-
 class _Annotation(TypedDict):
     image_id: int
     category_id: int
-    segmentation: _Rle | list[list[float]]
+    segmentation: Segmentation
     iscrowd: NotRequired[int]
 
 
@@ -83,7 +96,7 @@ class Region:
     """
 
     label: int
-    segmentation: _Rle | list[list[float]]
+    segmentation: Segmentation
     crowd: bool
 
 
@@ -136,65 +149,17 @@ class DrawnMask:
 
     def _rasterised(self, region: Region) -> np.ndarray:
         """Draws one region as bool [H, W]; raises `DeeplabError` for a malformed one."""
-        from pycocotools import mask
-
-        size = self.height, self.width
-        segmentation: Any = region.segmentation
-        problem = _problem(segmentation, *size)
-        if problem:
-            raise DeeplabError(f"mask {self} cannot be drawn: {problem}")
-        if isinstance(segmentation, list):
-            encoded = mask.merge(mask.frPyObjects(segmentation, *size))
-        elif isinstance(segmentation["counts"], list):
-            encoded = mask.frPyObjects(segmentation, *size)
-        else:
-            encoded = segmentation
         try:
-            pixels = mask.decode(encoded)
-        except ValueError as error:
-            raise DeeplabError(f"mask {self} cannot be drawn: {one_line(str(error))}") from error
-        # Where compressed counts are too few for the image, pycocotools leaves the other pixels
-        # uninitialised. Encoding the result again shows whether the counts cover the image.
-        if encoded is segmentation and mask.encode(pixels)["counts"] != encoded["counts"].encode():
-            raise DeeplabError(f"mask {self} cannot be drawn: its RLE does not cover the image")
-        return pixels.astype(bool)
-
-
-def _problem(segmentation: _Rle | list[list[float]], height: int, width: int) -> str | None:
-    """Returns what is wrong with a segmentation that pycocotools would silently draw wrongly.
-
-    The function returns None where it finds no fault.
-    """
-    if isinstance(segmentation, list):
-        if not segmentation:
-            return "a region has no polygon"
-        for polygon in segmentation:
-            if len(polygon) < 6 or len(polygon) % 2:
-                return (
-                    f"a polygon has {len(polygon)} numbers; a polygon must be x, y of 3 or more "
-                    "points"
-                )
-            # pycocotools draws lines pixel by pixel even far outside of the image, which can fill
-            # the memory, so points far outside are refused.
-            reach = 2 * max(height, width)
-            if not all(math.isfinite(value) and abs(value) <= reach for value in polygon):
-                return f"a polygon reaches far outside the image of {width}x{height} pixels"
-        return None
-    if segmentation["size"] != (height, width):
-        return (
-            f"a region has {segmentation['size'][1]}x{segmentation['size'][0]} pixels and the "
-            f"image has {width}x{height}; both sizes must be equal"
-        )
-    counts = segmentation["counts"]
-    if isinstance(counts, list) and sum(counts) != height * width:
-        return f"the counts of its RLE give {sum(counts)} pixels and the image has {height * width}"
-    return None
+            return rasterise(region.segmentation, self.height, self.width)
+        except MalformedRegionError as error:
+            raise DeeplabError(f"mask {self} cannot be drawn: {error}") from error
 
 
 def coco_source(root: str | Path) -> Source:
     """Returns COCO in its own 80 classes and background.
 
-    Each `annotations/instances_*.json` is a split.
+    Each `annotations/instances_*.json` is a split. A folder whose categories are not COCO's is read
+    by `coco_json_source`, and a note says so.
 
     Args:
         root: the folder that has `annotations/`, and the images of `instances_NAME.json` in `NAME/`
@@ -209,6 +174,15 @@ def coco_source(root: str | Path) -> Source:
     for split, file in files.items():
         content = _read_instances(file)
         own = _own_labels(content, file)
+        found = {category["id"]: category["name"] for category in content["categories"]}
+        other = sorted(found.items() - CATEGORIES.items())
+        if other:
+            note = (
+                f"{file} has the category {other[0][0]} {other[0][1]!r}, which COCO lacks: read as "
+                "coco_json"
+            )
+            source = coco_json_source(root, Choices())
+            return dataclasses.replace(source, notes=(note, *source.notes))
         if classes not in (None, own):
             raise DeeplabError(
                 f"{file} must have the same categories as {next(iter(files.values()))}"
@@ -268,10 +242,7 @@ def _instance_files(root: Path) -> dict[str, Path]:
     Raises:
         DeeplabError: pycocotools is not installed, there is no file, or a split has two files.
     """
-    try:
-        import pycocotools  # noqa: F401
-    except ImportError as error:
-        raise DeeplabError("COCO's masks need pycocotools: pip install pycocotools") from error
+    require_pycocotools()
     files = {}
     for file in sorted((root / "annotations").glob("instances_*.json")):
         split = file.stem.removeprefix("instances_").rstrip("0123456789")
@@ -285,7 +256,7 @@ def _instance_files(root: Path) -> dict[str, Path]:
     if not files:
         raise DeeplabError(
             f"source folder {root} has no annotations/instances_*.json; give the folder that has "
-            "COCO's annotations and images"
+            "COCO's annotations and images, or --dataset=coco_json for one's own annotations"
         )
     return files
 

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from deeplab_tf.data.sources.folder import (
     folder_source,
     without_suffix,
 )
-from deeplab_tf.data.sources.known import DATA_SETS
+from deeplab_tf.data.sources.known import data_set_name
 from deeplab_tf.data.sources.masks import color_name, read_mask_pixels, unpack_color
 from deeplab_tf.data.sources.source import read_list
 from deeplab_tf.errors import DeeplabError
@@ -129,7 +128,7 @@ def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> 
     description = Description(
         bands=bands,
         bits=bits,  # pyright: ignore[reportArgumentType]
-        name=name or _name_of(root),
+        name=name or data_set_name(root),
         images=images.name,
         masks=masks.name,
         mask_suffix=suffix,
@@ -316,13 +315,6 @@ def _splits(root: Path, images: Path, masks: Path, image_files: dict) -> dict:
         if names and all(name in image_files for name in names):
             lists[path.stem.lower()] = path.relative_to(root).as_posix()
     return {name: lists[name] for name in SPLITS if name in lists} or {"val_share": VAL_SHARE}
-
-
-def _name_of(root: Path) -> str:
-    name = re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_")
-    if not re.match("[a-z]", name) or name in DATA_SETS:
-        name = f"own_{name}".rstrip("_")
-    return name[:64]
 
 
 def _format_proposal(
