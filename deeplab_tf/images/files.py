@@ -3,6 +3,8 @@
 Tested in tests/images/test_drawing.py and tests/data/test_read_pair.py.
 """
 
+import functools
+import importlib
 import io
 import struct
 import zlib
@@ -12,12 +14,6 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from deeplab_tf.errors import DeeplabError, one_line
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-"""The suffixes of the files that count as images in a folder.
-
-A list, a file name or a pattern may name a file with any other suffix.
-"""
 
 # The errors that Pillow raises for broken files, depending on the kind of damage.
 BROKEN = (
@@ -115,6 +111,8 @@ def decoded(path: Path, data: bytes, kind: str = "image") -> Image.Image:
     Raises:
         DeeplabError: the picture is broken, is no image, or exceeds Pillow's limit of pixels.
     """
+    if data[4:8] == b"ftyp":  # AVIF, which Pillow reads, HEIC, or a film
+        _register_heif()
     try:
         picture = Image.open(io.BytesIO(data))
         if picture.format == "PNG":
@@ -153,6 +151,16 @@ def orientation(picture: Image.Image) -> int:
     except BROKEN:
         return 1
     return told if told in range(1, 9) else 1
+
+
+@functools.cache
+def _register_heif() -> None:
+    """Lets Pillow read HEIC where pillow-heif is installed."""
+    try:
+        pillow_heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
 
 
 def _upright(picture: Image.Image) -> Image.Image:

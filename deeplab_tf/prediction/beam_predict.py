@@ -24,8 +24,8 @@ from deeplab_tf.files import write_text
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import labels_image
-from deeplab_tf.images.files import IMAGE_SUFFIXES
 from deeplab_tf.images.formats import ImageFormat
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
 from deeplab_tf.inference.beam_steps import (

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.prediction.inputs import find_images, root_of, walk_images
 from deeplab_tf.prediction.outputs import MARK, check_outputs, image_outputs, video_outputs

@@ -23,7 +23,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
 from deeplab_tf.images.bands import bands_and_bits
 from deeplab_tf.images.classes import VOID
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.parallel import in_processes
 from deeplab_tf.text_table import align
 

@@ -28,8 +28,8 @@ from deeplab_tf.data.sources.masks import ColorMask, IndexMask, Mask, unpack_col
 from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name, read_list
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.classes import VOID, Classes, Color, voc_palette
-from deeplab_tf.images.files import IMAGE_SUFFIXES
 from deeplab_tf.images.formats import ImageFormat
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 DESCRIPTION_FILE = "dataset.json"
 HexColor = Annotated[str, pydantic.StringConstraints(pattern="^#[0-9a-fA-F]{6}$")]
