@@ -30,6 +30,7 @@ same files are left as they are.
 Exit code 0: the records are there, or --check found no error; 1: bad input; 2: wrong flag.
 """
 
+import itertools
 import pathlib
 import sys
 
@@ -66,8 +67,14 @@ _MEANING_OF_255 = flags.DEFINE_enum(
     "meaning_of_255",
     None,
     ["class", "void"],
-    "With --init, for masks that have only 0 and 255: choose whether 255 is an object or does not "
+    "With --init, where the masks leave it open: choose whether 255 is an object or does not "
     "count.",
+)
+_THRESHOLDS = flags.DEFINE_list(
+    "thresholds",
+    [],
+    "With --init, for grey masks with soft edges or saved as JPEG: the first value of the second "
+    "class, of the third, and so on, as 128, or 64,192.",
 )
 _CHECK = flags.DEFINE_bool("check", False, "Look at the data set and write no records.")
 _ON_ERROR = flags.DEFINE_enum(
@@ -111,13 +118,20 @@ def _data_dir_is_given(values: dict) -> bool:
 
 
 @flags.multi_flags_validator(
-    ["dataset", "init", "name", "meaning_of_255"],
-    message="--init goes with --dataset=folder, and --name and --meaning_of_255 with --init",
+    ["dataset", "init", "name", "meaning_of_255", "thresholds"],
+    message="--init goes with --dataset=folder, and --name, --meaning_of_255 and --thresholds with "
+    "--init",
 )
 def _init_is_of_a_folder(values: dict) -> bool:
     if not values["init"]:
-        return values["name"] is None and values["meaning_of_255"] is None
+        return not (values["name"] or values["meaning_of_255"] or values["thresholds"])
     return values["dataset"] == "folder"
+
+
+@flags.validator("thresholds", message="must be rising whole numbers from 1 to 65535")
+def _thresholds_rise(values: list[str]) -> bool:
+    numbers = [int(value) if value.isdecimal() else 0 for value in values]
+    return all(a < b for a, b in itertools.pairwise([0, *numbers, 65_536]))
 
 
 def main() -> int:
@@ -155,7 +169,8 @@ def _init() -> None:
     from deeplab_tf.data.sources.describe_folder import write_description
 
     folder = pathlib.Path(_SOURCE.value or "")
-    proposal = write_description(folder, _meaning_of_255, _NAME.value)
+    thresholds = [int(value) for value in _THRESHOLDS.value]
+    proposal = write_description(folder, _meaning_of_255, _NAME.value, thresholds)
     print(proposal.seen)
     print(f"written: {folder / 'dataset.json'}; give the classes their names in this file")
     print(f"next: deeplab-prepare --dataset=folder --source={folder} --data_dir=data")
@@ -165,7 +180,7 @@ def _meaning_of_255() -> str | None:
     """Returns the flag's value or, without the flag, the answer of a person at the terminal."""
     if _MEANING_OF_255.value or not sys.stdin.isatty():
         return _MEANING_OF_255.value
-    answer = input("The masks have only 0 and 255. Is 255 a class, or void? [class/void] ")
+    answer = input("Is 255 in the masks a class, or void? [class/void] ")
     return answer.strip() if answer.strip() in ("class", "void") else None
 
 
