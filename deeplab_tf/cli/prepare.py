@@ -141,6 +141,7 @@ def main() -> int:
         return 0
     import_tensorflow()
     from deeplab_tf.data.check.pixel_table import pixel_table
+    from deeplab_tf.data.split_names import training_split
     from deeplab_tf.data.tiles import Tiling
     from deeplab_tf.data.write_records import write_records, written_before
 
@@ -161,6 +162,9 @@ def main() -> int:
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
     dataset = records.classes.dataset
     example = DATA_SETS.get(dataset, FOLDER).example.format(name=dataset)
+    split = training_split(records.splits, "train")
+    if dataset not in DATA_SETS and split != "train":
+        example += f" --config.data.split={split}"
     print(f"next: deeplab-train {example} --data_dir={data_dir} --workdir=runs/{dataset}")
     return 0
 

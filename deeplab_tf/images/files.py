@@ -163,6 +163,12 @@ def _register_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
+def orientation_of(path: Path) -> int:
+    """Returns EXIF's orientation of a file that Pillow can read, 1..8, without its pixels."""
+    with Image.open(path) as picture:
+        return orientation(picture)
+
+
 def _upright(picture: Image.Image) -> Image.Image:
     """Returns the picture turned upright according to its EXIF orientation."""
     return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)

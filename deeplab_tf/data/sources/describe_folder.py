@@ -27,6 +27,7 @@ from deeplab_tf.data.sources.folder_naming import (
 )
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.look_at_masks import MaskPixels, look_at_mask, look_at_masks
+from deeplab_tf.data.sources.mask_files import TRANSPARENT
 from deeplab_tf.data.sources.mask_meanings import Ask, fields_of
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
@@ -254,7 +255,7 @@ def _table(pixels: MaskPixels) -> Callable[[Description, str, int], str]:
     """Returns the function that makes the text about masks of numbers or colours."""
 
     def text(description: Description, splits: str, masks: int) -> str:
-        kind = {"palette": "numbers, palette PNGs", "grey": "numbers, grey PNGs"}.get(
+        kind = {"palette": "numbers (palette)", "grey": "numbers (grey)"}.get(
             pixels.kind, "colours"
         )
         targets = {**dict(enumerate(description.classes)), VOID: "void"}
@@ -267,6 +268,8 @@ def _table(pixels: MaskPixels) -> Callable[[Description, str, int], str]:
             rows.append([key_name(key), f"{count / total:.2%}", images, targets[values[key]]])
         more = len(pixels.counts) - MOST_ROWS
         rest = f"and {more:,} more\n" if more > 0 else ""
+        if TRANSPARENT in pixels.counts:
+            rest += 'note: "transparent" is a class; move it to "void" where it is unlabelled\n'
         head = _head(description, masks, kind, splits)
         return f"{head}\n\n{align(rows)}\n{rest}"
 

@@ -237,6 +237,11 @@ def _by_list(
 def _by_share(
     share: float, image_files: Files, masks: Path, mask_files: Files, images: Path
 ) -> Iterator[_Listing]:
+    if len(image_files) < 2:
+        raise DeeplabError(
+            f"{images} needs two images or more, one to train on and one for validation. "
+            f"Received: {len(image_files)}"
+        )
     val = validation_part(list(image_files), share)
     part: dict[str, list] = {"train": [], "val": []}
     for name, path in image_files.items():

@@ -8,7 +8,7 @@ from PIL import Image
 from support.shared_data import SHARED, needs_shared_data
 from support.tiny_voc import save_mask, write_voc
 
-from deeplab_tf.data.check.doctor import examine, format_report, held_out_from, report_to_dict
+from deeplab_tf.data.check.doctor import examine, format_report, report_to_dict
 from deeplab_tf.data.check.results import write_check
 from deeplab_tf.data.sources.camvid import camvid_source
 from deeplab_tf.data.sources.voc import voc_source
@@ -50,29 +50,6 @@ def test_pixels_images_and_sizes_are_counted(folder):
     assert sizes[2].split() == ["train", "5x10", "8x10", "5x10", "67%", "2"]
     assert "balance of train: background 81.2%, bird 6.25%: 13 to 1" in text
     assert text.endswith("no errors\n")
-
-
-@pytest.mark.parametrize(
-    ("split", "other", "held_out"),
-    [
-        ("val", "train", True),
-        ("val", "trainaug", True),
-        ("val", "trainval", False),
-        ("val", "val", False),
-        ("test", "trainval", True),
-        ("test", "train", True),
-        ("test", "val", False),
-        ("train", "val", False),
-        ("trainval", "train", False),
-        ("dev_val", "dev_train", True),
-        ("dev_val", "train", False),
-        ("validation", "training", True),
-        ("Val2017", "Train2017", True),
-        ("val2017", "train2014", False),
-    ],
-)
-def test_which_split_is_held_out_from_which(split, other, held_out):
-    assert held_out_from(split, other) is held_out
 
 
 def test_a_validation_picture_in_the_training_set_is_an_error_by_its_pixels(folder):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support.fuzz import JSON, cases, places, with_change
 from support.shared_data import SHARED, needs_shared_data
 from support.tiny_folder import BY_COLOR, BY_NUMBER, EXPECTED, write_folder
@@ -76,12 +77,16 @@ def test_missing_files_are_named_when_they_are_read_and_lone_masks_noted(tmp_pat
     root = write_folder(tmp_path, BY_NUMBER)
     (root / "masks" / "a.png").unlink()
     (root / "images" / "b.png").unlink()
+    Image.new("L", (3, 2)).save(root / "masks" / "z.png")
     source = folder_source(root)
     with pytest.raises(DeeplabError, match=r"images/a\.png has no mask: .*masks/a\.png is missing"):
         read_pair(source.splits["train"][0])
     with pytest.raises(DeeplabError, match=r"image .*images/b\.jpg is missing"):
         read_pair(source.splits["train"][1])
-    assert source.notes == (f"1 masks have no image; the first is {root}/masks/b.png",)
+    line, without, lone = source.notes
+    assert line == f"{root}/train.txt, line 2: 'b.png' is no image; correct or remove the line"
+    assert without.startswith(f"1 image has no mask (the first is {root}/images/a.png)")
+    assert lone == f"1 mask belongs to no image of a split; the first is {root}/masks/z.png"
 
 
 def test_a_test_split_needs_no_masks(tmp_path):
