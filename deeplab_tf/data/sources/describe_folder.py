@@ -28,7 +28,7 @@ from deeplab_tf.data.sources.folder_naming import (
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.look_at_masks import MaskPixels, look_at_mask, look_at_masks
 from deeplab_tf.data.sources.mask_files import TRANSPARENT
-from deeplab_tf.data.sources.mask_meanings import Ask, fields_of
+from deeplab_tf.data.sources.mask_meanings import Ask, edges_note, fields_of
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import write_text
 from deeplab_tf.images.bands import bands_and_bits
@@ -107,7 +107,7 @@ def propose(root: Path, ask: Ask, name: str | None, thresholds: Sequence[int] = 
     if isinstance(naming, Pattern):
         pixels = look_at_masks(paths)
         fields = fields_of(pixels, root / layout.masks, ask, thresholds)
-        described = _table(pixels)
+        described = _table(pixels, thresholds)
         if naming.folder:
             layout = dataclasses.replace(layout, masks=f"{layout.masks}/{naming.folder}")
         fields |= {"mask_prefix": naming.prefix, "mask_suffix": naming.suffix}
@@ -251,7 +251,7 @@ def _name_of(root: Path) -> str:
     return name[:64]
 
 
-def _table(pixels: MaskPixels) -> Callable[[Description, str, int], str]:
+def _table(pixels: MaskPixels, thresholds: Sequence[int]) -> Callable[[Description, str, int], str]:
     """Returns the function that makes the text about masks of numbers or colours."""
 
     def text(description: Description, splits: str, masks: int) -> str:
@@ -270,6 +270,8 @@ def _table(pixels: MaskPixels) -> Callable[[Description, str, int], str]:
         rest = f"and {more:,} more\n" if more > 0 else ""
         if TRANSPARENT in pixels.counts:
             rest += 'note: "transparent" is a class; move it to "void" where it is unlabelled\n'
+        if not thresholds and (note := edges_note(pixels)):
+            rest += f"note: {note}\n"
         head = _head(description, masks, kind, splits)
         return f"{head}\n\n{align(rows)}\n{rest}"
 

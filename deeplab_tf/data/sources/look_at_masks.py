@@ -33,6 +33,7 @@ class MaskPixels:
         solid: the number of these pixels that are in a square of four equal pixels.
         between: the number of these pixels that lie between their two neighbours, in a line or a
             column, in every channel, and equal neither. Smoothing makes such pixels at outlines.
+        outline: the number of pixels that differ from a neighbour in their line or column.
         palette: for palette files, the colour 0xRRGGBB of each value that occurs.
         lossy: the format of a file that does not keep pixels, such as `JPEG`; otherwise empty.
         masks: the number of masks that have each value or colour.
@@ -42,6 +43,7 @@ class MaskPixels:
     counts: Counts = dataclasses.field(default_factory=collections.Counter)
     solid: Counts = dataclasses.field(default_factory=collections.Counter)
     between: Counts = dataclasses.field(default_factory=collections.Counter)
+    outline: int = 0
     palette: dict[int, int] = dataclasses.field(default_factory=dict)
     lossy: str = ""
     masks: Counts = dataclasses.field(default_factory=collections.Counter)
@@ -82,6 +84,7 @@ def look_at_masks(paths: Sequence[Path]) -> MaskPixels:
         whole.solid.update(pixels.solid)
         whole.between.update(pixels.between)
         whole.masks.update(pixels.masks)
+        whole.outline += pixels.outline
         whole.palette.update(pixels.palette)
         whole.lossy = whole.lossy or pixels.lossy
     return whole
@@ -105,6 +108,7 @@ def look_at_mask(path: Path) -> MaskPixels:
                 f"mask {path} has more than {MAX_FOUND:,} values or colours: it is no map of "
                 "classes but a photograph, or was smoothed or saved as JPEG"
             )
+        seen.outline += int(_outline(part).sum())
         places = places.reshape(part.shape)
         for counter, here in ((seen.solid, _solid(part)), (seen.between, _between(part))):
             there = np.bincount(places[here], minlength=len(values))
@@ -122,6 +126,16 @@ def _solid(pixels: np.ndarray) -> np.ndarray:
     for place in (np.s_[:-1, :-1], np.s_[1:, :-1], np.s_[:-1, 1:], np.s_[1:, 1:]):
         solid[place] |= equal
     return solid
+
+
+def _outline(pixels: np.ndarray) -> np.ndarray:
+    """Returns where a pixel differs from a neighbour in its line or column, bool [H, W]."""
+    found = np.zeros(pixels.shape, bool)
+    for here, rows in ((found, pixels), (found.T, pixels.T)):
+        differ = rows[:, 1:] != rows[:, :-1]
+        here[:, 1:] |= differ
+        here[:, :-1] |= differ
+    return found
 
 
 def _between(pixels: np.ndarray) -> np.ndarray:
