@@ -67,7 +67,7 @@ def read_pairs(file: Path, images: Files, masks: Files) -> list[ListedPair]:
 
     A line has the name of an image, with or without suffix and folders; a mask may follow after
     spaces, a tab, a comma or a semicolon. Folders on a line that are not folders below the images
-    do not count where the rest names one image only.
+    do not count where the rest names only one image.
 
     Raises:
         DeeplabError: the file cannot be read.
@@ -103,9 +103,10 @@ class _Names:
 
     def __init__(self, files: Files):
         self.files = files
-        self._by_base = collections.defaultdict(list)
+        self._by_end = collections.defaultdict(list)
         for stem in files:
-            self._by_base[stem.rpartition("/")[2]].append(stem)
+            for end in (stem, *_without_folders(stem)):
+                self._by_end[end].append(stem)
 
     def find(self, text: str) -> str | None:
         """Returns the stem that `text` names, or None where it names none or several."""
@@ -113,12 +114,12 @@ class _Names:
         for name in (text, without_suffix(text)):
             if name in self.files:
                 return name
+            if len(self._by_end.get(name, ())) == 1:
+                return self._by_end[name][0]
             for shorter in _without_folders(name):
-                # A folder that is cut off could have told two files of one name apart.
-                if shorter in self.files and self._by_base[shorter.rpartition("/")[2]] == [shorter]:
+                # A folder that is cut off could have told two files of one end apart.
+                if shorter in self.files and len(self._by_end[shorter]) == 1:
                     return shorter
-            if "/" not in name and len(self._by_base.get(name, ())) == 1:
-                return self._by_base[name][0]
         return None
 
 

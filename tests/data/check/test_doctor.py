@@ -155,3 +155,18 @@ def test_real_camvid_is_healthy_and_its_rare_classes_show():
     for pair in source.splits["val"]:
         expected += np.bincount(np.asarray(Image.open(pair.mask.path)).ravel(), minlength=12)
     assert report.pixels["val"] == expected.tolist()
+
+
+def test_images_that_exif_turns_without_a_trace_in_the_sizes_are_warned_of(folder):
+    for name, size, orientation in (("a", (10, 20), 3), ("b", (20, 10), 6), ("c", (10, 10), 6)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = folder / "JPEGImages" / f"{name}.jpg"
+        Image.new("RGB", size, ord(name)).save(path, exif=exif)
+        upright = size[::-1] if orientation == 6 else size
+        save_mask(folder, name, np.zeros(upright[::-1], np.uint8))
+    (folder / "ImageSets" / "Segmentation" / "train.txt").write_text("a\nb\nc\n")
+    report = examine(voc_source(folder.parents[0]))
+    (warning,) = [line for line in report.warnings if "EXIF" in line]
+    assert warning.startswith("2 images of train are turned by their EXIF orientation")
+    assert f"the first is {folder}/JPEGImages/a.jpg" in warning
