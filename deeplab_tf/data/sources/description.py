@@ -35,7 +35,7 @@ LOSSY_RANGE = 32
 """The values that each range must have, so that the masks may be JPEGs, whose values are moved."""
 
 HexColor = Annotated[str, pydantic.StringConstraints(pattern="^#[0-9a-fA-F]{6}$")]
-Pattern = Annotated[str, pydantic.StringConstraints(pattern=r"^[^*]*\*[^*]*$")]
+LayerName = Annotated[str, pydantic.StringConstraints(pattern=r"^([^*]*/)?[^*/]*\*[^*/]*$")]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 Key = int | Color | Literal["transparent"]
 
@@ -70,7 +70,7 @@ class Description(pydantic.BaseModel):
     classes: Annotated[list[str], pydantic.Field(min_length=2, max_length=VOID)]
     palette: list[HexColor] | None = None
     labels: dict[str, str] | None = None
-    layers: Annotated[dict[Pattern, str], pydantic.Field(min_length=1)] | None = None
+    layers: Annotated[dict[LayerName, str], pydantic.Field(min_length=1)] | None = None
     void: list[int | str] = []
     unlabelled: Literal["error", "skip", "background"] = "error"
     images: str = "images"
@@ -110,13 +110,13 @@ class Description(pydantic.BaseModel):
             raise ValueError(f"layers and {given[0]} exclude each other")
 
     def _check_folders(self) -> None:
-        patterns = "*" in self.images, "*" in self.masks
-        if patterns == (False, False):
+        stars = self.images.count("*"), self.masks.count("*")
+        if stars == (0, 0):
             return
         lists = "val_share" in self.splits or any(
             str(where).endswith(".txt") for where in self.splits.values()
         )
-        if patterns != (True, True) or lists or "*" in self.images.replace("*", "", 1):
+        if stars != (1, 1) or lists:
             raise ValueError(
                 "images and masks must both have one *, which stands for a split's folder, or "
                 "neither; with *, each split must be a folder"

@@ -5,6 +5,7 @@
 
 import dataclasses
 import errno
+import glob
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -304,9 +305,11 @@ def _unused(
     )
 
 
-def _files(root: Path, pattern: str) -> list[Path]:
-    """Returns the files in the folders `pattern`, in which `*` stands for any folder's name."""
-    folders = sorted(root.glob(pattern)) if "*" in pattern else [root / pattern]
+def _files(root: Path, folder: str) -> list[Path]:
+    """Returns the files in `folder`, in which `*` stands for the name of any folder."""
+    folders = [root / folder]
+    if "*" in folder and not Path(folder).is_absolute():
+        folders = sorted(root.glob(glob.escape(folder).replace("[*]", "*")))
     return [path for folder in folders if folder.is_dir() for path in walk_files(folder)]
 
 

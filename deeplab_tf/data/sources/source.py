@@ -83,7 +83,7 @@ def read_text(path: Path, name: str) -> str:
         data = path.read_bytes()
         utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return data.decode("utf-16" if utf_16 else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, or a path with a null character
         raise DeeplabError(f"{name} cannot be read: {error}") from error
 
 
