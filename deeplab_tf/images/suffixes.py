@@ -29,8 +29,8 @@ IMAGE_SUFFIXES = (
 A list, a file name or a pattern may name a file with any other suffix.
 """
 
-_NO_FOLDERS_OF_USERS = ("__MACOSX", "@eaDir")
-"""Folders that systems make: macOS in archives, Synology for thumbnails."""
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
+"""Files and folders that macOS, Synology and Windows make."""
 
 
 def is_image(path: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> bool:
@@ -40,7 +40,7 @@ def is_image(path: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Returns whether a file or folder of this name is one that systems and tools hide."""
-    return name.startswith(".") or name in _NO_FOLDERS_OF_USERS
+    return name.startswith(".") or name in _OF_SYSTEMS
 
 
 def walk_files(folder: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from deeplab_tf.data.sources.description import (
     key_of,
 )
 from deeplab_tf.data.sources.folder import described_source
-from deeplab_tf.data.sources.folder_files import files_by_stem, read_pairs
+from deeplab_tf.data.sources.folder_files import LIST_SUFFIXES, files_by_stem, read_pairs
 from deeplab_tf.data.sources.folder_layout import Layout, find_layout
 from deeplab_tf.data.sources.folder_naming import (
     Pattern,
@@ -184,7 +184,7 @@ def _listed_masks(
 ) -> Iterator[Path]:
     """Yields the masks that the lists of the splits name beside their images."""
     for where in layout.splits.values():
-        if str(where).endswith(".txt"):
+        if str(where).lower().endswith(LIST_SUFFIXES):
             for pair in read_pairs(root / str(where), images, masks):
                 if pair.mask:
                     yield pair.mask
@@ -219,8 +219,8 @@ def _layers(
             if pixels.lossy or len(others) > 1:
                 raise DeeplabError(
                     f"{several}; where each is a class, a mask has only 0 and one other value, and "
-                    f"{path} has {len(pixels.counts):,} values: leave one kind of masks in the "
-                    'folder, or write dataset.json by hand with "mask_suffix"'
+                    f"{path} has {len(pixels.counts):,} values: save the masks without soft edges, "
+                    "or leave one kind of masks in the folder"
                 )
             sizes[pattern] += sum(pixels.counts[value] for value in others)
     order = sorted(found, key=lambda pattern: (-sizes[pattern], pattern))
@@ -262,12 +262,19 @@ def _table(pixels: MaskPixels, thresholds: Sequence[int]) -> Callable[[Descripti
         values = description.values()
         total = sum(pixels.counts.values())
         rows = [["colour" if pixels.kind == "color" else "value", "pixels", "images", "taken for"]]
-        for value, count in pixels.counts.most_common(MOST_ROWS):
-            key: Key = key_of(value) if pixels.kind == "color" else value
-            images = f"{pixels.masks[value]:,}"
-            rows.append([key_name(key), f"{count / total:.2%}", images, targets[values[key]]])
-        more = len(pixels.counts) - MOST_ROWS
-        rest = f"and {more:,} more\n" if more > 0 else ""
+        rest = ""
+        if thresholds:
+            rows = [["values", "pixels", "taken for"]]
+            for key, name in (description.labels or {}).items():
+                here = sum(n for v, n in pixels.counts.items() if targets[values[v]] == name)
+                rows.append([key, f"{here / total:.2%}", name])
+        else:
+            for value, count in pixels.counts.most_common(MOST_ROWS):
+                key: Key = key_of(value) if pixels.kind == "color" else value
+                images = f"{pixels.masks[value]:,}"
+                rows.append([key_name(key), f"{count / total:.2%}", images, targets[values[key]]])
+            more = len(pixels.counts) - MOST_ROWS
+            rest = f"and {more:,} more\n" if more > 0 else ""
         if TRANSPARENT in pixels.counts:
             rest += 'note: "transparent" is a class; move it to "void" where it is unlabelled\n'
         if not thresholds and (note := edges_note(pixels)):

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from deeplab_tf.data.sources.folder_files import LIST_SUFFIXES
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.mask_files import TRANSPARENT
 from deeplab_tf.data.sources.masks import ColorMask, IndexMask, Mask, color_name, unpack_color
@@ -60,8 +61,9 @@ class Description(pydantic.BaseModel):
         bands, bits: the number of channels of the images, and the 8 or 16 bits of each channel.
             Images other than RGB of 8 bits are TIFFs or PNGs.
         mask_prefix, mask_suffix: the text that a mask's name has before and after the image's name.
-        splits: for each split, a file of ids (`.txt`) or a folder below `images` and `masks`; or
-            the share of the images that are for validation, which are chosen by their names.
+        splits: for each split, a list of ids (`.txt`, `.lst`, `.csv`, `.tsv`) or a folder below
+            `images` and `masks`; or the share of the images that are for validation, which are
+            chosen by their names.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -114,7 +116,7 @@ class Description(pydantic.BaseModel):
         if stars == (0, 0):
             return
         lists = "val_share" in self.splits or any(
-            str(where).endswith(".txt") for where in self.splits.values()
+            str(where).lower().endswith(LIST_SUFFIXES) for where in self.splits.values()
         )
         if stars != (1, 1) or lists:
             raise ValueError(

@@ -13,7 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.data.sources.description import DESCRIPTION_FILE, Description, read_description
-from deeplab_tf.data.sources.folder_files import Files, files_by_stem, read_pairs, subfolders
+from deeplab_tf.data.sources.folder_files import (
+    LIST_SUFFIXES,
+    Files,
+    files_by_stem,
+    read_pairs,
+    subfolders,
+)
 from deeplab_tf.data.sources.folder_naming import Pattern
 from deeplab_tf.data.sources.mask_files import MASK_SUFFIXES
 from deeplab_tf.data.sources.masks import Everywhere, LayeredMask, Mask
@@ -189,7 +195,7 @@ def _listings(root: Path, description: Description) -> Iterator[_Listing]:
         return
     for split, where in description.splits.items():
         where = str(where)
-        if where.endswith(".txt"):
+        if where.lower().endswith(LIST_SUFFIXES):
             yield _by_list(split, root / where, images, image_files, masks, mask_files)
         elif (images / where).is_dir():
             inside = _below(masks, where)
@@ -197,7 +203,7 @@ def _listings(root: Path, description: Description) -> Iterator[_Listing]:
         else:
             raise DeeplabError(
                 f"{file}: split {split!r} is {where!r}, but there is no folder {images / where}; a "
-                "list of ids must end in .txt"
+                f"list of ids must end in {', '.join(LIST_SUFFIXES)}"
             )
 
 

@@ -11,6 +11,11 @@ from deeplab_tf.data.sources.source import read_text
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.suffixes import IMAGE_SUFFIXES, is_hidden, is_image, walk_files
 
+TABLE_SUFFIXES = (".csv", ".tsv")
+LIST_SUFFIXES = (".txt", ".lst", *TABLE_SUFFIXES)
+"""The suffixes of lists of images, which no folder of a split has."""
+_HEAD = re.compile(r"\W*((images?|masks?|labels?|file|path|name|id)[_ ]?)+\W*", re.IGNORECASE)
+
 Files = Mapping[str, Path]
 """Files by stem: the path below a folder, without suffix, with `/` and composed accents (NFC)."""
 
@@ -66,13 +71,17 @@ def read_pairs(file: Path, images: Files, masks: Files) -> list[ListedPair]:
     """Reads a list of images, or of images with their masks, one on a line.
 
     A line has the name of an image, with or without suffix and folders; a mask may follow after
-    spaces, a tab, a comma or a semicolon. Folders on a line that are not folders below the images
-    do not count where the rest names only one image.
+    spaces, a tab, a comma or a semicolon. The head of a table (`image,mask`) is passed over.
+    Folders on a line that are not folders below the images do not count where the rest names only
+    one image.
 
     Raises:
         DeeplabError: the file cannot be read.
     """
     lines = read_text(file, f"list {file}").splitlines()
+    if lines and file.suffix.lower() in TABLE_SUFFIXES:
+        cells = re.split(r"[,;\t]", lines[0])
+        lines[0] = "" if all(_HEAD.fullmatch(cell) for cell in cells) else lines[0]
     named_images, named_masks = _Names(images), _Names(masks)
     pairs = []
     for number, line in enumerate(lines, 1):

@@ -9,9 +9,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from deeplab_tf.data.sources.folder_files import files_by_stem, read_pairs, subfolders
+from deeplab_tf.data.sources.folder_files import (
+    LIST_SUFFIXES,
+    TABLE_SUFFIXES,
+    files_by_stem,
+    read_pairs,
+    subfolders,
+)
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.suffixes import is_hidden, walk_files
+from deeplab_tf.images.suffixes import walk_files
 
 IMAGE_FOLDERS = (
     "images", "image", "imgs", "img", "jpegimages", "photos", "rgb", "pictures", "frames",
@@ -69,8 +75,8 @@ def find_layout(root: Path) -> Layout:
     there = ", ".join(path.name for path in found) if found else "none"
     raise DeeplabError(
         f"{root} must have one folder of {what}, called {', '.join(names[:-1])} or {names[-1]}, or "
-        f"such folders for each split, as train/images and train/masks; found: {there}; rename or "
-        "move the folders"
+        f"such folders for each split, as train/images and train/masks; found: {there}; move the "
+        "files into such folders, or rename the folders"
     )
 
 
@@ -183,6 +189,8 @@ def _lists(root: Path, images: Path, masks: Path) -> dict[str, str]:
         if split is None:
             continue
         pairs = read_pairs(file, image_files, mask_files)
+        if file.suffix.lower() in TABLE_SUFFIXES and all(pair.problem for pair in pairs):
+            continue  # a table about something else
         wrong = next((pair.problem for pair in pairs if pair.problem), None)
         if wrong or not pairs:
             raise DeeplabError(wrong or f"list {file} is empty; fill or remove the file")
@@ -198,7 +206,7 @@ def _lists(root: Path, images: Path, masks: Path) -> dict[str, str]:
 
 def _split_of_list(file: Path) -> str | None:
     """Returns the split that a file lists by its name, as `val` for `val_list.txt`, or None."""
-    if file.suffix.lower() != ".txt" or is_hidden(file.name):
+    if file.suffix.lower() not in LIST_SUFFIXES:
         return None
     words = re.split(r"[_\-. ]+", file.stem.lower())
     splits = [SPLITS[word] for word in words if word in SPLITS]

@@ -34,6 +34,7 @@ class MaskPixels:
         between: the number of these pixels that lie between their two neighbours, in a line or a
             column, in every channel, and equal neither. Smoothing makes such pixels at outlines.
         outline: the number of pixels that differ from a neighbour in their line or column.
+        only_top: the number of masks that have only 0 and 255, or only 0 and 65535.
         palette: for palette files, the colour 0xRRGGBB of each value that occurs.
         lossy: the format of a file that does not keep pixels, such as `JPEG`; otherwise empty.
         masks: the number of masks that have each value or colour.
@@ -44,6 +45,7 @@ class MaskPixels:
     solid: Counts = dataclasses.field(default_factory=collections.Counter)
     between: Counts = dataclasses.field(default_factory=collections.Counter)
     outline: int = 0
+    only_top: int = 0
     palette: dict[int, int] = dataclasses.field(default_factory=dict)
     lossy: str = ""
     masks: Counts = dataclasses.field(default_factory=collections.Counter)
@@ -85,6 +87,7 @@ def look_at_masks(paths: Sequence[Path]) -> MaskPixels:
         whole.between.update(pixels.between)
         whole.masks.update(pixels.masks)
         whole.outline += pixels.outline
+        whole.only_top += set(pixels.counts) in ({0, 255}, {0, 65_535})
         whole.palette.update(pixels.palette)
         whole.lossy = whole.lossy or pixels.lossy
     return whole

@@ -187,7 +187,7 @@ def _numbered(pixels: MaskPixels, masks: Path, ask: Ask) -> dict:
     values, top = sorted(pixels.counts), _top(pixels.counts)
     if values == [0, top]:
         return _binary(("0", str(top)), masks, ask)
-    void = [top] if top in values and _is_void(values, masks, ask) else []
+    void = [top] if top in values and _is_void(pixels, masks, ask) else []
     classes = [value for value in values if value not in void]
     _check_count(len(classes), masks)
     names = [f"class_{value}" for value in classes]
@@ -205,15 +205,18 @@ def _top(counts: Counts) -> int:
     return 255 if max(counts) <= 255 else 65_535
 
 
-def _is_void(values: list[int], masks: Path, ask: Ask) -> bool:
+def _is_void(pixels: MaskPixels, masks: Path, ask: Ask) -> bool:
     """Returns whether the largest value is void.
 
     It is where it is far from the others, as 255 from 0 to 18. Where the values are levels, as 0,
-    128 and 255 are, the function calls `ask`.
+    128 and 255 are, or where each mask with 255 has only 0 beside it, as in a set of 0 and 255 that
+    was merged with one of 0 and 1, the function calls `ask`.
     """
+    values = sorted(pixels.counts)
     *others, top = values
     gaps = [b - a for a, b in itertools.pairwise(others)]
-    if top - others[-1] > 4 * max(gaps, default=1):
+    far = top - others[-1] > 4 * max(gaps, default=1)
+    if far and pixels.only_top < pixels.masks[top]:
         return True
     meaning = ask()
     if meaning is None:

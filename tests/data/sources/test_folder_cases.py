@@ -176,6 +176,15 @@ def test_what_255_is_among_levels_is_asked(tmp_path, levels):
     assert_equals(source, drawings)
 
 
+def test_a_set_of_0_and_255_that_was_merged_with_one_of_0_and_1_is_asked_about(tmp_path):
+    drawings = draw_set(6, classes=2)
+    root = write_set(tmp_path, drawings)
+    save(drawings["img_003"].truth * np.uint8(255), root / "masks/img_003.png")
+    refused(root, "0, 1, 255, and 255 can be a class or void")
+    save(np.where(drawings["img_003"].truth, 1, 255).astype(np.uint8), root / "masks/img_003.png")
+    assert init(root)[0]["void"] == [255]
+
+
 # Several masks an image
 
 
@@ -198,7 +207,9 @@ def test_several_masks_that_are_no_classes_are_refused(tmp_path):
     drawings = draw_set(3)
     root = write_set(tmp_path / "a", drawings, mask="masks/{}_ids.png")
     write_set(root, drawings, mask="masks/{}_color.png", draw=lambda truth: COLORS[truth])
-    refused(root, r"several masks .*\*_color \(3\), \*_ids \(3\).* has 3 values: leave one kind")
+    refused(
+        root, r"several masks .*\*_color \(3\), \*_ids \(3\).* has 3 values: save the masks without"
+    )
     root = write_set(tmp_path / "b", drawings, mask="masks/{}_0.png", draw=lambda t: t // 2)
     write_set(root, drawings, mask="masks/{}_1.png", draw=lambda t: t // 2)
     refused(root, r"\*_0 names no class: merge the masks of an image into one file")
@@ -251,6 +262,21 @@ def test_lists_are_read_in_every_form(tmp_path, line, encode):
     assert fields["splits"] == {"train": "Training_list.txt", "val": "valid.txt"}
     assert ids(source) == {"train": names[:3], "val": names[3:]}
     assert_equals(source, drawings)
+
+
+@pytest.mark.parametrize("head", ["image,mask", "image_path;label_path", "filename"])
+def test_tables_are_lists(tmp_path, head):
+    drawings = draw_set(5)
+    names = [*drawings]
+    root = write_set(tmp_path, drawings)
+    second = ",masks/{}.png" if "," in head else ";masks/{}.png" if ";" in head else ""
+    for split, part in (("train", names[:3]), ("val", names[3:])):
+        rows = [f"images/{name}.png{second.format(name)}" for name in part]
+        (root / f"{split}.csv").write_text("\n".join([head, *rows]))
+    (root / "test.csv").write_text("id,score\n1,0.5\n")  # a table about something else
+    fields, _, source = init(root)
+    assert fields["splits"] == {"train": "train.csv", "val": "val.csv"}
+    assert ids(source) == {"train": names[:3], "val": names[3:]}
 
 
 def test_a_list_may_name_masks_with_other_names(tmp_path):
