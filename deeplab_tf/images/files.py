@@ -20,6 +20,8 @@ BROKEN = (
     OSError,
     SyntaxError,
     ValueError,
+    TypeError,  # a TIFF without its size
+    RuntimeError,  # AVIF and HEIC
     EOFError,
     struct.error,
     zlib.error,

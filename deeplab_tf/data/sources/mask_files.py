@@ -4,13 +4,14 @@ Tested in tests/data/sources/test_masks.py.
 """
 
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.files import PNG_BIT_DEPTH, decoded
+from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.images.files import BROKEN, PNG_BIT_DEPTH, decoded
 from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 MASK_SUFFIXES = IMAGE_SUFFIXES
@@ -120,15 +121,26 @@ def _opened(path: Path) -> tuple[Image.Image, bytes]:
     """Returns the only picture of a file, decoded, and the file's bytes."""
     data = path.read_bytes()
     picture = decoded(path, data, kind="mask")
-    frames, size = getattr(picture, "n_frames", 1), picture.size
-    for frame in range(1, frames):
-        # The smaller copies that a TIFF has for quick views are no masks of their own.
-        picture.seek(frame)
-        if picture.format != "TIFF" or picture.size >= size:
-            raise DeeplabError(f"mask {path} has {frames} pictures; a mask must be one picture")
+    try:
+        frames = _frames(Image.open(io.BytesIO(data)))
+    except BROKEN as error:
+        problem = one_line(str(error))
+        raise DeeplabError(f"mask {path} cannot be read: {problem}; replace the file") from error
     if frames > 1:
-        picture = decoded(path, data, kind="mask")
+        raise DeeplabError(f"mask {path} has {frames} pictures; a mask must be one picture")
     return picture, data
+
+
+def _frames(picture: Image.Image) -> int:
+    """Returns the number of pictures in a file, without the smaller copies in a TIFF."""
+    frames, size = getattr(picture, "n_frames", 1), picture.size
+    if picture.format != "TIFF":
+        return frames
+    count = 1
+    for frame in range(1, frames):
+        picture.seek(frame)
+        count += picture.width >= size[0] or picture.height >= size[1]
+    return count
 
 
 def _lossy(picture: Image.Image, data: bytes) -> str:
