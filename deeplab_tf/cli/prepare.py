@@ -19,7 +19,7 @@ The data sets and their --source:
 - camvid: train, trainannot, val, valannot of the SegNet tutorial.
 - shapes: drawn on the spot.
 - folder: your own images/ and masks/ with a dataset.json, which --init writes from what it sees in
-  these folders.
+  these folders, or says what it does not understand (docs/data.md has the rules).
 
 Every image and mask is checked before anything is written: DATA_DIR/NAME.check/ gets a report of
 pixels by class, sizes and suspicious findings, and a contact sheet. A pair that cannot be read, or
