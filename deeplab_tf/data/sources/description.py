@@ -12,7 +12,7 @@
 merges classes. Without `labels`, the values are the places of the classes in the list. `void` lists
 the values, ranges or colours of pixels that do not count.
 
-Tested in tests/data/sources/test_folder.py.
+Tested in tests/data/sources/test_folder.py, through `folder_source`.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The pixels of mask files as they are stored: numbers or colours, whatever they mean.
 
-Tested in tests/data/sources/test_masks.py.
+Tested in tests/data/sources/test_masks.py, through `IndexMask`.
 """
 
 import dataclasses
