@@ -265,9 +265,9 @@ def _table(pixels: MaskPixels, thresholds: Sequence[int]) -> Callable[[Descripti
         rest = ""
         if thresholds:
             rows = [["values", "pixels", "taken for"]]
-            for key, name in (description.labels or {}).items():
+            for written, name in (description.labels or {}).items():
                 here = sum(n for v, n in pixels.counts.items() if targets[values[v]] == name)
-                rows.append([key, f"{here / total:.2%}", name])
+                rows.append([written, f"{here / total:.2%}", name])
         else:
             for value, count in pixels.counts.most_common(MOST_ROWS):
                 key: Key = key_of(value) if pixels.kind == "color" else value
