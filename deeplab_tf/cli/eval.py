@@ -47,7 +47,8 @@ _DATASET = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_string(
     "split",
     None,
-    "Evaluate on this split; default: the split of the experiment's evaluate section.",
+    "Evaluate on this split; default: the split of the experiment's evaluate section, or where the "
+    "data set has none of this name, the split that is held out from training.",
 )
 _CONFIG = config_flags.DEFINE_config_dataclass(
     "config",

@@ -114,7 +114,7 @@ require(
 
 def main() -> int:
     """Predicts the images; imports TensorFlow late, so that a wrong flag is reported at once."""
-    from deeplab_tf.images.files import IMAGE_SUFFIXES
+    from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
     from deeplab_tf.images.video import VIDEO_SUFFIXES
     from deeplab_tf.prediction.inputs import find_images, listed_images
 
@@ -129,6 +129,7 @@ def main() -> int:
         files = listed_images(find_images(images), pathlib.Path(_LIST.value))
     else:
         files = find_images(images, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+        _say_what_is_passed_over(images)
     import_tensorflow(trains=False)
     from deeplab_tf.inference.predictor import load_predictor
     from deeplab_tf.prediction.predict_files import check_files, run_files, run_stream
@@ -154,6 +155,15 @@ def main() -> int:
     return 0
 
 
+def _say_what_is_passed_over(images: str) -> None:
+    from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
+    from deeplab_tf.images.video import VIDEO_SUFFIXES
+    from deeplab_tf.prediction.inputs import passed_over_in
+
+    if others := passed_over_in(images, IMAGE_SUFFIXES + VIDEO_SUFFIXES):
+        say(others)
+
+
 def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
     import_tensorflow(trains=False)
     from deeplab_tf.data.records import open_records
@@ -161,6 +171,7 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
     from deeplab_tf.prediction.beam_predict import ImageFiles, RecordImages, predict_by_beam
 
     if _IMAGES.value is not None:
+        _say_what_is_passed_over(_IMAGES.value)
         inputs = ImageFiles(_IMAGES.value)
     else:
         dataset, name = str(_DATASET.value), str(_SPLIT.value)

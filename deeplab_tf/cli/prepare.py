@@ -20,7 +20,8 @@ The data sets and their --source:
 - camvid: train, trainannot, val, valannot of the SegNet tutorial.
 - shapes: drawn on the spot.
 - folder: your own images/ and masks/ with a dataset.json, which --init writes from what it sees in
-  these folders. A folder that a labelling tool exported is read as it is, without a dataset.json.
+  these folders, or says what it does not understand (docs/data.md has the rules). A folder that a
+  labelling tool exported is read as it is, without a dataset.json.
 - cvat, cvat_xml, roboflow, labelme, via, label_studio, supervisely, yolo, coco_json, rle_csv: the
   unpacked export of such a tool, named by --name or by its folder. docs/data.md has the rule of
   each.
@@ -34,6 +35,7 @@ same files are left as they are.
 Exit code 0: the records are there, or --check found no error; 1: bad input; 2: wrong flag.
 """
 
+import itertools
 import pathlib
 import sys
 
@@ -94,8 +96,14 @@ _MEANING_OF_255 = flags.DEFINE_enum(
     "meaning_of_255",
     None,
     ["class", "void"],
-    "With --init, for masks that have only 0 and 255: choose whether 255 is an object or does not "
+    "With --init, where the masks leave it open: choose whether 255 is an object or does not "
     "count.",
+)
+_THRESHOLDS = flags.DEFINE_list(
+    "thresholds",
+    [],
+    "With --init, for grey masks with soft edges or saved as JPEG: the first value of the second "
+    "class, of the third, and so on, as 128, or 64,192.",
 )
 _CHECK = flags.DEFINE_bool("check", False, "Look at the data set and write no records.")
 _ON_ERROR = flags.DEFINE_enum(
@@ -130,8 +138,10 @@ require(
         "--init goes with --dataset=folder": (
             lambda init, dataset: not init or dataset == "folder"
         ),
-        "--meaning_of_255 goes with --init": (
-            lambda meaning_of_255, init: init or meaning_of_255 is None
+        "--meaning_of_255 and --thresholds go with --init": (
+            lambda meaning_of_255, thresholds, init: (
+                init or (meaning_of_255 is None and not thresholds)
+            )
         ),
         "--name goes with --init or the export of a labelling tool": (
             lambda name, init, dataset: name is None or init or dataset in (*TOOLS, "folder")
@@ -147,6 +157,12 @@ require(
 )
 
 
+@flags.validator("thresholds", message="must be rising whole numbers from 1 to 65535")
+def _thresholds_rise(values: list[str]) -> bool:
+    numbers = [int(value) if value.isdecimal() else 0 for value in values]
+    return all(a < b for a, b in itertools.pairwise([0, *numbers, 65_536]))
+
+
 def main() -> int:
     """Prepares the data set; imports TensorFlow late, so that a wrong flag is reported at once."""
     if _INIT.value:
@@ -154,6 +170,7 @@ def main() -> int:
         return 0
     import_tensorflow()
     from deeplab_tf.data.check.pixel_table import pixel_table
+    from deeplab_tf.data.split_names import training_split
     from deeplab_tf.data.tiles import Tiling
     from deeplab_tf.data.write_records import write_records, written_before
 
@@ -174,6 +191,9 @@ def main() -> int:
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
     dataset = records.classes.dataset
     example = DATA_SETS.get(dataset, FOLDER).example.format(name=dataset)
+    split = training_split(records.splits, "train")
+    if dataset not in DATA_SETS and split != "train":
+        example += f" --config.data.split={split}"
     print(f"next: deeplab-train {example} --data_dir={data_dir} --workdir=runs/{dataset}")
     return 0
 
@@ -190,7 +210,8 @@ def _init() -> None:
         named = f" --name={_NAME.value}" if _NAME.value else ""
         print(f"next: deeplab-prepare --dataset={name} --source={folder}{named} --data_dir=data")
         return
-    proposal = write_description(folder, _meaning_of_255, _NAME.value)
+    thresholds = [int(value) for value in _THRESHOLDS.value]
+    proposal = write_description(folder, _meaning_of_255, _NAME.value, thresholds)
     print(proposal.seen)
     print(f"written: {folder / 'dataset.json'}; give the classes their names in this file")
     print(f"next: deeplab-prepare --dataset=folder --source={folder} --data_dir=data")
@@ -200,7 +221,7 @@ def _meaning_of_255() -> str | None:
     """Returns the flag's value or, without the flag, the answer of a person at the terminal."""
     if _MEANING_OF_255.value or not sys.stdin.isatty():
         return _MEANING_OF_255.value
-    answer = input("The masks have only 0 and 255. Is 255 a class, or void? [class/void] ")
+    answer = input("Is 255 in the masks a class, or void? [class/void] ")
     return answer.strip() if answer.strip() in ("class", "void") else None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.config.image_format import RGB, ImageFormat
+from deeplab_tf.data.sources.masks import Everywhere
 from deeplab_tf.data.sources.source import Pair
 from deeplab_tf.data.tiles import Tiling, cut
 from deeplab_tf.errors import DeeplabError
@@ -105,10 +106,10 @@ def _check_image_is_there(pair: Pair) -> None:
 def _read_mask(pair: Pair, size: tuple[int, int], image_format: ImageFormat) -> np.ndarray:
     """Reads the mask of an image whose (width, height) is `size`.
 
-    A pair without a mask has void in every pixel.
+    A pair without a mask has void in every pixel, or the label of `Everywhere`.
     """
-    if pair.mask is None:
-        return np.full(size[::-1], VOID, np.uint8)
+    if pair.mask is None or isinstance(pair.mask, Everywhere):
+        return np.full(size[::-1], VOID if pair.mask is None else pair.mask.label, np.uint8)
     try:
         mask = pair.mask.read()
     except FileNotFoundError as error:

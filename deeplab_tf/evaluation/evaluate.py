@@ -10,6 +10,7 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import EvaluateConfig, StrategyName
 from deeplab_tf.data.records import Records, open_records
+from deeplab_tf.data.split_names import held_out_split
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.distributed.connection import connect
 from deeplab_tf.distributed.devices import devices_of
@@ -66,8 +67,11 @@ def evaluate(
         out: the folder that gets `eval.json`, `eval.txt` (the reported text),
             `confusion_matrix.csv` and `report/`.
         dataset: the name of the data set; None takes the experiment's.
-        evaluate_config: the inference strategy and the split; None takes the experiment's.
-        overrides: fields of `evaluate_config` to replace, where they are not None.
+        evaluate_config: the inference strategy and the split; None takes the experiment's. Where
+            the data set has no such split, its only split for validation is taken, or else its only
+            one for tests.
+        overrides: fields of `evaluate_config` to replace, where they are not None; a `split` among
+            them is taken as it is.
         runner: the runner of Apache Beam that evaluates; None evaluates in this process.
         strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
             each worker calls this function and does its share of the images; worker 0 writes and
@@ -94,6 +98,10 @@ def evaluate(
     if dataset is None:
         raise DeeplabError(f"{source} does not say its data set; give --dataset")
     records = open_records(pathlib.Path(data_dir), dataset)
+    if not (overrides or {}).get("split"):
+        split = held_out_split(records.splits, evaluate_config.split)
+        evaluate_config = dataclasses.replace(evaluate_config, split=split)
+        facts["split"] = split
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
     if runner:

@@ -10,6 +10,7 @@ import numpy as np
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.files import PNG_BIT_DEPTH, PNG_COLOR_TYPE, read_pixels
+from deeplab_tf.images.picture import BROKEN, open_picture
 
 TIFF = (".tif", ".tiff")
 
@@ -61,7 +62,7 @@ def bands_and_bits(path: Path) -> tuple[int, int]:
         sixteen = len(header) > PNG_COLOR_TYPE and header[PNG_BIT_DEPTH] == 16
         bands = {0: 1, 2: 3, 4: 2, 6: 4}.get(header[PNG_COLOR_TYPE]) if sixteen else None
         return (bands, 16) if bands else (3, 8)
-    if path.suffix.lower() not in TIFF:
+    if path.suffix.lower() not in TIFF or _is_plain_tiff(path):
         return 3, 8
     pixels = read_any(path)
     bands = 1 if pixels.ndim == 2 else min(pixels.shape[0], pixels.shape[-1])
@@ -73,6 +74,15 @@ def bands_and_bits(path: Path) -> tuple[int, int]:
             "of 8 or 16 bits a band"
         )
     return bands, 8 * pixels.dtype.itemsize
+
+
+def _is_plain_tiff(path: Path) -> bool:
+    """Returns whether a TIFF is one RGB or grey picture of 8 bits, which Pillow reads."""
+    try:
+        with open_picture(path.read_bytes()) as picture:
+            return picture.mode in ("RGB", "L", "P", "1") and getattr(picture, "n_frames", 1) == 1
+    except BROKEN:  # also a TIFF of bands that Pillow does not know
+        return False
 
 
 def read_any(path: Path) -> np.ndarray:

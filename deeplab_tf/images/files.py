@@ -18,12 +18,6 @@ from deeplab_tf.images.picture import (
     upright,
 )
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-"""The suffixes of the files that count as images in a folder.
-
-A list, a file name or a pattern may name a file with any other suffix.
-"""
-
 PNG_BIT_DEPTH, PNG_COLOR_TYPE = 24, 25  # offsets of two bytes of a PNG's header
 
 
@@ -138,6 +132,12 @@ def encode_png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def orientation_of(path: Path) -> int:
+    """Returns EXIF's orientation of a file that Pillow can read, 1..8, without its pixels."""
+    with open_picture(path.read_bytes()) as picture:
+        return orientation(picture)
 
 
 def _is_plain(picture: Image.Image, data: bytes) -> bool:

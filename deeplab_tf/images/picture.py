@@ -3,6 +3,9 @@
 Tested in tests/images/test_picture.py.
 """
 
+import contextlib
+import functools
+import importlib
 import io
 import re
 import struct
@@ -13,16 +16,21 @@ from PIL import ExifTags, Image
 
 from deeplab_tf.errors import DeeplabError
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = (
+    *("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM"),
+    *("AVIF", "JPEG2000", "TGA", "HEIF"),  # HEIF where pillow-heif is installed
+)
 """Pillow's names of the formats that are read, whatever a file's suffix. Pillow itself would give
 others to outside programs, for example an EPS to Ghostscript."""
-FORMAT_NAMES = "JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or PGM"
+FORMAT_NAMES = "JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, PGM, AVIF, JPEG 2000 or TGA"
 
 # The errors that Pillow raises for broken files, depending on the kind of damage.
 BROKEN = (
     OSError,
     SyntaxError,
     ValueError,
+    TypeError,  # a TIFF without its size
+    RuntimeError,  # AVIF and HEIC
     EOFError,
     struct.error,
     zlib.error,
@@ -57,7 +65,17 @@ def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image
         PIL.Image.DecompressionBombError: the picture exceeds Pillow's limit of pixels.
         Exception: one of `BROKEN`.
     """
-    return Image.open(io.BytesIO(data), formats=formats)
+    known = [name for name in formats if name in _readable()]
+    return Image.open(io.BytesIO(data), formats=known)
+
+
+@functools.cache
+def _readable() -> frozenset[str]:
+    """Returns Pillow's names of all formats that it can open here, with pillow-heif if that is."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    Image.init()
+    return frozenset(Image.OPEN)
 
 
 def orientation(picture: Image.Image) -> int:

@@ -23,7 +23,7 @@ from deeplab_tf.files import whole_file
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import write_labels
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
 from deeplab_tf.inference.beam_steps import (

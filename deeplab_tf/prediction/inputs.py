@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from deeplab_tf.data.sources.source import read_list
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES, is_hidden, is_image, passed_over
 
 
 def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[pathlib.Path]:
@@ -31,9 +31,24 @@ def find_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list
 
 def no_image(images: str) -> DeeplabError:
     """Returns the error for a flag `images` that means no file."""
+    others = passed_over_in(images)
     return DeeplabError(
-        f"--images={images} matches no image; give a file, a folder or a quoted pattern"
+        f"--images={images} matches no image; "
+        + (others or "give a file, a folder or a quoted pattern")
     )
+
+
+def passed_over_in(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> str | None:
+    """Returns a line about the files of a folder that `find_images` passes over, or None.
+
+    Args:
+        images, suffixes: as for `find_images`; a file or a pattern passes over nothing.
+    """
+    folder = pathlib.Path(images)
+    if not folder.is_dir():
+        return None
+    files = (file for file in folder.iterdir() if not is_hidden(file.name))
+    return passed_over((file for file in files if file.is_file()), suffixes)
 
 
 def walk_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[pathlib.Path]:
@@ -41,8 +56,7 @@ def walk_images(images: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iter
     path = pathlib.Path(images)
     if path.is_dir():
         for file in path.iterdir():
-            wanted = file.suffix.lower() in suffixes and not file.name.startswith(".")
-            if wanted and file.is_file():
+            if is_image(file, suffixes) and file.is_file():
                 yield file
     elif path.is_file():
         yield path

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from support.commands import run
 from support.shared_data import SHARED, needs_shared_data
-from support.tiny_folder import write_folder
+from support.tiny_folder import BY_NUMBER, write_folder
 from support.tiny_voc import save_mask, write_voc
 
 from deeplab_tf.config import load_experiment
@@ -100,6 +100,36 @@ def test_what_255_means_is_asked_for_by_a_flag(tmp_path):
     assert '"name": "tiles"' in (root / "dataset.json").read_text()
 
 
+def test_soft_masks_are_prepared_by_the_thresholds_that_the_refusal_names(tmp_path):
+    root = write_folder(tmp_path / "roofs", None)
+    soft = np.arange(0, 256, 3, dtype=np.uint8)[None].repeat(8, 0)
+    for number, path in enumerate(sorted((root / "masks").iterdir())):
+        Image.fromarray(soft).save(path)
+        Image.new("RGB", soft.shape[::-1], (number, 0, 0)).save(root / "images" / path.name)
+    flags = ["--dataset=folder", f"--source={root}"]
+    done = prepare(*flags, "--init")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    thresholds = re.search(r"--thresholds=\S+", done.stderr).group()
+    assert not (root / "dataset.json").exists()
+    done = prepare(*flags, "--init", thresholds)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = prepare(*flags, f"--data_dir={tmp_path / 'data'}")
+    assert (done.returncode, done.stderr) == (0, "")
+    records = open_records(tmp_path / "data", "roofs")
+    assert records.classes.names == ("background", "object")
+    assert records.pixels["train"] == [3 * 8 * 43, 3 * 8 * 43, 0]
+
+
+def test_the_next_command_trains_on_the_split_that_there_is(tmp_path):
+    description = {**BY_NUMBER, "splits": {"training": "train.txt", "held_val": "lists/val.txt"}}
+    root = write_folder(tmp_path / "roofs", description)
+    (root / "images" / "e.heic2").touch()
+    done = prepare("--dataset=folder", f"--source={root}", f"--data_dir={tmp_path / 'data'}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--config.data.dataset=streets --config.data.split=training --data_dir" in done.stdout
+    assert "note: passed over, not read as images: 1 .heic2" in done.stdout
+
+
 def test_every_next_command_names_a_row_of_its_data_set():
     assert sorted(DATA_SETS) == ["camvid", "coco", "coco_voc", "shapes", "voc", "voc_aug"]
     for dataset, known in DATA_SETS.items():
@@ -115,6 +145,8 @@ def test_wrong_flags_are_one_line_and_exit_code_2(tmp_path):
         (["--dataset=voc", "--source=x"], "missing --data_dir"),
         (["--dataset=voc", "--source=x", "--init"], "--init goes with --dataset=folder"),
         (["--dataset=folder", "--init"], "missing --source"),
+        (["--dataset=folder", "--source=x", "--init", "--thresholds=9,9"], "must be rising whole"),
+        (["--dataset=folder", "--source=x", "--data_dir=y", "--thresholds=9"], "with --init"),
         (["--dataset=shapes", "--beam_options=a=b"], "--beam_options needs --runner"),
     ):
         done = prepare(*flags)

@@ -1,4 +1,4 @@
-"""Broken files of every kind: the right labels, or an error that names the file; 712 cases."""
+"""Broken files of every kind: the right labels, or an error that names the file; 1,232 cases."""
 
 import io
 import json
@@ -69,6 +69,33 @@ def test_a_broken_mask_has_its_own_labels_or_is_named(mode, tmp_path):
     check()
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "BMP", "WEBP", "PPM", "TGA"])
+def test_a_broken_mask_without_checksums_has_labels_or_is_named(kind, tmp_path):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    buffer = io.BytesIO()
+    frames = {"save_all": True, "append_images": [Image.fromarray(LABELS[:4, :4])]}
+    picture = Image.fromarray(LABELS).convert("RGB" if kind == "WEBP" else "L")
+    picture.save(buffer, kind, **options, **(frames if kind == "TIFF" else {}))
+    whole = buffer.getvalue()
+    path = tmp_path / f"mask.{kind.lower()}"
+    path.write_bytes(whole)
+    mask = IndexMask(path, plain_values(4, 255))
+    np.testing.assert_array_equal(mask.read(), LABELS)
+
+    @cases(60)
+    @given(data=broken(whole, header=60))
+    def check(data):
+        path.write_bytes(data)
+        try:
+            found = mask.read()
+        except DeeplabError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+        else:
+            assert found.ndim == 2 and np.isin(found, (0, 1, 2, 3, VOID)).all()
+
+    check()
+
+
 def test_a_broken_sbd_mask_has_labels_of_its_size_or_is_named(tmp_path):
     path = tmp_path / "mask.mat"
     scipy.io.savemat(path, {"GTcls": {"Segmentation": LABELS}}, do_compression=True)
@@ -88,7 +115,7 @@ def test_a_broken_sbd_mask_has_labels_of_its_size_or_is_named(tmp_path):
     check()
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "avif", "jp2"])
 def test_a_broken_image_keeps_its_size_and_mask_or_is_named(suffix, tmp_path):
     """Whatever Pillow accepts, the records hold in a form that TensorFlow reads at that size."""
     image, mask = tmp_path / f"image.{suffix}", tmp_path / "mask.png"

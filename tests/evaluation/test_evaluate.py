@@ -12,11 +12,15 @@ from support.random_model import random_trained_model
 from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.data.records import open_records
+from deeplab_tf.data.sources.masks import IndexMask, plain_values
+from deeplab_tf.data.sources.source import Pair, Source
+from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation import evaluate_split as evaluate_module
+from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.evaluation.evaluate_split import evaluate_split, write_results
 from deeplab_tf.evaluation.score import score_folders
-from deeplab_tf.images.classes import CAMVID, SHAPES, check_same_classes
+from deeplab_tf.images.classes import CAMVID, SHAPES, VOID, check_same_classes
 from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.prediction.inputs import find_images
@@ -110,6 +114,24 @@ def test_other_classes_are_refused():
     renamed = dataclasses.replace(SHAPES, names=(*SHAPES.names[:-1], "torus"))
     with pytest.raises(DeeplabError, match="class 5 is 'torus' against 'ring'"):
         check_same_classes(renamed, SHAPES)
+
+
+def test_the_held_out_split_is_found_whatever_its_name(trained, raw_folder, tmp_path):
+    image, mask = raw_folder / "images" / "example0.jpg", raw_folder / "masks" / "example0.png"
+    pair = Pair("a", image, IndexMask(mask, plain_values(SHAPES.num_classes, VOID)))
+    write_records(Source(SHAPES, {"train": [pair], "valid": [pair]}), tmp_path / "data")
+    save_model(trained, tmp_path / "model.keras")
+    said = []
+    evaluate(tmp_path / "model.keras", tmp_path / "data", tmp_path / "out", report=said.append)
+    assert "1 images of shapes/valid" in said[0]
+    assert json.loads((tmp_path / "out" / "eval.json").read_text())["split"] == "valid"
+    with pytest.raises(DeeplabError, match="no split 'val'; splits are train, valid"):
+        evaluate(
+            tmp_path / "model.keras",
+            tmp_path / "data",
+            tmp_path / "out",
+            overrides={"split": "val"},
+        )
 
 
 def test_unknown_split_is_named(predictor, data_dir):

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
-from deeplab_tf.prediction.inputs import find_images, root_of, walk_images
+from deeplab_tf.prediction.inputs import find_images, passed_over_in, root_of, walk_images
 from deeplab_tf.prediction.outputs import MARK, check_outputs, image_outputs, video_outputs
 
 
@@ -23,6 +23,18 @@ def test_find_images(tmp_path):
     assert [path.name for path in find_images(str(tmp_path))] == ["a.png", "b.JPG"]
     with pytest.raises(DeeplabError, match="matches no image"):
         find_images(f"{tmp_path}/*.webp")
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path):
+    for name in ("a.raw", "b.RAW", "c.mp4", ".d.raw", "e.jpg"):
+        (tmp_path / name).touch()
+    assert passed_over_in(str(tmp_path), IMAGE_SUFFIXES + VIDEO_SUFFIXES) == (
+        f"passed over, not read as images: 2 .raw (the first is {tmp_path}/a.raw)"
+    )
+    assert passed_over_in(f"{tmp_path}/*") is passed_over_in(f"{tmp_path}/e.jpg") is None
+    (tmp_path / "e.jpg").unlink()
+    with pytest.raises(DeeplabError, match=r"matches no image; passed over, .*2 \.raw, 1 \.mp4"):
+        find_images(str(tmp_path))
 
 
 def test_the_root_of_a_pattern_is_what_is_before_its_wildcards(tmp_path, monkeypatch):

@@ -18,15 +18,15 @@ from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.check.pixel_table import pixel_table
 from deeplab_tf.data.read_pair import read_decoded, size_text
 from deeplab_tf.data.sources.source import Pair, Source
+from deeplab_tf.data.split_names import held_out_from
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID
-from deeplab_tf.images.files import allow_huge_images
+from deeplab_tf.images.files import allow_huge_images, orientation_of
 from deeplab_tf.parallel import CHUNK, in_processes
 from deeplab_tf.text_table import align
 
 MUCH_VOID = 0.5
 """The share of void in a split above which there is a warning."""
-HELD_OUT = ("validation", "valid", "val", "testing", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Finding:
             files.
         sums: float64 [2, bands], the sum and the sum of squares of each band's values; None for
             RGB.
+        turned: whether the image was turned upright according to EXIF, and the sizes do not show
+            that its mask is turned as well.
     """
 
     problem: str | None
@@ -49,6 +51,7 @@ class Finding:
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(VOID + 1, np.int64))
     digest: str = ""
     sums: np.ndarray | None = None
+    turned: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +219,9 @@ def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False
     digest = hashlib.sha256(str(picture.shape).encode())
     digest.update(np.ascontiguousarray(picture).data)
     size = picture.shape[1], picture.shape[0]
-    return Finding(None, size, _histogram(mask), digest.hexdigest(), sums)
+    orientation = orientation_of(pair.image) if image_format.is_rgb and pair.mask else 1
+    turned = orientation > 1 and (orientation < 5 or size[0] == size[1])
+    return Finding(None, size, _histogram(mask), digest.hexdigest(), sums, turned)
 
 
 def _histogram(mask: np.ndarray) -> np.ndarray:
@@ -229,23 +234,6 @@ def _histogram(mask: np.ndarray) -> np.ndarray:
     for top in range(0, mask.shape[0], lines):
         pixels += np.bincount(mask[top : top + lines].ravel(), minlength=VOID + 1)
     return pixels
-
-
-def held_out_from(split: str, other: str) -> bool:
-    """Returns whether no image of `split` may be in `other`, judged by the names of the splits.
-
-    The split `val` is held out from `train`, `trainaug` and similar names, but not from `trainval`.
-    The split `test` is held out from all of these. A common beginning or end of the names is
-    allowed: `dev_val` is held out from `dev_train`.
-    """
-    word = next((word for word in HELD_OUT if word in split.lower()), None)
-    if word is None or "train" in split.lower():
-        return False
-    start, _, end = split.lower().partition(word)
-    if not other.lower().startswith(f"{start}train") or not other.lower().endswith(end):
-        return False
-    # The name trainval says that the split has the images of val, so val is not held out from it.
-    return "test" in word or not other.lower().removeprefix(f"{start}train").startswith("val")
 
 
 def format_report(report: Report, most: int | None = None) -> str:
@@ -347,6 +335,15 @@ def _warnings(report: Report) -> Iterator[str]:
         blank = sum(f.problem is None and f.pixels[:-1].sum() == 0 for f in report.findings[split])
         if blank:
             yield f"{blank:,} masks of {split} are void everywhere"
+        turned = [
+            pair.image for pair, f in zip(pairs, report.findings[split], strict=True) if f.turned
+        ]
+        if turned:
+            yield (
+                f"{len(turned):,} images of {split} are turned by their EXIF orientation, and the "
+                f"masks are read as drawn on turned images; the first is {turned[0]}: see in the "
+                "contact sheet whether the masks fit"
+            )
         twice = [i for i in _ids_by_digest(pairs, report.findings[split]).values() if len(i) > 1]
         if twice:
             yield (

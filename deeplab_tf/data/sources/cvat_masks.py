@@ -4,13 +4,13 @@ from pathlib import Path
 
 from deeplab_tf.data.sources.choices import Choices
 from deeplab_tf.data.sources.find_images import visible_files
-from deeplab_tf.data.sources.folder import without_suffix
+from deeplab_tf.data.sources.folder_files import without_suffix
 from deeplab_tf.data.sources.labelled import counted, export_source, number_classes
 from deeplab_tf.data.sources.masks import ColorMask
 from deeplab_tf.data.sources.source import Pair, Source, read_list
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Color
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 LABEL_MAP = "labelmap.txt"
 MASKS, IMAGES, LISTS = "SegmentationClass", "JPEGImages", Path("ImageSets", "Segmentation")

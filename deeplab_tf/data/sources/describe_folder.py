@@ -1,60 +1,44 @@
 """The proposal of a `dataset.json` for a folder of images and masks."""
 
-import collections
 import dataclasses
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
+import pydantic
 
-from deeplab_tf.data.sources.folder import (
+from deeplab_tf.data.sources.description import (
     DESCRIPTION_FILE,
     Description,
-    files_by_stem,
-    folder_source,
-    without_suffix,
+    Key,
+    first_problem,
+    key_name,
+    key_of,
+)
+from deeplab_tf.data.sources.folder import described_source
+from deeplab_tf.data.sources.folder_files import LIST_SUFFIXES, files_by_stem, read_pairs
+from deeplab_tf.data.sources.folder_layout import Layout, find_layout
+from deeplab_tf.data.sources.folder_naming import (
+    Pattern,
+    format_patterns,
+    one_mask_an_image,
+    patterns,
 )
 from deeplab_tf.data.sources.known import data_set_name
-from deeplab_tf.data.sources.masks import color_name, read_mask_pixels, unpack_color
-from deeplab_tf.data.sources.source import read_list
+from deeplab_tf.data.sources.look_at_masks import MaskPixels, look_at_mask, look_at_masks
+from deeplab_tf.data.sources.mask_files import TRANSPARENT
+from deeplab_tf.data.sources.mask_meanings import Ask, edges_note, fields_of
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import never, write_text
 from deeplab_tf.images.bands import bands_and_bits
 from deeplab_tf.images.classes import VOID
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES, passed_over
 from deeplab_tf.parallel import in_processes
 from deeplab_tf.text_table import align
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "rgb")
-MASK_FOLDERS = (
-    "masks", "mask", "labels", "label", "annotations", "segmentationclass", "gt", "groundtruth",
-    "ground_truth", "targets",
-)  # fmt: skip
-SPLITS = ("train", "trainval", "val", "valid", "validation", "test")
-VAL_SHARE = 0.1
-MAX_FOUND = 4096
-"""The largest number of values or colours in one mask; a file with more is not a mask."""
-RARE = 0.0005
-"""A share of all pixels; colours with a smaller share are what smoothing leaves along outlines."""
-
-Meaning = str
-"""The meaning of 255 in masks that have only 0 and 255: `class` or `void`."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskPixels:
-    """The values or colours in one mask.
-
-    Attributes:
-        kind: `palette` or `grey` for a mask of values, `color` for a mask of colours.
-        counts: the number of pixels for each value, or for each colour as 0xRRGGBB.
-        palette: for a palette PNG, the colour of each value as 0xRRGGBB; otherwise empty.
-    """
-
-    kind: str
-    counts: dict[int, int]
-    palette: dict[int, int]
+MOST_ROWS = 40
+"""The largest number of values or colours that the text for the user lists."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,35 +54,38 @@ class Proposal:
     seen: str
 
 
-def write_description(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> Proposal:
+def write_description(
+    root: Path, ask: Ask, name: str | None, thresholds: Sequence[int] = ()
+) -> Proposal:
     """Writes `root/dataset.json` according to the files in the folder.
 
     Args:
         root: the folder that has a folder of images and a folder of masks.
-        ask: a function that returns the meaning of 255, or None where the meaning is not known;
-            `ask` is called only where the masks have no values but 0 and 255.
+        ask: a function that returns the meaning of the largest value, `class` or `void`, or None
+            where the meaning is not known; `ask` is called only where the masks leave it open.
         name: the name of the data set; None derives one from the folder's name.
+        thresholds: the first value of the second class, of the third class and so on; empty where
+            each value in the masks is a class.
 
     Returns:
         The content that was written, with a text for the user.
 
     Raises:
         DeeplabError: `dataset.json` exists already, or the files do not show how the data set is
-            made.
+            made. Nothing is written then.
     """
     file = root / DESCRIPTION_FILE
     if file.exists():
         raise DeeplabError(
             f"{file} exists already; change the file by hand, or remove the file first"
         )
-    proposal = propose(root, ask, name)
+    proposal = propose(root, ask, name, thresholds)
     fields = proposal.description.model_dump(exclude_defaults=True)
     write_text(file, json.dumps(fields, indent=2) + "\n", never)
-    folder_source(root)  # raises an error where the proposed description cannot be read
     return proposal
 
 
-def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> Proposal:
+def propose(root: Path, ask: Ask, name: str | None, thresholds: Sequence[int] = ()) -> Proposal:
     """Returns the proposal that `write_description` writes; the arguments are the same.
 
     Raises:
@@ -106,239 +93,204 @@ def propose(root: Path, ask: Callable[[], Meaning | None], name: str | None) -> 
     """
     if not root.is_dir():
         raise DeeplabError(f"source folder {root} does not exist; give the folder of your data set")
-    images = _find_folder(root, IMAGE_FOLDERS, "images")
-    masks = _find_folder(root, MASK_FOLDERS, "masks")
-    image_files = files_by_stem(images, IMAGE_SUFFIXES)
-    if not image_files:
-        raise DeeplabError(f"{images} has no image ({', '.join(IMAGE_SUFFIXES)})")
-    mask_files = _mask_files(masks)
-    suffix = _mask_suffix(image_files, mask_files, images, masks)
-    paired = [file for stem, file in mask_files.items() if stem.removesuffix(suffix) in image_files]
-    found = list(in_processes(look_at_mask, paired))
-    kind = _one_kind(paired, found)
-    counts, images_with = collections.Counter(), collections.Counter()
-    for mask in found:
-        counts.update(mask.counts)
-        images_with.update(mask.counts.keys())
-    if kind == "color":
-        fields = _colored(counts, masks, ask)
+    layout = find_layout(root)
+    images, masks = _files(root, layout.images, layout), _files(root, layout.masks, layout)
+    if not images:
+        others = passed_over(path for path in (root / layout.images).rglob("*") if path.is_file())
+        raise DeeplabError(
+            f"{root / layout.images} has no image ({', '.join(IMAGE_SUFFIXES)})"
+            + (f"; {others}" if others else "")
+        )
+    if not masks:
+        raise DeeplabError(f"{root / layout.masks} has no mask; save the masks as PNG")
+    naming, paths = _naming(root, layout, images, masks)
+    if isinstance(naming, Pattern):
+        pixels = look_at_masks(paths)
+        fields = fields_of(pixels, root / layout.masks, ask, thresholds)
+        described = _table(pixels, thresholds)
+        if naming.folder:
+            layout = dataclasses.replace(layout, masks=f"{layout.masks}/{naming.folder}")
+        fields |= {"mask_prefix": naming.prefix, "mask_suffix": naming.suffix}
     else:
-        fields = _numbered(counts, next((m.palette for m in found if m.palette), {}), masks, ask)
-    bands, bits = bands_and_bits(next(iter(image_files.values())))
-    description = Description(
-        bands=bands,
-        bits=bits,  # pyright: ignore[reportArgumentType]
-        name=name or data_set_name(root),
-        images=images.name,
-        masks=masks.name,
-        mask_suffix=suffix,
-        splits=_splits(root, images, masks, image_files),  # pyright: ignore[reportArgumentType]
-        **fields,
-    )
-    return Proposal(
-        description, _format_proposal(description, kind, counts, images_with, len(found))
-    )
+        if thresholds:
+            raise DeeplabError("--thresholds does not go with one mask file for each class")
+        fields, described = naming, _layers_text
+    description = _described(root, name or data_set_name(root), layout, images, fields)
+    source = described_source(root, description)
+    notes = "".join(f"note: {note}\n" for note in source.notes)
+    splits = ", ".join(f"{split} {len(pairs):,}" for split, pairs in source.splits.items())
+    return Proposal(description, described(description, splits, len(paths)) + notes)
 
 
-def look_at_mask(path: Path) -> MaskPixels:
-    """Counts the values or colours of one mask.
+def _files(root: Path, folder: str, layout: Layout) -> dict[str, Path]:
+    """Returns the files of `folder` by stem; of each split's folder, under the name of the split.
+
+    A `*` in `folder` stands for the folder of a split.
+    """
+    if "*" not in folder:
+        return files_by_stem(root / folder)
+    return {
+        f"{where}/{stem}": path
+        for where in map(str, layout.splits.values())
+        if (root / folder.replace("*", where)).is_dir()
+        for stem, path in files_by_stem(root / folder.replace("*", where)).items()
+    }
+
+
+def _naming(
+    root: Path, layout: Layout, images: dict[str, Path], masks: dict[str, Path]
+) -> tuple[Pattern | dict, list[Path]]:
+    """Returns how the masks are named, and the masks of the images.
+
+    Returns:
+        The pattern of the masks' names, or, for one mask a class, the fields `classes` and `layers`
+        of `Description`; and the paths of the masks that images have.
 
     Raises:
-        DeeplabError: the file is broken, or has more than `MAX_FOUND` values or colours.
+        DeeplabError: no mask has the name of an image, or the names are of several kinds.
     """
-    kind, pixels, palette = read_mask_pixels(path)
-    values, counts = np.unique(pixels, return_counts=True)
-    if len(values) > MAX_FOUND:
+    found = patterns(*(_in_one_case(files, layout) for files in (images, masks)))
+    by_stem = dict(zip(_in_one_case(masks, layout), masks.values(), strict=True))
+    if not found:
+        listed = list(_listed_masks(root, layout, images, masks))
+        if listed:
+            return Pattern(), listed
         raise DeeplabError(
-            f"mask {path} has {len(values):,} values or colours: it is no map of classes but a "
-            "photograph, or was smoothed or saved as JPEG"
+            f"no mask in {root / layout.masks} has the name of an image in {root / layout.images}, "
+            f"as {next(iter(masks.values())).name} and {next(iter(images.values())).name} show; "
+            "name each mask as its image"
         )
-    return MaskPixels(kind, dict(zip(values.tolist(), counts.tolist(), strict=True)), palette)
+    pattern = one_mask_an_image(found, str(root / layout.masks))
+    if pattern:
+        return pattern, [by_stem[stem] for stem in found[pattern].values()]
+    paths = {p: [by_stem[stem] for stem in stems.values()] for p, stems in found.items()}
+    layers = _layers(found, paths, root / layout.masks)
+    return layers, [path for each in paths.values() for path in each]
 
 
-def _find_folder(root: Path, names: tuple[str, ...], what: str) -> Path:
-    found = [p for p in sorted(root.iterdir()) if p.is_dir() and p.name.lower() in names]
-    if len(found) == 1:
-        return found[0]
-    there = ", ".join(path.name for path in found) if found else "none"
-    raise DeeplabError(
-        f"{root} must have one folder of {what}, called {', '.join(names[:-1])} or {names[-1]}; "
-        f"found: {there}"
-    )
+def _in_one_case(files: dict[str, Path], layout: Layout) -> list[str]:
+    """Returns the stems of `files` with the folders of the splits in lower case."""
+    folders = {str(where).lower() for where in layout.splits.values()}
+
+    def lowered(stem: str) -> str:
+        first, slash, rest = stem.partition("/")
+        return f"{first.lower()}/{rest}" if slash and first.lower() in folders else stem
+
+    return [lowered(stem) for stem in files]
 
 
-def _mask_files(masks: Path) -> dict[str, Path]:
-    files = files_by_stem(masks, (".png",))
-    if files:
-        return files
-    others = files_by_stem(masks, IMAGE_SUFFIXES)
-    if not others:
-        raise DeeplabError(f"{masks} has no PNG")
-    first = next(iter(others.values()))
-    reason = "JPEG changes labels; " if first.suffix.lower() in (".jpg", ".jpeg") else ""
-    raise DeeplabError(
-        f"mask {first} is no PNG: {reason}save the masks as PNG again from the original annotations"
-    )
+def _listed_masks(
+    root: Path, layout: Layout, images: dict[str, Path], masks: dict[str, Path]
+) -> Iterator[Path]:
+    """Yields the masks that the lists of the splits name beside their images."""
+    for where in layout.splits.values():
+        if str(where).lower().endswith(LIST_SUFFIXES):
+            for pair in read_pairs(root / str(where), images, masks):
+                if pair.mask:
+                    yield pair.mask
 
 
-def _mask_suffix(images: dict, masks: dict, image_folder: Path, mask_folder: Path) -> str:
-    """Returns the most frequent ending that a mask's name has after the image's name, as `_mask`.
-
-    Args:
-        images, masks: the files by name without suffix.
-        image_folder, mask_folder: the folders, for the message of the error.
-
-    Raises:
-        DeeplabError: no mask's name begins with the name of an image.
-    """
-    endings = collections.Counter()
-    for stem in masks:
-        for cut in range(len(stem), 0, -1):
-            if stem[:cut] in images:
-                endings[stem[cut:]] += 1
-                break
-    if not endings:
-        raise DeeplabError(
-            f"no mask in {mask_folder} has the name of an image in {image_folder}, as "
-            f"{next(iter(masks.values())).name} and {next(iter(images.values())).name} show; name "
-            "each mask as its image"
-        )
-    return endings.most_common(1)[0][0]
-
-
-def _one_kind(paths: list[Path], found: list[MaskPixels]) -> str:
-    """Returns the kind of all masks: `palette`, `grey` or `color`.
-
-    Palette PNGs and grey PNGs together count as `palette`, since both have numbers.
-
-    Raises:
-        DeeplabError: some masks have colours and others have numbers.
-    """
-    kinds = {mask.kind: path for path, mask in zip(paths, found, strict=True)}
-    if "color" in kinds and len(kinds) > 1:
-        other = next(path for kind, path in kinds.items() if kind != "color")
-        raise DeeplabError(
-            f"all masks must be of one kind. Received: {kinds['color']} with colours and {other} "
-            "with numbers"
-        )
-    return "palette" if "palette" in kinds else next(iter(kinds))
-
-
-def _numbered(
-    counts: dict[int, int], palette: dict[int, int], masks: Path, ask: Callable[[], Meaning | None]
+def _layers(
+    found: dict[Pattern, dict[str, str]], paths: dict[Pattern, list[Path]], masks: Path
 ) -> dict:
-    """Returns the fields of `Description` that name the classes, for masks of numbers."""
-    values = sorted(counts)
-    if values == [0, 255]:
-        return _binary(("0", "255"), masks, ask)
-    void = [255] if 255 in values else []
-    classes = [value for value in values if value not in void]
-    _check_count(len(classes), masks)
-    names = [f"class_{value}" for value in classes]
-    fields: dict = {"classes": names, "void": void}
-    if classes != list(range(len(classes))):
-        fields["labels"] = {str(v): name for v, name in zip(classes, names, strict=True)}
-    colors = [palette.get(value) for value in classes]
-    if palette and len({*colors}) == len(colors) and None not in colors:
-        fields["palette"] = [color_name(unpack_color(c)) for c in colors if c is not None]
-    return fields
+    """Returns the fields of `Description` for one mask a class.
 
+    The class with the most pixels comes first, so that smaller objects lie on it.
 
-def _colored(counts: dict[int, int], masks: Path, ask: Callable[[], Meaning | None]) -> dict:
-    """Returns the fields of `Description` that name the classes, for masks of colours.
-
-    The most frequent colour is the first class.
+    Raises:
+        DeeplabError: a name does not say a class, or a mask has other values than 0 and one more.
     """
-    if set(counts) == {0x000000, 0xFFFFFF}:
-        return _binary(("#000000", "#ffffff"), masks, ask)
-    total = sum(counts.values())
-    rare = [color for color, count in counts.items() if count < RARE * total]
-    if len(rare) > 8 and len(rare) > 2 * (len(counts) - len(rare)):
-        raise DeeplabError(
-            f"the masks in {masks} have {len(counts):,} colours, {len(rare):,} of them in less "
-            f"than {RARE:.2%} of the pixels: they were smoothed (resized, or drawn with soft "
-            "edges); save them with one colour a class"
-        )
-    _check_count(len(counts), masks)
-    colors = [color_name(unpack_color(c)) for c in sorted(counts, key=lambda c: (-counts[c], c))]
-    names = [f"class_{index}" for index in range(len(colors))]
-    return {"classes": names, "palette": colors, "labels": dict(zip(colors, names, strict=True))}
-
-
-def _binary(keys: tuple[str, str], masks: Path, ask: Callable[[], Meaning | None]) -> dict:
-    """Returns the fields of `Description` that name the classes, for masks of only 0 and 255.
-
-    The value 255 is most often an object and sometimes void. The files do not say which, so the
-    function calls `ask`.
-    """
-    meaning = ask()
-    if meaning is None:
-        raise DeeplabError(
-            f"the masks in {masks} have only {keys[0]} and {keys[1]}, and {keys[1]} can be a class "
-            "or void; give --meaning_of_255=class or --meaning_of_255=void"
-        )
-    if meaning == "class":
-        names = ["background", "object"]
-        return {"classes": names, "labels": dict(zip(keys, names, strict=True))}
-    raise DeeplabError(
-        f"with {keys[1]} as void the masks in {masks} have only one class, {keys[0]}, and a "
-        f"training needs two; if the data set has more classes, write {DESCRIPTION_FILE} by hand"
+    example = next(iter(found[min(found)]))
+    several = (
+        f"the images in {masks.parent} have several masks in {masks.name}, as {example} shows: "
+        f"{format_patterns(found)}, where * is the image's name"
     )
-
-
-def _check_count(count: int, masks: Path) -> None:
-    if not 2 <= count <= VOID:
+    words = {pattern: pattern.word() for pattern in found}
+    unnamed = [pattern for pattern, word in words.items() if not re.search(r"[^\W\d_]", word)]
+    if unnamed:
         raise DeeplabError(
-            f"the masks in {masks} have {count} values or colours that could be classes; there "
-            f"must be 2 to {VOID}"
+            f"{several}; {unnamed[0]} names no class: merge the masks of an image into one file"
         )
+    sizes = {}
+    for pattern, files in paths.items():
+        sizes[pattern] = 0
+        for path, pixels in zip(files, in_processes(look_at_mask, files), strict=True):
+            others = [value for value in pixels.counts if value]
+            if pixels.lossy or len(others) > 1:
+                raise DeeplabError(
+                    f"{several}; where each is a class, a mask has only 0 and one other value, and "
+                    f"{path} has {len(pixels.counts):,} values: save the masks without soft edges, "
+                    "or leave one kind of masks in the folder"
+                )
+            sizes[pattern] += sum(pixels.counts[value] for value in others)
+    order = sorted(found, key=lambda pattern: (-sizes[pattern], pattern))
+    names = [re.sub(r"\W+", "_", words[pattern]) for pattern in order]
+    background = "background" if "background" not in names else "other"
+    layers = {str(pattern): name for pattern, name in zip(order, names, strict=True)}
+    return {"classes": list(dict.fromkeys([background, *names])), "layers": layers}
 
 
-def _splits(root: Path, images: Path, masks: Path, image_files: dict) -> dict:
-    """Returns the field `splits` of `Description`.
+def _described(
+    root: Path, name: str, layout: Layout, images: dict[str, Path], fields: dict
+) -> Description:
+    bands, bits = bands_and_bits(next(iter(images.values())))
+    try:
+        return Description.model_validate(
+            {"name": name, "bands": bands, "bits": bits, **dataclasses.asdict(layout), **fields}
+        )
+    except pydantic.ValidationError as error:
+        raise DeeplabError(
+            f"{root} cannot be described in {DESCRIPTION_FILE}: {first_problem(error)}"
+        ) from error
 
-    The splits are folders below both `images` and `masks` where such folders exist, otherwise files
-    of ids, otherwise a share of the images for validation.
-    """
-    folders = [
-        path.name
-        for path in sorted(images.iterdir())
-        if path.is_dir() and path.name.lower() in SPLITS and (masks / path.name).is_dir()
+
+def _table(pixels: MaskPixels, thresholds: Sequence[int]) -> Callable[[Description, str, int], str]:
+    """Returns the function that makes the text about masks of numbers or colours."""
+
+    def text(description: Description, splits: str, masks: int) -> str:
+        kind = {"palette": "numbers (palette)", "grey": "numbers (grey)"}.get(
+            pixels.kind, "colours"
+        )
+        targets = {**dict(enumerate(description.classes)), VOID: "void"}
+        values = description.values()
+        total = sum(pixels.counts.values())
+        rows = [["colour" if pixels.kind == "color" else "value", "pixels", "images", "taken for"]]
+        rest = ""
+        if thresholds:
+            rows = [["values", "pixels", "taken for"]]
+            for written, name in (description.labels or {}).items():
+                here = sum(n for v, n in pixels.counts.items() if targets[values[v]] == name)
+                rows.append([written, f"{here / total:.2%}", name])
+        else:
+            for value, count in pixels.counts.most_common(MOST_ROWS):
+                key: Key = key_of(value) if pixels.kind == "color" else value
+                images = f"{pixels.masks[value]:,}"
+                rows.append([key_name(key), f"{count / total:.2%}", images, targets[values[key]]])
+            more = len(pixels.counts) - MOST_ROWS
+            rest = f"and {more:,} more\n" if more > 0 else ""
+        if TRANSPARENT in pixels.counts:
+            rest += 'note: "transparent" is a class; move it to "void" where it is unlabelled\n'
+        if not thresholds and (note := edges_note(pixels)):
+            rest += f"note: {note}\n"
+        head = _head(description, masks, kind, splits)
+        return f"{head}\n\n{align(rows)}\n{rest}"
+
+    return text
+
+
+def _layers_text(description: Description, splits: str, masks: int) -> str:
+    """Returns the text about masks of one class each."""
+    rows = [
+        ["mask", "is the class"],
+        *([p, name] for p, name in (description.layers or {}).items()),
     ]
-    if folders:
-        return {name.lower(): name for name in folders}
-    lists = {}
-    for path in sorted(root.rglob("*.txt")):
-        if path.stem.lower() not in SPLITS or path.stem.lower() in lists:
-            continue
-        names = [without_suffix(line) for line in read_list(path)]
-        if names and all(name in image_files for name in names):
-            lists[path.stem.lower()] = path.relative_to(root).as_posix()
-    return {name: lists[name] for name in SPLITS if name in lists} or {"val_share": VAL_SHARE}
+    head = _head(description, masks, "one class each, a later one on top", splits)
+    return f"{head}\n\n{align(rows)}\n"
 
 
-def _format_proposal(
-    description: Description,
-    kind: str,
-    counts: dict[int, int],
-    images_with: dict[int, int],
-    masks: int,
-) -> str:
-    """Returns a text with the kind of the masks and what each value or colour is taken for."""
-    words = {"palette": "numbers, palette PNGs", "grey": "numbers, grey PNGs", "color": "colours"}
-    total = sum(counts.values())
-    names = {**dict(enumerate(description.classes)), VOID: "void"}
-    targets = {value: names[target] for value, target in description.values().items()}
-    rows = [["value" if kind != "color" else "colour", "pixels", "images", "taken for"]]
-    for value in sorted(counts, key=lambda value: -counts[value]):
-        key, shown = value, str(value)
-        if kind == "color":
-            key = unpack_color(value)
-            shown = color_name(key)
-        share = f"{counts[value] / total:.2%}"
-        rows.append([shown, share, f"{images_with[value]:,}", targets[key]])
-    splits = ", ".join(f"{name} {where}" for name, where in description.splits.items())
+def _head(description: Description, masks: int, kind: str, splits: str) -> str:
     images = ""
     if (description.bands, description.bits) != (3, 8):
         images = f"images of {description.bands} bands of {description.bits} bits; "
-    return f"{images}{masks:,} masks of {words[kind]}; splits: {splits}\n\n{align(rows)}\n"
+    where = ", ".join(f"{split} {where}" for split, where in description.splits.items())
+    return f"{images}{masks:,} masks of {kind}; splits: {where}; images: {splits}"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from deeplab_tf.data.sources.describe_folder import MASK_FOLDERS
 from deeplab_tf.data.sources.find_images import visible_files
+from deeplab_tf.data.sources.folder_layout import MASK_FOLDERS
 from deeplab_tf.data.sources.known import TOOLS
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 
 def find_export(root: Path) -> tuple[str, str] | None:

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path, PurePath, PurePosixPath
 
-from deeplab_tf.data.sources.folder import without_suffix
+from deeplab_tf.data.sources.folder_files import without_suffix
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 
 class ImageFinder:

@@ -1,126 +1,32 @@
 """A data set of your own: a folder of images, a folder of masks, and a `dataset.json`.
 
-    {
-      "name": "roofs",
-      "classes": ["background", "roof"],
-      "labels": {"0": "background", "255": "roof"},
-      "splits": {"train": "train.txt", "val": "val.txt"}
-    }
-
-`labels` maps the pixel values (`"7"`) or colours (`"#804080"`) in the masks to class names. Several
-values may have the same name, which merges classes. Without `labels`, the values are the places of
-the classes in the list. `void` lists the values or colours of pixels that do not count. `splits`
-has for each split a file of ids, or a folder below `images` and `masks`; or `splits` is
-`{"val_share": 0.1}`.
+`description.py` has the content of the file. A folder may be a link. Hidden files do not count.
 """
 
 import dataclasses
+import errno
+import glob
 import hashlib
-import re
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
-import pydantic
+import numpy as np
 
 from deeplab_tf.config.image_format import ImageFormat
-from deeplab_tf.data.sources.known import DATA_SETS
-from deeplab_tf.data.sources.masks import ColorMask, IndexMask, Mask, unpack_color
-from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name, read_list
-from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import VOID, Classes, Color, voc_palette
-from deeplab_tf.images.files import IMAGE_SUFFIXES
-
-DESCRIPTION_FILE = "dataset.json"
-HexColor = Annotated[str, pydantic.StringConstraints(pattern="^#[0-9a-fA-F]{6}$")]
-Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
-
-
-class Description(pydantic.BaseModel):
-    """The checked content of a `dataset.json`.
-
-    Attributes:
-        name: the name of the data set, as in `--config.data.dataset`.
-        classes: the class names; the place of a name is the id that the network learns.
-        palette: a colour for each class; by default VOC's colours.
-        labels: the class name for each value or colour in the masks; None where the values are the
-            ids of the classes.
-        void: the values or colours of pixels that do not count.
-        images, masks: the folders, relative to the folder of `dataset.json`.
-        bands, bits: the number of channels of the images, and the 8 or 16 bits of each channel.
-            Images other than RGB of 8 bits are TIFFs or PNGs.
-        mask_suffix: the text that a mask's name has after the image's name, before `.png`.
-        splits: for each split, a file of ids (`.txt`) or a folder below `images` and `masks`; or
-            the share of the images that are for validation, which are chosen by their names.
-    """
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-
-    name: Annotated[str, pydantic.StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
-    classes: Annotated[list[str], pydantic.Field(min_length=2, max_length=VOID)]
-    palette: list[HexColor] | None = None
-    labels: dict[str, str] | None = None
-    void: list[int | str] = []
-    images: str = "images"
-    masks: str = "masks"
-    bands: Annotated[int, pydantic.Field(ge=1, le=1024)] = 3
-    bits: Literal[8, 16] = 8
-    mask_suffix: str = ""
-    splits: dict[Literal["val_share"], Share] | dict[str, str]
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Description":
-        if self.name in DATA_SETS:
-            raise ValueError(f"name {self.name!r} belongs to another data set; give another name")
-        if len(set(self.classes)) != len(self.classes) or not all(self.classes):
-            raise ValueError("classes must be different names")
-        if self.palette and len(self.palette) != len(self.classes):
-            raise ValueError(
-                f"palette must have one colour for each class. Received: {len(self.classes)} "
-                f"classes, {len(self.palette)} colours"
-            )
-        if not self.splits:
-            raise ValueError("splits must name one split or more")
-        unknown = sorted(set((self.labels or {}).values()) - set(self.classes))
-        if unknown:
-            raise ValueError(f"labels has {unknown[0]!r}, which is not in classes")
-        self.values()
-        return self
-
-    def class_set(self) -> Classes:
-        """Returns the classes with their colours; the palette of VOC is the default."""
-        colors = voc_palette(len(self.classes))
-        if self.palette:
-            colors = tuple(_color(color) for color in self.palette)
-        return Classes(self.name, tuple(self.classes), colors)
-
-    def mask_of(self) -> Callable[[Path], Mask]:
-        """Returns the function that makes a `Mask` of the path of a mask file.
-
-        The mask is a `ColorMask` where `labels` and `void` have colours, otherwise an `IndexMask`.
-        """
-        values = self.values()
-        numbers = {key: target for key, target in values.items() if isinstance(key, int)}
-        colors = {key: target for key, target in values.items() if not isinstance(key, int)}
-        return lambda path: ColorMask(path, colors) if colors else IndexMask(path, numbers)
-
-    def values(self) -> dict[int, int] | dict[Color, int]:
-        """Returns the class id or `VOID` for each value, or for each RGB colour, in the masks.
-
-        Raises:
-            ValueError: a key of `labels` or `void` is neither a value nor a colour, the two kinds
-                are mixed, or a key has two meanings.
-        """
-        keys = [*(self.labels or map(str, range(len(self.classes)))), *map(str, self.void)]
-        colored = [key for key in keys if key.startswith("#")]
-        if colored and len(colored) != len(keys):
-            raise ValueError("labels and void must all be values or all be colours (#rrggbb)")
-        ids = {name: index for index, name in enumerate(self.classes)}
-        classes = [*(self.labels or {}).values()] or self.classes
-        targets = [*(ids[name] for name in classes), *(VOID for _ in self.void)]
-        if colored:
-            return _mapping([_color(key) for key in keys], targets)
-        return _mapping([_value(key) for key in keys], targets)
+from deeplab_tf.data.sources.description import DESCRIPTION_FILE, Description, read_description
+from deeplab_tf.data.sources.folder_files import (
+    LIST_SUFFIXES,
+    Files,
+    files_by_stem,
+    read_pairs,
+    subfolders,
+)
+from deeplab_tf.data.sources.folder_naming import Pattern
+from deeplab_tf.data.sources.mask_files import MASK_SUFFIXES
+from deeplab_tf.data.sources.masks import Everywhere, LayeredMask, Mask
+from deeplab_tf.data.sources.source import Pair, Source, check_ids, check_split_name
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES, passed_over, walk_files
 
 
 def folder_source(root: str | Path) -> Source:
@@ -132,99 +38,63 @@ def folder_source(root: str | Path) -> Source:
         DeeplabError: the description is missing or wrong, a folder or list in the description is
             missing, or a split has no image or an id twice.
     """
-    root = Path(root)
-    description = read_description(root)
-    file, images, masks = (
-        root / DESCRIPTION_FILE,
-        root / description.images,
-        root / description.masks,
-    )
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise DeeplabError(f"{file} names {folder}, which is no folder")
-    everything = files_by_stem(images, IMAGE_SUFFIXES)
-    mask_of = description.mask_of()
-    splits = {}
-    for split, listing in _listings(root, description, everything).items():
-        check_split_name(split, file)
-        if not listing.images:
-            raise DeeplabError(f"{file}: split {split!r} has no image")
+    return described_source(Path(root), read_description(Path(root)))
+
+
+def described_source(root: Path, description: Description) -> Source:
+    """Returns the data set in `root` that `description` describes; errors as `folder_source`."""
+    file = root / DESCRIPTION_FILE
+    splits, notes, masks_used, images_used = {}, [], set(), set()
+    meaning = _Meaning(description)
+    listings = list(_listings(root, description))
+    for listing in listings:
+        check_split_name(listing.split, file)
         pairs = []
-        for name, image in listing.images:
-            mask = listing.masks / f"{name}{description.mask_suffix}.png"
-            without = split.startswith("test") and not mask.is_file()
-            pairs.append(Pair(name, image, None if without else mask_of(mask)))
+        for name, image, mask in listing.images:
+            pair = meaning.pair(listing, name, image, mask)
+            pairs += [pair] if pair else []
+            images_used.add(image)
+        if not pairs:
+            raise DeeplabError(f"{file}: split {listing.split!r} has no image")
         check_ids(pairs, listing.listed_in)
-        splits[split] = pairs
+        masks_used |= meaning.used
+        splits[listing.split] = pairs
+        notes += listing.notes
+    notes += meaning.notes()
+    notes += _unused(root, description, images_used, masks_used)
     return Source(
         description.class_set(),
         splits,
-        notes=tuple(_lone_masks(masks, description.mask_suffix, everything)),
+        notes=tuple(dict.fromkeys(notes)),
         image_format=ImageFormat(description.bands, description.bits),
     )
 
 
-def read_description(root: Path) -> Description:
-    """Reads `root/dataset.json`.
+@dataclasses.dataclass(frozen=True)
+class MissingMask:
+    """The mask of an image that has none, though the split needs masks; `read` raises the error.
 
-    Raises:
-        DeeplabError: the file is missing, or a field is wrong; the message names the field.
+    Attributes:
+        image: the image file.
+        path: the file that the mask would be.
     """
-    file = root / DESCRIPTION_FILE
-    if not root.is_dir():
-        raise DeeplabError(f"source folder {root} does not exist; give the folder of your data set")
-    if not file.is_file():
+
+    image: Path
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self) -> np.ndarray:
+        """Raises the `DeeplabError` for a missing mask."""
         raise DeeplabError(
-            f"{file} is missing; deeplab-prepare --dataset=folder --init --source={root} looks at "
-            "the folder and writes the file"
+            f"image {self.image} has no mask: {self.path} is missing; add the file, or choose in "
+            f'{DESCRIPTION_FILE} "unlabelled": "background" (the first class everywhere) or "skip"'
         )
-    try:
-        return Description.model_validate_json(file.read_bytes())
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise DeeplabError(
-            f"{file}: {where + ': ' if where else ''}{one_line(message)[:300]}"
-        ) from error
-    except OSError as error:
-        raise DeeplabError(f"{file} cannot be read: {error.strerror}") from error
 
-
-def files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Finds the files below `folder` that have one of `suffixes`, in lower or upper case.
-
-    Returns:
-        The sorted files, each under its path relative to `folder`, without suffix.
-
-    Raises:
-        DeeplabError: two files differ only in the suffix.
-    """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-    by_stem: dict[str, Path] = {}
-    for path in found:
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        other = by_stem.setdefault(stem, path)
-        if other is not path:
-            raise DeeplabError(
-                f"{other} and {path} must not differ only in the suffix; keep one of the two files"
-            )
-    return by_stem
-
-
-def without_suffix(line: str) -> str:
-    """Returns the id on a line of a list; the line may have the suffix of an image."""
-    stem, dot, suffix = line.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
-
-
-def is_validation(name: str, share: float) -> bool:
-    """Returns whether an image belongs to the `share` of images for validation.
-
-    Only the image's `name` decides, so that an image keeps its split when other images are added.
-    """
-    digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    def digest(self) -> str:
+        """Raises `FileNotFoundError`."""
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(self.path))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,79 +102,224 @@ class _Listing:
     """The files of one split.
 
     Attributes:
-        images: the id and the image file of each pair.
+        split: the name of the split.
+        images: the id, the image file and, where a list names it, the mask of each pair.
         masks: the folder of the masks.
+        mask_files: the masks below this folder by stem.
         listed_in: the file or folder that lists the images, for messages.
+        notes: lines for the user.
     """
 
-    images: list[tuple[str, Path]]
+    split: str
+    images: Sequence[tuple[str, Path, Path | None]]
     masks: Path
+    mask_files: Files
     listed_in: Path
+    notes: tuple[str, ...] = ()
 
 
-def _listings(
-    root: Path, description: Description, everything: dict[str, Path]
-) -> dict[str, _Listing]:
-    """Returns the files of each split.
+class _Meaning:
+    """Makes the pairs of a description, and counts the images without a mask."""
 
-    Args:
-        root: the folder of `dataset.json`.
-        description: the content of `dataset.json`.
-        everything: all images by id.
-    """
-    file, masks = root / DESCRIPTION_FILE, root / description.masks
+    def __init__(self, description: Description):
+        self._description = description
+        self._mask_of = description.mask_of()
+        self._pattern = Pattern("", description.mask_prefix, description.mask_suffix)
+        ids = {name: index for index, name in enumerate(description.classes)}
+        layers = description.layers or {}
+        self._layers = [(Pattern.parse(text), ids[name]) for text, name in layers.items()]
+        self._without: list[Path] = []
+        self.used: set[Path] = set()
+
+    def pair(self, listing: _Listing, name: str, image: Path, listed: Path | None) -> Pair | None:
+        """Returns the pair of an image, or None where the image is to be left out."""
+        mask = self._mask(listing, name, listed)
+        if mask or listing.split.startswith("test"):
+            return Pair(name, image, mask)
+        if image.is_file():
+            self._without.append(image)
+        match self._description.unlabelled:
+            case "background":
+                return Pair(name, image, Everywhere(0))
+            case "skip":
+                return None
+        pattern = self._layers[0][0] if self._layers else self._pattern
+        return Pair(name, image, MissingMask(image, listing.masks / f"{pattern.mask(name)}.png"))
+
+    def notes(self) -> list[str]:
+        """Returns a line about the images without a mask, or an empty list where all have one."""
+        if not self._without:
+            return []
+        done = {
+            "error": f'"unlabelled" in {DESCRIPTION_FILE} says what they are: "background", "skip" '
+            'or "error"',
+            "skip": "they are left out",
+            "background": f"every pixel of them is {self._description.classes[0]}",
+        }
+        count = len(self._without)
+        subject = "1 image has" if count == 1 else f"{count:,} images have"
+        first = f"no mask (the first is {self._without[0]})"
+        return [f"{subject} {first}; {done[self._description.unlabelled]}"]
+
+    def _mask(self, listing: _Listing, name: str, listed: Path | None) -> Mask | None:
+        if self._layers:
+            return self._layered(listing, name)
+        path = listed or listing.mask_files.get(self._pattern.mask(name))
+        if path is None:
+            return None
+        self.used.add(path)
+        return self._mask_of(path)
+
+    def _layered(self, listing: _Listing, name: str) -> Mask | None:
+        stems = [(pattern.mask(name), label) for pattern, label in self._layers]
+        there = [(listing.mask_files.get(stem), label) for stem, label in stems]
+        layers = tuple((path, label) for path, label in there if path)
+        self.used.update(path for path, _ in layers)
+        return LayeredMask(layers, background=0) if layers else None
+
+
+def _listings(root: Path, description: Description) -> Iterator[_Listing]:
+    """Yields the files of each split."""
+    if "*" in description.images:
+        yield from _by_split_folder(root, description)
+        return
+    file = root / DESCRIPTION_FILE
+    images, masks = root / description.images, root / description.masks
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise DeeplabError(f"{file} names {folder}, which is no folder")
+    image_files, mask_files = files_by_stem(images), files_by_stem(masks, MASK_SUFFIXES)
     if "val_share" in description.splits:
         share = float(description.splits["val_share"])
-        parts = {"train": [], "val": []}
-        for name, path in everything.items():
-            parts["val" if is_validation(name, share) else "train"].append((name, path))
-        return {split: _Listing(part, masks, file) for split, part in parts.items()}
-    images, listings = root / description.images, {}
+        yield from _by_share(share, image_files, masks, mask_files, images)
+        return
     for split, where in description.splits.items():
         where = str(where)
-        if where.endswith(".txt"):
-            names = [without_suffix(line) for line in read_list(root / where)]
-            # A listed image that does not exist gets a path all the same, so that reading the image
-            # raises an error that names the file.
-            listed = [(name, everything.get(name, images / f"{name}.jpg")) for name in names]
-            listings[split] = _Listing(listed, masks, root / where)
+        if where.lower().endswith(LIST_SUFFIXES):
+            yield _by_list(split, root / where, images, image_files, masks, mask_files)
         elif (images / where).is_dir():
-            inside = files_by_stem(images / where, IMAGE_SUFFIXES)
-            listings[split] = _Listing([*inside.items()], masks / where, images / where)
+            inside = _below(masks, where)
+            yield _in_folder(split, images / where, inside)
         else:
             raise DeeplabError(
                 f"{file}: split {split!r} is {where!r}, but there is no folder {images / where}; a "
-                "list of ids must end in .txt"
+                f"list of ids must end in {', '.join(LIST_SUFFIXES)}"
             )
-    return listings
 
 
-def _lone_masks(masks: Path, suffix: str, images: dict[str, Path]) -> list[str]:
-    """Returns a note about the masks that have no image, or an empty list where all have one."""
-    lone = [
-        path
-        for stem, path in files_by_stem(masks, (".png",)).items()
-        if stem.endswith(suffix) and stem.removesuffix(suffix) not in images
-    ]
-    return [f"{len(lone):,} masks have no image; the first is {lone[0]}"] if lone else []
+def _by_split_folder(root: Path, description: Description) -> Iterator[_Listing]:
+    for split, where in description.splits.items():
+        images = root / description.images.replace("*", str(where))
+        if not images.is_dir():
+            raise DeeplabError(
+                f"{root / DESCRIPTION_FILE}: split {split!r} is {where!r}, but there is no folder "
+                f"{images}"
+            )
+        yield _in_folder(split, images, root / description.masks.replace("*", str(where)))
 
 
-def _mapping(keys: list, targets: list[int]) -> dict:
-    """Returns a dict of keys to targets; raises `ValueError` for a key with two targets."""
-    values: dict = {}
-    for key, target in zip(keys, targets, strict=True):
-        if values.setdefault(key, target) != target:
-            raise ValueError(f"{key} has two meanings in labels and void")
-    return values
+def _in_folder(split: str, images: Path, masks: Path) -> _Listing:
+    listed = [(stem, path, None) for stem, path in files_by_stem(images).items()]
+    mask_files = files_by_stem(masks, MASK_SUFFIXES) if masks.is_dir() else {}
+    return _Listing(split, listed, masks, mask_files, images)
 
 
-def _value(key: str) -> int:
-    if not re.fullmatch(r"\d{1,5}", key) or int(key) > 65_535:
-        raise ValueError(f"{key!r} is neither a pixel value (0 to 65535) nor a colour (#rrggbb)")
-    return int(key)
+def _below(folder: Path, where: str) -> Path:
+    """Returns `folder/where`, or the folder whose name differs from it only in case."""
+    there = subfolders(folder).get(where.lower())
+    return there if there and not (folder / where).is_dir() else folder / where
 
 
-def _color(key: str) -> Color:
-    if not re.fullmatch("#[0-9a-fA-F]{6}", key):
-        raise ValueError(f"{key!r} is no colour; write it as #rrggbb")
-    return unpack_color(int(key[1:], 16))
+def _by_list(
+    split: str, file: Path, images: Path, image_files: Files, masks: Path, mask_files: Files
+) -> _Listing:
+    pairs = read_pairs(file, image_files, mask_files)
+    # A listed image that does not exist gets a path all the same, so that reading the image raises
+    # an error that names the file.
+    listed = [(pair.id, pair.image or images / f"{pair.id}.jpg", pair.mask) for pair in pairs]
+    problems = tuple(pair.problem for pair in pairs if pair.problem)
+    return _Listing(split, listed, masks, mask_files, file, problems)
+
+
+def _by_share(
+    share: float, image_files: Files, masks: Path, mask_files: Files, images: Path
+) -> Iterator[_Listing]:
+    if len(image_files) < 2:
+        raise DeeplabError(
+            f"{images} needs two images or more, one to train on and one for validation. "
+            f"Received: {len(image_files)}"
+        )
+    val = validation_part(list(image_files), share)
+    part: dict[str, list] = {"train": [], "val": []}
+    for name, path in image_files.items():
+        part["val" if name in val else "train"].append((name, path, None))
+    few = ()
+    if len(val) != sum(is_validation(name, share) for name in image_files):
+        few = (
+            f"{len(val)} of the {len(image_files)} images {'is' if len(val) == 1 else 'are'} for "
+            f"validation, so that no split is empty; their names give a share of {share:g} all or "
+            "none",
+        )
+    for split, listed in part.items():
+        yield _Listing(split, listed, masks, mask_files, images, few if split == "val" else ())
+
+
+def validation_part(names: list[str], share: float) -> set[str]:
+    """Returns the names of the images for validation, at least one, and not all of two or more."""
+    val = {name for name in names if is_validation(name, share)}
+    if len(names) > 1 and not val:
+        return {min(names, key=_place)}
+    if len(names) > 1 and len(val) == len(names):
+        return val - {max(names, key=_place)}
+    return val
+
+
+def is_validation(name: str, share: float) -> bool:
+    """Returns whether an image belongs to the `share` of images for validation.
+
+    Only the image's `name` decides, so that an image keeps its split when other images are added.
+    """
+    return _place(name) < share * 2**64
+
+
+def _place(name: str) -> int:
+    """Returns a number below 2^64 that only the name decides."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+def _unused(
+    root: Path, description: Description, images_used: set[Path], masks_used: set[Path]
+) -> Iterator[str]:
+    """Yields lines about the files that no split has, and those that are not read as images."""
+    images = list(_files(root, description.images))
+    others = passed_over(images)
+    if others:
+        yield others
+    yield from _count(
+        [p for p in images if p.suffix.lower() in IMAGE_SUFFIXES and p not in images_used],
+        "image is in no split",
+        "images are in no split",
+    )
+    yield from _count(
+        [
+            path
+            for path in _files(root, description.masks)
+            if path.suffix.lower() in MASK_SUFFIXES and path not in masks_used
+        ],
+        "mask belongs to no image of a split",
+        "masks belong to no image of a split",
+    )
+
+
+def _files(root: Path, folder: str) -> list[Path]:
+    """Returns the files in `folder`, in which `*` stands for the name of any folder."""
+    folders = [root / folder]
+    if "*" in folder and not Path(folder).is_absolute():
+        folders = sorted(root.glob(glob.escape(folder).replace("[*]", "*")))
+    return [path for folder in folders if folder.is_dir() for path in walk_files(folder)]
+
+
+def _count(paths: list[Path], one: str, many: str) -> list[str]:
+    """Returns a line that counts the paths, or an empty list where there are none."""
+    subject = f"1 {one}" if len(paths) == 1 else f"{len(paths):,} {many}"
+    return [f"{subject}; the first is {paths[0]}"] if paths else []

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deeplab_tf.data.sources.choices import Choices
-from deeplab_tf.data.sources.folder import is_validation
+from deeplab_tf.data.sources.folder import validation_part
 from deeplab_tf.data.sources.known import DATA_SETS, data_set_name
 from deeplab_tf.data.sources.masks import Mask, unpack_color
 from deeplab_tf.data.sources.painted import OnTop, PaintedMask, Region, Shape
@@ -191,9 +191,7 @@ def find_splits(
     if "train" not in splits or "val" in splits or len(splits["train"]) < 2:
         return dict(splits), []
     pairs = splits["train"]
-    held = {pair.id for pair in pairs if is_validation(pair.id, VAL_SHARE)}
-    if not held or len(held) == len(pairs):
-        held = {pairs[-1].id}
+    held = validation_part([pair.id for pair in pairs], VAL_SHARE)
     train = [pair for pair in pairs if pair.id not in held]
     val = [pair for pair in pairs if pair.id in held]
     if not train:  # every image has the same id, which `check_ids` reports

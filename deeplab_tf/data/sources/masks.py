@@ -1,9 +1,11 @@
 """The masks of raw data sets, read as class ids.
 
-A mask file is a PNG of numbers, a PNG of colours, or one of SBD's `.mat` files.
+A mask is a file of numbers, a file of colours, one file for each class, or one of SBD's `.mat`
+files.
 """
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
@@ -12,15 +14,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
+from deeplab_tf.data.sources.mask_files import TRANSPARENT, read_colors, read_numbers
 from deeplab_tf.data.sources.sbd import read_mat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID, Color
-from deeplab_tf.images.files import PNG_BIT_DEPTH, decoded
-
-NUMBERS = ("P", "L", "1", "I;16")
-"""Pillow's modes of a PNG whose pixels are numbers."""
 
 
 class Mask(Protocol):
@@ -46,22 +44,27 @@ class Mask(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class IndexMask:
-    """A palette or grey PNG whose pixel values are numbers, or one of SBD's `.mat` files.
+    """A palette or grey file whose pixel values are numbers, or one of SBD's `.mat` files.
 
     Attributes:
         path: the file; the indices of a palette PNG are the numbers, whatever the colours.
         values: the class id or `VOID` for each number in the file; `read` refuses other numbers.
+        lossy_is_fine: whether `path` may be a JPEG, as where `values` has wide ranges of numbers.
     """
 
     path: Path
     values: Mapping[int, int]
+    lossy_is_fine: bool = False
 
     def __str__(self) -> str:
         return str(self.path)
 
     def read(self) -> np.ndarray:
         """Reads the mask as `Mask.read` describes."""
-        numbers = read_mat(self.path) if self.path.suffix == ".mat" else read_numbers(self.path)
+        if self.path.suffix == ".mat":
+            numbers = read_mat(self.path)
+        else:
+            numbers = read_numbers(self.path, self.lossy_is_fine)
         table, known = _lookup(tuple(sorted(self.values.items())))
         if not known[numbers].all():
             y, x = np.argwhere(~known[numbers])[0]
@@ -78,15 +81,17 @@ class IndexMask:
 
 @dataclasses.dataclass(frozen=True)
 class ColorMask:
-    """A PNG whose colours stand for classes.
+    """A file whose colours stand for classes.
 
     Attributes:
         path: the file.
         colors: the class id or `VOID` for each RGB colour; `read` refuses other colours.
+        transparent: the class id or `VOID` of transparent pixels; None refuses such pixels.
     """
 
     path: Path
     colors: Mapping[Color, int]
+    transparent: int | None = None
 
     def __str__(self) -> str:
         return str(self.path)
@@ -94,92 +99,106 @@ class ColorMask:
     def read(self) -> np.ndarray:
         """Reads the mask as `Mask.read` describes."""
         packed = read_colors(self.path)
+        meanings = {pack_color(color): label for color, label in self.colors.items()}
+        if self.transparent is not None:
+            meanings[TRANSPARENT] = self.transparent
         labels = np.zeros(packed.shape, np.uint8)
         known = np.zeros(packed.shape, bool)
-        for color, label in self.colors.items():
-            here = packed == pack_color(color)
+        for value, label in meanings.items():
+            here = packed == value
             labels[here] = label
             known |= here
         if not known.all():
-            y, x = np.argwhere(~known)[0]
-            value = int(packed[y, x])
-            raise DeeplabError(
-                f"mask {self.path} has the colour {color_name(unpack_color(value))} at pixel "
-                f"x={x}, y={y}; allowed are the colours of classes: "
-                f"{', '.join(color_name(color) for color in self.colors)}"
-            )
+            raise self._unknown(packed, known)
         return labels
 
     def digest(self) -> str:
-        """Returns a sha256 in hex of the file's bytes and `colors`."""
-        return _digest(self.path, sorted(self.colors.items()))
+        """Returns a sha256 in hex of the file's bytes and of the meanings."""
+        meanings: list = sorted(self.colors.items())
+        if self.transparent is not None:
+            meanings.append(["transparent", self.transparent])
+        return _digest(self.path, meanings)
+
+    def _unknown(self, packed: np.ndarray, known: np.ndarray) -> DeeplabError:
+        y, x = np.argwhere(~known)[0]
+        if packed[y, x] == TRANSPARENT:
+            return DeeplabError(
+                f"mask {self.path} is transparent at pixel x={x}, y={y}; say in dataset.json what "
+                'this means: "transparent" in labels, as a colour, or in void'
+            )
+        return DeeplabError(
+            f"mask {self.path} has the colour {packed_name(int(packed[y, x]))} at pixel x={x}, "
+            f"y={y}; allowed are the colours of classes: "
+            f"{', '.join(color_name(color) for color in self.colors)}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class LayeredMask:
+    """One file for each class, in which every number but 0 is the class.
+
+    Attributes:
+        layers: the files with their class ids; a later one covers an earlier one. At least one
+            exists, and a missing one has no pixel of its class.
+        background: the class id of the pixels that are in no layer.
+    """
+
+    layers: tuple[tuple[Path, int], ...]
+    background: int
+
+    def __str__(self) -> str:
+        return str(next((path for path, _ in self.layers if path.is_file()), self.layers[0][0]))
+
+    def read(self) -> np.ndarray:
+        """Reads the mask as `Mask.read` describes."""
+        labels = None
+        for path, label in self._there():
+            on = _only_two_values(path, read_numbers(path))
+            if labels is None:
+                labels = np.full(on.shape, self.background, np.uint8)
+            if on.shape != labels.shape:
+                raise DeeplabError(
+                    f"the masks of one image must have one size. Received: {path} of "
+                    f"{on.shape} pixels and {self} of {labels.shape} (height, width)"
+                )
+            labels[on] = label
+        assert labels is not None
+        return labels
+
+    def digest(self) -> str:
+        """Returns a sha256 in hex of the bytes of all files and their class ids."""
+        each = [_digest(path, label) for path, label in self._there()]
+        return hashlib.sha256(json.dumps([self.background, each]).encode()).hexdigest()
+
+    def _there(self) -> list[tuple[Path, int]]:
+        """Returns the layers that exist; raises `FileNotFoundError` where none does."""
+        there = [(path, label) for path, label in self.layers if path.is_file()]
+        if not there:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(self.layers[0][0]))
+        return there
+
+
+@dataclasses.dataclass(frozen=True)
+class Everywhere:
+    """The mask of an image that has one class in every pixel, and no file; it has no size.
+
+    Attributes:
+        label: the class id.
+    """
+
+    label: int
+
+    def __str__(self) -> str:
+        return f"class {self.label} everywhere"
+
+    def digest(self) -> str:
+        """Returns a sha256 in hex of the class id."""
+        return hashlib.sha256(str(self).encode()).hexdigest()
 
 
 def plain_values(num_classes: int, void: int) -> dict[int, int]:
     """Returns `IndexMask.values` for files that store class ids, and the number `void` for void."""
     return {**{label: label for label in range(num_classes)}, void: VOID}
-
-
-def read_numbers(path: Path) -> np.ndarray:
-    """Reads the pixel values of a palette or grey PNG as stored in the file: uint16 [H, W].
-
-    Raises:
-        DeeplabError: the file is broken, is not a PNG, or is a PNG of colours.
-    """
-    picture, data = _png(path)
-    if picture.mode not in NUMBERS:
-        raise DeeplabError(
-            f"mask {path} is a PNG of colours ({picture.mode}); a mask must be a palette or grey "
-            f"PNG whose pixel values are the class numbers: turn its colours into class numbers, "
-            f"or describe them in the dataset.json of --dataset=folder"
-        )
-    return _numbers(picture, data)
-
-
-def read_colors(path: Path) -> np.ndarray:
-    """Reads the colours of a PNG as uint32 [H, W] of 0xRRGGBB, without an alpha channel.
-
-    Raises:
-        DeeplabError: the file is broken or is not a PNG.
-    """
-    return _colors(_png(path)[0])
-
-
-def read_mask_pixels(path: Path) -> tuple[str, np.ndarray, dict[int, int]]:
-    """Reads the pixels of a mask of any kind, without knowledge of the classes.
-
-    Returns:
-        The kind, the pixels and the palette. The kind is `palette` or `grey` where the pixels are
-        numbers, uint16 [H, W], and `color` where the pixels are colours, uint32 [H, W] of 0xRRGGBB.
-        The palette has the colour 0xRRGGBB of each number; it is empty where the kind is not
-        `palette`.
-
-    Raises:
-        DeeplabError: the file is broken or is not a PNG.
-    """
-    picture, data = _png(path)
-    if picture.mode not in NUMBERS:
-        return "color", _colors(picture), {}
-    palette = {}
-    if picture.mode == "P":
-        flat = picture.getpalette("RGB") or []
-        colors = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-        palette = {index: pack_color(color) for index, color in enumerate(colors)}
-    return "palette" if palette else "grey", _numbers(picture, data), palette
-
-
-def _numbers(picture: Image.Image, data: bytes) -> np.ndarray:
-    numbers = np.asarray(picture).astype(np.uint16)
-    if picture.mode == "L":
-        # Pillow stretches the values of grey PNGs of 2 and 4 bits to 0..255; the division restores
-        # the values in the file.
-        numbers //= 255 // (2 ** data[PNG_BIT_DEPTH] - 1)
-    return numbers
-
-
-def _colors(picture: Image.Image) -> np.ndarray:
-    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(np.uint32), -1, 0)
-    return (red << 16) | (green << 8) | blue
 
 
 def pack_color(color: Color) -> int:
@@ -197,13 +216,22 @@ def color_name(color: Color) -> str:
     return f"#{pack_color(color):06x}"
 
 
-def _png(path: Path):
-    """Reads a PNG and returns the decoded picture and the file's bytes."""
-    data = path.read_bytes()
-    picture = decoded(path, data, kind="mask")
-    if picture.format != "PNG":
-        raise DeeplabError(f"mask {path} is a {picture.format} file; a mask must be a PNG")
-    return picture, data
+def packed_name(packed: int) -> str:
+    """Returns the integer 0xRRGGBB as the text `#rrggbb`, and `TRANSPARENT` as `transparent`."""
+    return "transparent" if packed == TRANSPARENT else color_name(unpack_color(packed))
+
+
+def _only_two_values(path: Path, numbers: np.ndarray) -> np.ndarray:
+    """Returns where a layer has its class, bool; raises `DeeplabError` for three values or more."""
+    on = numbers != 0
+    others = np.unique(numbers[on])
+    if len(others) > 1:
+        y, x = np.argwhere(numbers == others[0])[0]
+        raise DeeplabError(
+            f"mask {path} of one class has the values {others[0]} (at pixel x={x}, y={y}) and "
+            f"{others[-1]}; it must have 0 and one other value: save it without soft edges"
+        )
+    return on
 
 
 @functools.lru_cache(maxsize=8)  # one data set has one or two such maps

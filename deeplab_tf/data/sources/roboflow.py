@@ -12,7 +12,7 @@ from deeplab_tf.data.sources.masks import IndexMask
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.sources.tool_files import read_rows
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 CLASSES_FILE, SUFFIX = "_classes.csv", "_mask"
 

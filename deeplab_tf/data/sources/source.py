@@ -5,6 +5,7 @@ A `Source` has named splits of image and mask files, which are not yet opened.
 Tested in tests/data/test_records.py and tests/data/sources/test_voc.py, through `voc_source`.
 """
 
+import codecs
 import dataclasses
 import functools
 import hashlib
@@ -13,7 +14,7 @@ import re
 from pathlib import Path
 
 from deeplab_tf.config.image_format import RGB, ImageFormat
-from deeplab_tf.data.sources.masks import Mask
+from deeplab_tf.data.sources.masks import Everywhere, Mask
 from deeplab_tf.data.tiles import Tiling
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes
@@ -26,12 +27,13 @@ class Pair:
     Attributes:
         id: a name that is unique in a split.
         image: the image file.
-        mask: the mask; None where there is none, as in a test set, and every pixel is void.
+        mask: the mask; None where there is none, as in a test set, and every pixel is void;
+            `Everywhere` where every pixel of the image has one class.
     """
 
     id: str
     image: Path
-    mask: Mask | None
+    mask: Mask | Everywhere | None
 
 
 @dataclasses.dataclass
@@ -63,11 +65,26 @@ def read_list(path: Path, name: str | None = None) -> list[str]:
     Raises:
         DeeplabError: the file cannot be read.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeeplabError(f"{name or f'list {path}'} cannot be read: {error}") from error
+    lines = read_text(path, name or f"list {path}").splitlines()
     return [line.strip() for line in lines if line.strip()]
+
+
+def read_text(path: Path, name: str) -> str:
+    """Reads a file of UTF-8, or of UTF-16 where a byte order mark says so; the mark is dropped.
+
+    Args:
+        path: the file.
+        name: the words for the file in an error.
+
+    Raises:
+        DeeplabError: the file cannot be read, or is no text.
+    """
+    try:
+        data = path.read_bytes()
+        utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return data.decode("utf-16" if utf_16 else "utf-8-sig")
+    except (OSError, ValueError) as error:  # not UTF-8, or a path with a null character
+        raise DeeplabError(f"{name} cannot be read: {error}") from error
 
 
 def check_split_name(name: str, where: Path) -> None:
@@ -108,7 +125,7 @@ def fingerprint(source: Source, record_format: int) -> str:
 
     masks: dict[str, str] = {}
 
-    def mask_digest(mask: Mask | None) -> str | None:
+    def mask_digest(mask: Mask | Everywhere | None) -> str | None:
         if mask is None:
             return None
         name = str(mask)

@@ -26,7 +26,7 @@ from deeplab_tf.data.sources.source import Source
 from deeplab_tf.data.sources.tool_files import read_json
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Color
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 META = "meta.json"
 NO_AREA = ("point", "line", "graph", "cuboid", "multichannelBitmap")

@@ -25,7 +25,7 @@ from deeplab_tf.data.sources.labelled import (
 from deeplab_tf.data.sources.painted import Area
 from deeplab_tf.data.sources.source import Source, read_list
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.files import IMAGE_SUFFIXES
+from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 
 KEYS = ("train", "val", "valid", "test")
 CLASSES_FILE = "classes.txt"

@@ -8,7 +8,7 @@ from PIL import Image
 from support.shared_data import SHARED, needs_shared_data
 from support.tiny_voc import save_mask, write_voc
 
-from deeplab_tf.data.check.doctor import examine, format_report, held_out_from, report_to_dict
+from deeplab_tf.data.check.doctor import examine, format_report, report_to_dict
 from deeplab_tf.data.check.results import write_check
 from deeplab_tf.data.sources.camvid import camvid_source
 from deeplab_tf.data.sources.voc import voc_source
@@ -50,29 +50,6 @@ def test_pixels_images_and_sizes_are_counted(folder):
     assert sizes[2].split() == ["train", "5x10", "8x10", "5x10", "67%", "2"]
     assert "balance of train: background 81.2%, bird 6.25%: 13 to 1" in text
     assert text.endswith("no errors\n")
-
-
-@pytest.mark.parametrize(
-    ("split", "other", "held_out"),
-    [
-        ("val", "train", True),
-        ("val", "trainaug", True),
-        ("val", "trainval", False),
-        ("val", "val", False),
-        ("test", "trainval", True),
-        ("test", "train", True),
-        ("test", "val", False),
-        ("train", "val", False),
-        ("trainval", "train", False),
-        ("dev_val", "dev_train", True),
-        ("dev_val", "train", False),
-        ("validation", "training", True),
-        ("Val2017", "Train2017", True),
-        ("val2017", "train2014", False),
-    ],
-)
-def test_which_split_is_held_out_from_which(split, other, held_out):
-    assert held_out_from(split, other) is held_out
 
 
 def test_a_validation_picture_in_the_training_set_is_an_error_by_its_pixels(folder):
@@ -178,3 +155,18 @@ def test_real_camvid_is_healthy_and_its_rare_classes_show():
     for pair in source.splits["val"]:
         expected += np.bincount(np.asarray(Image.open(pair.mask.path)).ravel(), minlength=12)
     assert report.pixels["val"] == expected.tolist()
+
+
+def test_images_that_exif_turns_without_a_trace_in_the_sizes_are_warned_of(folder):
+    for name, size, orientation in (("a", (10, 20), 3), ("b", (20, 10), 6), ("c", (10, 10), 6)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = folder / "JPEGImages" / f"{name}.jpg"
+        Image.new("RGB", size, ord(name)).save(path, exif=exif)
+        upright = size[::-1] if orientation == 6 else size
+        save_mask(folder, name, np.zeros(upright[::-1], np.uint8))
+    (folder / "ImageSets" / "Segmentation" / "train.txt").write_text("a\nb\nc\n")
+    report = examine(voc_source(folder.parents[0]))
+    (warning,) = [line for line in report.warnings if "EXIF" in line]
+    assert warning.startswith("2 images of train are turned by their EXIF orientation")
+    assert f"the first is {folder}/JPEGImages/a.jpg" in warning

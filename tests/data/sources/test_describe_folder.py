@@ -34,7 +34,7 @@ def test_numbers_with_255_as_void_and_the_lists_as_splits(tmp_path):
         "splits": {"train": "train.txt", "val": "lists/val.txt"},
     }
     lines = [line.split() for line in seen.splitlines()]
-    assert "4 masks of numbers, grey PNGs; splits: train train.txt, val lists/val.txt" in seen
+    assert "4 masks of numbers (grey); splits: train train.txt, val lists/val.txt" in seen
     assert ["0", "33.33%", "4", "class_0"] in lines and ["255", "16.67%", "4", "void"] in lines
     _, mask = read_pair(folder_source(tmp_path).splits["val"][0])
     np.testing.assert_array_equal(mask, EXPECTED)
@@ -49,7 +49,7 @@ def test_a_palette_becomes_the_classes_colours(tmp_path):
     fields, seen = described(tmp_path)
     assert fields["classes"] == ["class_0", "class_1", "class_2"]
     assert fields["palette"] == ["#000000", "#ff0000", "#0000ff"]
-    assert "labels" not in fields and "void" not in fields and "palette PNGs" in seen
+    assert "labels" not in fields and "void" not in fields and "numbers (palette)" in seen
 
 
 def test_colours_are_classes_the_most_frequent_first(tmp_path):
@@ -73,7 +73,8 @@ def test_suffixes_folders_and_names_of_folders_are_found(tmp_path):
 def test_without_lists_or_folders_a_tenth_is_for_validation(tmp_path):
     write_folder(tmp_path, None, ids="abcdefghijklmnopqrstuvwxyz")
     (tmp_path / "train.txt").unlink()
-    (tmp_path / "lists" / "val.txt").write_text("a\nnot an image\n")
+    (tmp_path / "lists" / "val.txt").unlink()
+    (tmp_path / "notes.txt").write_text("not a list\n")
     fields, _ = described(tmp_path)
     assert fields["splits"] == {"val_share": 0.1}
 
@@ -131,13 +132,13 @@ def break_masks(root, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("jpeg", "is no PNG: JPEG changes labels"),
+        ("jpeg", "are JPEG files with .*: JPEG changes labels"),
         ("photograph", "is no map of classes but a photograph"),
         ("smoothed", "they were smoothed"),
-        ("mixed", r"masks/b\.png with colours and .*masks/d\.png with numbers"),
+        ("mixed", r"masks/b\.png with colours and .*masks/a\.png with numbers"),
         ("one value", "have 1 values or colours that could be classes"),
         ("other names", "no mask in .* has the name of an image"),
-        ("none", "masks has no PNG"),
+        ("none", "masks has no mask"),
     ],
 )
 def test_masks_that_cannot_be_described_are_refused(tmp_path, kind, message):
@@ -154,6 +155,8 @@ def test_folders_that_are_not_there_are_named(tmp_path):
         propose(tmp_path, never, None)
     write_folder(tmp_path, None)
     (tmp_path / "labels").mkdir()
+    assert propose(tmp_path, never, None).description.masks == "masks"
+    Image.new("L", (3, 2)).save(tmp_path / "labels" / "a.png")
     with pytest.raises(DeeplabError, match="one folder of masks, .* found: labels, masks"):
         propose(tmp_path, never, None)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support.fuzz import JSON, cases, places, with_change
 from support.shared_data import SHARED, needs_shared_data
 from support.tiny_folder import BY_COLOR, BY_NUMBER, EXPECTED, write_folder
@@ -76,12 +77,16 @@ def test_missing_files_are_named_when_they_are_read_and_lone_masks_noted(tmp_pat
     root = write_folder(tmp_path, BY_NUMBER)
     (root / "masks" / "a.png").unlink()
     (root / "images" / "b.png").unlink()
+    Image.new("L", (3, 2)).save(root / "masks" / "z.png")
     source = folder_source(root)
     with pytest.raises(DeeplabError, match=r"images/a\.png has no mask: .*masks/a\.png is missing"):
         read_pair(source.splits["train"][0])
     with pytest.raises(DeeplabError, match=r"image .*images/b\.jpg is missing"):
         read_pair(source.splits["train"][1])
-    assert source.notes == (f"1 masks have no image; the first is {root}/masks/b.png",)
+    line, without, lone = source.notes
+    assert line == f"{root}/train.txt, line 2: 'b.png' is no image; correct or remove the line"
+    assert without.startswith(f"1 image has no mask (the first is {root}/images/a.png)")
+    assert lone == f"1 mask belongs to no image of a split; the first is {root}/masks/z.png"
 
 
 def test_a_test_split_needs_no_masks(tmp_path):
@@ -112,6 +117,13 @@ def test_a_test_split_needs_no_masks(tmp_path):
         ({"splits": {"train": "nowhere.txt"}}, "nowhere.txt cannot be read"),
         ({"splits": {"all": "train.txt"}}, "'all' cannot be the name of a split"),
         ({"splits": {}}, "splits must name one split or more"),
+        ({"labels": {"9-7": "road"}}, "'9-7' is neither a pixel value"),
+        ({"labels": {"0-9": "other", "7-12": "road"}}, "7 has two meanings"),
+        ({"labels": None, "layers": {"*_road": "tree"}}, "layers has 'tree', which is not in cl"),
+        ({"layers": {"*_road": "road"}}, "layers and labels exclude each other"),
+        ({"layers": {"*/road": "road"}}, "layers.*should match pattern"),
+        ({"unlabelled": "void"}, "unlabelled: Input should be 'error', 'skip' or 'background'"),
+        ({"images": "*/images"}, r"images and masks must both have one \*"),
         ({"images": "pictures"}, "pictures, which is no folder"),
     ],
 )
@@ -129,14 +141,27 @@ def test_no_description_says_how_to_write_one(tmp_path):
         open_records(tmp_path, "streets")
 
 
-def test_a_broken_description_is_an_error_or_a_data_set(tmp_path):
-    root = write_folder(tmp_path, BY_NUMBER)
-    everything = list(places(BY_NUMBER))
+LAYERED = {
+    "name": "streets",
+    "classes": ["other", "road"],
+    "layers": {"*": "road"},
+    "unlabelled": "skip",
+    "images": "images/*",
+    "masks": "masks/*",
+    "splits": {"train": ".", "val": "."},
+}
+
+
+@pytest.mark.parametrize("description", [{**BY_NUMBER, "mask_prefix": ""}, LAYERED])
+def test_a_broken_description_is_an_error_or_a_data_set(tmp_path, description):
+    root = write_folder(tmp_path, description)
+    everything = list(places(description))
+    assert all(folder_source(root).splits.values())
 
     @cases(200)
     @given(where=st.sampled_from(everything), value=JSON, remove=st.booleans())
     def check(where, value, remove):
-        changed = with_change(BY_NUMBER, where, value, remove)
+        changed = with_change(description, where, value, remove)
         (root / "dataset.json").write_text(json.dumps(changed))
         try:
             source = folder_source(root)

@@ -3,12 +3,14 @@
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_tf.data.sources.masks import ColorMask, IndexMask, plain_values
+from deeplab_tf.data.sources.masks import ColorMask, IndexMask, LayeredMask, plain_values
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import VOID
 
 RNG = np.random.default_rng(0)
 
@@ -65,11 +67,94 @@ def test_another_void_becomes_255(tmp_path):
     assert read_index(path, 11, 11).tolist() == [[0, 10, 255]]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_a_mask_of_colours_is_refused(tmp_path, mode):
-    path = save(Image.new(mode, (3, 2)), tmp_path / "a.png")
-    with pytest.raises(DeeplabError, match=rf"mask .*a\.png is a PNG of colours \({mode}\); .*pal"):
+@pytest.mark.parametrize(("mode", "color"), [("RGB", (0, 1, 0)), ("RGBA", 0), ("LA", (7, 0))])
+def test_a_mask_of_colours_is_refused(tmp_path, mode, color):
+    path = save(Image.new(mode, (3, 2), color), tmp_path / "a.png")
+    with pytest.raises(DeeplabError, match=r"mask .*a\.png is a picture of colours; .*palette"):
         read_index(path, 21, 255)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_equal_channels_are_a_number(tmp_path, mode):
+    path = save(Image.fromarray(LABELS).convert(mode), tmp_path / "a.png")
+    np.testing.assert_array_equal(read_index(path, 21, 255), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [
+        ("tif", "L"), ("tif", "P"), ("tif", "I;16"), ("tif", "F"), ("bmp", "L"), ("bmp", "P"),
+        ("gif", "L"), ("pgm", "L"), ("webp", "RGB"), ("tga", "L"),
+    ],
+)  # fmt: skip
+def test_every_format_that_keeps_pixels_has_the_labels(tmp_path, suffix, mode):
+    picture = Image.fromarray(LABELS)
+    if mode == "P":
+        picture.putpalette(RNG.integers(0, 256, 768).tolist())
+    elif mode == "I;16":
+        picture = Image.fromarray(LABELS.astype(np.uint16))
+    else:
+        picture = picture.convert(mode)
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = save(picture, tmp_path / f"a.{suffix}", **options)
+    np.testing.assert_array_equal(read_index(path, 21, 255), LABELS)
+
+
+def test_what_could_be_read_wrongly_is_refused(tmp_path):
+    half = np.zeros((2, 3, 4), np.uint8)
+    half[1, 2, 3] = 128
+    deep = np.zeros((2, 3), np.float32)
+    deep[0, 1] = 1.5
+    frames = [Image.new("L", (3, 2), value) for value in (0, 1)]
+    Image.fromarray(half).save(tmp_path / "half.png")
+    Image.fromarray(deep).save(tmp_path / "part.tif")
+    frames[0].save(tmp_path / "two.tif", save_all=True, append_images=frames[1:])
+    Image.new("RGB", (3, 2)).save(tmp_path / "lossy.webp")
+    for name, message in (
+        ("half.png", r"is half transparent at pixel x=2, y=1 \(alpha 128\)"),
+        ("part.tif", r"has 1\.5 at pixel x=1, y=0; .* whole numbers"),
+        ("two.tif", "has 2 pictures"),
+        ("lossy.webp", "is a WEBP file, which changes labels"),
+    ):
+        with pytest.raises(DeeplabError, match=message):
+            read_index(tmp_path / name, 21, 255)
+    with pytest.raises(DeeplabError, match="is a WEBP file, which changes colours"):
+        ColorMask(tmp_path / "lossy.webp", COLORS).read()
+
+
+def test_colours_of_sixteen_bits_are_refused_and_not_cut(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(np.full((2, 3, 3), 258, np.uint16)))
+    for mask in (IndexMask(path, plain_values(4, 255)), ColorMask(path, COLORS)):
+        with pytest.raises(DeeplabError, match="has colours of 16 bits"):
+            mask.read()
+
+
+def test_transparent_pixels_have_their_own_meaning(tmp_path):
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, 1] = 0, 0, 0, 255
+    pixels[0, 2] = 128, 64, 0, 255
+    path = save(Image.fromarray(pixels), tmp_path / "a.png")
+    assert ColorMask(path, COLORS, transparent=VOID).read().tolist() == [[VOID, 0, 1]]
+    with pytest.raises(DeeplabError, match='transparent at pixel x=0, y=0; .* "transparent" in'):
+        ColorMask(path, COLORS).read()
+
+
+def test_a_later_layer_covers_an_earlier_one(tmp_path):
+    road = save(Image.fromarray(np.array([[255, 255, 0]], np.uint8)), tmp_path / "road.png")
+    car = save(Image.fromarray(np.array([[0, 1, 0]], np.uint8)), tmp_path / "car.png")
+    mask = LayeredMask(((road, 1), (car, 2), (tmp_path / "none.png", 3)), background=0)
+    assert mask.read().tolist() == [[1, 2, 0]] and str(mask) == str(road)
+    other = LayeredMask(((car, 2), (road, 1)), background=0)
+    assert other.read().tolist() == [[1, 1, 0]] and other.digest() != mask.digest()
+    save(Image.fromarray(np.array([[0, 1, 2]], np.uint8)), car)
+    with pytest.raises(DeeplabError, match=r"has the values 1 \(at pixel x=1, y=0\) and 2"):
+        mask.read()
+    save(Image.new("L", (3, 2)), car)
+    with pytest.raises(DeeplabError, match="must have one size"):
+        mask.read()
+    with pytest.raises(FileNotFoundError):
+        LayeredMask(((tmp_path / "none.png", 3),), background=0).read()
 
 
 def test_a_mask_that_is_a_jpeg_is_refused(tmp_path):
