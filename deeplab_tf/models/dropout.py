@@ -15,7 +15,7 @@ if keras.backend.backend() == "tensorflow":
 else:
     tf = None
 
-_KEY = contextvars.ContextVar("key", default=None)
+_KEY: contextvars.ContextVar[Callable | None] = contextvars.ContextVar("key", default=None)
 
 
 @contextlib.contextmanager
@@ -44,8 +44,12 @@ class KeyedDropout(keras.layers.Dropout):
         if key is None or not training or self.rate == 0:
             return super().call(inputs, training=bool(training))
         # The mask is drawn in float32: 16 bits know too few numbers below 1.
-        key = _folded(key(), zlib.crc32(self.name.encode()))
-        drawn = tf.random.stateless_uniform(tf.shape(inputs), key, alg="philox")
+        layer_key = _folded(key(), zlib.crc32(self.name.encode()))
+        drawn = tf.random.stateless_uniform(
+            tf.shape(inputs),
+            layer_key,  # pyright: ignore[reportArgumentType]
+            alg="philox",
+        )
         return tf.where(drawn >= self.rate, inputs / (1 - self.rate), tf.zeros_like(inputs))
 
 

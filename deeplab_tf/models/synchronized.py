@@ -3,7 +3,7 @@
 Keras' `synchronized=True` calls three in each direction, one of them for a map of ones as large as
 the input, and normalises by separate operations.
 
-Tested in tests/models/test_batch_norm.py.
+Tested in tests/models/test_batch_norm.py, through `FusedBatchNormalization`.
 """
 
 import tensorflow as tf

@@ -47,9 +47,8 @@ def _samples(
     maps = keras.Function([image], [norm.output for norm in norms]).compute_output_spec(
         [keras.KerasTensor((images, side, side, image.shape[-1]), image.dtype)]
     )
-    return [
-        (norm, images * map.shape[1] * map.shape[2]) for norm, map in zip(norms, maps, strict=True)
-    ]
+    sizes = [map.shape[1] * map.shape[2] for map in maps]  # pyright: ignore[reportOptionalIterable]
+    return [(norm, images * size) for norm, size in zip(norms, sizes, strict=True)]
 
 
 def _note(samples: int, names: list[str]) -> str:
