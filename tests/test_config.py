@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pathlib
+import re
+import typing
 
 import pytest
 
@@ -230,3 +232,95 @@ def test_older_bands_that_are_wrong_are_named():
     text = in_older_form(to_json(Experiment(model=ModelConfig(image_format=FIVE))))
     with pytest.raises(DeeplabError, match=r"config.model.image_format.mean"):
         from_json(text.replace("[1.0, 2.0, 3.0, 4.0, 5.0]", "7"))
+
+
+def places_of(kind, hint, path=()):
+    """The paths of the fields of the config class `kind` whose type has `hint`, at every depth."""
+    for name, found in typing.get_type_hints(kind).items():
+        kinds = (found, *typing.get_args(found))
+        for inner in filter(dataclasses.is_dataclass, kinds):
+            yield from places_of(inner, hint, (*path, name))
+        if hint in kinds:
+            yield (*path, name)
+
+
+WHOLE = Experiment(model=ModelConfig(image_format=FIVE))
+FLOATS = list(places_of(Experiment, float))
+
+
+def changed(path, value):
+    """The JSON of a valid experiment with another value at `path`, or first in its tuple."""
+    content = json.loads(to_json(WHOLE))
+    *sections, field = path
+    inside = content
+    for name in sections:
+        inside = inside[name]
+    inside[field] = [value, *inside[field][1:]] if isinstance(inside[field], list) else value
+    return json.dumps(content)
+
+
+def test_the_floats_of_the_schema_are_found():
+    assert {".".join(path) for path in FLOATS} >= {
+        "model.image_format.std",
+        "model.aspp_dropout",
+        "train.power",
+        "train.ema_momentum",
+        "evaluate.scales",
+        "paper_miou",
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e39, -1e-40], ids=str)
+@pytest.mark.parametrize("path", FLOATS, ids=".".join)
+def test_no_float_takes_what_is_no_number_of_its_range(path, value):
+    # The rule on the range of scales is that of the larger one.
+    named = re.escape(".".join(path[:2])).replace("min_scale", "m.._scale")
+    with pytest.raises(DeeplabError, match=rf"config\.{named}") as error:
+        from_json(changed(path, value))
+    assert "\n" not in str(error.value)
+
+
+def test_an_integer_beyond_64_bits_is_refused():
+    with pytest.raises(DeeplabError, match="train.steps must be an integer of 64 bits"):
+        from_json(changed(("train", "steps"), 2**63))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (("trian",), "config.trian: no such field; did you mean train?"),
+        (
+            ("train", "bacth_size"),
+            "config.train.bacth_size: no such field; did you mean batch_size?",
+        ),
+        (("data", "zzzz"), "config.data.zzzz: no such field; fields are dataset, split, crop_size"),
+        (("evaluate", "scale"), "did you mean scales?"),
+        (
+            ("model", "image_format", "meen"),
+            "config.model.image_format.meen: no such field; did you mean mean?",
+        ),
+    ],
+    ids=str,
+)
+def test_a_misspelt_field_is_named_with_the_nearest(path, said, tmp_path):
+    content = json.loads(to_json(WHOLE))
+    inside = content
+    for name in path[:-1]:
+        inside = inside[name]
+    inside[path[-1]] = 2
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(DeeplabError, match=re.escape(said)):
+        load_experiment(str(tmp_path / "config.json"))
+    description = json.dumps({"labels": VOC.to_dict(), "experiment": content})
+    with pytest.raises(DeeplabError, match=re.escape(said)):
+        parse_description(description, "a.keras")
+
+
+def test_a_row_leaves_like_to_the_flag(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from deeplab_tf.config import Experiment, ModelConfig\n"
+        "EXPERIMENTS = {'a': Experiment(model=ModelConfig(like='a.keras'))}\n"
+    )
+    with pytest.raises(DeeplabError, match="mine.py:a must leave model.like to a flag"):
+        load_experiment(f"{path}:a")

@@ -5,10 +5,11 @@
         --config.train.batch_size=8 --config.init_from=weights.keras
 
 Every field of the experiment can be overridden: --config.SECTION.FIELD=VALUE, with the sections
-model, data, train and evaluate. A row with a previous stage (COCO before VOC) trains that stage
-first, in WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/config.json
-with another --workdir repeats a run, on a CPU bit for bit, and prints what differs from the run
-that it repeats.
+model, data, train and evaluate. --config.model.like=FILE.keras takes the network of a file, and
+other overrides go over it. A row with a previous stage (COCO before VOC) trains that stage first,
+in WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/config.json with
+another --workdir repeats a run, on a CPU bit for bit, and prints what differs from the run that it
+repeats.
 
 --config.train.strategy is auto, one, mirrored, tpu, or multi_worker. With multi_worker, each
 process of TF_CONFIG is started with this command, on one --workdir.
@@ -54,14 +55,18 @@ _OVERFIT = flags.DEFINE_bool(
 
 def main() -> int:
     """Trains the row; imports TensorFlow late, so that a wrong flag is reported at once."""
-    if not flags.FLAGS["config"].using_default_value:
-        experiment = validate(_CONFIG.value)
-    else:
+    experiment = _CONFIG.value
+    if flags.FLAGS["config"].using_default_value:
         raise DeeplabError("--config is missing; give --config=FILE.py:ROW")
+    if experiment.model.like is None:
+        experiment = validate(experiment)
     import_tensorflow(trains=True)
+    from deeplab_tf.training.like import resolve_like
     from deeplab_tf.training.overfit import overfit_one_batch
     from deeplab_tf.training.stages import train
 
+    given = config_flags.get_override_values(flags.FLAGS["config"])
+    experiment = resolve_like(experiment, given)
     data_dir, workdir = pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value)
     if _OVERFIT.value:
         overfit_one_batch(experiment, data_dir, workdir, say)

@@ -7,6 +7,12 @@ import dataclasses
 
 import numpy as np
 
+STRICT = {"extra": "forbid", "allow_inf_nan": False}
+"""Pydantic's settings of a config class: no field that the class has not, and finite numbers."""
+
+MIN_STD = 1e-6
+"""The least standard deviation of a band: pixels are divided by it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageFormat:
@@ -19,6 +25,8 @@ class ImageFormat:
             Both are empty for a data set of RGB, whose networks have a convention
             (`NORMALIZATION`).
     """
+
+    __pydantic_config__ = STRICT
 
     bands: int = 3
     bits: int = 8
@@ -39,8 +47,12 @@ class ImageFormat:
 
     @property
     def normalises(self) -> bool:
-        """Returns whether each band has a mean and a positive standard deviation."""
-        return self.bands == len(self.mean) == len(self.std) and min(self.std, default=0) > 0
+        """Returns whether each band has a mean among its values and a std of `MIN_STD` or more."""
+        return (
+            self.bands == len(self.mean) == len(self.std)
+            and all(MIN_STD <= std < 2**self.bits for std in self.std)
+            and all(0 <= mean < 2**self.bits for mean in self.mean)
+        )
 
     @property
     def dtype(self) -> np.dtype:

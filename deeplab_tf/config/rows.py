@@ -57,13 +57,18 @@ def load_rows(file: str) -> dict[str, Experiment]:
 
 
 def _named(experiment: object, path: pathlib.Path, row: str) -> Experiment:
-    """Returns a validated copy of `experiment` with its own name, which errors begin with."""
+    """Returns a validated copy of `experiment` with its own name, which errors begin with.
+
+    A row's network must be known without a file of the user's, so `model.like` is only a flag.
+    """
     name = f"{_shipped_name(path) or path.resolve()}:{row}"
     if not isinstance(experiment, Experiment):
         raise DeeplabError(
             f"config row {name} must be an Experiment of deeplab_tf.config. Received: "
             f"{one_line(repr(experiment))[:200]}"
         )
+    if experiment.model.like is not None:
+        raise DeeplabError(f"config row {name} must leave model.like to a flag")
     try:
         return validate(dataclasses.replace(experiment, row=name))
     except DeeplabError as error:

@@ -10,7 +10,7 @@ Tested in tests/test_config.py and tests/configs/test_paper_rows.py.
 import dataclasses
 import enum
 
-from deeplab_tf.config.image_format import ImageFormat
+from deeplab_tf.config.image_format import STRICT, ImageFormat
 
 
 class Backbone(enum.StrEnum):
@@ -199,7 +199,11 @@ class ModelConfig:
             none.
         aspp_dropout: the dropout rate after the ASPP's projection, 0.5 in torchvision, none in the
             paper.
+        like: a `.keras` file that gives every other field of the network, except those that flags
+            or the data set give; a run's `config.json` has the fields and not the file.
     """
+
+    __pydantic_config__ = STRICT
 
     backbone: Backbone = Backbone.RESNET101
     width_multiplier: float = 1.0
@@ -222,6 +226,7 @@ class ModelConfig:
     zero_init_residual: bool = False
     head_conv: bool = False
     aspp_dropout: float = 0.0
+    like: str | None = None
 
     @property
     def input_format(self) -> ImageFormat:
@@ -243,6 +248,8 @@ class DataConfig:
         duplicate_classes: names of classes; an image with one of them comes twice in each epoch
             (section 4.3, for the test server).
     """
+
+    __pydantic_config__ = STRICT
 
     dataset: str = "voc"
     split: str = "train"
@@ -284,18 +291,21 @@ class TrainConfig:
         precision: see `Precision`; evaluation and export are in float32 whatever the precision.
         accumulate_steps: how many parts of an optimiser step's batch go through the network one
             after another. Steps, `batch_size` and the loss, a mean over the valid pixels of the
-            whole batch, stay the same; batch norms that train see one part at a time.
+            whole batch, stay the same; batch norms that train see one part at a time, and one that
+            would see a single sample keeps its statistics.
         rematerialize: whether a unit of the backbone keeps only its input for the backward pass
             and computes its activations again, which takes less memory for the same gradients.
         ema_momentum: the momentum of the exponential moving average of the weights, in [0, 1); the
             run is then evaluated and exported with the average, and trained on with the weights.
             None: no average.
         strategy: see `StrategyName`.
-        seed: the seed of initial weights, data order and augmentation.
+        seed: the seed of initial weights, data order, augmentation and dropout.
         log_every, checkpoint_every, panels_every: intervals in steps; panels are the TensorBoard
             images.
         keep_checkpoints: how many checkpoints stay on disk.
     """
+
+    __pydantic_config__ = STRICT
 
     steps: int = 30_000
     batch_size: int = 16
@@ -341,6 +351,8 @@ class EvaluateConfig:
         crf: whether a fully connected CRF refines the result (DeepLabv2's last step).
     """
 
+    __pydantic_config__ = STRICT
+
     split: str = "val"
     output_stride: int | None = None
     scales: tuple[float, ...] = (1.0,)
@@ -368,6 +380,8 @@ class Experiment:
         paper_miou: the mean IoU in % that the paper prints for this row.
         row: `FILE.py:ROW` that the experiment was loaded from; `load_experiment` sets it.
     """
+
+    __pydantic_config__ = STRICT
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)

@@ -4,8 +4,11 @@ Tested in tests/test_config.py and tests/models/test_paper_rates.py.
 """
 
 import dataclasses
+import difflib
+import typing
 from typing import Annotated, Any
 
+import numpy as np
 import pydantic
 
 from deeplab_tf.config.resnet_plan import SPECS, plan_units
@@ -24,6 +27,9 @@ from deeplab_tf.errors import DeeplabError
 OUTPUT_STRIDES = (4, 8, 16, 32, 64, 128, 256)
 MIN_WINDOW = 65
 """The least side of a window in pixels; two thirds of a window are used, the rest is context."""
+
+MIN_FLOAT, MAX_FLOAT = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+MAX_INT = 2**63 - 1
 
 
 def _with_image_format(fields: Any) -> Any:
@@ -56,7 +62,8 @@ def from_json(text: str) -> Experiment:
     """Reads and validates what `to_json` wrote, in this version or an older one.
 
     Raises:
-        DeeplabError: the text is no JSON, or fields are wrong; the message names the fields.
+        DeeplabError: the text is no JSON, or fields are wrong or unknown; the message names the
+            fields.
     """
     try:
         return validate(_ADAPTER.validate_json(text))
@@ -74,21 +81,40 @@ def validate(experiment: Experiment) -> Experiment:
         checked = _ADAPTER.validate_python(dataclasses.asdict(experiment))
     except pydantic.ValidationError as error:
         raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
-    for section, rules in (
-        ("model", _model_rules(checked.model)),
-        ("data", _data_rules(checked.data)),
-        ("train", _train_rules(checked.train, checked.model)),
-        ("evaluate", _evaluate_rules(checked.evaluate, checked.model)),
+    for name, section, rules in (
+        ("config.model", checked.model, _model_rules(checked.model)),
+        ("config.data", checked.data, _data_rules(checked.data)),
+        ("config.train", checked.train, _train_rules(checked.train, checked.model)),
+        ("config.evaluate", checked.evaluate, _evaluate_rules(checked.evaluate, checked.model)),
+        ("config", checked, _experiment_rules(checked)),
     ):
-        for field, (holds, rule) in rules.items():
+        for field, (holds, rule) in {**rules, **_number_rules(section)}.items():
             if not holds:
-                value = getattr(getattr(checked, section), field)
-                raise DeeplabError(f"config.{section}.{field} must be {rule}. Received: {value}")
+                value = getattr(section, field)
+                raise DeeplabError(f"{name}.{field} must be {rule}. Received: {value}")
     return checked
 
 
 # A field's name maps to whether its rule holds and to the rule, as the end of "must be ...".
 _Rules = dict[str, tuple[bool, str]]
+
+
+def _number_rules(section: Any) -> _Rules:
+    """Returns the rules that numbers of `section` break which TensorFlow has no type for."""
+    rules = {}
+    for field, value in vars(section).items():
+        for number in value if isinstance(value, tuple) else (value,):
+            size = abs(number) if isinstance(number, int | float) else 0
+            if isinstance(number, int) and size > MAX_INT:
+                rules[field] = (False, "an integer of 64 bits")
+            elif isinstance(number, float) and size and not MIN_FLOAT <= size <= MAX_FLOAT:
+                rules[field] = (False, f"0, or {MIN_FLOAT:.2g} to {MAX_FLOAT:.2g} in size")
+    return rules
+
+
+def _experiment_rules(experiment: Experiment) -> _Rules:
+    miou = experiment.paper_miou
+    return {"paper_miou": (miou is None or 0 <= miou <= 100, "0 to 100, or left out")}
 
 
 def _model_rules(model_config: ModelConfig) -> _Rules:
@@ -121,7 +147,7 @@ def _model_rules(model_config: ModelConfig) -> _Rules:
         ),
         "image_format": (
             model_config.input_format.normalises and model_config.input_format.bits in (8, 16),
-            "of 8 or 16 bits, with a mean and a positive std for each band",
+            "of 8 or 16 bits, with a mean among its values and a positive std for each band",
         ),
         "batch_norm_momentum": (0 <= model_config.batch_norm_momentum < 1, "in [0, 1)"),
         "batch_norm_epsilon": (model_config.batch_norm_epsilon > 0, "positive"),
@@ -160,6 +186,7 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
         "steps": (train.steps >= 1, "at least 1"),
         "batch_size": (train.batch_size >= 1, "at least 1"),
         "base_learning_rate": (train.base_learning_rate > 0, "positive"),
+        "power": (train.power >= 0, "0 or more"),
         "momentum": (0 <= train.momentum < 1, "in [0, 1)"),
         "weight_decay": (train.weight_decay >= 0, "0 or more"),
         "focal_gamma": (
@@ -235,7 +262,24 @@ def _output_stride_rule(output_stride: int, num_blocks: int) -> tuple[bool, str]
 
 
 def _field_errors(error: pydantic.ValidationError) -> str:
-    return "; ".join(
-        f"config.{'.'.join(map(str, e['loc']))}: {e['msg']} (received {e['input']!r})"
-        for e in error.errors()
-    )
+    return "; ".join(f"config.{'.'.join(map(str, e['loc']))}: {_reason(e)}" for e in error.errors())
+
+
+def _reason(error: Any) -> str:
+    """Returns what is wrong with one field, and the nearest names for a name that is unknown."""
+    if error["type"] != "unexpected_keyword_argument":
+        return f"{error['msg']} (received {error['input']!r})"
+    names = _field_names(error["loc"][:-1])
+    near = difflib.get_close_matches(str(error["loc"][-1]), names, n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"fields are {', '.join(names)}"
+    return f"no such field; {hint}"
+
+
+def _field_names(path: tuple[str | int, ...]) -> list[str]:
+    """Lists the fields of the config class that the field at `path` holds."""
+    kind: Any = Experiment
+    for name in path:
+        hint = typing.get_type_hints(kind)[str(name)]
+        kinds = (hint, *typing.get_args(hint))
+        kind = next(each for each in kinds if dataclasses.is_dataclass(each))
+    return [field.name for field in dataclasses.fields(kind)]

@@ -1,10 +1,11 @@
 """Files and folders that are whole or absent, and that replace only what is ours.
 
-`whole` writes, `ours` recognises what may be replaced, `temporary` names what is being written, and
-`held` keeps a folder for one process.
+`whole` writes, `json_text` makes the text of JSON files, `ours` recognises what may be replaced,
+`temporary` names what is being written, and `held` keeps a folder for one process.
 """
 
 from deeplab_tf.files.held import held_folder
+from deeplab_tf.files.json_text import json_text
 from deeplab_tf.files.ours import (
     Ours,
     any_of,
@@ -31,6 +32,7 @@ __all__ = [
     "folder_of",
     "held_folder",
     "is_temporary",
+    "json_text",
     "json_with",
     "never",
     "own_folder",

@@ -99,10 +99,17 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Bessel-corrected). The parent runs where the fused operation has no form: another backend or
     axis, a mask, no gamma or beta. Training with `synchronized=True` is `models.synchronized`;
     inference by oneDNN's AVX2 kernels is not fused, see `_scaled`.
+
+    Attributes:
+        holds_statistics: whether training normalises by the moving statistics and leaves them as
+            they are, while gamma and beta learn.
     """
+
+    holds_statistics = False
 
     def call(self, inputs, training=None, mask=None):
         """Normalises [B, H, W, C] of any float type; the result has the same shape and dtype."""
+        training = training and not self.holds_statistics
         train = bool(training and self.trainable)
         plain = self.scale and self.center and self.axis in (-1, len(inputs.shape) - 1)
         if tf is None or not plain or mask is not None:

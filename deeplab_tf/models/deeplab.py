@@ -8,6 +8,7 @@ from deeplab_tf.config import Backbone, Head, ModelConfig
 from deeplab_tf.config.resnet_plan import SPECS
 from deeplab_tf.models.aspp import aspp, aspp_v2
 from deeplab_tf.models.conv_bn import ConvBN, class_scores
+from deeplab_tf.models.dropout import KeyedDropout
 from deeplab_tf.models.mobilenet_v2 import mobilenet_v2
 from deeplab_tf.models.resize import UpsampleLogits
 from deeplab_tf.models.resnet import resnet
@@ -24,8 +25,11 @@ def build_model(model_config: ModelConfig) -> keras.Model:
     weight depends on `output_stride`; `with_output_stride` moves the weights to another one.
 
     Raises:
-        ValueError: `model_config.num_classes` is None; the caller sets it from the data set.
+        ValueError: `model_config.num_classes` is None; the caller sets it from the data set. Or
+            `model_config.like` names a file that the caller has still to read.
     """
+    if model_config.like is not None:
+        raise ValueError(f"like={model_config.like} must be resolved before the model is built")
     if model_config.num_classes is None:
         raise ValueError(
             "num_classes must be set before the model is built. Received: None. "
@@ -79,7 +83,7 @@ def _head(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
     if model_config.head is Head.ASPP:
         x = aspp(x, model_config, filters)
         if model_config.aspp_dropout:
-            x = keras.layers.Dropout(model_config.aspp_dropout, name="aspp_dropout")(x)
+            x = KeyedDropout(model_config.aspp_dropout, name="aspp_dropout")(x)
     if model_config.head_conv:
         x = ConvBN(model_config)(x, filters, 3, name="head_conv")
     return class_scores(x, model_config, name="logits")

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import training_differences
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import write_text
+from deeplab_tf.files import json_text, write_text
 from deeplab_tf.machine.processor import processor_features, processor_model, processor_name
 from deeplab_tf.machine.system import usable_cores
 from deeplab_tf.models.kernels import onednn_in_use
@@ -105,7 +105,7 @@ def record_environment(workdir: pathlib.Path, start: int, init_from: str | None)
     if now != last:
         before[start] = now
     content = {"init_from": init_from_digest, "from": before}
-    text = json.dumps(content, indent=2) + "\n"
+    text = json_text(content)
     write_text(workdir / ENVIRONMENT_FILE, text, WORKDIR_FILES[ENVIRONMENT_FILE])
     return differences(last, now) if last else []
 

@@ -1,6 +1,5 @@
 """The log of a run: progress lines, `metrics.jsonl`, and TensorBoard events."""
 
-import json
 import pathlib
 import time
 from collections.abc import Callable
@@ -9,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config.image_format import RGB, ImageFormat
-from deeplab_tf.files import write_text
+from deeplab_tf.files import json_text, write_text
 from deeplab_tf.images.classes import VOID, Classes
 from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.runs.workdir import METRICS_FILE, WORKDIR_FILES, read_metrics
@@ -47,7 +46,7 @@ class RunLog:
         self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIR))
         self._since = (start_step, time.monotonic())
         kept = [row for row in read_metrics(self._metrics) if row["step"] <= start_step]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
+        text = "".join(json_text(row, None) for row in kept)
         write_text(self._metrics, text, WORKDIR_FILES[METRICS_FILE])
 
     def restart_clock(self, step: int) -> None:
@@ -61,13 +60,14 @@ class RunLog:
             step: the step that has been done.
             batch_size: examples in the global batch.
             values: the mean losses since the last call and the `learning_rate`; with float16 also
-                `loss_scale` and `skipped`, how many steps were skipped.
+                `loss_scale` and `skipped`, how many steps were skipped. A loss is NaN, and null in
+                `metrics.jsonl`, where every step was skipped.
         """
         last_step, last_time = self._since
         steps_per_second = (step - last_step) / max(time.monotonic() - last_time, 1e-9)
         values = {**values, "images_per_second": steps_per_second * batch_size}
         with self._metrics.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(json_text({"step": step, **values}, None))
         with self._writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)

@@ -37,8 +37,8 @@ def accumulated_step(
     Args:
         strategy: the devices; each device splits its own share of the batch.
         variables: the variables that `gradients_of` differentiates by.
-        gradients_of: a function of (image, mask, whole_mask), called in a replica, that returns
-            (gradients, losses), shares that add up over parts and replicas.
+        gradients_of: a function of (image, mask, whole_mask, index of the part), called in a
+            replica, that returns (gradients, losses), shares that add up over parts and replicas.
         apply: a function, called in a replica, of the gradients of the replica's whole share.
         steps: the number of parts.
 
@@ -61,7 +61,7 @@ def accumulated_step(
     def replica_part(image, mask, index):
         size = tf.shape(image)[0] // steps
         part = slice(index * size, (index + 1) * size)
-        gradients, losses = gradients_of(image[part], mask[part], mask)
+        gradients, losses = gradients_of(image[part], mask[part], mask, index)
         for total, gradient in zip(sums, gradients, strict=True):
             total.assign_add(gradient)
         return losses

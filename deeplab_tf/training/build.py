@@ -19,6 +19,7 @@ from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.models.parts import freeze_through
 from deeplab_tf.models.precision import computing_in
 from deeplab_tf.runs.average import averages, evaluated_weights
+from deeplab_tf.training.few_samples import hold_single_samples
 from deeplab_tf.training.loss import DataLoss, make_data_loss
 from deeplab_tf.training.resolve import Run
 from deeplab_tf.training.step import make_optimizer, make_train_step
@@ -33,6 +34,7 @@ class Training:
         split: the files of the split that is trained on, with the examples of one epoch.
         model, optimizer: the network and its optimizer, on all devices.
         data_loss: the loss that the experiment names.
+        notes: lines on the training that the user should see.
     """
 
     run: Run
@@ -40,6 +42,7 @@ class Training:
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     data_loss: DataLoss
+    notes: list[str]
 
     def batches(self, start: int):
         """Returns the global batches from step `start` on, dealt out over the replicas in order."""
@@ -114,7 +117,8 @@ def build_training(run: Run) -> Training:
         set_batch_norm_mode(model, train.batch_norm, run.strategy.num_replicas_in_sync)
         if train.freeze_through is not None:
             freeze_through(model, train.freeze_through)
+        notes = hold_single_samples(model, experiment, run.strategy.num_replicas_in_sync)
         optimizer = make_optimizer(train)
         optimizer.build(model.trainable_variables)
     weights = list(run.class_weights.values()) if run.class_weights else None
-    return Training(run, split, model, optimizer, make_data_loss(train, weights))
+    return Training(run, split, model, optimizer, make_data_loss(train, weights), notes)

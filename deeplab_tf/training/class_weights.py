@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from deeplab_tf.config import Experiment
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import check_file, write_text
+from deeplab_tf.files import check_file, json_text, write_text
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 from deeplab_tf.runs.workdir import CLASS_WEIGHTS_FILE, WORKDIR_FILES
 
@@ -111,7 +111,7 @@ def record_class_weights(workdir: pathlib.Path, weights: dict[str, float] | None
     """
     file, ours = workdir / CLASS_WEIGHTS_FILE, WORKDIR_FILES[CLASS_WEIGHTS_FILE]
     if weights is not None:
-        write_text(file, json.dumps(weights, indent=2) + "\n", ours)
+        write_text(file, json_text(weights), ours)
     elif file.exists():
         check_file(file, ours)
         file.unlink()

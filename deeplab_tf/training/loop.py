@@ -1,6 +1,7 @@
 """The loop of a training: from its data to the final `.keras` file, top to bottom."""
 
 import dataclasses
+import math
 import os
 import pathlib
 import signal
@@ -16,7 +17,7 @@ from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.machine.signals import caught_stops
 from deeplab_tf.runs.average import begin_average
-from deeplab_tf.runs.checkpoints import Checkpoints
+from deeplab_tf.runs.checkpoints import Checkpoints, checkpoint_steps
 from deeplab_tf.runs.environment import record_environment, repeat_differences
 from deeplab_tf.runs.run_log import RunLog
 from deeplab_tf.runs.workdir import MODEL_FILE, initial_weights_file
@@ -30,10 +31,6 @@ from deeplab_tf.training.resolve import Run
 from deeplab_tf.training.step import make_schedule
 
 PANEL_IMAGES = 2
-NOT_FINITE = (
-    "the last checkpoint is whole. Look at that step's data, or train in another --workdir with a "
-    "lower train.base_learning_rate"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +98,8 @@ def train_run(
             report(line)
     if run.class_weights:
         report(f"class weights ({train.class_weights}): {format_class_weights(run.class_weights)}")
-    report(_describe(training))
+    for line in (*training.notes, _describe(training)):
+        report(line)
     log = None
     if workers.is_chief:
         classes, image_format = run.records.classes, run.records.image_format
@@ -216,7 +214,7 @@ def _run_steps(
         checkpoint_due = last or step % train.checkpoint_every == 0
         if checkpoint_due or step % train.log_every == 0:
             # Losses are read only here: reading them every step would wait for the accelerator.
-            values = _mean_losses(pending, step)
+            values = _mean_losses(pending, step, training.run.workdir)
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
             if log:
@@ -228,7 +226,9 @@ def _run_steps(
             # yet, so they are checked. Their logits are checked too: a ReLU hides NaN, and finite
             # weights may be too large to use.
             if not all(np.isfinite(values).all() for values in (logits, *training.model.weights)):
-                raise DeeplabError(f"the network is broken after step {step}; {NOT_FINITE}")
+                raise DeeplabError(
+                    f"the network is broken after step {step}; {_what_to_do(training.run.workdir)}"
+                )
         if log and step % train.panels_every == 0:
             log.write_panels(step, shown, masks, tf.argmax(logits, -1))
         if checkpoint_due:
@@ -245,11 +245,21 @@ def _panel_part(training: Training, part) -> tf.Tensor:
     return training.run.strategy.experimental_local_results(part)[0][:PANEL_IMAGES]
 
 
-def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, float]:
+def _what_to_do(workdir: pathlib.Path) -> str:
+    """Returns what a broken run leaves in `workdir`, and how to go on."""
+    steps = checkpoint_steps(workdir)
+    left = f"the checkpoint of step {steps[-1]} is whole" if steps else "there is no checkpoint yet"
+    place = "train in another --workdir" if steps else "begin again"
+    return f"{left}. Look at that step's data, or {place} with a lower train.base_learning_rate"
+
+
+def _mean_losses(
+    pending: list[dict[str, tf.Tensor]], step: int, workdir: pathlib.Path
+) -> dict[str, float]:
     """Returns the mean of each loss over the steps since the last log; the last step is `step`.
 
     With a loss scale, `loss_scale` is its last value and `skipped` the number of skipped steps. The
-    loss of a skipped step is left out where it is not finite.
+    loss of a skipped step is left out where it is not finite; a loss is NaN where no step is left.
 
     Raises:
         DeeplabError: a loss is not finite at a step that was not skipped, and the message names the
@@ -261,17 +271,19 @@ def _mean_losses(pending: list[dict[str, tf.Tensor]], step: int) -> dict[str, fl
     for index in np.flatnonzero(~finite & (skipped == 0))[:1]:
         raise DeeplabError(
             f"loss is {series['loss'][index]} at step {step - len(pending) + 1 + index}; "
-            f"{NOT_FINITE}"
+            f"{_what_to_do(workdir)}"
         )
     scales = series.pop("loss_scale", None)
-    kept = finite if finite.any() else slice(None)
-    means = {name: float(values[kept].mean()) for name, values in series.items()}
+    means = {
+        name: float(values[finite].mean()) if finite.any() else math.nan
+        for name, values in series.items()
+    }
     if scales is None:
         return means
     if scales[-1] < SMALLEST_SCALE:
         raise DeeplabError(
             f"the loss scale fell to {scales[-1]} by step {step}: gradients overflow in float16 "
-            f"without it; {NOT_FINITE}, or train.precision=mixed_bfloat16"
+            f"without it; {_what_to_do(workdir)}, or train.precision=mixed_bfloat16"
         )
     return {**means, "loss_scale": float(scales[-1]), "skipped": float(skipped.sum())}
 

@@ -15,6 +15,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.training.build import build_training
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
+from deeplab_tf.training.like import resolve_like
 from deeplab_tf.training.resolve import resolve_run
 
 MAX_STEPS = 500
@@ -44,7 +45,7 @@ def overfit_one_batch(
     Raises:
         DeeplabError: the batch is not learnt after `MAX_STEPS` steps, or an error of `train`.
     """
-    run = resolve_run(experiment, pathlib.Path(data_dir), pathlib.Path(workdir))
+    run = resolve_run(resolve_like(experiment), pathlib.Path(data_dir), pathlib.Path(workdir))
     experiment, records = run.experiment, run.records
     # The schedule gets so many steps that it hardly falls over the steps taken here.
     steps = max(experiment.train.steps, 20 * MAX_STEPS)
@@ -52,6 +53,8 @@ def overfit_one_batch(
         experiment, train=dataclasses.replace(experiment.train, steps=steps)
     )
     training = build_training(dataclasses.replace(run, experiment=experiment))
+    for note in training.notes:
+        report(note)
     if experiment.init_from:
         report(f"initial weights from {experiment.init_from}")
         load_initial_weights(training.model, experiment.init_from, experiment.model)

@@ -21,6 +21,7 @@ from deeplab_tf.runs.workdir import (
     read_experiment,
 )
 from deeplab_tf.training.continuation import check_replaceable
+from deeplab_tf.training.like import resolve_like
 from deeplab_tf.training.loop import TrainingResult, train_run
 from deeplab_tf.training.resolve import resolve_run
 
@@ -58,6 +59,7 @@ def train(
             has other files under the names of a run's. Every stage is resolved before the first
             begins.
     """
+    experiment = resolve_like(experiment)
     data_dir, workdir = pathlib.Path(data_dir), pathlib.Path(workdir)
     repeat_of = None if repeat_of is None else pathlib.Path(repeat_of)
     workers = workers_of(experiment.train.strategy)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import Precision, TrainConfig
 from deeplab_tf.models.conv import decayed_kernels
+from deeplab_tf.models.dropout import dropout_key, masks_drawn_by
 from deeplab_tf.models.parts import rate_multipliers
 from deeplab_tf.training.accumulate import accumulated_step, sum_losses
 from deeplab_tf.training.loss import DataLoss, mean_cross_entropy, weight_decay_loss
@@ -55,8 +56,8 @@ def make_train_step(
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns a compiled function of one global batch that updates `model` and returns the losses.
 
-    The step reads `weight_decay`, `backbone_rate`, `head_rate`, `accumulate_steps` and
-    `rematerialize` of `config`; the optimizer and the loss have the rest.
+    The step reads `weight_decay`, `backbone_rate`, `head_rate`, `accumulate_steps`, `rematerialize`
+    and `seed` (of dropout) of `config`; the optimizer and the loss have the rest.
 
     The returned function takes (image [B, H, W, bands], mask [B, H, W]), each dealt out over the
     replicas, and returns float32 scalars of the global batch: `loss`, the minimised loss with the
@@ -71,8 +72,10 @@ def make_train_step(
     network = Rematerialized(model) if config.rematerialize else model
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
-    def gradients_of(image, mask, whole_mask=None):
-        with tf.GradientTape() as tape:
+    def gradients_of(image, mask, whole_mask=None, part=0):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        numbers = (config.seed, optimizer.iterations, part, replica)
+        with tf.GradientTape() as tape, masks_drawn_by(lambda: dropout_key(*numbers)):
             logits = network(image, training=True)
             shares = data_loss(mask, logits, whole_mask)
             decay = weight_decay_loss(kernels, config.weight_decay) / (replicas * parts)

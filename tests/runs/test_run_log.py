@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_tf.files import json_text
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.runs.run_log import TENSORBOARD_DIR, RunLog, format_duration
 from deeplab_tf.runs.workdir import DATA_FILE, METRICS_FILE, data_to_json
@@ -41,6 +42,22 @@ def test_a_line_that_a_kill_cut_off_is_dropped(workdir):
     (workdir / METRICS_FILE).write_text('{"step": 10, "loss": 1.5}\n{"step": 20, "lo')
     RunLog(workdir, 20, 100, SHAPES).close()
     assert (workdir / METRICS_FILE).read_text() == '{"step": 10, "loss": 1.5}\n'
+
+
+def test_a_loss_that_is_not_finite_is_null_in_the_log(workdir):
+    log = RunLog(workdir, 0, 50, SHAPES)
+    log.write(10, 8, {**VALUES, "loss": float("nan"), "cross_entropy": float("inf")})
+    log.close()
+    RunLog(workdir, 10, 50, SHAPES).close()  # writes what it keeps anew
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    record = json.loads((workdir / METRICS_FILE).read_text(), parse_constant=refuse)
+    assert record["loss"] is record["cross_entropy"] is None and record["learning_rate"] == 0.005
+    assert json.loads(json_text({"a": [float("nan"), (1, float("-inf"))]})) == {
+        "a": [None, [1, None]]
+    }
 
 
 def test_the_progress_line_has_step_loss_rate_speed_and_time_left(tmp_path, capsys, monkeypatch):

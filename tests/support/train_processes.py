@@ -36,7 +36,9 @@ def tf_config(ports: list[int], index: int) -> str:
     return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
-def start(data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"), **changes):
+def start(
+    data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"), flags=(), **changes
+):
     """One process; `changes` are fields of the train section, `cluster` (ports, index)."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("TF_CONFIG", None)
@@ -45,6 +47,7 @@ def start(data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"
     return Command(
         *(*program, CONFIG, f"--data_dir={data_dir}", f"--workdir={workdir}"),
         *(f"--config.train.{name}={value}" for name, value in changes.items()),
+        *flags,
         env=environment,
     )
 

@@ -5,8 +5,10 @@ import json
 import signal
 import time
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from support.train_processes import metrics, small, start, wait_for_step
 
 from deeplab_tf.artefacts.trained_model import load_model
@@ -95,12 +97,28 @@ def test_twelve_images_are_learnt(shapes_data, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_step(shapes_data, tmp_path):
-    with pytest.raises(DeeplabError, match=r"loss is (nan|inf) at step 2; the last checkpoint"):
+    with pytest.raises(DeeplabError, match=r"loss is (nan|inf) at step 2; there is no checkpoint"):
         train(small(base_learning_rate=1e25, checkpoint_every=100), shapes_data, tmp_path)
 
 
+def test_a_break_after_a_checkpoint_names_that_checkpoint(shapes_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("deeplab_tf.training.step.make_schedule", lambda _: _RisingAfter(2))
+    with pytest.raises(DeeplabError, match="; the checkpoint of step 2 is whole. Look .* another"):
+        train(small(steps=8, checkpoint_every=2), shapes_data, tmp_path)
+
+
+class _RisingAfter(keras.optimizers.schedules.LearningRateSchedule):
+    """A small rate up to a step, and then one that breaks every network."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, step):
+        return tf.where(tf.cast(step, tf.int64) < self.step, 1e-3, 1e25)
+
+
 def test_a_broken_network_is_not_saved_before_its_loss_shows_it(shapes_data, tmp_path):
-    with pytest.raises(DeeplabError, match="the network is broken after step 1; the last checkp"):
+    with pytest.raises(DeeplabError, match="broken after step 1; there is no checkpoint yet"):
         train(small(base_learning_rate=1e25, checkpoint_every=1), shapes_data, tmp_path)
     assert checkpoint_steps(tmp_path) == []
     # Nothing holds the workdir to the rate that was wrong.

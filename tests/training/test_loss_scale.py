@@ -90,11 +90,17 @@ def losses(*rows):
     return [dict(zip(names, map(tf.constant, row), strict=True)) for row in rows]
 
 
-def test_the_log_has_the_scale_and_a_skipped_step_does_not_stop_the_run():
+def test_the_log_has_the_scale_and_a_skipped_step_does_not_stop_the_run(tmp_path):
     nan = float("nan")
-    means = _mean_losses(losses((1.0, 0.0, 8.0), (nan, 1.0, 4.0), (3.0, 0.0, 4.0)), step=20)
+    means = _mean_losses(losses((1.0, 0.0, 8.0), (nan, 1.0, 4.0), (3.0, 0.0, 4.0)), 20, tmp_path)
     assert means == {"loss": 2.0, "loss_scale": 4.0, "skipped": 1.0}
     with pytest.raises(DeeplabError, match="loss is nan at step 19"):
-        _mean_losses(losses((1.0, 0.0, 8.0), (nan, 0.0, 8.0), (3.0, 0.0, 8.0)), step=20)
+        _mean_losses(losses((1.0, 0.0, 8.0), (nan, 0.0, 8.0), (3.0, 0.0, 8.0)), 20, tmp_path)
     with pytest.raises(DeeplabError, match="loss scale fell to 0.5 by step 20"):
-        _mean_losses(losses((nan, 1.0, 1.0), (nan, 1.0, 0.5)), step=20)
+        _mean_losses(losses((nan, 1.0, 1.0), (nan, 1.0, 0.5)), 20, tmp_path)
+
+
+def test_a_window_in_which_every_step_was_skipped_has_no_loss(tmp_path):
+    inf = float("inf")
+    means = _mean_losses(losses((inf, 1.0, 8.0), (inf, 1.0, 4.0)), 20, tmp_path)
+    assert np.isnan(means.pop("loss")) and means == {"loss_scale": 4.0, "skipped": 2.0}
