@@ -8,7 +8,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, open_saved_model
+from deeplab_tf.artefacts.saved_model import (
+    SAVED_MODEL_FILE,
+    open_saved_model,
+    set_working_size,
+    working_size_in,
+)
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
@@ -31,6 +36,11 @@ class ServedModel:
     signatures: dict[str, Signature]
     definitions: dict[str, Any]
     loaded: Any
+
+    @property
+    def working_size(self) -> int | None:
+        """The longest side, in pixels, at which the network sees an image; None is any."""
+        return working_size_in(self.loaded) or None
 
     def run(self, signature: str, images: np.ndarray) -> Outputs:
         """Returns the outputs of the named signature for checked images, by the outputs' names.
@@ -64,7 +74,9 @@ class ServedModel:
             )
 
 
-def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedModel:
+def open_served_model(
+    path: pathlib.Path, name: str | None = None, working_size: int | None = None
+) -> ServedModel:
     """Loads a SavedModel of ours.
 
     Args:
@@ -72,10 +84,12 @@ def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedMode
             NAME/2, ..., of which the highest number is taken.
         name: the name that clients use for the model; None takes the folder's name, without a
             number.
+        working_size: the longest side, in pixels, at which the network sees an image, 0 for any;
+            None: as exported.
 
     Raises:
-        DeeplabError: there is no SavedModel, it was not written by deeplab-export, or it is
-            damaged.
+        DeeplabError: there is no SavedModel, it was not written by deeplab-export, it is damaged,
+            or it is too old for a `working_size`.
     """
     path = pathlib.Path(path).absolute()
     folder = _version_folder(path)
@@ -83,6 +97,8 @@ def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedMode
     if folder.name.isdecimal():
         version, called = int(folder.name), folder.parent.name
     loaded, experiment, _ = open_saved_model(folder)
+    if working_size is not None:
+        set_working_size(loaded, folder, working_size)
     stride = experiment.model.output_stride
     signatures = {
         key: _signature(key, function, stride) for key, function in loaded.signatures.items()
