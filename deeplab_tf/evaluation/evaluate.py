@@ -98,6 +98,10 @@ def evaluate(
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
     if runner:
+        # The workers of Beam report nothing.
+        note = predictor.working.note_on(records.longest_side or 0, 0)
+        if note:
+            report(note)
         evaluation = _evaluate_by_beam(runner, source, predictor, evaluate_config, records, out)
     else:
         with naming_lost_worker(workers, lambda: ""):
@@ -187,7 +191,7 @@ def _open(
         # Each device gets a network of its own, with the batch norms folded into its weights.
         predictor = on_devices(lambda: trained_predictor(trained, evaluate_config, note), devices)
         facts = {"step": trained.step, **dataclasses.asdict(evaluate_config)}
-    facts["working_size"] = predictor.working_size
+    facts["working_size"] = predictor.working.longest
     if predictor.experiment is not None:
         facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
     return predictor, evaluate_config, facts
@@ -228,7 +232,7 @@ def _format_results(
             "windows": f"{evaluate_config.window} pixels" if evaluate_config.window else "none",
             "CRF": "yes" if evaluate_config.crf else "no",
         }
-    seen = predictor.working_size
+    seen = predictor.working.longest
     words["working size"] = f"{seen} pixels" if seen else "every image as it is"
     words["model"] = facts["model"]
     if facts["step"] is not None:

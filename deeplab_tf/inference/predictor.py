@@ -20,8 +20,6 @@ from deeplab_tf.artefacts.saved_model import (
     SAVED_MODEL_FILE,
     SIGNATURE,
     open_saved_model,
-    set_working_size,
-    working_size_in,
 )
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
 from deeplab_tf.config import EvaluateConfig, Experiment
@@ -31,10 +29,12 @@ from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.strategies import images_to_labels, in_parts, resolve_evaluate_config
 from deeplab_tf.inference.working_size import (
+    ANY_SIZE,
     WorkingSize,
     at_working_size,
     noting,
     working_size_of,
+    working_size_of_saved_model,
 )
 
 FILE_SUFFIXES = (".tflite", ".onnx")
@@ -53,7 +53,7 @@ class Predictor:
         image_format: the images that `predict` takes.
         experiment: the experiment that the artefact was trained by; None for one of others.
         at_once: the number of threads that may call `predict` together and gain by it.
-        working_size: the longest side, in pixels, at which the network sees an image; None is any.
+        working: the sizes at which the network sees images.
     """
 
     classes: Classes
@@ -61,7 +61,7 @@ class Predictor:
     image_format: ImageFormat = RGB
     experiment: Experiment | None = None
     at_once: int = 1
-    working_size: int | None = None
+    working: WorkingSize = ANY_SIZE
 
 
 def trained_predictor(
@@ -78,7 +78,7 @@ def trained_predictor(
         images_to_labels(trained, evaluate_config, report),
         trained.image_format,
         trained.experiment,
-        working_size=working_size_of(trained.experiment, evaluate_config).longest,
+        working=working_size_of(trained.experiment, evaluate_config),
     )
 
 
@@ -156,11 +156,8 @@ def load_predictor(
         opened, working = _litert_predictor(path, working_size)
     else:
         opened, working = _saved_model_predictor(path, working_size)
-    return dataclasses.replace(
-        opened,
-        predict=noting(opened.predict, working, report),
-        working_size=working.longest,
-    )
+    predict = noting(opened.predict, working, report)
+    return dataclasses.replace(opened, predict=predict, working=working)
 
 
 def _working_size(experiment: Experiment | None, given: int | None) -> WorkingSize:
@@ -174,12 +171,7 @@ def _saved_model_predictor(
     folder: pathlib.Path, working_size: int | None
 ) -> tuple[Predictor, WorkingSize]:
     loaded, experiment, classes = open_saved_model(folder)
-    if working_size is not None:
-        set_working_size(loaded, folder, working_size)
-    longest = working_size_in(loaded)
-    working = _working_size(experiment, working_size)
-    if longest is None:
-        working = WorkingSize(unknown_above=experiment.data.crop_size)
+    working = working_size_of_saved_model(loaded, folder, experiment, working_size)
     serve = loaded.signatures[SIGNATURE]
 
     def predict(images: np.ndarray) -> np.ndarray:

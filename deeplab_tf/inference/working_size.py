@@ -6,12 +6,14 @@ enlarged to the image's size. All other images go through the network as they ar
 """
 
 import dataclasses
+import pathlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from deeplab_tf.artefacts.saved_model import set_working_size, working_size_in
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.images.resampling import enlarge_labels, shrink_images
 
@@ -46,22 +48,28 @@ class WorkingSize:
                 f"images larger than {self.frame[1]}x{self.frame[0]} pixels, the only size that "
                 "the file takes, are shrunk to fit into it"
             )
-        if self.longest is not None and longer > self.longest:
-            return format_working_size(self.longest)
-        if self.unknown_above is not None and longer > self.unknown_above:
+        limits = (self.longest, self.unknown_above)
+        return self.note if any(limit and longer > limit for limit in limits) else None
+
+    @property
+    def note(self) -> str | None:
+        """Returns a line about images that are too long; None where no image is."""
+        if self.longest is not None:
+            return (
+                f"images longer than {self.longest} pixels are shrunk to {self.longest} for the "
+                "network and its scores are enlarged again; --working_size=none leaves them as "
+                "they are"
+            )
+        if self.unknown_above is not None:
             return (
                 "the model does not say how large its training images were, so that no image is "
-                f"shrunk; where they were smaller than {width}x{height}, give --working_size=N"
+                "shrunk; --working_size=N shrinks those longer than N pixels for the network"
             )
         return None
 
 
-def format_working_size(longest: int) -> str:
-    """Returns the line for a user whose images are longer than the working size."""
-    return (
-        f"images longer than {longest} pixels are shrunk to {longest} for the network and its "
-        "scores are enlarged again; --working_size=none leaves them as they are"
-    )
+ANY_SIZE = WorkingSize()
+"""The working size of a network that sees every image as it is."""
 
 
 def working_size_of(experiment: Experiment, evaluate_config: EvaluateConfig) -> WorkingSize:
@@ -78,6 +86,30 @@ def working_size_of(experiment: Experiment, evaluate_config: EvaluateConfig) -> 
     if trained is None:
         return WorkingSize(unknown_above=experiment.data.crop_size)
     return WorkingSize(trained or None)
+
+
+def working_size_of_saved_model(
+    loaded: Any, folder: pathlib.Path, experiment: Experiment, given: int | None
+) -> WorkingSize:
+    """Returns the working size of a SavedModel, which does the shrinking by itself.
+
+    Args:
+        loaded, folder, experiment: the SavedModel, its folder, and the experiment that it carries.
+        given: the longest side, in pixels, that the SavedModel shall have from now on, 0 for any;
+            None leaves it as exported.
+
+    Raises:
+        DeeplabError: the SavedModel is of an earlier version, which always shows its network all
+            images as they are, and one is `given`.
+    """
+    if given is not None:
+        set_working_size(loaded, folder, given)
+    if working_size_in(loaded) is None:
+        return WorkingSize(unknown_above=experiment.data.crop_size)
+    evaluate_config = experiment.evaluate
+    if given is not None:
+        evaluate_config = dataclasses.replace(evaluate_config, working_size=given)
+    return working_size_of(experiment, evaluate_config)
 
 
 def once(report: Callable[[str], None]) -> Callable[[str], None]:

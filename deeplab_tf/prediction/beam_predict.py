@@ -37,7 +37,6 @@ from deeplab_tf.inference.beam_steps import (
     write_lines,
 )
 from deeplab_tf.inference.model_handler import Model, PredictorHandler
-from deeplab_tf.inference.working_size import format_working_size
 from deeplab_tf.prediction.inputs import no_image, root_of, walk_images
 from deeplab_tf.prediction.job import (
     FAILED_FILE,
@@ -142,8 +141,8 @@ def predict_by_beam(
     check_reserved(out)  # before the model is loaded
     predictor = model.load()  # only for what it takes
     classes, image_format = predictor.classes, predictor.image_format
-    if predictor.working_size:
-        report(format_working_size(predictor.working_size))
+    if predictor.working.note:
+        report(predictor.working.note)
     digest = model_digest(model.path)
     job = {
         "model": digest,

@@ -11,10 +11,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from deeplab_tf.artefacts.saved_model import (
     SAVED_MODEL_FILE,
     open_saved_model,
-    set_working_size,
-    working_size_in,
 )
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.inference.working_size import WorkingSize, working_size_of_saved_model
 from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature
@@ -29,6 +28,7 @@ class ServedModel:
         signatures: the signatures by name.
         definitions: the signatures as the SavedModel's file defines them, by name.
         loaded: TensorFlow's object, which holds the variables.
+        working: the sizes at which the network sees images.
     """
 
     name: str
@@ -36,11 +36,7 @@ class ServedModel:
     signatures: dict[str, Signature]
     definitions: dict[str, Any]
     loaded: Any
-
-    @property
-    def working_size(self) -> int | None:
-        """The longest side, in pixels, at which the network sees an image; None is any."""
-        return working_size_in(self.loaded) or None
+    working: WorkingSize
 
     def run(self, signature: str, images: np.ndarray) -> Outputs:
         """Returns the outputs of the named signature for checked images, by the outputs' names.
@@ -97,13 +93,12 @@ def open_served_model(
     if folder.name.isdecimal():
         version, called = int(folder.name), folder.parent.name
     loaded, experiment, _ = open_saved_model(folder)
-    if working_size is not None:
-        set_working_size(loaded, folder, working_size)
+    working = working_size_of_saved_model(loaded, folder, experiment, working_size)
     stride = experiment.model.output_stride
     signatures = {
         key: _signature(key, function, stride) for key, function in loaded.signatures.items()
     }
-    return ServedModel(name or called, version, signatures, _definitions(folder), loaded)
+    return ServedModel(name or called, version, signatures, _definitions(folder), loaded, working)
 
 
 def _version_folder(path: pathlib.Path) -> pathlib.Path:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.inference.working_size import format_working_size
 from deeplab_tf.machine.signals import handling_stops
 from deeplab_tf.serving.app import make_app
 from deeplab_tf.serving.grpc_service import start_grpc
@@ -58,8 +57,8 @@ async def _serve(service: Service, address: Address, report: Callable[[str], Non
         await service.warm_up()
         model = service.model
         report(f"serving {model.name}, version {model.version}, at {told}")
-        if model.working_size:
-            report(format_working_size(model.working_size))
+        if model.working.note:
+            report(model.working.note)
         await stop.wait()
         service.ready = False
         http_server.should_exit = True

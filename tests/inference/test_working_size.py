@@ -130,7 +130,7 @@ def test_an_image_of_a_training_images_size_takes_the_same_path_as_before(
         monkeypatch.delattr(resampling, name)
     for kind in ("keras", "saved_model"):
         predictor = load_predictor(artefacts[kind], lines.append)
-        assert predictor.working_size == LONGEST
+        assert predictor.working.longest == LONGEST
         np.testing.assert_array_equal(predictor.predict(image), expected)
     found = images_to_probabilities(known, EvaluateConfig(), lines.append)(image)
     np.testing.assert_array_equal(found, shares)
@@ -146,15 +146,15 @@ def test_working_size_overrides_and_is_said_once(known, artefacts, kind):
         predictor.predict(image[None])
     (line,) = lines
     assert "longer than 65 pixels are shrunk to 65" in line and "--working_size=none" in line
-    assert predictor.working_size == LONGEST
+    assert predictor.working.longest == LONGEST
     lines.clear()
     whole = load_predictor(artefacts[kind], lines.append, working_size=0)
-    assert whole.working_size is None
+    assert whole.working.longest is None
     plain = np.asarray(known.model(image[None])).argmax(-1)
     assert np.mean(whole.predict(image[None]) == plain) > SAME
     assert lines == []
     other = load_predictor(artefacts[kind], lines.append, working_size=97)
-    assert other.working_size == 97
+    assert other.working.longest == 97
     found = other.predict(image[None])[0]
     assert np.mean(found == expected_labels(known, image, 97)) > SAME
     segmented = deeplab_tf.load(artefacts[kind], lines.append).segment(image, working_size=97)
@@ -200,7 +200,7 @@ def test_an_older_model_says_that_it_does_not_know():
     large = random_picture(90, 70)[None]
     found = predict(large)
     predict(large)
-    assert len(lines) == 1 and "smaller than 70x90, give --working_size=N" in lines[0]
+    assert len(lines) == 1 and "--working_size=N shrinks" in lines[0]
     np.testing.assert_array_equal(found, np.asarray(sized(None).model(large)).argmax(-1))
 
 

@@ -14,7 +14,10 @@ from deeplab_tf.models.conv import decayed_kernels
 
 
 def random_trained_model(**model_fields) -> TrainedModel:
-    """A tiny ResNet over the six shapes' classes, batch norm statistics as of a trained network."""
+    """A tiny ResNet over the six shapes' classes, batch norm statistics as of a trained network.
+
+    The network sees every image as it is, as one that was trained on tiles.
+    """
     fields = {
         "backbone": Backbone.RESNET_TINY,
         "multi_grid": (2,) if "backbone" not in model_fields else (1, 2, 4),
@@ -24,6 +27,7 @@ def random_trained_model(**model_fields) -> TrainedModel:
     experiment = Experiment(model=ModelConfig(**fields))
     experiment.data.dataset = "shapes"
     experiment.data.crop_size = 65
+    experiment.data.longest_side = 0
     experiment = validate(experiment)
     keras.utils.set_random_seed(0)  # of depthwise kernels, which are not decayed
     model = build_model(experiment.model)
