@@ -180,7 +180,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
     )
 
     longest = tf.Variable(
-        _working_size(trained) or 0, trainable=False, dtype=tf.int32, name=WORKING_SIZE
+        tf.constant(_working_size(trained) or 0), trainable=False, dtype=tf.int32, name=WORKING_SIZE
     )
 
     def look(images):

@@ -104,7 +104,7 @@ def _enlarged_rows(scores: tf.Tensor, size: tuple, rows: tf.Tensor) -> tf.Tensor
 
 def shrink_images(images: np.ndarray, longest: int) -> np.ndarray:
     """Returns images [B, H, W, bands] whose longer side is shrunk to `longest`, in their dtype."""
-    size = shrunk_size(*images.shape[1:3], longest)
+    size = shrunk_size(images.shape[1], images.shape[2], longest)
     # One image at a time: a large photo is copied for TensorFlow.
     return np.concatenate([_shrink(image[None], tf.constant(size)).numpy() for image in images])
 
@@ -124,7 +124,7 @@ def enlarge_labels(
         uint8 [B, *size].
     """
     if scores is not None:
-        return _argmax_of_enlarged(scores, tf.constant(size)).numpy()
+        return _argmax_of_enlarged(tf.constant(scores), tf.constant(size)).numpy()
     assert labels is not None
     height, width = size
     return np.stack(
@@ -146,7 +146,8 @@ def enlarge_probabilities(
 
     `are_logits` says whether `scores`, float32 [B, h, w, C], are logits and not probabilities.
     """
-    return _enlarged_probabilities(scores, tf.constant(size), tf.constant(are_logits)).numpy()
+    arguments = tf.constant(scores), tf.constant(size), tf.constant(are_logits)
+    return _enlarged_probabilities(*arguments).numpy()
 
 
 @tf.function(reduce_retracing=True)

@@ -1,7 +1,5 @@
 """Images larger than the training's, on every road from pixels to labels."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,13 +7,14 @@ from PIL import Image
 from support.random_model import random_picture, random_trained_model
 
 import deeplab_tf
-from deeplab_tf.artefacts.trained_model import save_model
-from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
+from deeplab_tf.config import Backbone, EvaluateConfig, Experiment, ModelConfig
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import Options, write_litert
 from deeplab_tf.export.saved_model import Serving, write_saved_model
 from deeplab_tf.images import resampling
+from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.resampling import (
     enlarge,
     enlarge_by_strips,
@@ -27,6 +26,7 @@ from deeplab_tf.inference import strategies
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.inference.strategies import images_to_labels, images_to_probabilities
 from deeplab_tf.inference.working_size import WorkingSize, working_size_of
+from deeplab_tf.models import build_model
 
 LONGEST = 65
 SAME = 0.998
@@ -67,6 +67,16 @@ def artefacts(known, tmp_path_factory):
     return paths
 
 
+@pytest.fixture(scope="module")
+def predictors(artefacts):
+    """The predictor of each artefact, by kind, loaded once."""
+    return {kind: load_predictor(path, quiet) for kind, path in artefacts.items()}
+
+
+def quiet(line):
+    """Drops a line that another test looks at."""
+
+
 def expected_labels(trained, image, longest=LONGEST):
     """The labels by the rule, with nothing of the product but the network and the shrunk pixels."""
     small = shrink_images(image[None], longest)
@@ -80,9 +90,9 @@ def expected_labels(trained, image, longest=LONGEST):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["keras", "saved_model", "litert_open"])
-def test_every_road_enlarges_the_scores_of_the_shrunk_image(known, artefacts, kind, size):
+def test_every_road_enlarges_the_scores_of_the_shrunk_image(known, predictors, kind, size):
     image = random_picture(*size)
-    labels = load_predictor(artefacts[kind], lambda line: None).predict(image[None])[0]
+    labels = predictors[kind].predict(image[None])[0]
     assert labels.shape == size and labels.dtype == np.uint8
     assert np.mean(labels == expected_labels(known, image)) > SAME
 
@@ -106,59 +116,57 @@ def test_saved_model_signatures_agree_with_each_other_and_with_python(known, art
     encoded = tf.io.encode_png(image)[None]
     by_bytes = loaded.signatures["image_bytes"](image_bytes=encoded)
     np.testing.assert_array_equal(by_bytes["labels"][0], answer["labels"])
-    python = images_to_probabilities(known, EvaluateConfig(), lambda line: None)(image[None])[0]
+    python = images_to_probabilities(known, EvaluateConfig(), quiet)(image[None])[0]
     np.testing.assert_allclose(answer["probabilities"], python, atol=2e-5)
     np.testing.assert_array_equal(answer["labels"], answer["logits"].argmax(-1))
     np.testing.assert_allclose(answer["confidence"], python.max(-1), atol=2e-5)
     entropy = -(python * np.log(python)).sum(-1)
     np.testing.assert_allclose(answer["uncertainty"], entropy, atol=2e-4)
-    labels = images_to_labels(known, EvaluateConfig(), lambda line: None)(image[None])[0]
+    labels = images_to_labels(known, EvaluateConfig(), quiet)(image[None])[0]
     np.testing.assert_array_equal(labels, python.argmax(-1))
 
 
-@pytest.mark.parametrize("size", [(LONGEST, LONGEST), (65, 40), (1, 65)])
 def test_an_image_of_a_training_images_size_takes_the_same_path_as_before(
-    known, artefacts, size, monkeypatch
+    known, predictors, monkeypatch
 ):
     """To the bit, and without any resizing, on which the paper's figures depend."""
-    image = random_picture(*size)[None]
+    whole = EvaluateConfig(working_size=0)
+    labels, probabilities = (
+        make(known, whole) for make in (images_to_labels, images_to_probabilities)
+    )
     lines = []
-    without = dataclasses.replace(known, experiment=random_trained_model().experiment)
-    expected = images_to_labels(without, EvaluateConfig(working_size=0))(image)
-    shares = images_to_probabilities(without, EvaluateConfig(working_size=0))(image)
+    found = images_to_probabilities(known, EvaluateConfig(), lines.append)
     for name in ("_shrink", "_argmax_of_enlarged", "_enlarged_probabilities"):
         monkeypatch.delattr(resampling, name)
-    for kind in ("keras", "saved_model"):
-        predictor = load_predictor(artefacts[kind], lines.append)
-        assert predictor.working.longest == LONGEST
-        np.testing.assert_array_equal(predictor.predict(image), expected)
-    found = images_to_probabilities(known, EvaluateConfig(), lines.append)(image)
-    np.testing.assert_array_equal(found, shares)
+    for size in ((LONGEST, LONGEST), (65, 40), (1, 65)):
+        image = random_picture(*size)[None]
+        for kind in ("keras", "saved_model"):
+            np.testing.assert_array_equal(predictors[kind].predict(image), labels(image))
+        np.testing.assert_array_equal(found(image), probabilities(image))
     assert lines == []
+
+
+def test_what_becomes_of_larger_images_is_said_once(artefacts):
+    image = random_picture(90, 120)[None]
+    lines = []
+    predictor = load_predictor(artefacts["litert_open"], lines.append)
+    for _ in range(3):
+        predictor.predict(image)
+    (line,) = lines
+    assert "longer than 65 pixels are shrunk to 65" in line and "--working_size=none" in line
 
 
 @pytest.mark.parametrize("kind", ["keras", "saved_model", "litert_open"])
-def test_working_size_overrides_and_is_said_once(known, artefacts, kind):
+def test_a_working_size_overrides_that_of_the_artefact(known, artefacts, predictors, kind):
     image = random_picture(90, 120)
-    lines = []
-    predictor = load_predictor(artefacts[kind], lines.append)
-    for _ in range(3):
-        predictor.predict(image[None])
-    (line,) = lines
-    assert "longer than 65 pixels are shrunk to 65" in line and "--working_size=none" in line
-    assert predictor.working.longest == LONGEST
-    lines.clear()
-    whole = load_predictor(artefacts[kind], lines.append, working_size=0)
+    assert predictors[kind].working.longest == LONGEST
+    segmenter = deeplab_tf.load(artefacts[kind], quiet)
+    found = segmenter.segment(image, working_size=97)
+    assert np.mean(found == expected_labels(known, image, 97)) > SAME
+    whole = load_predictor(artefacts[kind], quiet, working_size=0)
     assert whole.working.longest is None
     plain = np.asarray(known.model(image[None])).argmax(-1)
     assert np.mean(whole.predict(image[None]) == plain) > SAME
-    assert lines == []
-    other = load_predictor(artefacts[kind], lines.append, working_size=97)
-    assert other.working.longest == 97
-    found = other.predict(image[None])[0]
-    assert np.mean(found == expected_labels(known, image, 97)) > SAME
-    segmented = deeplab_tf.load(artefacts[kind], lines.append).segment(image, working_size=97)
-    np.testing.assert_array_equal(segmented, found)
 
 
 def test_a_saved_model_of_before_has_no_working_size(known, tmp_path, monkeypatch):
@@ -230,7 +238,7 @@ def test_scales_windows_padding_and_the_crf_work_on_the_shrunk_image(known, monk
             {"crf": True},
             {"flip": True, "window": 65, "working_size": LONGEST},
         ):
-            predict = images_to_labels(known, EvaluateConfig(**given), lambda line: None)
+            predict = images_to_labels(known, EvaluateConfig(**given), quiet)
             assert predict(image[None]).shape == (1, 130, 180)
     finally:
         tf.config.run_functions_eagerly(False)
@@ -252,10 +260,6 @@ def test_bands_of_16_bits_are_shrunk_in_their_own_type():
     assert small.shape == (1, 45, 65, 5) and small.dtype == np.uint16
     # Halving under a triangle keeps the mean of noise.
     assert abs(small.mean() - image.mean()) < 200 and small.std() < image.std() / 1.8
-    from deeplab_tf.artefacts.trained_model import TrainedModel
-    from deeplab_tf.config import Backbone, Experiment, ModelConfig
-    from deeplab_tf.images.classes import SHAPES
-    from deeplab_tf.models import build_model
 
     model_config = ModelConfig(
         backbone=Backbone.RESNET_TINY, multi_grid=(1,), num_classes=6, image_format=bands
@@ -263,7 +267,7 @@ def test_bands_of_16_bits_are_shrunk_in_their_own_type():
     experiment = Experiment(model=model_config)
     experiment.data.longest_side = LONGEST
     trained = TrainedModel(build_model(model_config), experiment, SHAPES)
-    labels = images_to_labels(trained, EvaluateConfig(), lambda line: None)(image)
+    labels = images_to_labels(trained, EvaluateConfig(), quiet)(image)
     assert labels.shape == (1, 90, 130)
 
 
@@ -314,7 +318,7 @@ def test_without_scores_labels_are_enlarged_by_nearest_neighbour():
 def test_an_enlarged_photo_keeps_the_labels_of_its_original(known):
     """The picture four times as large, compared inside the regions of its labels."""
     image = random_picture(49, 65)
-    predict = images_to_labels(known, EvaluateConfig(), lambda line: None)
+    predict = images_to_labels(known, EvaluateConfig(), quiet)
     original = predict(image[None])[0]
     large = np.asarray(Image.fromarray(image).resize((260, 196), Image.Resampling.BICUBIC))
     found = predict(large[None])[0]
