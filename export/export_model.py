@@ -3,6 +3,7 @@
 Tested in tests/test_public_names.py and tests/cli/test_export.py, through `deeplab-export`.
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -10,8 +11,10 @@ from typing import Literal
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, at_output_stride, load_model
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.inference.strategies import resolve_evaluate_config
+from deeplab_tf.inference.working_size import working_size_of
 
-from .images import data_set_images, file_images
+from .images import data_set_images, file_images, shrink_picture
 from .parity import INT8, ComparedImages, Export
 
 Format = Literal["saved_model", "litert", "onnx", "web"]
@@ -50,6 +53,7 @@ def export_model(
     signatures: Sequence[str] = (),
     scales: Sequence[float] | None = None,
     flip: bool | None = None,
+    working_size: int | None = None,
     litertjs: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
 ) -> Export:
@@ -75,6 +79,9 @@ def export_model(
             `uncertainty`.
         scales, flip: the views that a SavedModel averages; None takes those of the experiment's
             evaluate section.
+        working_size: the longest side, in pixels, at which the network sees an image, 0 for any;
+            the artefact carries it. None takes that of the experiment's evaluate section, whose
+            default is the longest side of the training images.
         litertjs: a folder with LiteRT.js' archives; None lets npm fetch them.
         report: gets a line for each broken checkpoint of a workdir that is passed over.
 
@@ -99,15 +106,20 @@ def export_model(
     trained = model if isinstance(model, TrainedModel) else load_model(model, report)
     if output_stride is not None:
         trained = at_output_stride(trained, output_stride)
+    if working_size is not None:
+        trained = _with_working_size(trained, working_size)
+    longest = working_size_of(trained.experiment, trained.experiment.evaluate).longest
     out = pathlib.Path(out)
 
     def compared(split: str, count: int) -> ComparedImages:
         if images is not None:
             # Files are read all at once, so that a broken one is found before the model is
             # converted.
-            return list(file_images(str(images), count, trained.image_format))
-        dataset = trained.experiment.data.dataset
-        return data_set_images(pathlib.Path(str(data_dir)), dataset, split, count, trained.classes)
+            found = file_images(str(images), count, trained.image_format)
+            return [shrink_picture(picture, longest) for picture in found]
+        dataset, folder = trained.experiment.data.dataset, pathlib.Path(str(data_dir))
+        found = data_set_images(folder, dataset, split, count, trained.classes)
+        return (shrink_picture(picture, longest) for picture in found)
 
     count = parity_images or (MANY_IMAGES if quantize in INT8 else FEW_IMAGES)
     parity = compared(split or trained.experiment.evaluate.split, count)
@@ -141,6 +153,12 @@ def export_model(
     from .web_page import export_web
 
     return export_web(trained, out, parity, Options(size, quantize), litertjs)
+
+
+def _with_working_size(trained: TrainedModel, working_size: int) -> TrainedModel:
+    evaluate_config = resolve_evaluate_config(trained.experiment, working_size=working_size)
+    experiment = dataclasses.replace(trained.experiment, evaluate=evaluate_config)
+    return dataclasses.replace(trained, experiment=experiment)
 
 
 def _check_options(format: str, given: set[str]) -> None:

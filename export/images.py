@@ -17,6 +17,7 @@ from deeplab_tf.data.records import open_records
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import VOID, Classes, check_same_classes
 from deeplab_tf.images.frame import into_frame
+from deeplab_tf.images.resampling import shrink_images
 from deeplab_tf.prediction.inputs import find_images
 
 
@@ -67,6 +68,21 @@ def file_images(
     """
     files = find_images(images)[:count]
     return (ComparedImage(str(file), read_image_of(file, image_format)) for file in files)
+
+
+def shrink_picture(picture: ComparedImage, longest: int | None) -> ComparedImage:
+    """Returns `picture` as the network sees it at a working size of `longest` pixels, None for any.
+
+    The mask, where there is one, is shrunk alike, by nearest neighbour.
+    """
+    if longest is None or max(picture.image.shape[:2]) <= longest:
+        return picture
+    image = shrink_images(picture.image[None], longest)[0]
+    mask = picture.mask
+    if mask is not None:
+        size = image.shape[1], image.shape[0]
+        mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    return ComparedImage(picture.name, image, mask)
 
 
 def fit_picture(

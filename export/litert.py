@@ -16,6 +16,7 @@ from deeplab_tf.artefacts.litert import open_segmenter
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import check_file, containing, whole_file
+from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 
@@ -114,7 +115,7 @@ def export_litert(
             format="litert",
             quantize=options.quantize,
             output_stride=trained.experiment.model.output_stride,
-            facts=_facts(options, len(calibrate)),
+            facts=_facts(trained, options, len(calibrate)),
         )
     return export
 
@@ -131,9 +132,13 @@ def _noisiest(
     return noisiest_layers(float_file, file.read_bytes(), layer_names(trained), images)
 
 
-def _facts(options: Options, calibration_images: int) -> dict:
+def _facts(trained: TrainedModel, options: Options, calibration_images: int) -> dict:
     """Returns the entries of the report that say how the file was made."""
-    facts: dict = {"image_size": options.image_size, "outputs": options.outputs}
+    facts: dict = {
+        "image_size": options.image_size,
+        "outputs": options.outputs,
+        "working_size": working_size_of(trained.experiment, trained.experiment.evaluate).longest,
+    }
     if options.quantize == "int8":
         facts |= {"calibration_images": calibration_images, "keep_float": options.keep_float}
     return facts

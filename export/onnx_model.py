@@ -18,6 +18,7 @@ from deeplab_tf.artefacts.onnx import labels_and_logits, open_onnx
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import check_file, containing, whole_file
+from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 
@@ -107,7 +108,13 @@ def export_onnx(
             format="onnx",
             quantize="none",
             output_stride=trained.experiment.model.output_stride,
-            facts={"outputs": outputs, "runtimes": _by_runtime(found)},
+            facts={
+                "outputs": outputs,
+                "working_size": working_size_of(
+                    trained.experiment, trained.experiment.evaluate
+                ).longest,
+                "runtimes": _by_runtime(found),
+            },
             packages=PACKAGES,
         )
     return export

@@ -9,11 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
-from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SAVED_MODEL_FILE, SIGNATURE
+from deeplab_tf.artefacts.saved_model import (
+    EXTRA_DIR,
+    SAVED_MODEL_FILE,
+    SIGNATURE,
+    WORKING_SIZE,
+)
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import check_folder, folder_of, json_with, whole_folder
+from deeplab_tf.images.resampling import enlarge, enlarge_by_strips, shrink, shrunk_size
 from deeplab_tf.inference.strategies import class_probabilities
+from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.folding import folded
 
@@ -88,7 +95,7 @@ def export_saved_model(
             format="saved_model",
             quantize="none",
             output_stride=stride,
-            facts=dataclasses.asdict(serving),
+            facts={**dataclasses.asdict(serving), "working_size": _working_size(trained)},
         )
     return export
 
@@ -135,6 +142,10 @@ def write_saved_model(
         uncertainty: on request, `images` as above -> `uncertainty` float32 [B, H, W], the entropy
             of the class probabilities in nats, 0 to ln(C).
 
+    The network sees an image longer than the experiment's working size shrunk to it, and its scores
+    are enlarged to the image's size, a strip at a time where only labels are asked for. The
+    variable `working_size` holds that size in pixels, 0 for any.
+
     The SavedModel also has a plain function `scores`, whose largest class is the label: logits or,
     with several views, probabilities.
     """
@@ -154,6 +165,10 @@ def write_saved_model(
     (extra / DESCRIPTION).write_text(describe(experiment, trained.classes))
 
 
+def _working_size(trained: TrainedModel) -> int | None:
+    return working_size_of(trained.experiment, trained.experiment.evaluate).longest
+
+
 def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module:
     """Returns the functions that `write_saved_model` describes and the variables that they read.
 
@@ -164,20 +179,51 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         (None, None, None, image_format.bands), image_format.dtype, name="images"
     )
 
+    longest = tf.Variable(
+        tf.constant(_working_size(trained) or 0), trainable=False, dtype=tf.int32, name=WORKING_SIZE
+    )
+
+    def look(images):
+        """Returns the scores as the network gives them, whether they must be enlarged, and to what
+        (height, width)."""
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        is_larger = (longest > 0) & (tf.maximum(height, width) > longest)
+        sides = (tf.cast(side, tf.int64) for side in (height, width, longest))
+        small = tf.cond(is_larger, lambda: shrink(images, shrunk_size(*sides)), lambda: images)
+        small.set_shape((None, None, None, image_format.bands))
+        if serving.one_view:
+            scored = network(small, training=False)
+        else:
+            scored = class_probabilities(network, small, serving.scales, serving.flip)
+        return scored, is_larger, (height, width)
+
     @tf.function(input_signature=[pixels])
     def scores(images):
-        if serving.one_view:
-            return network(images, training=False)
-        return class_probabilities(network, images, serving.scales, serving.flip)
+        scored, is_larger, size = look(images)
+        return tf.cond(is_larger, lambda: enlarge(scored, size), lambda: scored)
+
+    def maps(images, reduce):
+        """Returns `reduce(scores(images))` without the whole enlarged scores."""
+        scored, is_larger, size = look(images)
+        return tf.cond(
+            is_larger, lambda: enlarge_by_strips(scored, size, reduce), lambda: reduce(scored)
+        )
 
     def class_shares(scored):
         return tf.nn.softmax(scored) if serving.one_view else scored
 
-    @tf.function(input_signature=[pixels])
-    def serving_default(images):
-        scored = scores(images)
+    def labels_and_confidence(scored):
         labels = tf.cast(tf.argmax(scored, axis=-1, output_type=tf.int32), tf.uint8)
         return {"labels": labels, "confidence": tf.reduce_max(class_shares(scored), axis=-1)}
+
+    def entropy(scored):
+        # xlogy takes 0 * log(0) as 0.
+        shares = class_shares(scored)
+        return {"uncertainty": -tf.reduce_sum(tf.math.xlogy(shares, shares), axis=-1)}
+
+    @tf.function(input_signature=[pixels])
+    def serving_default(images):
+        return maps(images, labels_and_confidence)
 
     @tf.function(input_signature=[pixels])
     def probabilities(images):
@@ -189,12 +235,11 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
 
     @tf.function(input_signature=[pixels])
     def uncertainty(images):
-        # xlogy takes 0 * log(0) as 0.
-        shares = class_shares(scores(images))
-        return {"uncertainty": -tf.reduce_sum(tf.math.xlogy(shares, shares), axis=-1)}
+        return maps(images, entropy)
 
     module = tf.Module()
     module.model_variables = [variable.value for variable in network.variables]
+    setattr(module, WORKING_SIZE, longest)
     module.scores, module.serving_default = scores, serving_default
     extra = {"probabilities": probabilities, "logits": logits, "uncertainty": uncertainty}
     for name in serving.signatures:

@@ -23,6 +23,7 @@ from deeplab_tf.artefacts.saved_model import SIGNATURE
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import check_file, check_folder, json_with, whole_file, whole_folder
+from deeplab_tf.inference.working_size import working_size_of
 
 from .litert import FILE_NAMES, Options, export_litert
 from .litert_js import VERSION, litert_js_files
@@ -121,7 +122,13 @@ def page_facts(model: pathlib.Path) -> dict:
         "classes": [{"name": name, "color": color} for name, color in colors],
         # Class 0 keeps the plain photo where it is the background, as deeplab-predict draws it.
         "background": 0 if classes.names[0] == "background" else None,
-        "input": {"name": name, "height": height, "width": width, "pad": pad},
+        "input": {
+            "name": name,
+            "height": height,
+            "width": width,
+            "pad": pad,
+            "longest": working_size_of(experiment, experiment.evaluate).longest,
+        },
         "normalization": json.loads(description)["normalization"],
         "runtime": f"@litertjs/core {VERSION}",
         "check": expected_logits(model, (height, width)),

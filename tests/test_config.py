@@ -72,6 +72,8 @@ def test_json_reads_back_equal():
         ("train", "freeze_through", "block5", "one of conv1, block1, block2, block3, block4, or"),
         ("evaluate", "scales", (), "one or more positive scales"),
         ("evaluate", "pad_to", 0, "pad_to must be at least 1"),
+        ("evaluate", "working_size", -1, "working_size must be 0"),
+        ("data", "longest_side", -1, "longest_side must be 0 or more"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(section, field, value, message):

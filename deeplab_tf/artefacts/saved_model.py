@@ -14,8 +14,34 @@ SAVED_MODEL_FILE = "saved_model.pb"
 EXTRA_DIR = "assets.extra"
 """The folder of files that belong to a SavedModel and that TensorFlow itself does not read."""
 
+WORKING_SIZE = "working_size"
+"""The name of the variable in a SavedModel of ours that bounds the images its network sees."""
+
 SIGNATURE = "serving_default"
 """The signature that TensorFlow Serving and LiteRT call where a client names none."""
+
+
+def working_size_in(loaded: Any) -> int | None:
+    """Returns the longest side, in pixels, at which a SavedModel's network sees an image.
+
+    0 is any size; None is a SavedModel of an older version, whose network sees all images as they
+    are.
+    """
+    variable = getattr(loaded, WORKING_SIZE, None)
+    return None if variable is None else int(variable.numpy())
+
+
+def set_working_size(loaded: Any, folder: pathlib.Path, longest: int) -> None:
+    """Sets what `working_size_in` returns, for all signatures of a SavedModel in this process.
+
+    Raises:
+        DeeplabError: the SavedModel in `folder` was written by an older version.
+    """
+    if working_size_in(loaded) is None:
+        raise DeeplabError(
+            f"SavedModel {folder} was written before there was a --working_size; export it again"
+        )
+    getattr(loaded, WORKING_SIZE).assign(longest)
 
 
 def open_saved_model(folder: pathlib.Path) -> tuple[Any, Experiment, Classes]:

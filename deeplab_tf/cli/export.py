@@ -69,6 +69,7 @@ def main() -> None:
         signatures=given.SIGNATURES.value or (),
         scales=given.SCALES.value,
         flip=given.FLIP.value,
+        working_size=given.WORKING_SIZE.value,
         litertjs=given.LITERTJS.value,
         report=warn,
     )

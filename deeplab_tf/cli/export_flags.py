@@ -108,6 +108,12 @@ FLIP = flags.DEFINE_bool(
     "Average with the mirrored image too (--noflip: do not), saved_model only; default: the flip "
     "of the experiment's evaluate section.",
 )
+WORKING_SIZE = flag_types.define_working_size(
+    "Let the network see images at most this many pixels long: longer ones are shrunk, and their "
+    "scores enlarged again, inside a SavedModel and by what runs the other files; none: every "
+    "image as it is. Default: that of the experiment's evaluate section, or the longest side of "
+    "the training images.",
+)
 BENCHMARK = flags.DEFINE_boolean(
     "benchmark",
     False,

@@ -102,6 +102,19 @@ class OutputStride(flags.ArgumentParser):
         return int(self._enum.parse(argument))
 
 
+class WorkingSize(flags.ArgumentParser):
+    """A number of pixels, or `none`, which is 0."""
+
+    def parse(self, argument: str | int) -> int:
+        """Returns the number of pixels; raises `ValueError` for any other text."""
+        if argument == "none":
+            return 0
+        try:
+            return flags.IntegerParser(lower_bound=1).parse(argument)
+        except (ValueError, TypeError) as error:
+            raise ValueError("must be a positive number of pixels, or none") from error
+
+
 WHOLE_NUMBER = flags.IntegerParser(lower_bound=0).parse
 SCALES = Items(positive_number, "must be positive numbers with commas between, as in 0.5,1,1.5")
 
@@ -110,6 +123,11 @@ def define_output_stride(help: str) -> flags.FlagHolder:
     """Defines the flag `--output_stride`, which is not given by default."""
     choices = "|".join(map(str, OUTPUT_STRIDES))
     return flags.DEFINE(OutputStride(), "output_stride", None, f"<{choices}>: {help}")
+
+
+def define_working_size(help: str) -> flags.FlagHolder:
+    """Defines the flag `--working_size`, which is not given by default."""
+    return flags.DEFINE(WorkingSize(), "working_size", None, f"<none|N>: {help}")
 
 
 class TwoNames(flags.Flag):

@@ -15,6 +15,11 @@ SCALES = flags.DEFINE(
     "Average the class probabilities over these image scales, e.g. 0.5,1,1.5; default: the scales "
     "of the experiment's evaluate section.",
 )
+WORKING_SIZE = flag_types.define_working_size(
+    "Let the network see images at most this many pixels long: longer ones are shrunk, and their "
+    "scores enlarged again; none: every image as it is. Default: the longest side of the training "
+    "images, but none with --window and where the training images were tiles.",
+)
 FLIP = flags.DEFINE_bool(
     "flip",
     None,
@@ -47,6 +52,7 @@ def overrides() -> dict:
     """Returns the flags by the names of `EvaluateConfig`'s fields; None for a flag not given."""
     return {
         "output_stride": OUTPUT_STRIDE.value,
+        "working_size": WORKING_SIZE.value,
         "scales": SCALES.value,
         "flip": FLIP.value,
         "pad_to": PAD_TO.value,

@@ -15,7 +15,9 @@ its EXIF orientation), and NAME_overlay.jpg with a legend. A video NAME.mp4 (pip
 the labels NAME/000001.png and so on, one a frame, and NAME_overlay.mp4. With --images=- the command
 reads JPEGs and PNGs from standard input, one after the other; the n-th image gives frame_NNNNNN.png
 and its overlay before the next one is read. A LiteRT file has one input size: a smaller image is
-padded with the mean pixel, and a larger one is shrunk to fit and its labels enlarged again.
+padded with the mean pixel, and a larger one is shrunk to fit and its scores enlarged again. Images
+longer than the training's are shrunk for every network, unless --working_size or --window says
+otherwise.
 --submission packs the labels of the images of --list as VOC's test server takes them, and checks
 the archive against the list and the images' sizes.
 

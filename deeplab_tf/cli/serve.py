@@ -27,6 +27,7 @@ import pathlib
 
 from absl import flags
 
+from deeplab_tf.cli import flag_types
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.errors import DeeplabError
 
@@ -41,6 +42,10 @@ _MODEL_NAME = flags.DEFINE_string(
     "model_name",
     None,
     "Serve the model as NAME in the paths; default: the folder's name, without a number.",
+)
+_WORKING_SIZE = flag_types.define_working_size(
+    "Let the network see images at most this many pixels long: longer ones are shrunk, and their "
+    "scores enlarged again; none: every image as it is. Default: as exported.",
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Listen at this address.")
 _PORT = flags.DEFINE_integer(
@@ -124,7 +129,8 @@ def main() -> int:
         time_limit=_TIME_LIMIT.value,
         batch_size=_BATCH_SIZE.value,
     )
-    model = open_served_model(pathlib.Path(_MODEL.value), _MODEL_NAME.value)
+    path = pathlib.Path(_MODEL.value)
+    model = open_served_model(path, _MODEL_NAME.value, _WORKING_SIZE.value)
     serve(Service(model, limits), Address(_HOST.value, _PORT.value, _GRPC_PORT.value), say)
     return 0
 

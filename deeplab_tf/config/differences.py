@@ -21,7 +21,7 @@ FREE = frozenset(
 """Fields of `train` that change no weight: where the training runs, in how much memory, and how
 often it writes. (With `batch_norm=train` the statistics do depend on the number of devices.)"""
 
-FROM_DATA = ("model.num_classes", "model.image_format")
+FROM_DATA = ("model.num_classes", "model.image_format", "data.longest_side")
 """Fields that are None until the data set fills them in."""
 
 

@@ -247,6 +247,8 @@ class DataConfig:
         shuffle_buffer: how many records are held for shuffling, still encoded (about 0.1 MB each).
         duplicate_classes: names of classes; an image with one of them comes twice in each epoch
             (section 4.3, for the test server).
+        longest_side: the longest side, in pixels, of the data set's images, or 0 where they are
+            tiles, whose pixels have one scale; None takes it from the data set.
     """
 
     __pydantic_config__ = STRICT
@@ -259,6 +261,7 @@ class DataConfig:
     flip: bool = True
     shuffle_buffer: int = 2048
     duplicate_classes: tuple[str, ...] = ()
+    longest_side: int | None = None
 
 
 @dataclasses.dataclass
@@ -341,6 +344,9 @@ class EvaluateConfig:
         split: the split to report on.
         output_stride: the output_stride to evaluate at; None is the model's own. The paper trains
             at 16 and evaluates at 8.
+        working_size: the longest side, in pixels, at which the network sees an image; longer images
+            are shrunk to it and their scores enlarged again. 0: every image as it is. None: the
+            training images' `data.longest_side`, but 0 with a window.
         scales: image scales whose class probabilities are averaged.
         flip: whether to average with the mirrored image too.
         pad_to: side in pixels to which smaller images are padded with the mean pixel, below and on
@@ -355,6 +361,7 @@ class EvaluateConfig:
 
     split: str = "val"
     output_stride: int | None = None
+    working_size: int | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     pad_to: int | None = None

@@ -176,6 +176,7 @@ def _data_rules(data: DataConfig) -> _Rules:
         "crop_size": (data.crop_size >= 1, "at least 1"),
         "max_scale": (0 < data.min_scale <= data.max_scale, "at least data.min_scale > 0"),
         "shuffle_buffer": (data.shuffle_buffer >= 1, "at least 1"),
+        "longest_side": (data.longest_side is None or data.longest_side >= 0, "0 or more"),
     }
 
 
@@ -233,6 +234,10 @@ def _evaluate_rules(evaluate_config: EvaluateConfig, model_config: ModelConfig) 
     smallest = max(MIN_WINDOW, 2 * stride)
     return {
         "output_stride": _evaluation_stride_rule(stride, model_config),
+        "working_size": (
+            evaluate_config.working_size is None or evaluate_config.working_size >= 0,
+            "0 (every image as it is) or more",
+        ),
         "scales": (min(evaluate_config.scales, default=0) > 0, "one or more positive scales"),
         "pad_to": (evaluate_config.pad_to is None or evaluate_config.pad_to >= 1, "at least 1"),
         "window": (

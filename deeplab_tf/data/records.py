@@ -61,6 +61,8 @@ class Records:
         fingerprint: a sha256 in hex; two data sets with equal fingerprints have the same classes,
             splits, images and masks.
         image_format: the bands and bits of the images, and the statistics of each band.
+        longest_side: the longest side of all images, in pixels; 0 where the images are tiles, None
+            where the records were written before this was recorded.
     """
 
     folder: Path
@@ -69,6 +71,7 @@ class Records:
     pixels: dict[str, list[int]]
     fingerprint: str
     image_format: ImageFormat = RGB
+    longest_side: int | None = None
 
     def split(self, name: str) -> SplitFiles:
         """Returns the split `name`.
@@ -134,6 +137,7 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
             },
             pixels=metadata["pixels"],
             fingerprint=metadata["fingerprint"],
+            longest_side=metadata.get("longest_side"),
         )
     except (OSError, ValueError, KeyError, TypeError, json_format.ParseError) as error:
         raise DeeplabError(f"{folder} is damaged ({one_line(str(error))}); {again}") from error
@@ -242,3 +246,15 @@ def count_pixels(split: SplitFiles, num_classes: int) -> list[int]:
     counts = tf.data.TFRecordDataset(split.files).map(count, num_parallel_calls=tf.data.AUTOTUNE)
     total = counts.reduce(tf.zeros(VOID + 1, tf.int64), tf.add).numpy()
     return [*total[:num_classes].tolist(), int(total[VOID])]
+
+
+def find_longest_side(split: SplitFiles) -> int:
+    """Returns the longest side of all images of `split`, in pixels, by the heads of the masks."""
+
+    def longer(record: tf.Tensor) -> tf.Tensor:
+        # A PNG has the width and the height, big-endian, at byte 16.
+        sides = tf.strings.substr(parse_encoded(record)["mask"], 16, 8)
+        return tf.reduce_max(tf.io.decode_raw(sides, tf.int32, little_endian=False))
+
+    sides = tf.data.TFRecordDataset(split.files).map(longer, num_parallel_calls=tf.data.AUTOTUNE)
+    return int(sides.reduce(0, tf.maximum).numpy())

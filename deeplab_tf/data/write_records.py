@@ -17,7 +17,14 @@ from tqdm import tqdm
 
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.read_pair import encode_examples
-from deeplab_tf.data.records import VERSION, Records, SplitFiles, count_pixels, open_records
+from deeplab_tf.data.records import (
+    VERSION,
+    Records,
+    SplitFiles,
+    count_pixels,
+    find_longest_side,
+    open_records,
+)
 from deeplab_tf.data.sources.source import Pair, Source, fingerprint
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
@@ -144,8 +151,14 @@ def _build(
             for name, split in builder.info.splits.items()
         }
     )
+    builder.facts["longest_side"] = 0 if source.tiling else _longest_side(builder, source)
     builder.info.write_to_directory(folder)
     return folder
+
+
+def _longest_side(builder: "_Builder", source: Source) -> int:
+    splits = [SplitFiles.of(split, source.image_format) for split in builder.info.splits.values()]
+    return max(map(find_longest_side, splits))
 
 
 def _download_config(runner: BeamRunner | None) -> tfds.download.DownloadConfig | None:
@@ -175,7 +188,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._workers = workers
         self._by_beam = by_beam
         self.pixels: dict[str, list[int]] = {}
-        self._metadata = tfds.core.MetadataDict(
+        self.facts = tfds.core.MetadataDict(
             labels=source.classes.to_dict(),
             image=source.image_format.to_dict(),
             fingerprint=mark,
@@ -193,7 +206,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             builder=self,
             description="Images and masks of class ids; 255 is void.",
             features=tfds.features.FeaturesDict(features),
-            metadata=self._metadata,
+            metadata=self.facts,
         )
 
     def _image_feature(self) -> tfds.features.Image:

@@ -39,6 +39,7 @@ from deeplab_tf.inference.predictor import (
     with_classes_of,
 )
 from deeplab_tf.inference.strategies import resolve_evaluate_config
+from deeplab_tf.inference.working_size import once
 from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE
 
 TABLE_FILE = "eval.txt"
@@ -76,8 +77,8 @@ def evaluate(
         strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
             each worker calls this function and does its share of the images; worker 0 writes and
             reports.
-        report: gets the table of classes, the names of the files, and a line for each checkpoint
-            that is broken and passed over.
+        report: gets the table of classes, the names of the files, a line for each checkpoint that
+            is broken and passed over, and one where images are larger than the training's.
 
     Raises:
         DeeplabError: `out` is a file, or has other files under the names of the results; model,
@@ -105,6 +106,10 @@ def evaluate(
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
     if runner:
+        # The workers of Beam report nothing.
+        note = predictor.working.note_on(records.longest_side or 0, 0)
+        if note:
+            report(note)
         evaluation = _evaluate_by_beam(runner, source, predictor, evaluate_config, records, out)
     else:
         with naming_lost_worker(workers, lambda: ""):
@@ -169,6 +174,7 @@ def _open(
     report: Callable[[str], None],
 ) -> tuple[Predictor, EvaluateConfig, dict]:
     """Returns the predictor, its `EvaluateConfig`, and the entries of `eval.json` about both."""
+    note = once(report)  # for the copies on all devices together
     split = overrides.get("split")
     overrides = {name: value for name, value in overrides.items() if name != "split"}
     if is_exported(source):
@@ -176,7 +182,7 @@ def _open(
             raise DeeplabError(
                 f"{source} is an exported model, whose inference is fixed; leave --config out"
             )
-        predictor = on_devices(lambda: load_predictor(source, **overrides), devices)
+        predictor = on_devices(lambda: load_predictor(source, note, **overrides), devices)
         experiment = predictor.experiment
         evaluate_config = experiment.evaluate if experiment else EvaluateConfig()
         evaluate_config = EvaluateConfig(split=split or evaluate_config.split)
@@ -191,8 +197,9 @@ def _open(
             evaluate_config.output_stride or experiment.model.output_stride
         )
         # Each device gets a network of its own, with the batch norms folded into its weights.
-        predictor = on_devices(lambda: trained_predictor(trained, evaluate_config), devices)
+        predictor = on_devices(lambda: trained_predictor(trained, evaluate_config, note), devices)
         facts = {"step": trained.step, **dataclasses.asdict(evaluate_config)}
+    facts["working_size"] = predictor.working.longest
     if predictor.experiment is not None:
         facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))
     return predictor, evaluate_config, facts
@@ -233,6 +240,8 @@ def _format_results(
             "windows": f"{evaluate_config.window} pixels" if evaluate_config.window else "none",
             "CRF": "yes" if evaluate_config.crf else "no",
         }
+    seen = predictor.working.longest
+    words["working size"] = f"{seen} pixels" if seen else "every image as it is"
     words["model"] = facts["model"]
     if facts["step"] is not None:
         words["step"] = f"{facts['step']:,}"

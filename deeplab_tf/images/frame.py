@@ -8,9 +8,11 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from deeplab_tf.images.resampling import enlarge_labels
+
 
 def into_frame(
-    image: np.ndarray, frame: tuple[int, int], fill: np.ndarray
+    image: np.ndarray, frame: tuple[int, int], fill: np.ndarray, longest: int | None = None
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Puts an image of any size into the frame of a model of one static size.
 
@@ -21,12 +23,14 @@ def into_frame(
         image: uint8 [H, W, 3].
         frame: the static (height, width).
         fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
+        longest: the longest side that the image may have in the frame; None leaves it to the frame.
 
     Returns:
         The framed image, uint8 [1, *frame, 3], and the height and width of the image in the frame.
     """
     height, width = image.shape[:2]
-    shrink = min(1.0, frame[0] / height, frame[1] / width)
+    longest = longest or max(frame)
+    shrink = min(1.0, frame[0] / height, frame[1] / width, longest / max(height, width))
     # Rounding down keeps the image inside the frame. The 1e-6 keeps float errors from losing a
     # pixel, and the maximum keeps a thin image from vanishing.
     inner = (max(1, int(height * shrink + 1e-6)), max(1, int(width * shrink + 1e-6)))
@@ -43,12 +47,13 @@ def predict_in_frame(
     image: np.ndarray,
     frame: tuple[int, int],
     fill: np.ndarray,
-    run: Callable[[np.ndarray], np.ndarray],
+    run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]],
+    longest: int | None = None,
 ) -> np.ndarray:
     """Predicts the labels of an image of any size with a model of one static size.
 
-    An image that fits is padded at the bottom and the right. A larger image is first shrunk to fit,
-    bilinearly and keeping its aspect, and the labels are enlarged to the image's size by nearest
+    An image is put into the frame by `into_frame`. The scores of an image that was shrunk are
+    enlarged to the image's size bilinearly or, where the model gives none, its labels by nearest
     neighbour. Small objects in a large image may be lost by shrinking, so a model should be
     exported with a size that fits the images.
 
@@ -56,15 +61,17 @@ def predict_in_frame(
         image: uint8 [H, W, 3].
         frame: the static (height, width).
         fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
-        run: the model, from uint8 [1, height, width, 3] to integer labels [1, height, width].
+        run: the model, from uint8 [1, height, width, 3] to integer labels [1, height, width] and
+            the scores [1, height, width, C] whose argmax they are, or None.
+        longest: as for `into_frame`.
 
     Returns:
         The labels, uint8 [H, W].
     """
-    framed, inner = into_frame(image, frame, fill)
-    labels = run(framed)[0, : inner[0], : inner[1]].astype(np.uint8)
-    height, width = image.shape[:2]
-    if inner == (height, width):
-        return labels
-    whole = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(whole)
+    framed, inner = into_frame(image, frame, fill, longest)
+    part = np.s_[:, : inner[0], : inner[1]]
+    labels, scores = run(framed)
+    size = image.shape[0], image.shape[1]
+    if inner == size:
+        return labels[part][0].astype(np.uint8)
+    return enlarge_labels(labels[part], None if scores is None else scores[part], size)[0]

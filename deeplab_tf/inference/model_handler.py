@@ -45,8 +45,12 @@ class Model:
     def load(self) -> Predictor:
         """Loads the predictor; raises `DeeplabError` as `load_predictor` does."""
         if self.evaluate_config is None:
-            return load_predictor(self.path, **self.overrides)
-        return trained_predictor(load_model(self.path), self.evaluate_config)
+            return load_predictor(self.path, _no_note, **self.overrides)
+        return trained_predictor(load_model(self.path), self.evaluate_config, _no_note)
+
+
+def _no_note(line: str) -> None:
+    """Drops what a worker would report: the process that started the workers reports it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,11 @@ import tensorflow as tf
 from deeplab_tf.artefacts.description import DESCRIPTION, parse_description
 from deeplab_tf.artefacts.litert import LiteRTSegmenter, open_segmenter
 from deeplab_tf.artefacts.onnx import open_onnx
-from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, SIGNATURE, open_saved_model
+from deeplab_tf.artefacts.saved_model import (
+    SAVED_MODEL_FILE,
+    SIGNATURE,
+    open_saved_model,
+)
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.config.image_format import RGB, ImageFormat
@@ -24,6 +28,14 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.strategies import images_to_labels, in_parts, resolve_evaluate_config
+from deeplab_tf.inference.working_size import (
+    ANY_SIZE,
+    WorkingSize,
+    at_working_size,
+    noting,
+    working_size_of,
+    working_size_of_saved_model,
+)
 
 FILE_SUFFIXES = (".tflite", ".onnx")
 FOREIGN_MEAN = np.full(3, 128, np.uint8)
@@ -41,6 +53,7 @@ class Predictor:
         image_format: the images that `predict` takes.
         experiment: the experiment that the artefact was trained by; None for one of others.
         at_once: the number of threads that may call `predict` together and gain by it.
+        working: the sizes at which the network sees images.
     """
 
     classes: Classes
@@ -48,12 +61,25 @@ class Predictor:
     image_format: ImageFormat = RGB
     experiment: Experiment | None = None
     at_once: int = 1
+    working: WorkingSize = ANY_SIZE
 
 
-def trained_predictor(trained: TrainedModel, evaluate_config: EvaluateConfig) -> Predictor:
-    """Returns a predictor of a Keras model by the inference strategy of `evaluate_config`."""
-    predict = images_to_labels(trained, evaluate_config)
-    return Predictor(trained.classes, predict, trained.image_format, trained.experiment)
+def trained_predictor(
+    trained: TrainedModel,
+    evaluate_config: EvaluateConfig,
+    report: Callable[[str], None] = print,
+) -> Predictor:
+    """Returns a predictor of a Keras model by the inference strategy of `evaluate_config`.
+
+    `report` gets one line at the first image that is larger than those of the training.
+    """
+    return Predictor(
+        trained.classes,
+        images_to_labels(trained, evaluate_config, report),
+        trained.image_format,
+        trained.experiment,
+        working=working_size_of(trained.experiment, evaluate_config),
+    )
 
 
 def check_rgb(predictor: Predictor) -> None:
@@ -106,10 +132,11 @@ def load_predictor(
 
     Args:
         path: the artefact.
-        report: gets a line for each broken checkpoint of a workdir that is passed over.
+        report: gets a line for each broken checkpoint of a workdir that is passed over, and one at
+            the first image that is larger than those of the training.
         overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
             `.keras`); None takes the value of the experiment's `evaluate` section. A SavedModel, a
-            LiteRT and an ONNX file have their inference fixed and take no field.
+            LiteRT and an ONNX file have their inference fixed and take only `working_size`.
 
     Raises:
         DeeplabError: `path` is no such artefact, is damaged, or cannot take the options.
@@ -117,17 +144,34 @@ def load_predictor(
     path = pathlib.Path(path)
     if not is_exported(path):
         trained = load_model(path, report)
-        return trained_predictor(trained, resolve_evaluate_config(trained.experiment, **overrides))
+        evaluate_config = resolve_evaluate_config(trained.experiment, **overrides)
+        return trained_predictor(trained, evaluate_config, report)
+    working_size = overrides.pop("working_size", None)
     given = [f"--{name}" for name, value in overrides.items() if value is not None]
     if given:
         raise fixed_inference(path, given)
     if path.suffix == ".onnx":
-        return _onnx_predictor(path)
-    return _litert_predictor(path) if path.is_file() else _saved_model_predictor(path)
+        opened, working = _onnx_predictor(path, working_size)
+    elif path.is_file():
+        opened, working = _litert_predictor(path, working_size)
+    else:
+        opened, working = _saved_model_predictor(path, working_size)
+    predict = noting(opened.predict, working, report)
+    return dataclasses.replace(opened, predict=predict, working=working)
 
 
-def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
+def _working_size(experiment: Experiment | None, given: int | None) -> WorkingSize:
+    """Returns the working size of an exported artefact; `experiment` is None for one of others."""
+    if experiment is None:
+        return WorkingSize(given or None)
+    return working_size_of(experiment, resolve_evaluate_config(experiment, working_size=given))
+
+
+def _saved_model_predictor(
+    folder: pathlib.Path, working_size: int | None
+) -> tuple[Predictor, WorkingSize]:
     loaded, experiment, classes = open_saved_model(folder)
+    working = working_size_of_saved_model(loaded, folder, experiment, working_size)
     serve = loaded.signatures[SIGNATURE]
 
     def predict(images: np.ndarray) -> np.ndarray:
@@ -135,11 +179,12 @@ def _saved_model_predictor(folder: pathlib.Path) -> Predictor:
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
-    scale = max(experiment.evaluate.scales)
-    return Predictor(classes, in_parts(predict, scale), experiment.model.input_format, experiment)
+    predict_all = in_parts(predict, max(experiment.evaluate.scales))
+    image_format = experiment.model.input_format
+    return Predictor(classes, predict_all, image_format, experiment), working
 
 
-def _onnx_predictor(path: pathlib.Path) -> Predictor:
+def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predictor, WorkingSize]:
     segmenter = open_onnx(path)
     if DESCRIPTION not in segmenter.metadata:
         raise DeeplabError(
@@ -148,11 +193,15 @@ def _onnx_predictor(path: pathlib.Path) -> Predictor:
         )
     text = segmenter.metadata[DESCRIPTION]
     experiment, classes = parse_description(text, f"ONNX file {path}")
+    working = _working_size(experiment, working_size)
     predict = in_parts(lambda images: segmenter.run(images)[0])
-    return Predictor(classes, predict, RGB, experiment)
+    predict = at_working_size(predict, segmenter.run, working.longest)
+    return Predictor(classes, predict, RGB, experiment), working
 
 
-def _litert_predictor(path: pathlib.Path) -> Predictor:
+def _litert_predictor(
+    path: pathlib.Path, working_size: int | None
+) -> tuple[Predictor, WorkingSize]:
     description = _litert_description(path)
     segmenter = open_segmenter(path)
     if description is None:
@@ -160,20 +209,21 @@ def _litert_predictor(path: pathlib.Path) -> Predictor:
     else:
         experiment, classes = description
         fill = np.round(experiment.model.input_format.mean).astype(np.uint8)
-
-    def run(image: np.ndarray) -> np.ndarray:
-        return segmenter.run(image)[0]
+    working = dataclasses.replace(_working_size(experiment, working_size), frame=segmenter.size)
+    predict_open = at_working_size(
+        lambda images: segmenter.run(images)[0].astype(np.uint8), segmenter.run, working.longest
+    )
 
     def predict_one(image: np.ndarray) -> np.ndarray:
         if segmenter.size is None:
-            return run(image[None])[0].astype(np.uint8)
-        return predict_in_frame(image, segmenter.size, fill, run)
+            return predict_open(image[None])[0]
+        return predict_in_frame(image, segmenter.size, fill, segmenter.run, working.longest)
 
     def predict(images: np.ndarray) -> np.ndarray:
         # A LiteRT file takes one image at a time.
         return np.stack([predict_one(image) for image in images])
 
-    return Predictor(classes, predict, RGB, experiment)
+    return Predictor(classes, predict, RGB, experiment), working
 
 
 def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None:

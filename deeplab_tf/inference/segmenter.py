@@ -33,19 +33,18 @@ def load(path: str | os.PathLike, report: Callable[[str], None] = print) -> "Seg
 
     Args:
         path: the artefact.
-        report: gets a line for each broken checkpoint of a workdir that is passed over.
+        report: gets a line for each broken checkpoint of a workdir that is passed over, and one at
+            the first image that is larger than those of the training.
 
     Raises:
         DeeplabError: `path` is none of these, or is damaged.
     """
     path = pathlib.Path(path)
     if is_exported(path):
-        predictor = load_predictor(path)
-        return Segmenter(path, None, predictor)
+        return Segmenter(path, None, load_predictor(path, report), report)
     trained = load_model(path, report)
-    return Segmenter(
-        path, trained, trained_predictor(trained, resolve_evaluate_config(trained.experiment))
-    )
+    evaluate_config = resolve_evaluate_config(trained.experiment)
+    return Segmenter(path, trained, trained_predictor(trained, evaluate_config, report), report)
 
 
 class Segmenter:
@@ -57,11 +56,18 @@ class Segmenter:
         trained: the Keras model with its experiment; None for an exported artefact.
     """
 
-    def __init__(self, path: pathlib.Path, trained: TrainedModel | None, predictor: Predictor):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        trained: TrainedModel | None,
+        predictor: Predictor,
+        report: Callable[[str], None] = print,
+    ):
         self.trained = trained
         self.classes: Classes = predictor.classes
         self.image_format: ImageFormat = predictor.image_format
         self._path = path
+        self._report = report
         # Each way to infer is traced once.
         self._functions: dict[tuple, Callable[[np.ndarray], np.ndarray]] = {
             _key(False, {}): predictor.predict
@@ -75,6 +81,7 @@ class Segmenter:
         scales: Sequence[float] | None = None,
         flip: bool | None = None,
         window: int | None = None,
+        working_size: int | None = None,
         probabilities: bool = False,
     ) -> np.ndarray:
         """Labels one image at its own size.
@@ -85,10 +92,13 @@ class Segmenter:
             scales: factors of the image's sides whose class probabilities are averaged.
             flip: whether to average with the mirrored image.
             window: pixels a side of the overlapping windows that a larger image is cut into.
+            working_size: the longest side, in pixels, at which the network sees the image; a longer
+                image is shrunk to it and its scores are enlarged again. 0: every image as it is.
             probabilities: whether to return the classes' probabilities instead of labels.
 
-            None takes the value of the experiment's evaluate section. An exported artefact has its
-            inference fixed and takes no value.
+            None takes the value of the experiment's evaluate section, whose default for
+            `working_size` is the longest side of the training images, or 0 with a window. An
+            exported artefact has its inference fixed and takes only `working_size`.
 
         Returns:
             uint8 [H, W], or float32 [H, W, num_classes] that sum to 1 over the classes.
@@ -96,7 +106,8 @@ class Segmenter:
         Raises:
             DeeplabError: the image is of another format, or the model cannot infer in that way.
         """
-        given = {"output_stride": output_stride, "flip": flip, "window": window}
+        given: dict = {"output_stride": output_stride, "flip": flip, "window": window}
+        given["working_size"] = working_size
         given["scales"] = None if scales is None else tuple(float(scale) for scale in scales)
         given = {name: value for name, value in given.items() if value is not None}
         return self._function(probabilities, given)(self._pixels(image)[None])[0]
@@ -119,12 +130,14 @@ class Segmenter:
 
     def _make(self, probabilities: bool, given: dict) -> Callable[[np.ndarray], np.ndarray]:
         if self.trained is None:
-            options = [*given, *(["probabilities"] if probabilities else [])]
-            raise fixed_inference(self._path, options)
+            options = [*(given.keys() - {"working_size"}), *(["probabilities"] * probabilities)]
+            if options:
+                raise fixed_inference(self._path, options)
+            return load_predictor(self._path, self._report, **given).predict
         evaluate_config = resolve_evaluate_config(self.trained.experiment, **given)
         if probabilities:
-            return images_to_probabilities(self.trained, evaluate_config)
-        return trained_predictor(self.trained, evaluate_config).predict
+            return images_to_probabilities(self.trained, evaluate_config, self._report)
+        return trained_predictor(self.trained, evaluate_config, self._report).predict
 
     def _pixels(self, image: Picture) -> np.ndarray:
         """Returns the pixels of `image`, [H, W, bands], in the model's format."""

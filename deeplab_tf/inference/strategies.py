@@ -14,8 +14,10 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.resampling import enlarge_probabilities
 from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
+from deeplab_tf.inference.working_size import at_working_size, noting, working_size_of
 from deeplab_tf.models import with_output_stride
 from deeplab_tf.models.folding import folded
 
@@ -35,13 +37,19 @@ def resolve_evaluate_config(experiment: Experiment, **overrides) -> EvaluateConf
 
 
 def images_to_labels(
-    trained: TrainedModel, evaluate_config: EvaluateConfig
+    trained: TrainedModel,
+    evaluate_config: EvaluateConfig,
+    report: Callable[[str], None] = print,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from images to their labels, by the strategy of `evaluate_config`.
 
+    Images larger than those of the training go through the strategy, scales and CRF included, at
+    the working size, and its scores are enlarged: logits in one view, else probabilities.
+
     Args:
         trained: the network and its experiment.
-        evaluate_config: output_stride, scales, flip, windows, padding and CRF.
+        evaluate_config: output_stride, working_size, scales, flip, windows, padding and CRF.
+        report: gets one line at the first image that is larger than those of the training.
 
     Returns:
         A function of images [B, H, W, bands] in the dtype of `trained.image_format` that gives
@@ -51,38 +59,62 @@ def images_to_labels(
         DeeplabError: `evaluate_config.crf` is true and the CRF's library is missing or the images
             are not RGB.
     """
-    return _by_strategy(label_function, trained, evaluate_config)
+    strategy = _Strategy(trained, evaluate_config)
+    scores = strategy.apply(score_function)
+    working = working_size_of(trained.experiment, evaluate_config)
+    predict = at_working_size(
+        strategy.apply(label_function), lambda images: (None, scores(images)), working.longest
+    )
+    return noting(predict, working, report)
 
 
 def images_to_probabilities(
-    trained: TrainedModel, evaluate_config: EvaluateConfig
+    trained: TrainedModel,
+    evaluate_config: EvaluateConfig,
+    report: Callable[[str], None] = print,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function like that of `images_to_labels` which gives class probabilities.
 
     Returns:
         A function that gives float32 [B, H, W, num_classes], which sum to 1 over the classes.
     """
-    return _by_strategy(probability_function, trained, evaluate_config)
+    strategy = _Strategy(trained, evaluate_config)
+    scores = strategy.apply(score_function)
+    working = working_size_of(trained.experiment, evaluate_config)
+    predict = at_working_size(
+        strategy.apply(probability_function),
+        lambda images: (None, scores(images)),
+        working.longest,
+        lambda _, found, size: enlarge_probabilities(found, size, gives_logits(evaluate_config)),
+    )
+    return noting(predict, working, report)
 
 
-def _by_strategy(
-    make: Callable[..., Callable[[np.ndarray], np.ndarray]],
-    trained: TrainedModel,
-    evaluate_config: EvaluateConfig,
-) -> Callable[[np.ndarray], np.ndarray]:
-    if evaluate_config.crf and not trained.image_format.is_rgb:
-        raise DeeplabError("--crf compares colours, and the images of this model are not RGB")
-    model_config = trained.experiment.model
-    stride = evaluate_config.output_stride or model_config.output_stride
-    model = folded(with_output_stride(trained.model, model_config, stride))
-    dtype = tf.as_dtype(trained.image_format.dtype)
-    predict = make(model, evaluate_config, dtype)
-    predict = in_parts(predict, max(evaluate_config.scales))
-    if evaluate_config.window:
-        predict = in_windows(predict, evaluate_config.window, stride)
-    if evaluate_config.pad_to:
-        predict = _padded(predict, evaluate_config.pad_to, model_config.input_format.mean)
-    return predict
+class _Strategy:
+    """The network at a strategy's output_stride, in the strategy's parts, windows and padding."""
+
+    def __init__(self, trained: TrainedModel, evaluate_config: EvaluateConfig):
+        if evaluate_config.crf and not trained.image_format.is_rgb:
+            raise DeeplabError("--crf compares colours, and the images of this model are not RGB")
+        model_config = trained.experiment.model
+        self._evaluate_config = evaluate_config
+        self._stride = evaluate_config.output_stride or model_config.output_stride
+        self._model = folded(with_output_stride(trained.model, model_config, self._stride))
+        self._dtype = tf.as_dtype(trained.image_format.dtype)
+        self._mean = model_config.input_format.mean
+
+    def apply(
+        self, make: Callable[..., Callable[[np.ndarray], np.ndarray]]
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns the function that `make` makes of the network, for any number of images."""
+        evaluate_config = self._evaluate_config
+        predict = make(self._model, evaluate_config, self._dtype)
+        predict = in_parts(predict, max(evaluate_config.scales))
+        if evaluate_config.window:
+            predict = in_windows(predict, evaluate_config.window, self._stride)
+        if evaluate_config.pad_to:
+            predict = _padded(predict, evaluate_config.pad_to, self._mean)
+        return predict
 
 
 def in_parts(
@@ -140,7 +172,7 @@ def label_function(
         refined = probability_function(model, evaluate_config, dtype)
         return lambda images: refined(images).argmax(axis=-1).astype(np.uint8)
     scales, flip = tuple(evaluate_config.scales), evaluate_config.flip
-    plain = scales == (1.0,) and not flip
+    plain = gives_logits(evaluate_config)
 
     @tf.function(input_signature=[_any_images(model, dtype)])
     def labels(images):
@@ -151,6 +183,28 @@ def label_function(
         return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
 
     return lambda images: labels(tf.constant(images)).numpy()
+
+
+def gives_logits(evaluate_config: EvaluateConfig) -> bool:
+    """Returns whether labels are the argmax of logits: one view of scale 1, and no CRF."""
+    one_view = tuple(evaluate_config.scales) == (1.0,) and not evaluate_config.flip
+    return one_view and not evaluate_config.crf
+
+
+def score_function(
+    model: keras.Model, evaluate_config: EvaluateConfig, dtype: tf.DType = tf.uint8
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from images, [B, H, W, bands] of `dtype`, to the scores of their labels.
+
+    The scores, float32 [B, H, W, num_classes], are those whose argmax `label_function` gives:
+    logits where `gives_logits`, else probabilities. The arguments are those of `label_function`.
+    """
+    if not gives_logits(evaluate_config):
+        return probability_function(model, evaluate_config, dtype)
+    logits = tf.function(
+        lambda images: model(images, training=False), input_signature=[_any_images(model, dtype)]
+    )
+    return lambda images: logits(tf.constant(images)).numpy()
 
 
 def probability_function(

@@ -61,6 +61,7 @@ EVERY_STAGE = (
     Rule("model.atrous", (True,), "section 3.2, figure 3b"),
     Rule("evaluate.scales", ((1.0,), SCALES), "section 4.2"),
     Rule("evaluate.window", (None,), "section 4.2: whole images"),
+    Rule("evaluate.working_size", (None,), "section 4.2: whole images"),
     Rule("evaluate.crf", (False,), "abstract: no DenseCRF"),
 )
 BEFORE_STAGE_2 = (

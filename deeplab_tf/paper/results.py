@@ -134,6 +134,9 @@ def _evaluation_deviations(experiment: Experiment, result: Result) -> list[str]:
         found.append(f"evaluated on {result.images} images (VOC val: {VOC_VAL_IMAGES})")
     if result.evaluate_config.window:
         found.append(f"evaluated in windows of {result.evaluate_config.window} pixels")
+    seen, longest = result.evaluate_config.working_size, result.experiment.data.longest_side
+    if seen and (longest is None or seen < longest):
+        found.append(f"evaluated with images shrunk to {seen} pixels")
     if result.unfinished:
         found.append(f"at step {result.step} of {result.experiment.train.steps}")
     return found

@@ -128,7 +128,8 @@ def predict_by_beam(
         inputs: image files or records.
         out: a folder that is new, empty or of the same job.
         batch_size: the images of one size that go through the network together.
-        report: gets one line that says how many images were predicted.
+        report: gets one line that says how many images were predicted, and one that says at which
+            size the network sees large images.
 
     Raises:
         DeeplabError: at the end, where images could not be read, and the message names the first;
@@ -138,7 +139,10 @@ def predict_by_beam(
     runner.check()
     inputs.check()
     check_reserved(out)  # before the model is loaded
-    classes, image_format = _what_it_takes(model)
+    predictor = model.load()  # only for what it takes
+    classes, image_format = predictor.classes, predictor.image_format
+    if predictor.working.note:
+        report(predictor.working.note)
     digest = model_digest(model.path)
     job = {
         "model": digest,
@@ -162,12 +166,6 @@ def predict_by_beam(
             (writing / FAILED_FILE).rename(temporary)
         write_job(out, {**job, **counts})
     _finish(out, counts, report)
-
-
-def _what_it_takes(model: Model) -> tuple[Classes, ImageFormat]:
-    """Returns the model's classes and image format; the model is loaded only for that."""
-    predictor = model.load()
-    return predictor.classes, predictor.image_format
 
 
 def _given(overrides: dict[str, Any]) -> dict[str, Any]:

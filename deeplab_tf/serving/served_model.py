@@ -8,8 +8,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, open_saved_model
+from deeplab_tf.artefacts.saved_model import (
+    SAVED_MODEL_FILE,
+    open_saved_model,
+)
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.inference.working_size import WorkingSize, working_size_of_saved_model
 from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature
@@ -24,6 +28,7 @@ class ServedModel:
         signatures: the signatures by name.
         definitions: the signatures as the SavedModel's file defines them, by name.
         loaded: TensorFlow's object, which holds the variables.
+        working: the sizes at which the network sees images.
     """
 
     name: str
@@ -31,6 +36,7 @@ class ServedModel:
     signatures: dict[str, Signature]
     definitions: dict[str, Any]
     loaded: Any
+    working: WorkingSize
 
     def run(self, signature: str, images: np.ndarray) -> Outputs:
         """Returns the outputs of the named signature for checked images, by the outputs' names.
@@ -64,7 +70,9 @@ class ServedModel:
             )
 
 
-def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedModel:
+def open_served_model(
+    path: pathlib.Path, name: str | None = None, working_size: int | None = None
+) -> ServedModel:
     """Loads a SavedModel of ours.
 
     Args:
@@ -72,10 +80,12 @@ def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedMode
             NAME/2, ..., of which the highest number is taken.
         name: the name that clients use for the model; None takes the folder's name, without a
             number.
+        working_size: the longest side, in pixels, at which the network sees an image, 0 for any;
+            None: as exported.
 
     Raises:
-        DeeplabError: there is no SavedModel, it was not written by deeplab-export, or it is
-            damaged.
+        DeeplabError: there is no SavedModel, it was not written by deeplab-export, it is damaged,
+            or it is too old for a `working_size`.
     """
     path = pathlib.Path(path).absolute()
     folder = _version_folder(path)
@@ -83,11 +93,12 @@ def open_served_model(path: pathlib.Path, name: str | None = None) -> ServedMode
     if folder.name.isdecimal():
         version, called = int(folder.name), folder.parent.name
     loaded, experiment, _ = open_saved_model(folder)
+    working = working_size_of_saved_model(loaded, folder, experiment, working_size)
     stride = experiment.model.output_stride
     signatures = {
         key: _signature(key, function, stride) for key, function in loaded.signatures.items()
     }
-    return ServedModel(name or called, version, signatures, _definitions(folder), loaded)
+    return ServedModel(name or called, version, signatures, _definitions(folder), loaded, working)
 
 
 def _version_folder(path: pathlib.Path) -> pathlib.Path:

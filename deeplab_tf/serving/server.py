@@ -57,6 +57,8 @@ async def _serve(service: Service, address: Address, report: Callable[[str], Non
         await service.warm_up()
         model = service.model
         report(f"serving {model.name}, version {model.version}, at {told}")
+        if model.working.note:
+            report(model.working.note)
         await stop.wait()
         service.ready = False
         http_server.should_exit = True

@@ -66,7 +66,7 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
 
 
 def _with_data(experiment: Experiment, records: Records) -> Experiment:
-    """Returns `experiment` with the number of classes and the bands that the data set has.
+    """Returns `experiment` with the data set's number of classes, bands and longest side.
 
     Raises:
         DeeplabError: the experiment asks for another number of classes or other bands, or the data
@@ -82,4 +82,7 @@ def _with_data(experiment: Experiment, records: Records) -> Experiment:
                 f"{value or RGB!r}; leave config.model.{name} out to take the value of the data set"
             )
     model_config = dataclasses.replace(experiment.model, **found)
-    return validate(dataclasses.replace(experiment, model=model_config))
+    data = experiment.data
+    if data.longest_side is None:
+        data = dataclasses.replace(data, longest_side=records.longest_side)
+    return validate(dataclasses.replace(experiment, model=model_config, data=data))

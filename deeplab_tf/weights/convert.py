@@ -108,7 +108,9 @@ def run_import(
         classes = classes_by_number(model_config.num_classes)
         experiment = Experiment(model=model_config)
         experiment.evaluate.pad_to = imported.pad_to
-        experiment.data = dataclasses.replace(experiment.data, dataset=classes.dataset)
+        experiment.data = dataclasses.replace(
+            experiment.data, dataset=classes.dataset, longest_side=imported.longest_side
+        )
         save_model(TrainedModel(model, experiment, classes), out)
     lines.append(f"written: {out}")
     return "\n".join(lines)

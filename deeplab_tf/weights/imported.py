@@ -44,6 +44,7 @@ class ImportedWeights:
         frame: (height, width) of the images that both can be compared on; None is any size.
         pad_to: the side, in pixels, to which the source's own evaluation pads its images; None if
             the images are not padded.
+        longest_side: the longest side, in pixels, of the source's training images; None if unknown.
     """
 
     model_config: ModelConfig
@@ -55,6 +56,7 @@ class ImportedWeights:
     without_statistics: bool = False
     frame: tuple[int, int] | None = None
     pad_to: int | None = None
+    longest_side: int | None = None
 
 
 def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, LoadReport]:

@@ -20,6 +20,7 @@ from deeplab_tf.weights.slim_graph import run_slim
 
 FRAME = (257, 257)
 CROP = 513
+"""The side of DeepLab's training crops and the longest side to which its releases shrink photos."""
 """The side, in pixels, of DeepLab's training crop; its evaluation pads images to that side."""
 
 _RESNETS = {"resnet_v1_50": Backbone.RESNET50, "resnet_v1_101": Backbone.RESNET101}
@@ -87,6 +88,7 @@ def import_variables(arrays: dict[str, np.ndarray], what: str) -> ImportedWeight
         lambda: run_slim(arrays, scope, model_config),
         frame=FRAME,
         pad_to=None if model_config.num_classes is None else CROP,
+        longest_side=CROP,
     )
 
 

@@ -24,6 +24,10 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models.mobilenet_v2 import BLOCKS, EPSILON, width_of
 from deeplab_tf.weights.imported import ImportedWeights, Reference
 
+LONGEST_SIDE = 513
+"""The longest side to which DeepLab's releases shrink photos, in pixels: the training's crop, which
+holds VOC's images of 500 pixels. A file of 257x257 has the weights of the same training."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Operation:
@@ -126,6 +130,7 @@ def read_tflite(path: pathlib.Path) -> ImportedWeights:
         without_statistics=True,
         frame=(height, width),
         pad_to=height if height == width else None,
+        longest_side=LONGEST_SIDE,
     )
     if not any(o.kind == "CONCATENATION" for o in graph.operations):
         rest = [graph.name(o.inputs[1]) for o in convolutions[len(backbone) :]]

@@ -29,6 +29,10 @@ AUXILIARY_PREFIX = "aux_classifier."
 COUNTER_SUFFIX = ".num_batches_tracked"
 """The suffix of a step counter in torch's batch norm, which our network does not need."""
 
+LONGEST_SIDE = 693
+"""The longest side, in pixels, of a 4:3 photo whose shorter side is 520, torchvision's base size in
+training (times 0.5 to 2) and its only size in evaluation."""
+
 _BACKBONE = "backbone."
 _SKIPPED = {
     f".{AUXILIARY_PREFIX}": "the auxiliary head, for torchvision's training",
@@ -170,6 +174,7 @@ def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWei
         lambda path: torch_key(path) if segmenter else torch_key(path).removeprefix(_BACKBONE),
         skipped,
         _no_runtime,
+        longest_side=LONGEST_SIDE,
     )
 
 

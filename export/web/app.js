@@ -54,7 +54,8 @@ async function start() {
 
 function describeModel() {
   const { height, width } = facts.input;
-  element("sees").textContent = `${width} × ${height} pixels`;
+  const longest = facts.input.longest ?? Infinity;
+  element("sees").textContent = `${Math.min(width, longest)} × ${Math.min(height, longest)} pixels`;
   element("sees").title = "Larger photos are shrunk to this for the model, smaller ones are not.";
   const known = facts.classes.length - (facts.background === null ? 0 : 1);
   element("legend-note").textContent = `${known} classes.`;

@@ -1,12 +1,13 @@
-// A photo of any size in the one size that the model takes, and its labels back at the photo's size.
-// The same rule, bit for bit, as deeplab_tf/artefacts/litert.py and predictor.py, which use Pillow:
-// a photo that fits is padded, a larger one is first shrunk, keeping its aspect.
+// A photo of any size in the one size that the model takes, and its labels at the photo's size.
+// The same rule as deeplab_tf/images/frame.py: a photo that fits is padded, a larger one is first
+// shrunk, keeping its aspect, bit for bit as Pillow does it; its logits are enlarged bilinearly.
 
 const PRECISION_BITS = 22; // Pillow's fixed point: 255 * 2**22 still fits an int32.
 
 /**
  * @param {{data: Uint8ClampedArray, width: number, height: number}} photo RGBA; alpha is left out.
- * @param {{height: number, width: number, pad: number[]}} input of model.json.
+ * @param {{height: number, width: number, pad: number[], longest: number | null}} input of
+ *   model.json; `longest` is the longest side at which the model sees a photo, null for any.
  * @returns {{pixels: Uint8Array, height: number, width: number}} RGB [input.height, input.width, 3],
  *   and the size that the photo has in its top left corner.
  */
@@ -19,22 +20,53 @@ export function intoFrame(photo, input) {
   return { pixels: padded(rgb, width, height, input), height, width };
 }
 
-/** Labels of the photo inside a frame, uint8, at the photo's own size by nearest neighbour. */
-export function outOfFrame(labels, input, inner, photo) {
-  const columns = nearest(inner.width, photo.width);
-  const rows = nearest(inner.height, photo.height);
+/** Whether the photo was shrunk into its frame, so that its labels need logits. */
+export function isShrunk(inner, photo) {
+  return inner.height !== photo.height || inner.width !== photo.width;
+}
+
+/** The labels, uint8, of a photo that lies in its frame as it is. */
+export function outOfFrame(labels, input, photo) {
+  const whole = new Uint8Array(photo.width * photo.height);
+  for (let row = 0; row < photo.height; row++) {
+    const start = row * input.width;
+    whole.set(labels.subarray(start, start + photo.width), row * photo.width);
+  }
+  return whole;
+}
+
+/**
+ * The labels, uint8, of a photo that was shrunk into its frame: the largest of its logits, enlarged
+ * bilinearly to the photo's size.
+ * @param {Float32Array} logits [input.height, input.width, classes].
+ */
+export function enlargedLabels(logits, input, inner, photo) {
+  const classes = logits.length / (input.height * input.width);
+  const best = largest(logits, input, classes);
+  const columns = neighbours(inner.width, photo.width);
   const whole = new Uint8Array(photo.width * photo.height);
   let at = 0;
-  for (const row of rows) {
-    const start = row * input.width;
-    for (const column of columns) whole[at++] = labels[start + column];
+  for (const [above, below, down] of neighbours(inner.height, photo.height)) {
+    const rows = [above * input.width, below * input.width];
+    for (const [left, right, along] of columns) {
+      const corners = [rows[0] + left, rows[0] + right, rows[1] + left, rows[1] + right];
+      const label = best[corners[0]];
+      // A class that is the largest at all four corners is the largest between them.
+      whole[at++] = corners.every((corner) => best[corner] === label)
+        ? label
+        : largestBetween(logits, classes, corners, down, along);
+    }
   }
   return whole;
 }
 
 /** The size of the photo inside the frame: never more than the frame, never nothing. */
 function innerSize(photo, input) {
-  const shrink = Math.min(1, input.height / photo.height, input.width / photo.width);
+  const longest = input.longest ?? Math.max(input.height, input.width);
+  const shrink = Math.min(
+    ...[1, input.height / photo.height, input.width / photo.width],
+    longest / Math.max(photo.height, photo.width),
+  );
   const side = (length) => Math.max(1, Math.floor(length * shrink + 1e-6));
   return { height: side(photo.height), width: side(photo.width) };
 }
@@ -115,11 +147,42 @@ function weightedMean(values, start, step, weights) {
   return Math.min(255, sum >> PRECISION_BITS);
 }
 
-/** Returns, for each of `to` pixels, the one of `from` pixels that it takes. */
-function nearest(from, to) {
-  const step = from / to;
-  const places = new Int32Array(to);
-  // Added up and not multiplied, as Pillow does: the last digits decide at ties.
-  for (let i = 0, place = step * 0.5; i < to; i++, place += step) places[i] = Math.trunc(place);
-  return places;
+/** For each of `to` samples: the two of `from` samples beside it, and its way from one to the other. */
+function neighbours(from, to) {
+  const scale = Math.fround(from / to); // float32, as in deeplab_tf/images/resampling.py
+  const inside = (place) => Math.min(Math.max(place, 0), from - 1);
+  return Array.from({ length: to }, (_, sample) => {
+    const place = Math.fround(Math.fround(Math.fround(sample + 0.5) * scale) - 0.5);
+    const before = Math.floor(place);
+    return [inside(before), inside(before + 1), place - before];
+  });
+}
+
+/** The class of the largest logit at each place of the frame; the first of equal ones. */
+function largest(logits, input, classes) {
+  const best = new Uint8Array(input.height * input.width);
+  for (let place = 0, at = 0; place < best.length; place++, at += classes) {
+    for (let index = 1; index < classes; index++) {
+      if (logits[at + index] > logits[at + best[place]]) best[place] = index;
+    }
+  }
+  return best;
+}
+
+function largestBetween(logits, classes, corners, down, along) {
+  const [topLeft, topRight, bottomLeft, bottomRight] = corners.map((corner) => corner * classes);
+  let best = 0;
+  let most = -Infinity;
+  for (let index = 0; index < classes; index++) {
+    const from = logits[topLeft + index];
+    const to = logits[topRight + index];
+    const left = from + (logits[bottomLeft + index] - from) * down;
+    const right = to + (logits[bottomRight + index] - to) * down;
+    const value = left + (right - left) * along;
+    if (value > most) {
+      most = value;
+      best = index;
+    }
+  }
+  return best;
 }

@@ -85,6 +85,11 @@ async function run(litert, model, facts, pixels, output) {
 async function segment(photo) {
   const { litert, model, frame, facts } = engine;
   const inner = frame.intoFrame(photo, facts.input);
-  const { values, milliseconds } = await run(litert, model, facts, inner.pixels, "labels");
-  return { labels: frame.outOfFrame(values, facts.input, inner, photo), milliseconds };
+  const output = frame.isShrunk(inner, photo) ? "logits" : "labels";
+  const { values, milliseconds } = await run(litert, model, facts, inner.pixels, output);
+  const labels =
+    output === "logits"
+      ? frame.enlargedLabels(values, facts.input, inner, photo)
+      : frame.outOfFrame(values, facts.input, photo);
+  return { labels, milliseconds };
 }

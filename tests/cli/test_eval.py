@@ -73,6 +73,7 @@ def test_eval_predict_and_score_agree_to_the_last_digit(place):
     content = json.loads((place / "run" / "eval.json").read_text())
     assert (content["step"], content["images"], content["dataset"]) == (12, 3, "shapes")
     assert (content["output_stride"], content["scales"], content["flip"]) == (8, [0.5, 1.0], True)
+    assert content["working_size"] is None
     assert re.fullmatch("[0-9a-f]{64}", content["fingerprint"])
     assert figures(evaluated.stdout)["mean IoU"] == f"{100 * content['mean_iou']:.2f}"
     covered = r"shapes/val; the truth is \d+\.\d\d % void; classes without true pixels: \d of 6"
@@ -145,8 +146,8 @@ def test_a_row_says_how_to_evaluate_and_flags_override_it(place, tmp_path):
         "EXPERIMENTS = {'row': Experiment(evaluate=EVALUATE)}\n"
     )
     for flags, expected in (
-        ((), (16, [0.5, 1.0], True)),
-        (("--scales=1", "--noflip"), (16, [1.0], False)),
+        ((), (16, [0.5, 1.0], True, None)),
+        (("--scales=1", "--noflip", "--working_size=40"), (16, [1.0], False, 40)),
     ):
         done = call(
             "eval",
@@ -158,7 +159,9 @@ def test_a_row_says_how_to_evaluate_and_flags_override_it(place, tmp_path):
         )
         assert (done.returncode, done.stderr) == (0, "")
         content = json.loads((tmp_path / "out" / "eval.json").read_text())
-        assert (content["output_stride"], content["scales"], content["flip"]) == expected
+        names = ("output_stride", "scales", "flip", "working_size")
+        assert tuple(content[name] for name in names) == expected
+        assert done.stdout.count("images longer than 40 pixels are shrunk") == (expected[3] == 40)
         # The experiment is the trained one's, not the row's.
         assert content["experiment"] == json.loads((place / "run" / "config.json").read_text())
 

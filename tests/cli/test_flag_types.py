@@ -12,6 +12,8 @@ from deeplab_tf.cli import flag_types
         (flag_types.ImageSize(), "65,129", (65, 129)),
         (flag_types.ImageSize(), "dynamic", flag_types.DYNAMIC),
         (flag_types.OutputStride(), "8", 8),
+        (flag_types.WorkingSize(), "none", 0),
+        (flag_types.WorkingSize(), "513", 513),
         (flag_types.FileName(".png"), "a/b.png", "a/b.png"),
     ],
 )
@@ -29,6 +31,8 @@ def test_a_text_becomes_a_value(parser, text, value):
         (flag_types.ImageSize(), "65,65,65", "must be H,W in pixels"),
         (flag_types.ImageSize(), "65,x", "must be H,W in pixels"),
         (flag_types.OutputStride(), "7", "<4|8|16|"),
+        (flag_types.WorkingSize(), "0", "must be a positive number of pixels, or none"),
+        (flag_types.WorkingSize(), "all", "must be a positive number of pixels, or none"),
         (flag_types.Items(flag_types.expression, "must be expressions"), "a,", "must be expr"),
         (flag_types.Items(flag_types.WHOLE_NUMBER, "must be numbers"), "-1", "must be numbers"),
         (flag_types.FileName(".png"), "a.bmp", "must end in .png"),

@@ -78,6 +78,9 @@ def test_pixels_are_counted_by_class_and_void(folder, tmp_path):
             for value in mask.ravel():
                 expected[value] += 1
         assert records.pixels[split] == [*expected[:21], expected[255]]
+    assert records.longest_side == max(
+        max(Image.open(folder / "JPEGImages" / f"{name}.jpg").size) for name in IDS
+    )
 
 
 def test_tfds_reads_the_folder_by_itself(folder, tmp_path):

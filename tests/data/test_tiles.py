@@ -72,6 +72,7 @@ def test_tiles_are_examples_and_part_of_the_fingerprint(tmp_path):
     assert fingerprint(source, 1) != whole
     records, _ = write_records(examine(source).healthy(), tmp_path / "data")
     assert records.split("val").num_examples == 2 * 4
+    assert records.longest_side == 0  # a model of tiles shrinks no image
     for name, image, mask in evaluation_images(records.split("train")).as_numpy_iterator():
         left = int(name.decode().rpartition("_x")[2])
         assert image.shape == (32, 32, 3) and image[0, 0, 0] == left % 251

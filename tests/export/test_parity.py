@@ -124,7 +124,7 @@ def test_a_large_picture_is_compared_as_deeplab_predict_shows_it_to_the_file():
 
     def run(framed):
         shown.append(framed[0])
-        return framed[..., 0]
+        return framed[..., 0], None
 
     labels = predict_in_frame(image, (33, 65), np.uint8([123, 116, 103]), run)
     fitted = fit_picture(ComparedImage("a", image, labels), (33, 65), MEAN)

@@ -74,7 +74,13 @@ def test_model_json_says_what_the_file_says_of_itself(trained, exported, facts):
     assert [tuple(entry["color"]) for entry in facts["classes"]] == list(trained.classes.palette)
     assert facts["background"] == 0
     # The mean pixel of the original DeepLab, rounded, which the network sees as zero.
-    assert facts["input"] == {"name": "images", "height": 65, "width": 81, "pad": [123, 116, 103]}
+    assert facts["input"] == {
+        "name": "images",
+        "height": 65,
+        "width": 81,
+        "pad": [123, 116, 103],
+        "longest": None,
+    }
     described = json.loads(describe(trained.experiment, trained.classes))
     assert facts["normalization"] == described["normalization"]
 

@@ -109,7 +109,7 @@ def test_large_image_is_shrunk_and_its_labels_enlarged():
 
     def run(framed):
         seen.append(framed)
-        return (framed[..., 0] > 100).astype(np.int32)
+        return (framed[..., 0] > 100).astype(np.int32), None
 
     labels = predict_in_frame(image, (50, 50), np.array([7, 8, 9], np.uint8), run)
     assert seen[0].shape == (1, 50, 50, 3)

@@ -98,6 +98,7 @@ def test_every_field_is_held_to_the_paper():
             "output_stride": 4,
             "scales": (2.0,),
             "window": 513,
+            "working_size": 257,
             "crf": True,
         },
     }

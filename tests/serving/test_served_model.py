@@ -2,9 +2,13 @@
 
 import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
+from support.random_model import random_picture
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.serving.served_model import open_served_model
 
 
@@ -38,3 +42,16 @@ def test_what_is_no_model_is_refused(model_folder, tmp_path):
     (broken / "saved_model.pb").write_bytes(b"broken")
     with pytest.raises(DeeplabError, match="is damaged"):
         open_served_model(broken)
+
+
+def test_a_working_size_is_set_for_the_server_in_all_signatures(model_folder):
+    picture = random_picture(70, 130)[None]
+    whole, shrunk = open_served_model(model_folder), open_served_model(model_folder, None, 65)
+    assert (whole.working.longest, shrunk.working.longest) == (None, 65)
+    answers = [model.run("serving_default", picture)["labels"] for model in (whole, shrunk)]
+    assert answers[0].shape == answers[1].shape and (answers[0] != answers[1]).any()
+    encoded = np.array([tf.io.encode_png(picture[0]).numpy()], object)
+    by_bytes = shrunk.run("image_bytes", encoded)["labels"]
+    np.testing.assert_array_equal(by_bytes, answers[1])
+    python = load_predictor(model_folder, lambda line: None, working_size=65)
+    np.testing.assert_array_equal(python.predict(picture), answers[1])

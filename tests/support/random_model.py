@@ -14,11 +14,15 @@ from deeplab_tf.models.conv import decayed_kernels
 
 
 def random_trained_model(**model_fields) -> TrainedModel:
-    """A slim ResNet over the six shapes' classes, batch norm statistics as of a trained network."""
+    """A slim ResNet over the six shapes' classes, batch norm statistics as of a trained network.
+
+    The network sees every image as it is, as one that was trained on tiles.
+    """
     fields = {"backbone": Backbone.RESNET_SLIM, "num_classes": SHAPES.num_classes, **model_fields}
     experiment = Experiment(model=ModelConfig(**fields))
     experiment.data.dataset = "shapes"
     experiment.data.crop_size = 65
+    experiment.data.longest_side = 0
     experiment = validate(experiment)
     keras.utils.set_random_seed(0)  # of depthwise kernels, which are not decayed
     model = build_model(experiment.model)

@@ -13,6 +13,7 @@ from support.train_processes import metrics, small, start, wait_for_step
 
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import load_experiment
+from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.runs.checkpoints import checkpoint_steps
@@ -29,14 +30,16 @@ def undisturbed(shapes_data, tmp_path_factory):
     return workdir, out
 
 
-def test_a_run_leaves_everything_it_promises(undisturbed):
+def test_a_run_leaves_everything_it_promises(undisturbed, shapes_data):
     workdir, out = undisturbed
     assert [m["step"] for m in metrics(workdir)] == [2, 4, 6, 8, 10, 12]
     assert metrics(workdir)[-1]["learning_rate"] == pytest.approx(
         small().train.base_learning_rate * (1 / 12) ** 0.9, rel=1e-4
     )
     assert "step 12/12  loss " in out and "images/s" in out and out.endswith("model.keras\n")
-    assert load_experiment(str(workdir / "config.json")).model.num_classes == 6
+    experiment = load_experiment(str(workdir / "config.json"))
+    assert experiment.model.num_classes == 6
+    assert experiment.data.longest_side == open_records(shapes_data, "shapes").longest_side > 0
     assert sorted(p.name for p in (workdir / "checkpoints").glob("*.index")) == [
         "step-12.index",
         "step-4.index",

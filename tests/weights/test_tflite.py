@@ -111,6 +111,7 @@ def test_import_writes_a_model_with_its_classes_and_says_what_it_did(released, t
     loaded = load_model(tmp_path / "a.keras")
     assert loaded.classes.names == tuple(f"class {i}" for i in range(6))
     assert loaded.experiment.evaluate.pad_to == SIDE
+    assert loaded.experiment.data.longest_side == 513
 
 
 def test_statistics_are_estimated_and_the_function_stays(trained, released):

@@ -14,15 +14,18 @@ async function load(name) {
   return import(pathToFileURL(copy));
 }
 
-const { intoFrame, outOfFrame } = await load("frame.js");
+const { enlargedLabels, intoFrame, isShrunk, outOfFrame } = await load("frame.js");
 const { drawnPicture } = await load("self_check.js");
 for (const { name, width, height, input } of JSON.parse(fs.readFileSync(casesFile))) {
   const data = new Uint8ClampedArray(fs.readFileSync(path.join(folder, `${name}.rgba`)));
   const photo = { data, width, height };
   const framed = intoFrame(photo, input);
-  // Labels that differ at every pixel: the frame's own first channel.
+  // Labels and logits that differ at every pixel: the frame's own channels.
   const labels = framed.pixels.filter((_, at) => at % 3 === 0);
   fs.writeFileSync(path.join(folder, `${name}.framed`), framed.pixels);
-  fs.writeFileSync(path.join(folder, `${name}.labels`), outOfFrame(labels, input, framed, photo));
+  const found = isShrunk(framed, photo)
+    ? enlargedLabels(Float32Array.from(framed.pixels), input, framed, photo)
+    : outOfFrame(labels, input, photo);
+  fs.writeFileSync(path.join(folder, `${name}.labels`), found);
   fs.writeFileSync(path.join(folder, `${name}.drawn`), drawnPicture(input.height, input.width));
 }
