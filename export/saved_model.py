@@ -183,6 +183,13 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         tf.constant(_working_size(trained) or 0), trainable=False, dtype=tf.int32, name=WORKING_SIZE
     )
 
+    @tf.function(input_signature=[pixels])
+    def seen(images):
+        # A function of its own, so that the SavedModel holds the network once.
+        if serving.one_view:
+            return network(images, training=False)
+        return class_probabilities(network, images, serving.scales, serving.flip)
+
     def look(images):
         """Returns the scores as the network gives them, whether they must be enlarged, and to what
         (height, width)."""
@@ -191,11 +198,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         sides = (tf.cast(side, tf.int64) for side in (height, width, longest))
         small = tf.cond(is_larger, lambda: shrink(images, shrunk_size(*sides)), lambda: images)
         small.set_shape((None, None, None, image_format.bands))
-        if serving.one_view:
-            scored = network(small, training=False)
-        else:
-            scored = class_probabilities(network, small, serving.scales, serving.flip)
-        return scored, is_larger, (height, width)
+        return seen(small), is_larger, (height, width)
 
     @tf.function(input_signature=[pixels])
     def scores(images):
