@@ -99,10 +99,10 @@ _MAX_IMAGES = flags.DEFINE_integer(
 )
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
-    1 << 23,
+    1 << 24,
     "Take at most this many pixels in all images of a request, by the images' headers before "
     "anything is decoded (else 413). Each side counts as rounded up to a multiple of the model's "
-    "output stride. The default is a picture of 4096x2048.",
+    "output stride. The default is a picture of 4096x4096, so that a telephone's photo fits.",
     lower_bound=1,
     upper_bound=1 << 26,
 )

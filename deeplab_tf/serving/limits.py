@@ -43,7 +43,7 @@ class Limits:
 
     max_request_bytes: int = 32 << 20
     max_images: int = 1024
-    max_pixels: int = 1 << 23
+    max_pixels: int = 1 << 24
     queue_size: int = 64
     time_limit: float = 30.0
     batch_size: int = 8
