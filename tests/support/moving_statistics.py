@@ -23,8 +23,11 @@ def check_moving_statistics(training: Training, batches: list) -> None:
     """Asserts that the cross entropy of the last batch, as evaluated, is near the one as trained.
 
     The moving statistics are measured on `batches` by the network's own steps, as a long run would
-    have them; the network's numbers stay as they are.
+    have them; the network's numbers stay as they are. A network with norms of two or three samples
+    is left out: its training says that their statistics are rough.
     """
+    if any("rough statistics" in note for note in training.notes):
+        return
     network, images = _single(training), _images_a_norm(training)
     batches = [training.on_host(batch) for batch in batches]
     before = network.get_weights()
