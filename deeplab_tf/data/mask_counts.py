@@ -1,4 +1,7 @@
-"""The pixels and the classes of every mask in the records of a split, counted once."""
+"""The pixels and the classes of every mask in the records of a split, counted once.
+
+Tested in tests/data/test_balance.py.
+"""
 
 import dataclasses
 
