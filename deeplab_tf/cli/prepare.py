@@ -18,6 +18,9 @@ The data sets and their --source:
 - coco_voc: COCO's annotations/instances_*.json in VOC's 21 classes, for pretraining.
 - coco: the same in COCO's own 80 classes.
 - camvid: train, trainannot, val, valannot of the SegNet tutorial.
+- cityscapes, cityscapes_coarse: the folder with leftImg8bit and gtFine, or gtCoarse, as unpacked.
+- ade20k: the folder ADEChallengeData2016, in SceneParsing's 150 classes.
+- pascal_context: the VOCdevkit of VOC 2010 with the trainval of PASCAL Context, in 59 classes.
 - shapes: drawn on the spot.
 - folder: your own images/ and masks/ with a dataset.json, which --init writes from what it sees in
   these folders, or says what it does not understand (docs/data.md has the rules). A folder that a

@@ -247,6 +247,12 @@ class DataConfig:
         shuffle_buffer: how many records are held for shuffling, still encoded (about 0.1 MB each).
         duplicate_classes: names of classes; an image with one of them comes twice in each epoch
             (section 4.3, for the test server).
+        balance: the threshold t in [0, 1] below which a class is rare: an image comes
+            `max(1, sqrt(t / f))` times in each epoch, where f is the share of the split's images
+            that have the image's rarest class (arXiv 1908.03195); 0: each image once.
+        mixed_in: other data sets of the same classes to train on as well: entries `NAME:SHARE` or
+            `NAME/SPLIT:SHARE`, such as `drone:0.3`, with SHARE of all examples to three decimals at
+            most. `dataset` has the rest. SPLIT is `split` by default.
         longest_side: the longest side, in pixels, of the data set's images, or 0 where they are
             tiles, whose pixels have one scale; None takes it from the data set.
     """
@@ -261,6 +267,8 @@ class DataConfig:
     flip: bool = True
     shuffle_buffer: int = 2048
     duplicate_classes: tuple[str, ...] = ()
+    balance: float = 0.0
+    mixed_in: tuple[str, ...] = ()
     longest_side: int | None = None
 
 

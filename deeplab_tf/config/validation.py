@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import pydantic
 
+from deeplab_tf.config.mixing import mixing_rule
 from deeplab_tf.config.resnet_plan import SPECS, plan_units
 from deeplab_tf.config.schema import (
     Backbone,
@@ -176,6 +177,11 @@ def _data_rules(data: DataConfig) -> _Rules:
         "crop_size": (data.crop_size >= 1, "at least 1"),
         "max_scale": (0 < data.min_scale <= data.max_scale, "at least data.min_scale > 0"),
         "shuffle_buffer": (data.shuffle_buffer >= 1, "at least 1"),
+        "balance": (
+            0 <= data.balance <= 1 and not (data.balance and data.duplicate_classes),
+            "0 to 1, and 0 where data.duplicate_classes names classes",
+        ),
+        "mixed_in": mixing_rule(data.mixed_in),
         "longest_side": (data.longest_side is None or data.longest_side >= 0, "0 or more"),
     }
 

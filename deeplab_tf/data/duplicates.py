@@ -6,9 +6,8 @@ An image whose mask has a pixel of a hard class comes twice in each epoch.
 import dataclasses
 from collections.abc import Sequence
 
-import tensorflow as tf
-
-from deeplab_tf.data.records import SplitFiles, decode_mask, parse_encoded
+from deeplab_tf.data.mask_counts import presence
+from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes
 
@@ -31,29 +30,18 @@ def class_ids(classes: Classes, names: Sequence[str]) -> list[int]:
 def with_duplicates(split: SplitFiles, classes: Classes, names: Sequence[str]) -> SplitFiles:
     """Returns `split` with `repeats` of 2 for every record that has a pixel of the classes `names`.
 
-    The function reads every mask once. Without `names` it returns `split` unchanged.
+    Without `names` the function returns `split` unchanged.
 
     Raises:
         DeeplabError: `classes` has no class of one of the names.
-        tf.errors.OpError: a record file cannot be read.
+        tf.errors.OpError: a record file cannot be read, of a data set that was prepared before its
+            description had the classes of each record.
     """
     if not names:
         return split
-    hard = tf.constant(class_ids(classes, names), tf.uint8)
-
-    def repeats(record: tf.Tensor) -> tf.Tensor:
-        mask = decode_mask(parse_encoded(record))
-        # The comparison has the shape [H, W, len(names)]; one true value in it makes the record
-        # come twice.
-        return 1 + tf.cast(tf.reduce_any(tf.expand_dims(mask, -1) == hard), tf.int64)
-
-    counts = tuple(
-        tuple(
-            int(count)
-            for count in tf.data.TFRecordDataset(file)
-            .map(repeats, num_parallel_calls=tf.data.AUTOTUNE)
-            .as_numpy_iterator()
-        )
-        for file in split.files
+    hard = sum(1 << label for label in set(class_ids(classes, names)))
+    repeats = tuple(
+        tuple(2 if bits & hard else 1 for bits in file)
+        for file in presence(split, classes.num_classes)
     )
-    return dataclasses.replace(split, num_examples=sum(map(sum, counts)), repeats=counts)
+    return dataclasses.replace(split, num_examples=sum(map(sum, repeats)), repeats=repeats)

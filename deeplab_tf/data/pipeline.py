@@ -5,7 +5,9 @@ record `i % N` of epoch `i // N`. Batch b begins with example `b * batch_size`, 
 end of an epoch where `batch_size` does not divide N. The order of an epoch is drawn from (seed,
 epoch), and the augmentation of an example is drawn from (seed, i). A run can therefore begin at any
 step by skipping records, still encoded, within one epoch; and a shard of the input can take its
-slice of every global batch.
+slice of every global batch. Where other splits are mixed in (`mixture`), i of the above counts the
+examples of each split by themselves, and the augmentation is drawn from the example's number in the
+run.
 
 Each epoch shuffles the files, reads `INTERLEAVED_FILES` files in turns, and shuffles the records
 through a buffer. Only a buffer of at least N records makes all orders equally likely. A smaller
@@ -13,13 +15,15 @@ buffer mixes only neighbouring records; reading the files in turns is what bring
 near each other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.augment import augment
+from deeplab_tf.data.mixture import MixedSplit, examples_before, make_pattern
 from deeplab_tf.data.records import SplitFiles, naming_corrupt_file, parse_record
 from deeplab_tf.errors import DeeplabError
 
@@ -31,6 +35,8 @@ The number is fixed because tf.data's own tuning would fill the memory: a batch 
 513x513 has 50 MB.
 """
 PREFETCHED_IMAGES = 8
+EPOCHS = 2**40
+"""More epochs than a run has: epoch e of the n-th split mixed in is drawn as n * EPOCHS + e."""
 
 
 def training_batches(
@@ -44,6 +50,7 @@ def training_batches(
     shard_index: int = 0,
     num_shards: int = 1,
     parts: int = 1,
+    mixed_in: Sequence[MixedSplit] = (),
 ) -> tf.data.Dataset:
     """Returns the training batches from step `start_step` (counted from 0) on, without end.
 
@@ -57,6 +64,7 @@ def training_batches(
         shard_index, num_shards: the slice of every global batch to yield; by default the whole
             batch. Records of other slices are skipped while still encoded.
         parts: the number of consecutive batches into which the slice is cut, one for each device.
+        mixed_in: splits of other data sets and their shares of the examples; `split` has the rest.
 
     Returns:
         A data set of (image float32 [B, crop, crop, bands], mask uint8 [B, crop, crop] of
@@ -66,21 +74,14 @@ def training_batches(
         DeeplabError: the split has no example, or the batch does not divide over the shards and
             parts.
     """
-    _check_not_empty(split)
     if batch_size % (num_shards * parts):
         raise DeeplabError(
             f"train.batch_size must be a multiple of {num_shards * parts}, the number of parts of "
             f"a batch on all devices. Received: {batch_size}"
         )
     share = batch_size // num_shards
-    start_index = start_step * batch_size
-    start_epoch, position = divmod(start_index, split.num_examples)
-    records = (
-        tf.data.Dataset.range(start_epoch, tf.int64.max)
-        .flat_map(lambda epoch: _epoch(split, data.shuffle_buffer, seed, epoch))
-        .skip(position)
-        .enumerate(start_index)
-    )
+    start = start_step * batch_size
+    records = _mixed_records(split, mixed_in, data.shuffle_buffer, seed, start).enumerate(start)
     if num_shards > 1:
         records = records.filter(lambda *example: example[0] % batch_size // share == shard_index)
 
@@ -96,6 +97,39 @@ def training_batches(
         .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
         .prefetch(PREFETCHED_BATCHES * parts)
         .with_options(_options())
+    )
+
+
+def _mixed_records(
+    split: SplitFiles, mixed_in: Sequence[MixedSplit], buffer: int, seed: int, start: int
+) -> tf.data.Dataset:
+    """Returns the serialized records of the examples from number `start` on, without end."""
+    if not mixed_in:
+        return _records(split, buffer, seed, start, source=0)
+    shares = [part.share for part in mixed_in]
+    pattern = make_pattern([Fraction(1) - sum(shares), *shares])
+    sources = [
+        _records(part, buffer, seed, examples_before(pattern, source, start), source)
+        for source, part in enumerate([split, *(part.split for part in mixed_in)])
+    ]
+    order = tf.data.Dataset.range(start, tf.int64.max).map(
+        lambda index: tf.gather(pattern, index % len(pattern))
+    )
+    return tf.data.Dataset.choose_from_datasets(sources, order)
+
+
+def _records(split: SplitFiles, buffer: int, seed: int, start: int, source: int) -> tf.data.Dataset:
+    """Returns the serialized records of `split` from its example `start` on, without end.
+
+    The number `source` makes the orders of several splits independent of each other.
+    """
+    _check_not_empty(split)
+    epoch, position = divmod(start, split.num_examples)
+    first = epoch + source * EPOCHS
+    return (
+        tf.data.Dataset.range(first, tf.int64.max)
+        .flat_map(lambda epoch: _epoch(split, buffer, seed, epoch))
+        .skip(position)
     )
 
 

@@ -18,10 +18,12 @@ from google.protobuf import json_format
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.classes import SHAPES, VOID, Classes
+from deeplab_tf.images.classes import SHAPES, Classes
 
 VERSION = "1.0.0"
 RECORD_OVERHEAD = 16  # bytes that a TFRecord file adds to each record: length and checksums
+Presence = tuple[tuple[int, ...], ...]
+"""For each record file, one number a record, whose bit c says whether class c is in the mask."""
 FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("id", "image", "mask")}
 
 
@@ -35,18 +37,44 @@ class SplitFiles:
         repeats: for each file, how often each record of the file comes in an epoch; None where
             every record comes once.
         image_format: the bands and bits of the images.
+        present: the classes in each record; None where the data set's description lacks them.
     """
 
     files: list[str]
     num_examples: int
     repeats: tuple[tuple[int, ...], ...] | None = None
     image_format: ImageFormat = RGB
+    present: Presence | None = None
 
     @classmethod
-    def of(cls, split: tfds.core.SplitInfo, image_format: ImageFormat) -> "SplitFiles":
-        """Makes a `SplitFiles` of the split that tfds describes."""
+    def of(
+        cls,
+        split: tfds.core.SplitInfo,
+        image_format: ImageFormat,
+        present: list[list[str]] | None = None,
+    ) -> "SplitFiles":
+        """Makes a `SplitFiles` of the split that tfds describes.
+
+        Args:
+            split: the split.
+            image_format: the bands and bits of the images.
+            present: the classes in each record as `presence_to_json` writes them.
+
+        Raises:
+            ValueError: `present` is not of this split.
+        """
         files = [os.fspath(file) for file in split.filepaths]
-        return cls(files, split.num_examples, image_format=image_format)
+        if present is None:
+            return cls(files, split.num_examples, image_format=image_format)
+        bits = tuple(tuple(int(text, 16) for text in file) for file in present)
+        if [*map(len, bits)] != split.shard_lengths:
+            raise ValueError("the classes of the records are not of these records")
+        return cls(files, split.num_examples, image_format=image_format, present=bits)
+
+
+def presence_to_json(present: Presence) -> list[list[str]]:
+    """Returns the classes in each record as hexadecimal texts, which `SplitFiles.of` reads."""
+    return [[f"{bits:x}" for bits in file] for file in present]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +161,8 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
             classes=Classes.from_dict(metadata["labels"]),
             image_format=image_format,
             splits={
-                name: SplitFiles.of(split, image_format) for name, split in info.splits.items()
+                name: SplitFiles.of(split, image_format, metadata.get("present", {}).get(name))
+                for name, split in info.splits.items()
             },
             pixels=metadata["pixels"],
             fingerprint=metadata["fingerprint"],
@@ -166,19 +195,19 @@ def _check_files(split: SplitFiles, num_bytes: int, again: str) -> None:
 
 
 @contextlib.contextmanager
-def naming_corrupt_file(split: SplitFiles) -> Iterator[None]:
+def naming_corrupt_file(*splits: SplitFiles) -> Iterator[None]:
     """Turns TensorFlow's error about a corrupt record into an error that names the file.
 
-    The body of the `with` statement is the code that reads `split`. An error of another cause
+    The body of the `with` statement is the code that reads `splits`. An error of another cause
     passes unchanged.
 
     Raises:
-        DeeplabError: a file of `split` is corrupt.
+        DeeplabError: a file of `splits` is corrupt.
     """
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        corrupt = find_corrupt_file(split.files)
+        corrupt = find_corrupt_file([file for split in splits for file in split.files])
         if corrupt is None:
             raise
         raise DeeplabError(
@@ -234,18 +263,6 @@ def parse_record(serialized: tf.Tensor, image_format: ImageFormat = RGB) -> dict
     """Parses and decodes a serialized record into `id`, `image` uint8 or uint16 [H, W, bands], and
     `mask` uint8 [H, W]."""
     return decode(parse_encoded(serialized), image_format)
-
-
-def count_pixels(split: SplitFiles, num_classes: int) -> list[int]:
-    """Counts the pixels of each class, then of void, over all masks of `split`."""
-
-    def count(record: tf.Tensor) -> tf.Tensor:
-        mask = tf.cast(decode_mask(parse_encoded(record)), tf.int32)
-        return tf.math.bincount(tf.reshape(mask, [-1]), minlength=VOID + 1, dtype=tf.int64)
-
-    counts = tf.data.TFRecordDataset(split.files).map(count, num_parallel_calls=tf.data.AUTOTUNE)
-    total = counts.reduce(tf.zeros(VOID + 1, tf.int64), tf.add).numpy()
-    return [*total[:num_classes].tolist(), int(total[VOID])]
 
 
 def find_longest_side(split: SplitFiles) -> int:

@@ -16,14 +16,15 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from deeplab_tf.config.image_format import RGB, ImageFormat
+from deeplab_tf.data.mask_counts import count_masks
 from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.records import (
     VERSION,
     Records,
     SplitFiles,
-    count_pixels,
     find_longest_side,
     open_records,
+    presence_to_json,
 )
 from deeplab_tf.data.sources.source import Pair, Source, fingerprint
 from deeplab_tf.distributed.beam import BeamRunner
@@ -143,14 +144,11 @@ def _build(
     folder = Path(builder.data_dir)
     # The pixels are counted in the written records, so that the reported numbers are those of the
     # records and not of the source.
-    builder.pixels.update(
-        {
-            name: count_pixels(
-                SplitFiles.of(split, source.image_format), source.classes.num_classes
-            )
-            for name, split in builder.info.splits.items()
-        }
-    )
+    for name, split in builder.info.splits.items():
+        files = SplitFiles.of(split, source.image_format)
+        counts = count_masks(files, source.classes.num_classes)
+        builder.pixels[name] = counts.pixels
+        builder.present[name] = presence_to_json(counts.present)
     builder.facts["longest_side"] = 0 if source.tiling else _longest_side(builder, source)
     builder.info.write_to_directory(folder)
     return folder
@@ -188,11 +186,13 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._workers = workers
         self._by_beam = by_beam
         self.pixels: dict[str, list[int]] = {}
+        self.present: dict[str, list[list[str]]] = {}
         self.facts = tfds.core.MetadataDict(
             labels=source.classes.to_dict(),
             image=source.image_format.to_dict(),
             fingerprint=mark,
             pixels=self.pixels,
+            present=self.present,
         )
         super().__init__(data_dir=data_dir)
 

@@ -50,6 +50,8 @@ EVERY_STAGE = (
     Rule("data.min_scale", (0.5,), "section 4.1"),
     Rule("data.max_scale", (2.0,), "section 4.1"),
     Rule("data.flip", (True,), "section 4.1"),
+    Rule("data.balance", (0.0,), "section 4.1"),
+    Rule("data.mixed_in", ((),), "section 4"),
     Rule("train.steps", (30_000,), "section 4.1"),
     Rule("train.batch_size", (16,), "section 4.1"),
     Rule("train.power", (0.9,), "section 4.1"),

@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import Precision
+from deeplab_tf.data.balance import with_balance
 from deeplab_tf.data.duplicates import with_duplicates
+from deeplab_tf.data.mixture import MixedSplit
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import SplitFiles, naming_corrupt_file
 from deeplab_tf.models import build_model
@@ -32,6 +34,7 @@ class Training:
     Attributes:
         run: the resolved run.
         split: the files of the split that is trained on, with the examples of one epoch.
+        mixed_in: the splits of other data sets, with their shares of the examples.
         model, optimizer: the network and its optimizer, on all devices.
         data_loss: the loss that the experiment names.
         notes: lines on the training that the user should see.
@@ -39,10 +42,16 @@ class Training:
 
     run: Run
     split: SplitFiles
+    mixed_in: tuple[MixedSplit, ...]
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     data_loss: DataLoss
     notes: list[str]
+
+    @property
+    def splits(self) -> tuple[SplitFiles, ...]:
+        """All record files that the training reads."""
+        return (self.split, *(part.split for part in self.mixed_in))
 
     def batches(self, start: int):
         """Returns the global batches from step `start` on, dealt out over the replicas in order."""
@@ -59,6 +68,7 @@ class Training:
                 shard_index=context.input_pipeline_id,
                 num_shards=context.num_input_pipelines,
                 parts=context.num_replicas_in_sync // context.num_input_pipelines,
+                mixed_in=self.mixed_in,
             )
 
         return self.run.strategy.distribute_datasets_from_function(of_worker)
@@ -107,9 +117,12 @@ def build_training(run: Run) -> Training:
         DeeplabError: a record file is corrupt.
     """
     experiment, train = run.experiment, run.experiment.train
-    split = run.records.split(experiment.data.split)
-    with naming_corrupt_file(split):
-        split = with_duplicates(split, run.records.classes, experiment.data.duplicate_classes)
+    split, mixed_in = run.records.split(experiment.data.split), run.mixed_in
+    with naming_corrupt_file(split, *(part.split for part in mixed_in)):
+        split = _with_repeats(split, run)
+        mixed_in = tuple(
+            dataclasses.replace(part, split=_with_repeats(part.split, run)) for part in mixed_in
+        )
     keras.utils.set_random_seed(train.seed)
     with run.strategy.scope():
         with computing_in(train.precision):
@@ -121,4 +134,11 @@ def build_training(run: Run) -> Training:
         optimizer = make_optimizer(train)
         optimizer.build(model.trainable_variables)
     weights = list(run.class_weights.values()) if run.class_weights else None
-    return Training(run, split, model, optimizer, make_data_loss(train, weights), notes)
+    return Training(run, split, mixed_in, model, optimizer, make_data_loss(train, weights), notes)
+
+
+def _with_repeats(split: SplitFiles, run: Run) -> SplitFiles:
+    """Returns `split` with the repeats of its records that the experiment asks for."""
+    classes, data = run.records.classes, run.experiment.data
+    split = with_balance(split, classes.num_classes, data.balance)
+    return with_duplicates(split, classes, data.duplicate_classes)

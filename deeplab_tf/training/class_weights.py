@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from deeplab_tf.config import Experiment
+from deeplab_tf.data.mixture import MixedSplit, shown_pixels
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import check_file, json_text, write_text
@@ -17,11 +18,13 @@ MAX_WEIGHT = 1_000_000
 pixels."""
 
 
-def find_class_weights(experiment: Experiment, records: Records) -> dict[str, float] | None:
+def find_class_weights(
+    experiment: Experiment, records: Records, mixed_in: Sequence[MixedSplit] = ()
+) -> dict[str, float] | None:
     """Returns the weights that `experiment.train.class_weights` stands for, by class name in order.
 
-    `auto` counts the pixels of the split as it was prepared: an image that
-    `data.duplicate_classes` repeats counts once.
+    `auto` counts the pixels of the split as it was prepared, and those of the splits `mixed_in` by
+    their shares: an image that `data.duplicate_classes` or `data.balance` repeats counts once.
 
     Returns:
         The weights; None for `none`, which means 1 each.
@@ -33,7 +36,7 @@ def find_class_weights(experiment: Experiment, records: Records) -> dict[str, fl
     given, names = experiment.train.class_weights, records.classes.names
     if given == "none":
         return None
-    pixels = records.pixels[experiment.data.split][:-1]  # without void
+    pixels = shown_pixels(records, experiment.data.split, mixed_in)[:-1]  # without void
     if given == "auto":
         return dict(zip(names, auto_weights(pixels), strict=True))
     weights = read_class_weights(pathlib.Path(given), names)
@@ -45,12 +48,11 @@ def find_class_weights(experiment: Experiment, records: Records) -> dict[str, fl
     return weights
 
 
-def auto_weights(pixels: Sequence[int]) -> list[float]:
+def auto_weights(pixels: Sequence[float]) -> list[float]:
     """Returns `1 / ln(1.02 + p)` with four decimals, where p is the share of a class in `pixels`.
 
-    The formula is ENet's (arXiv 1606.02147, section 5). Median frequency balancing would also need
-    the number of images that have a class, which the records do not keep, and is unbounded for a
-    rare class.
+    The formula is ENet's (arXiv 1606.02147, section 5). Median frequency balancing is unbounded for
+    a rare class.
 
     Args:
         pixels: the number of pixels of each class, without void; one number is above 0.

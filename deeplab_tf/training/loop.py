@@ -105,7 +105,7 @@ def train_run(
         classes, image_format = run.records.classes, run.records.image_format
         log = RunLog(workdir, start, train.steps, classes, image_format, report)
     try:
-        with naming_corrupt_file(training.split), caught_stops() as received:
+        with naming_corrupt_file(*training.splits), caught_stops() as received:
             batches = iter(training.batches(start))
             step, stop = _run_steps(
                 training, start, batches, checkpoints, log, received, report, not initial_weights
@@ -134,10 +134,11 @@ def _describe(training: Training) -> str:
     run = training.run
     experiment, workers = run.experiment, run.workers.count
     frozen = experiment.train.freeze_through
+    mixed = "".join(f"{part}, " for part in training.mixed_in)
     return (
         f"training {experiment.model.backbone} (output_stride {experiment.model.output_stride}, "
         f"{training.model.count_params():,} weights) on {training.split.num_examples} images of "
-        f"{experiment.data.dataset}/{experiment.data.split}, "
+        f"{experiment.data.dataset}/{experiment.data.split}, {mixed}"
         f"{run.strategy.num_replicas_in_sync} device(s)"
         + (f" of {workers} workers" if workers > 1 else "")
         + (f", frozen to {frozen}" if frozen else "")

@@ -59,7 +59,7 @@ def overfit_one_batch(
         report(f"initial weights from {experiment.init_from}")
         load_initial_weights(training.model, experiment.init_from, experiment.model)
     train_step = training.make_step()
-    with naming_corrupt_file(training.split):
+    with naming_corrupt_file(*training.splits):
         batch = next(iter(training.batches(0)))
     report(describe_batch(*training.on_host(batch), records.classes))
     num_classes = records.classes.num_classes

@@ -11,6 +11,12 @@ import tensorflow as tf
 from deeplab_tf.config import Experiment, validate
 from deeplab_tf.config.image_format import RGB
 from deeplab_tf.data.duplicates import class_ids
+from deeplab_tf.data.mixture import (
+    MixedSplit,
+    mixed_fingerprint,
+    mixed_longest_side,
+    open_mixed_in,
+)
 from deeplab_tf.data.records import Records, open_records
 from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.strategy import make_strategy
@@ -27,7 +33,9 @@ class Run:
 
     Attributes:
         experiment: the experiment with the data's number of classes and bands.
-        records: the data set.
+        records: the data set; its fingerprint and its longest side stand for all data sets of the
+            training.
+        mixed_in: the splits of other data sets that the training mixes in.
         class_weights: the loss weight of each class by name; None where the loss has no weights.
         strategy: the devices.
         workers: the processes.
@@ -40,6 +48,7 @@ class Run:
     strategy: tf.distribute.Strategy
     workers: Workers
     workdir: pathlib.Path
+    mixed_in: tuple[MixedSplit, ...] = ()
 
 
 def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> Run:
@@ -54,15 +63,21 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
     records = open_records(data_dir, experiment.data.dataset)
     records.labelled_split(experiment.data.split)
     class_ids(records.classes, experiment.data.duplicate_classes)
+    mixed_in = open_mixed_in(data_dir, experiment.data, records)
+    records = dataclasses.replace(
+        records,
+        fingerprint=mixed_fingerprint(records, mixed_in),
+        longest_side=mixed_longest_side(records, mixed_in),
+    )
     experiment = _with_data(experiment, records)
     strategy = make_strategy(experiment.train.strategy)
     check_parts(experiment.train, strategy)
-    class_weights = find_class_weights(experiment, records)
+    class_weights = find_class_weights(experiment, records, mixed_in)
     workers = workers_of(experiment.train.strategy)
     check_same_run(workers, experiment, records, class_weights)
     check_workdir(workdir, experiment, records)
     check_recorded(workdir, class_weights)
-    return Run(experiment, records, class_weights, strategy, workers, workdir)
+    return Run(experiment, records, class_weights, strategy, workers, workdir, mixed_in)
 
 
 def _with_data(experiment: Experiment, records: Records) -> Experiment:

@@ -131,7 +131,6 @@ def test_the_next_command_trains_on_the_split_that_there_is(tmp_path):
 
 
 def test_every_next_command_names_a_row_of_its_data_set():
-    assert sorted(DATA_SETS) == ["camvid", "coco", "coco_voc", "shapes", "voc", "voc_aug"]
     for dataset, known in DATA_SETS.items():
         row, *override = known.example.removeprefix("--config=").split(" --config.data.dataset=")
         assert (override or [load_experiment(row).data.dataset])[0] == dataset

@@ -80,6 +80,8 @@ def test_every_field_is_held_to_the_paper():
             "max_scale": 1.0,
             "flip": False,
             "duplicate_classes": ("chair",),
+            "balance": 0.1,
+            "mixed_in": ("coco_voc:0.5",),
         },
         "train": {
             "steps": 100,

@@ -1,14 +1,16 @@
 """What the tests of broken input share: cases in a fixed order, bytes and JSON with a fault in."""
 
 import copy
+import os
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 
 def cases(count):
+    """Settings of `count` cases; the environment variable DEEPLAB_FUZZ_CASES asks for more."""
     return settings(
-        max_examples=count,
+        max_examples=int(os.environ.get("DEEPLAB_FUZZ_CASES", count)),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture],

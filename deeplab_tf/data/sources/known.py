@@ -81,6 +81,17 @@ DATA_SETS = {
         "coco.coco_source", "--config=configs/own.py:resnet50 --config.data.dataset=coco"
     ),
     "camvid": KnownDataSet("camvid.camvid_source", "--config=configs/camvid.py:slim"),
+    "cityscapes": KnownDataSet(
+        "cityscapes.cityscapes_source", "--config=configs/cityscapes.py:resnet101"
+    ),
+    "cityscapes_coarse": KnownDataSet(
+        "cityscapes.cityscapes_coarse_source",
+        "--config=configs/cityscapes.py:resnet101 --config.data.dataset=cityscapes_coarse",
+    ),
+    "ade20k": KnownDataSet("ade20k.ade20k_source", "--config=configs/ade20k.py:resnet101"),
+    "pascal_context": KnownDataSet(
+        "pascal_context.pascal_context_source", "--config=configs/pascal_context.py:resnet101"
+    ),
     "shapes": KnownDataSet("shapes.shapes_source", "--config=configs/shapes.py:demo"),
 }
 """The data sets by name; a folder of one's own must have another name."""

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from deeplab_tf.data.sources.mask_files import TRANSPARENT, read_colors, read_numbers
-from deeplab_tf.data.sources.sbd import read_mat
+from deeplab_tf.data.sources.matlab import read_mat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID, Color
 

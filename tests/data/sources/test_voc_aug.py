@@ -10,7 +10,7 @@ from support.tiny_voc import write_voc
 from deeplab_tf.data.read_pair import read_pair
 from deeplab_tf.data.records import open_records
 from deeplab_tf.data.sources import voc_aug
-from deeplab_tf.data.sources.sbd import read_mat
+from deeplab_tf.data.sources.matlab import read_mat
 from deeplab_tf.data.sources.voc_aug import PUBLISHED, voc_aug_source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError

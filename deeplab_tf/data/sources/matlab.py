@@ -1,6 +1,7 @@
-"""The masks of the Semantic Boundaries Dataset (SBD), which are MATLAB files read by scipy.
+"""The masks of SBD and of PASCAL Context, which are MATLAB files read by scipy.
 
-Tested in tests/data/sources/test_voc_aug.py.
+Tested in tests/data/sources/test_voc_aug.py and, through `pascal_context_source`, in
+tests/data/sources/test_published.py.
 """
 
 import io
@@ -16,10 +17,10 @@ COMPRESSED = 15  # the type of a compressed element in a MATLAB 5 file
 
 
 def read_mat(path: Path) -> np.ndarray:
-    """Reads `GTcls.Segmentation` of a file `dataset/cls/ID.mat`.
+    """Reads `LabelMap`, as PASCAL Context's files have it, or `GTcls.Segmentation` of SBD's.
 
     Returns:
-        uint16 [H, W] of VOC's classes 0 to 20, as stored in the file.
+        uint16 [H, W] of class numbers, as stored in the file.
 
     Raises:
         DeeplabError: the file is broken or has no such variable, or scipy is not installed.
@@ -28,19 +29,20 @@ def read_mat(path: Path) -> np.ndarray:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise DeeplabError("SBD's masks need scipy: pip install scipy") from error
+        raise DeeplabError("MATLAB masks need scipy: pip install scipy") from error
     data = path.read_bytes()
     try:
         _check_sums(data)
-        labels = loadmat(io.BytesIO(data), variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        found = loadmat(io.BytesIO(data), variable_names=["GTcls", "LabelMap"])
+        labels = found["LabelMap"] if "LabelMap" in found else found["GTcls"]["Segmentation"][0, 0]
     # scipy's parser raises many kinds of error over broken bytes, and all mean a broken file.
     except Exception as error:
         raise DeeplabError(
-            f"mask {path} cannot be read as SBD's GTcls.Segmentation "
+            f"mask {path} has no LabelMap and no GTcls.Segmentation "
             f"({one_line(str(error))[:200]}); replace the file"
         ) from error
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in "ui":
-        raise DeeplabError(f"mask {path}: GTcls.Segmentation must be a map of class numbers")
+        raise DeeplabError(f"mask {path} must be a map of class numbers")
     return labels.astype(np.uint16)
 
 

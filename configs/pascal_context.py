@@ -1,0 +1,21 @@
+"""PASCAL Context, 59 classes, in the paper's protocol for VOC (section 4.1).
+
+    deeplab-prepare --dataset=pascal_context --source=VOCdevkit --data_dir=data
+    deeplab-train --config=configs/pascal_context.py:resnet101 --data_dir=data \\
+        --workdir=runs/context --config.init_from=imagenet_resnet101.keras
+
+DeepLabv3's authors publish no protocol for PASCAL Context; the images are VOC's, so the schedule
+for VOC is taken. `slim` is a small network for a quick look on a CPU.
+"""
+
+import dataclasses
+
+from deeplab_tf.config import load_experiment
+
+EXPERIMENTS = {
+    row: dataclasses.replace(
+        experiment, data=dataclasses.replace(experiment.data, dataset="pascal_context"), row=None
+    )
+    for row in ("resnet101", "slim")
+    for experiment in [load_experiment(f"configs/voc.py:{row}")]
+}
