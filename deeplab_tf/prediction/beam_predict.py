@@ -20,7 +20,7 @@ from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file
-from deeplab_tf.images.bands import read_image_of
+from deeplab_tf.images.bands import read_with_missing
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
@@ -208,7 +208,7 @@ class _ReadImage(beam.DoFn):
             yield beam.pvalue.TaggedOutput(THERE, name)
         else:
             try:
-                yield Picture(name, read_image_of(path, self._image_format))
+                yield Picture(name, *read_with_missing(path, self._image_format))
             except DeeplabError as error:
                 yield failed(str(path), str(error))
 
