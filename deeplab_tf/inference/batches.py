@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from deeplab_tf.images.geotiff import Place
 from deeplab_tf.images.nodata import with_void
 from deeplab_tf.inference.predictor import Predictor
 
@@ -24,11 +25,13 @@ class Picture(Generic[Source]):
         source: the file or frame.
         pixels: [H, W, bands] in the predictor's format.
         missing: bool [H, W], the pixels without data; None where every pixel has data.
+        place: the tags of the place on the earth that the file names.
     """
 
     source: Source
     pixels: np.ndarray
     missing: np.ndarray | None = None
+    place: Place = ()
 
 
 @dataclasses.dataclass(frozen=True)

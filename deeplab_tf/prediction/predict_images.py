@@ -9,14 +9,13 @@ from collections.abc import Iterator
 import tqdm
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.bands import read_with_missing
-from deeplab_tf.images.drawing import write_labels, write_overlay
+from deeplab_tf.images.drawing import write_overlay
 from deeplab_tf.images.formats import view_rgb
-from deeplab_tf.images.geotiff import read_place, write_geo_labels
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted, predict_batches
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.parallel import in_threads
 from deeplab_tf.prediction.outputs import image_outputs
+from deeplab_tf.prediction.pictures import read_picture, write_picture_labels
 from deeplab_tf.prediction.predict_scene import is_scene, predict_scene
 
 
@@ -68,19 +67,14 @@ def write_prediction(
 
     The files are not flushed to the disk one by one, since the same command makes them again.
     """
-    path = done.picture.source
-    labels_path, overlay_path = image_outputs(path, out)
-    if place := read_place(path):
-        size = done.labels.shape[0], done.labels.shape[1]
-        write_geo_labels([done.labels], size, predictor.classes, place, labels_path, durable=False)
-    else:
-        write_labels(done.labels, predictor.classes, labels_path, durable=False)
+    labels_path, overlay_path = image_outputs(done.picture.source, out)
+    write_picture_labels(done, predictor.classes, labels_path, durable=False)
     view = view_rgb(done.picture.pixels, predictor.image_format)
     write_overlay(view, done.labels, predictor.classes, overlay_path, durable=False)
 
 
 def _read(path: pathlib.Path, predictor: Predictor) -> Picture[pathlib.Path] | DeeplabError:
     try:
-        return Picture(path, *read_with_missing(path, predictor.image_format))
+        return read_picture(path, path, predictor.image_format)
     except DeeplabError as error:
         return error
