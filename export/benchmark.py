@@ -117,9 +117,9 @@ def _labeller(path: pathlib.Path, size: tuple[int, int]) -> Callable[[], np.ndar
     """Returns a function that labels one image of noise, as `deeplab-predict` does."""
     predictor = load_predictor(path)
     takes = predictor.image_format
-    image = np.random.default_rng(0).integers(
-        0, 1 << takes.bits, (1, *size, takes.bands), takes.dtype
-    )
+    most = 1 if takes.dtype.kind == "f" else 1 << takes.bits
+    noise = np.random.default_rng(0).random((1, *size, takes.bands))
+    image = (noise * most).astype(takes.dtype)
     return lambda: predictor.predict(image)
 
 

@@ -226,7 +226,7 @@ def test_a_file_of_the_older_form_is_the_same_experiment(image_format, tmp_path)
     ],
 )
 def test_bands_without_whole_statistics_are_refused(image_format):
-    with pytest.raises(DeeplabError, match=r"config.model.image_format must be of 8 or 16 bits"):
+    with pytest.raises(DeeplabError, match=r"model.image_format must be of 8, 16 or 32 bits"):
         validate(Experiment(model=ModelConfig(image_format=image_format)))
 
 

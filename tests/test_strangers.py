@@ -11,6 +11,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from support.geo_files import write_geotiff
 from support.random_model import random_picture, random_trained_model
 from support.tiny_voc import write_voc
 from support.train_processes import small
@@ -111,6 +112,16 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictor(artefacts):
     return load_predictor(artefacts / "model.keras")
+
+
+def test_predict_of_a_geotiff(predictor, tmp_path):
+    image = write_geotiff(tmp_path / "scene.tif", random_picture(33, 41))
+
+    def command(out):
+        check_files([image], out)
+        run_files(predictor, [image], out, 1, lambda _: None)
+
+    assert check(command, tmp_path, fewest=4) == []
 
 
 def test_predict(predictor, images, tmp_path):

@@ -11,8 +11,10 @@
         deeplab-predict --model=exported/model.tflite --images=- --out=predictions
 
 An image NAME.jpg gives NAME.png, the labels as a palette PNG at the image's own size (upright by
-its EXIF orientation), and NAME_overlay.jpg with a legend. A video NAME.mp4 (pip install av) gives
-the labels NAME/000001.png and so on, one a frame, and NAME_overlay.mp4. With --images=- the command
+its EXIF orientation), and NAME_overlay.jpg with a legend. A GeoTIFF NAME.tif gives a GeoTIFF of
+labels at the same place (pip install tifffile imagecodecs); with --window, TIFFs too large for
+memory are read and written by rows of windows. A video NAME.mp4 (pip install av) gives the labels
+NAME/000001.png and so on, one a frame, and NAME_overlay.mp4. With --images=- the command
 reads JPEGs and PNGs from standard input, one after the other; the n-th image gives frame_NNNNNN.png
 and its overlay before the next one is read. A LiteRT file has one input size: a smaller image is
 padded with the mean pixel, and a larger one is shrunk to fit and its scores enlarged again. Images

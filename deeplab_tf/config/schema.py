@@ -185,7 +185,8 @@ class ModelConfig:
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
         num_classes: the number of classes without void; None takes it from the data set.
         image_format: the bands, the bits and the statistics that `deeplab-prepare` found, where
-            images are not RGB of 8 bits; None takes them from the data set. No flag overrides it.
+            images are not RGB of 8 bits or the data set names a value without data; None takes them
+            from the data set. No flag overrides it.
         stride_placement, normalization, upsampling: conventions, the paper's by default.
         batch_norm_momentum: the momentum of the moving statistics, 0.9997 in section 4.1; small
             data needs less.

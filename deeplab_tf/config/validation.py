@@ -8,9 +8,9 @@ import difflib
 import typing
 from typing import Annotated, Any
 
-import numpy as np
 import pydantic
 
+from deeplab_tf.config.image_format import MAX_FLOAT, MIN_FLOAT
 from deeplab_tf.config.mixing import mixing_rule
 from deeplab_tf.config.resnet_plan import SPECS, plan_units
 from deeplab_tf.config.schema import (
@@ -29,7 +29,6 @@ OUTPUT_STRIDES = (4, 8, 16, 32, 64, 128, 256)
 MIN_WINDOW = 65
 """The least side of a window in pixels; two thirds of a window are used, the rest is context."""
 
-MIN_FLOAT, MAX_FLOAT = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 MAX_INT = 2**63 - 1
 
 
@@ -147,8 +146,11 @@ def _model_rules(model_config: ModelConfig) -> _Rules:
             "2 to 255: labels are stored in one byte and 255 is void",
         ),
         "image_format": (
-            model_config.input_format.normalises and model_config.input_format.bits in (8, 16),
-            "of 8 or 16 bits, with a mean among its values and a positive std for each band",
+            model_config.input_format.bits in (8, 16, 32)
+            and model_config.input_format.normalises
+            and model_config.input_format.can_lack_data,
+            "of 8, 16 or 32 bits, with a mean among its values and a positive std for each band; "
+            "nodata, if any, is a value that a pixel can have",
         ),
         "batch_norm_momentum": (0 <= model_config.batch_norm_momentum < 1, "in [0, 1)"),
         "batch_norm_epsilon": (model_config.batch_norm_epsilon > 0, "positive"),

@@ -55,4 +55,6 @@ def presence(split: SplitFiles, num_classes: int) -> Presence:
     Raises:
         tf.errors.OpError: a record file cannot be read.
     """
-    return split.present or count_masks(split, num_classes).present
+    if split.present is None:
+        return count_masks(split, num_classes).present
+    return split.present

@@ -10,14 +10,16 @@ from deeplab_tf.data.sources.masks import Everywhere
 from deeplab_tf.data.sources.source import Pair
 from deeplab_tf.data.tiles import Tiling, cut
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.bands import read_bands, read_image_of
+from deeplab_tf.images.bands import nodata_of, read_with_missing
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.files import allow_huge_images, encode_png, read_image
 from deeplab_tf.images.formats import encode_bands
+from deeplab_tf.images.nodata import with_void
 
 MOST_SAMPLES, MOST_COLUMNS = 1 << 29, 1_000_000
 """TensorFlow's `decode_png` refuses grey pictures of `MOST_SAMPLES` pixels or more, or of more than
-`MOST_COLUMNS` columns or rows. `encode_bands` makes a column of each band of a column."""
+`MOST_COLUMNS` columns or rows. `encode_bands` makes a column of each band of a column, and two of a
+float."""
 
 
 def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.ndarray]:
@@ -33,27 +35,39 @@ def read_pair(pair: Pair, image_format: ImageFormat = RGB) -> tuple[bytes, np.nd
             has a value or colour of no class.
     """
     _check_image_is_there(pair)
+    missing = None
     if image_format.is_rgb:
         image, size, _ = read_image(pair.image)
+        if nodata_of(pair.image, image_format) is not None:
+            _, missing = read_with_missing(pair.image, image_format)
     else:
-        pixels = read_bands(pair.image, image_format)
+        pixels, missing = read_with_missing(pair.image, image_format)
         image, size = _encode_bands(pair.image, pixels), pixels.shape[1::-1]
-    return image, _read_mask(pair, size, image_format)
+    return image, with_void(_read_mask(pair, size, image_format), missing)
 
 
 def read_decoded(pair: Pair, image_format: ImageFormat = RGB) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the image of a pair as pixels and the mask.
+    """Reads the image of a pair as pixels and the mask; see `read_with_data`."""
+    return read_with_data(pair, image_format)[:2]
+
+
+def read_with_data(
+    pair: Pair, image_format: ImageFormat = RGB
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Reads the image of a pair as pixels, the mask, and the pixels without data.
 
     Returns:
-        The image, uint8 or uint16 [H, W, bands], and the mask, uint8 [H, W] of class ids and
-        `VOID`.
+        The image, [H, W, bands] of the format's dtype with 0 for values without data, and the
+        mask, uint8 [H, W] of class ids and `VOID`, which pixels without data have too; and bool
+        [H, W], true where no band has data, or None where there is no such pixel.
 
     Raises:
         DeeplabError: the same errors as those of `read_pair`.
     """
     _check_image_is_there(pair)
-    pixels = read_image_of(pair.image, image_format)
-    return pixels, _read_mask(pair, pixels.shape[1::-1], image_format)
+    pixels, missing = read_with_missing(pair.image, image_format)
+    mask = _read_mask(pair, pixels.shape[1::-1], image_format)
+    return pixels, with_void(mask, missing), missing
 
 
 def encode_examples(
@@ -80,9 +94,10 @@ def encode_examples(
 
 
 def _encode_bands(path: Path, pixels: np.ndarray) -> bytes:
-    """Encodes uint8 or uint16 [H, W, bands]; refuses what TensorFlow cannot decode."""
+    """Encodes uint8, uint16 or float32 [H, W, bands]; refuses what TensorFlow cannot decode."""
     height, width, bands = pixels.shape
-    if pixels.size >= MOST_SAMPLES or max(height, width * bands) > MOST_COLUMNS:
+    columns = width * bands * (2 if pixels.dtype.kind == "f" else 1)
+    if height * columns >= MOST_SAMPLES or max(height, columns) > MOST_COLUMNS:
         raise DeeplabError(
             f"image {path} has {size_text((width, height))} pixels of {bands} bands; TensorFlow "
             f"decodes fewer than {MOST_SAMPLES:,} values, in at most {MOST_COLUMNS:,} rows and "

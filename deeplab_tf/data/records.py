@@ -237,21 +237,25 @@ def parse_encoded(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def decode(encoded: dict[str, tf.Tensor], image_format: ImageFormat = RGB) -> dict[str, tf.Tensor]:
-    """Decodes the result of `parse_encoded` into `id`, `image` uint8 or uint16 [H, W, bands], and
-    `mask` uint8 [H, W]."""
+    """Decodes the result of `parse_encoded` into `id`, `image` [H, W, bands] of the
+    format's dtype, and `mask` uint8 [H, W]."""
     pixels = decode_image(encoded, image_format)
     return {"id": encoded["id"], "image": pixels, "mask": decode_mask(encoded)}
 
 
 def decode_image(encoded: dict[str, tf.Tensor], image_format: ImageFormat = RGB) -> tf.Tensor:
-    """Decodes the image in the result of `parse_encoded`: uint8 or uint16 [H, W, bands]."""
+    """Decodes the image in the result of `parse_encoded`: [H, W, bands] of the format's dtype."""
     if image_format.is_rgb:
         # The accurate DCT makes the pixels exactly equal to Pillow's. The operation decodes PNG as
         # well as JPEG.
         return tf.io.decode_jpeg(encoded["image"], channels=3, dct_method="INTEGER_ACCURATE")
     # `encode_bands` stored the image as a grey picture of W * bands columns.
-    flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image_format.dtype)
-    return tf.reshape(flat, [tf.shape(flat)[0], -1, image_format.bands])
+    flat = tf.io.decode_png(encoded["image"], channels=1, dtype=image_format.stored_dtype)
+    height = tf.shape(flat)[0]
+    if image_format.bits == 32:
+        halves = tf.reshape(flat, [height, -1, image_format.bands, 2])
+        return tf.bitcast(halves, tf.float32)
+    return tf.reshape(flat, [height, -1, image_format.bands])
 
 
 def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -260,8 +264,8 @@ def decode_mask(encoded: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def parse_record(serialized: tf.Tensor, image_format: ImageFormat = RGB) -> dict[str, tf.Tensor]:
-    """Parses and decodes a serialized record into `id`, `image` uint8 or uint16 [H, W, bands], and
-    `mask` uint8 [H, W]."""
+    """Parses and decodes a serialized record into `id`, `image` [H, W, bands] of the
+    format's dtype, and `mask` uint8 [H, W]."""
     return decode(parse_encoded(serialized), image_format)
 
 

@@ -214,7 +214,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if image_format.is_rgb:
             return tfds.features.Image(shape=(None, None, 3))
         return tfds.features.Image(
-            shape=(None, None, 1), dtype=image_format.dtype, encoding_format="png"
+            shape=(None, None, 1), dtype=image_format.stored_dtype, encoding_format="png"
         )
 
     def _split_generators(self, dl_manager) -> dict:

@@ -10,12 +10,13 @@ from deeplab_tf.images.files import encode_png
 
 
 def encode_bands(pixels: np.ndarray) -> bytes:
-    """Encodes uint8 or uint16 [H, W, bands] as a grey PNG of H rows and W * bands columns.
+    """Encodes uint8, uint16 or float32 [H, W, bands] as a grey PNG of H rows and W * bands columns.
 
     A PNG has at most four channels. Side by side in a grey PNG, any number of bands fits, and any
-    reader opens the file.
+    reader opens the file. A float is two columns of 16 bits, its lower half first.
     """
-    return encode_png(pixels.reshape(pixels.shape[0], -1))
+    flat = np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)
+    return encode_png(flat.astype("<f4").view("<u2") if flat.dtype.kind == "f" else flat)
 
 
 def view_rgb(image: np.ndarray, image_format: ImageFormat = RGB) -> np.ndarray:

@@ -31,11 +31,14 @@ def shrink(images: tf.Tensor, size: tuple) -> tf.Tensor:
     """Returns images [B, H, W, bands] at the smaller (height, width) `size`, in their own dtype.
 
     Each pixel is the mean, under a triangle twice as wide as the shrinkage, of the pixels that it
-    covers, rounded. The pixels are those of Pillow's bilinear `resize` but for the rounding.
+    covers, and is rounded unless it is a float. The pixels are those of Pillow's bilinear `resize`
+    but for the rounding.
     """
     sides = tf.cast(tf.stack(size), tf.int32)
-    small = tf.round(tf.image.resize(images, sides, antialias=True))
-    return tf.saturate_cast(small, images.dtype)
+    small = tf.image.resize(images, sides, antialias=True)
+    if tf.as_dtype(images.dtype).is_floating:
+        return small
+    return tf.saturate_cast(tf.round(small), images.dtype)
 
 
 def enlarge(scores: tf.Tensor, size: tuple) -> tf.Tensor:

@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from deeplab_tf.images.geotiff import Place
+from deeplab_tf.images.nodata import with_void
 from deeplab_tf.inference.predictor import Predictor
 
 Source = TypeVar("Source")
@@ -17,15 +19,24 @@ WAITING_PIXELS = 1 << 24
 
 @dataclasses.dataclass(frozen=True)
 class Picture(Generic[Source]):
-    """An image, `pixels` [H, W, bands] in the predictor's format, of the file or frame `source`."""
+    """An image of the file or frame `source`.
+
+    Attributes:
+        source: the file or frame.
+        pixels: [H, W, bands] in the predictor's format.
+        missing: bool [H, W], the pixels without data; None where every pixel has data.
+        place: the tags of the place on the earth that the file names.
+    """
 
     source: Source
     pixels: np.ndarray
+    missing: np.ndarray | None = None
+    place: Place = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Predicted(Generic[Source]):
-    """A picture and its labels, uint8 [H, W]."""
+    """A picture and its labels, uint8 [H, W], which are void where the picture has no data."""
 
     picture: Picture[Source]
     labels: np.ndarray
@@ -41,7 +52,8 @@ def predict_batches(
     """
     for batch in by_size(pictures, batch_size):
         labels = predictor.predict(np.stack([picture.pixels for picture in batch]))
-        yield from map(Predicted, batch, labels)
+        for picture, found in zip(batch, labels, strict=True):
+            yield Predicted(picture, with_void(found, picture.missing))
 
 
 def by_size(

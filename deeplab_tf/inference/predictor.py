@@ -4,6 +4,7 @@ The kinds are workdir, `.keras` file, SavedModel, LiteRT file and ONNX file.
 """
 
 import dataclasses
+import functools
 import io
 import os
 import pathlib
@@ -28,6 +29,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.strategies import images_to_labels, in_parts, resolve_evaluate_config
+from deeplab_tf.inference.windows import spans
 from deeplab_tf.inference.working_size import (
     ANY_SIZE,
     WorkingSize,
@@ -54,6 +56,9 @@ class Predictor:
         experiment: the experiment that the artefact was trained by; None for one of others.
         at_once: the number of threads that may call `predict` together and gain by it.
         working: the sizes at which the network sees images.
+        row_spans: a function from the height of an image to the (start, end, first, last) of rows,
+            as `spans` gives them: `predict` of the rows from start to end decides those from first
+            to last as `predict` of the whole image does. None where `predict` needs whole images.
     """
 
     classes: Classes
@@ -62,6 +67,7 @@ class Predictor:
     experiment: Experiment | None = None
     at_once: int = 1
     working: WorkingSize = ANY_SIZE
+    row_spans: Callable[[int], list[tuple[int, int, int, int]]] | None = None
 
 
 def trained_predictor(
@@ -73,13 +79,27 @@ def trained_predictor(
 
     `report` gets one line at the first image that is larger than those of the training.
     """
+    working = working_size_of(trained.experiment, evaluate_config)
     return Predictor(
         trained.classes,
         images_to_labels(trained, evaluate_config, report),
         trained.image_format,
         trained.experiment,
-        working=working_size_of(trained.experiment, evaluate_config),
+        working=working,
+        row_spans=_row_spans(trained.experiment, evaluate_config, working),
     )
+
+
+def _row_spans(
+    experiment: Experiment, evaluate_config: EvaluateConfig, working: WorkingSize
+) -> Callable[[int], list[tuple[int, int, int, int]]] | None:
+    """Returns `Predictor.row_spans` of a Keras model: those of windows."""
+    window = evaluate_config.window
+    # Padding and shrinking would see the height of the rows instead of the image's.
+    if window is None or evaluate_config.pad_to or working != ANY_SIZE:
+        return None
+    stride = evaluate_config.output_stride or experiment.model.output_stride
+    return functools.partial(spans, window=window, output_stride=stride)
 
 
 def check_rgb(predictor: Predictor) -> None:

@@ -10,11 +10,12 @@ from PIL import Image
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.bands import read_image_of
+from deeplab_tf.images.bands import read_with_missing
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.drawing import overlay
 from deeplab_tf.images.files import picture_pixels
 from deeplab_tf.images.formats import view_rgb
+from deeplab_tf.images.nodata import with_void, without_absent
 from deeplab_tf.inference.predictor import (
     Predictor,
     fixed_inference,
@@ -101,7 +102,8 @@ class Segmenter:
             exported artefact has its inference fixed and takes only `working_size`.
 
         Returns:
-            uint8 [H, W], or float32 [H, W, num_classes] that sum to 1 over the classes.
+            uint8 [H, W], with 255 for pixels without data, or float32 [H, W, num_classes] that sum
+            to 1 over the classes.
 
         Raises:
             DeeplabError: the image is of another format, or the model cannot infer in that way.
@@ -110,16 +112,18 @@ class Segmenter:
         given["working_size"] = working_size
         given["scales"] = None if scales is None else tuple(float(scale) for scale in scales)
         given = {name: value for name, value in given.items() if value is not None}
-        return self._function(probabilities, given)(self._pixels(image)[None])[0]
+        pixels, missing = self._pixels(image)
+        found = self._function(probabilities, given)(pixels[None])[0]
+        return found if probabilities else with_void(found, missing)
 
     def overlay(self, image: Picture, labels: np.ndarray | None = None) -> Image.Image:
         """Draws an image under its labels' colours, above a legend, as an RGB picture.
 
         `labels`, uint8 [H, W], are those of `segment` by default.
         """
-        pixels = self._pixels(image)
+        pixels, _ = self._pixels(image)
         if labels is None:
-            labels = self.segment(pixels)
+            labels = self.segment(image)
         return overlay(view_rgb(pixels, self.image_format), labels, self.classes)
 
     def _function(self, probabilities: bool, given: dict) -> Callable[[np.ndarray], np.ndarray]:
@@ -139,10 +143,11 @@ class Segmenter:
             return images_to_probabilities(self.trained, evaluate_config, self._report)
         return trained_predictor(self.trained, evaluate_config, self._report).predict
 
-    def _pixels(self, image: Picture) -> np.ndarray:
-        """Returns the pixels of `image`, [H, W, bands], in the model's format."""
+    def _pixels(self, image: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the pixels of `image`, [H, W, bands] in the model's format, and those without
+        data, as `read_with_missing` does."""
         if isinstance(image, str | os.PathLike):
-            return read_image_of(pathlib.Path(image), self.image_format)
+            return read_with_missing(pathlib.Path(image), self.image_format)
         if isinstance(image, Image.Image):
             name = getattr(image, "filename", "") or "in memory"
             image = picture_pixels(pathlib.Path(name), image)
@@ -152,7 +157,7 @@ class Segmenter:
                 f"an image must be {wanted.dtype} [height, width, {wanted.bands}]. "
                 f"Received: {image.dtype} {list(image.shape)}"
             )
-        return image
+        return without_absent(image, wanted.nodata, wanted)
 
 
 def _key(probabilities: bool, given: dict) -> tuple:

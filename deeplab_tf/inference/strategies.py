@@ -148,7 +148,7 @@ def _padded(
         if min(height, width) >= side:
             return predict(images)
         framed = np.empty((count, max(side, height), max(side, width), bands), images.dtype)
-        framed[:] = np.round(mean)
+        framed[:] = mean if images.dtype.kind == "f" else np.round(mean)
         framed[:, :height, :width] = images
         return predict(framed)[:, :height, :width]
 

@@ -27,8 +27,8 @@ def in_windows(
 
     def predict_windows(images: np.ndarray) -> np.ndarray:
         whole: np.ndarray | None = None
-        rows = _spans(images.shape[1], window, output_stride)
-        columns = _spans(images.shape[2], window, output_stride)
+        rows = spans(images.shape[1], window, output_stride)
+        columns = spans(images.shape[2], window, output_stride)
         for (top, bottom, first, last), (left, right, begin, end) in itertools.product(
             rows, columns
         ):
@@ -44,7 +44,7 @@ def in_windows(
     return predict_windows
 
 
-def _spans(size: int, window: int, output_stride: int) -> list[tuple[int, int, int, int]]:
+def spans(size: int, window: int, output_stride: int) -> list[tuple[int, int, int, int]]:
     """Returns (start, end, first, last) of each window along one axis.
 
     A window sees the pixels from start to end and decides those from first to last.

@@ -20,9 +20,7 @@ from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file
-from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.classes import Classes
-from deeplab_tf.images.drawing import write_labels
 from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
@@ -46,6 +44,8 @@ from deeplab_tf.prediction.job import (
     model_digest,
     write_job,
 )
+from deeplab_tf.prediction.outputs import labels_suffix
+from deeplab_tf.prediction.pictures import read_picture, write_picture_labels
 
 THERE = "there"
 """The tag of the names of labels that existed before."""
@@ -180,7 +180,7 @@ def _named_files(pattern: str, out: pathlib.Path) -> Iterator[tuple[str, str]]:
     below = out.resolve()
     for path in walk_images(pattern, IMAGE_SUFFIXES + VIDEO_SUFFIXES):
         if not path.resolve().is_relative_to(below):
-            yield str(path.relative_to(root).with_suffix(".png")), str(path)
+            yield str(path.relative_to(root).with_suffix(labels_suffix(path))), str(path)
 
 
 class _ReadImage(beam.DoFn):
@@ -208,7 +208,7 @@ class _ReadImage(beam.DoFn):
             yield beam.pvalue.TaggedOutput(THERE, name)
         else:
             try:
-                yield Picture(name, read_image_of(path, self._image_format))
+                yield read_picture(name, path, self._image_format)
             except DeeplabError as error:
                 yield failed(str(path), str(error))
 
@@ -234,7 +234,7 @@ class _ReadSplit(ReadRecords):
 
 def _write(done: Predicted[str], out: pathlib.Path, writing: pathlib.Path, classes: Classes) -> str:
     """Writes the labels and returns their name; another worker may be writing the same labels."""
-    write_labels(done.labels, classes, out / done.picture.source, within=writing)
+    write_picture_labels(done, classes, out / done.picture.source, within=writing)
     return done.picture.source
 
 

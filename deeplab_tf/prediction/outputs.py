@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import Ours, any_of, check_file, check_folder, folder_of
+from deeplab_tf.images import geotiff
 from deeplab_tf.images.marks import LABELS_SUFFIX, OVERLAY_SUFFIX, are_labels, is_overlay
 from deeplab_tf.images.video import VIDEO_SUFFIXES, is_marked_video
 
@@ -35,7 +36,12 @@ is_overlay_video: Ours = any_of(is_marked_video, _is_beside_labels)
 
 def image_outputs(image: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """Returns the paths of the labels and of the overlay of `image` in `out`."""
-    return out / f"{image.stem}{LABELS_SUFFIX}", out / f"{image.stem}{OVERLAY_SUFFIX}"
+    return out / f"{image.stem}{labels_suffix(image)}", out / f"{image.stem}{OVERLAY_SUFFIX}"
+
+
+def labels_suffix(image: pathlib.Path) -> str:
+    """Returns `.tif` for a GeoTIFF, whose labels are one at the same place, otherwise `.png`."""
+    return geotiff.LABELS_SUFFIX if geotiff.read_place(image) else LABELS_SUFFIX
 
 
 def video_outputs(video: pathlib.Path, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -73,7 +79,8 @@ def check_outputs(files: Iterable[pathlib.Path], out: pathlib.Path) -> None:
             check_folder(outputs[0], is_labels_folder)
             check_file(outputs[1], is_overlay_video)
         else:
-            check_file(outputs[0], are_labels)
+            geo = outputs[0].suffix == geotiff.LABELS_SUFFIX
+            check_file(outputs[0], geotiff.are_geo_labels if geo else are_labels)
             check_file(outputs[1], is_overlay)
 
 

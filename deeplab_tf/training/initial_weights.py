@@ -99,7 +99,7 @@ def _difference(theirs: ModelConfig | None, ours: ModelConfig) -> str:
 
 def _check_conventions(model_config: ModelConfig, path: pathlib.Path) -> None:
     theirs = read_model_config(path)
-    if theirs is None or model_config.image_format:
+    if theirs is None or not model_config.input_format.is_rgb:
         return
     names = CONVENTIONS[1:] if model_config.backbone is Backbone.MOBILENET_V2 else CONVENTIONS
     wrong = [name for name in names if getattr(theirs, name) != getattr(model_config, name)]

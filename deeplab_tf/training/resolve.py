@@ -9,7 +9,8 @@ import pathlib
 import tensorflow as tf
 
 from deeplab_tf.config import Experiment, validate
-from deeplab_tf.config.image_format import RGB
+from deeplab_tf.config.image_format import RGB, ImageFormat
+from deeplab_tf.config.schema import NORMALIZATION
 from deeplab_tf.data.duplicates import class_ids
 from deeplab_tf.data.mixture import (
     MixedSplit,
@@ -80,6 +81,20 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
     return Run(experiment, records, class_weights, strategy, workers, workdir, mixed_in)
 
 
+def _image_format(experiment: Experiment, records: Records) -> ImageFormat | None:
+    """Returns the `image_format` of a network of the data set; None for RGB with data everywhere.
+
+    RGB is normalised by the experiment's convention.
+    """
+    image_format = records.image_format
+    if not image_format.is_rgb:
+        return image_format
+    if image_format.nodata is None:
+        return None
+    convention = NORMALIZATION[experiment.model.normalization]
+    return dataclasses.replace(convention, nodata=image_format.nodata)
+
+
 def _with_data(experiment: Experiment, records: Records) -> Experiment:
     """Returns `experiment` with the data set's number of classes, bands and longest side.
 
@@ -87,7 +102,7 @@ def _with_data(experiment: Experiment, records: Records) -> Experiment:
         DeeplabError: the experiment asks for another number of classes or other bands, or the data
             set has no statistics of its bands.
     """
-    image_format = None if records.image_format.is_rgb else records.image_format
+    image_format = _image_format(experiment, records)
     found = {"num_classes": records.classes.num_classes, "image_format": image_format}
     for name, value in found.items():
         wanted = getattr(experiment.model, name)

@@ -155,7 +155,7 @@ def test_inference_row(row, expected):
     training, output_stride, scales, flip = expected
     experiment = paper_row(row)
     assert experiment.checkpoint_of == f"configs/paper/{training}"
-    assert experiment.evaluate == EvaluateConfig("val", output_stride, scales, flip)
+    assert experiment.evaluate == EvaluateConfig("val", output_stride, scales=scales, flip=flip)
     assert differing_fields(experiment, load_experiment(experiment.checkpoint_of)) <= {
         "evaluate",
         "checkpoint_of",
@@ -196,7 +196,7 @@ def test_coco_row_of_table_6():
     assert experiment.checkpoint_of is None
     assert experiment.model == paper_row("table5.py:mg124_aspp_pool").model
     assert experiment.model.output_stride == 16
-    assert experiment.evaluate == EvaluateConfig("val", 8, SIX_SCALES, flip=True)
+    assert experiment.evaluate == EvaluateConfig("val", 8, scales=SIX_SCALES, flip=True)
 
 
 def test_pretraining_on_coco():
@@ -225,7 +225,7 @@ def test_test_server_stage(row):
     assert differing_fields(model_config, stage1) == {"output_stride"}
     # The number is the server's, with the strategy of Table 6's best row.
     assert dataclasses.replace(experiment.evaluate, output_stride=8) == EvaluateConfig(
-        "test", 8, SIX_SCALES, flip=True
+        "test", 8, scales=SIX_SCALES, flip=True
     )
     assert experiment.evaluate.output_stride in (None, 8)
     assert experiment.checkpoint_of is None

@@ -330,3 +330,11 @@ def test_an_enlarged_photo_keeps_the_labels_of_its_original(known):
     assert np.mean(found[inside] == expected[inside]) > 0.98
     without = images_to_labels(known, EvaluateConfig(working_size=0))(large[None])[0]
     assert np.mean(without[inside] == expected[inside]) < 0.9
+
+
+def test_floats_are_shrunk_without_rounding():
+    images = np.array([[[[0.1], [0.2], [0.3], [0.4]]] * 4], np.float32)
+    small = resampling.shrink_images(images, 2)
+    assert small.dtype == np.float32 and small.shape == (1, 2, 2, 1)
+    # The triangle weighs four pixels 3, 3, 1 at the border, and 1, 3, 3 at the other.
+    np.testing.assert_allclose(small[0, 0, :, 0], [1.2 / 7, 2.3 / 7], rtol=1e-5)

@@ -12,7 +12,9 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
 from PIL import Image
+from support.geo_files import PLACE_OF_TAGS, place_of, write_geotiff
 from support.random_model import random_picture, random_trained_model, write_kinds
 from support.tiny_records import record, write_shard
 
@@ -20,6 +22,7 @@ pytest.importorskip("apache_beam")
 
 import apache_beam
 
+from deeplab_tf.config.image_format import RGB
 from deeplab_tf.data.records import SplitFiles, open_records, parse_record
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
@@ -31,7 +34,14 @@ from deeplab_tf.inference.beam_steps import write_lines
 from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.machine.system import process_space
-from deeplab_tf.prediction.beam_predict import ImageFiles, RecordImages, _write, predict_by_beam
+from deeplab_tf.prediction.beam_predict import (
+    ImageFiles,
+    RecordImages,
+    _named_files,
+    _ReadImage,
+    _write,
+    predict_by_beam,
+)
 from deeplab_tf.prediction.job import model_digest
 from deeplab_tf.prediction.predict_images import predict_images
 
@@ -293,3 +303,20 @@ def test_a_batch_of_beams_is_bounded_and_never_empty(tmp_path):
         write_lines(sizes | apache_beam.Map(json.dumps), tmp_path / "sizes", "write")
     found = [tuple(json.loads(line)) for line in (tmp_path / "sizes").read_text().splitlines()]
     assert sorted(found) == [("h", 1), ("h", 2), ("l", 1), ("l", 1), ("s", 8), ("s", 16), ("s", 16)]
+
+
+def test_the_labels_of_a_geotiff_keep_its_place_and_its_void(tmp_path):
+    pixels = random_picture(20, 30)
+    pixels[:4] = 0
+    write_geotiff(tmp_path / "images" / "a" / "scene.tif", pixels, "0")
+    ((name, path),) = _named_files(f"{tmp_path}/images/**/*.tif", tmp_path / "out")
+    assert name == "a/scene.tif"
+    reading = _ReadImage(tmp_path / "out", RGB)
+    (picture,) = reading.process((name, [path]))
+    assert picture.missing[:4].all() and not picture.missing[4:].any()
+    writing = tmp_path / "writing"
+    writing.mkdir()
+    done = Predicted(picture, np.zeros((20, 30), np.uint8))
+    assert _write(done, tmp_path / "out", writing, SHAPES) == name
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / name), done.labels)
+    assert place_of(tmp_path / "out" / name) == PLACE_OF_TAGS

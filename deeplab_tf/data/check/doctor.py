@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.check.pixel_table import pixel_table
-from deeplab_tf.data.read_pair import read_decoded, size_text
+from deeplab_tf.data.read_pair import read_with_data, size_text
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.split_names import held_out_from
 from deeplab_tf.errors import DeeplabError
@@ -40,8 +40,8 @@ class Finding:
         pixels: int64 [256], the number of the mask's pixels for each class id, with void at 255.
         digest: sha256 in hex of the decoded image, which is equal for equal pictures in different
             files.
-        sums: float64 [2, bands], the sum and the sum of squares of each band's values; None for
-            RGB.
+        sums: float64 [3, bands], the number, the sum and the sum of squares of each band's values
+            in the pixels with data; None for RGB.
         turned: whether the image was turned upright according to EXIF, and the sizes do not show
             that its mask is turned as well.
     """
@@ -139,21 +139,20 @@ class Report:
         """
         if self.source.image_format.is_rgb:
             return self.source.image_format
-        count, sums = 0, np.zeros((2, self.source.image_format.bands))
+        sums = np.zeros((3, self.source.image_format.bands))
         for split, found in self.findings.items():
             if _is_held_out(split, self.source):
                 continue
             for finding in found:
                 if finding.sums is not None:
-                    count += finding.size[0] * finding.size[1]
                     sums += finding.sums
-        if not count:
+        if not sums[0].all():
             return self.source.image_format
-        mean, square = sums / count
-        # A band with one value everywhere has a deviation of 0, by which nothing can be divided.
-        # Such a band is 0 after the mean is subtracted, so the divisor is set to 1.
+        mean, square = sums[1:] / sums[0]
+        # A band with one value everywhere has a deviation of 0, but for rounding, by which nothing
+        # can be divided. Such a band is 0 after the mean is subtracted, so the divisor is set to 1.
         std = np.sqrt(np.maximum(square - mean**2, 0))
-        std = np.where(std < 1e-3, 1.0, std)
+        std = np.where(std <= 1e-6 * np.abs(mean), 1.0, std)
         return dataclasses.replace(
             self.source.image_format, mean=tuple(mean.tolist()), std=tuple(std.tolist())
         )
@@ -207,15 +206,17 @@ def examine_pair(pair: Pair, image_format: ImageFormat = RGB, huge: bool = False
     if huge:
         allow_huge_images()
     try:
-        picture, mask = read_decoded(pair, image_format)
+        picture, mask, missing = read_with_data(pair, image_format)
     except DeeplabError as error:
         return Finding(str(error))
     except OSError as error:
         return Finding(f"{error.filename or pair.image} cannot be read: {error.strerror}")
     sums = None
     if not image_format.is_rgb:
-        values = picture.reshape(-1, image_format.bands).astype(np.float64)
-        sums = np.stack([values.sum(axis=0), (values**2).sum(axis=0)])
+        with_data = picture if missing is None else picture[~missing]
+        values = with_data.reshape(-1, image_format.bands).astype(np.float64)
+        count = np.full(image_format.bands, len(values))
+        sums = np.stack([count, values.sum(axis=0), (values**2).sum(axis=0)])
     digest = hashlib.sha256(str(picture.shape).encode())
     digest.update(np.ascontiguousarray(picture).data)
     size = picture.shape[1], picture.shape[0]

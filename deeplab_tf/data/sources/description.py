@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.sources.folder_files import LIST_SUFFIXES
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.data.sources.mask_files import TRANSPARENT
@@ -58,8 +59,10 @@ class Description(pydantic.BaseModel):
             pixel.
         images, masks: the folders, relative to the folder of `dataset.json`. A `*` in both stands
             for the folder of a split, as in `*/images`.
-        bands, bits: the number of channels of the images, and the 8 or 16 bits of each channel.
-            Images other than RGB of 8 bits are TIFFs or PNGs.
+        bands, bits: the number of channels of the images, and the 8 or 16 bits of each channel, or
+            32 for floats. Images other than RGB of 8 bits are TIFFs or PNGs.
+        nodata: the value of pixels without data, which are void; None takes it from each file,
+            where a GeoTIFF names one.
         mask_prefix, mask_suffix: the text that a mask's name has before and after the image's name.
         splits: for each split, a list of ids (`.txt`, `.lst`, `.csv`, `.tsv`) or a folder below
             `images` and `masks`; or the share of the images that are for validation, which are
@@ -78,7 +81,8 @@ class Description(pydantic.BaseModel):
     images: str = "images"
     masks: str = "masks"
     bands: Annotated[int, pydantic.Field(ge=1, le=1024)] = 3
-    bits: Literal[8, 16] = 8
+    bits: Literal[8, 16, 32] = 8
+    nodata: pydantic.FiniteFloat | None = None
     mask_prefix: str = ""
     mask_suffix: str = ""
     splits: dict[Literal["val_share"], Share] | dict[str, str]
@@ -93,6 +97,11 @@ class Description(pydantic.BaseModel):
             raise ValueError(
                 f"palette must have one colour for each class. Received: {len(self.classes)} "
                 f"classes, {len(self.palette)} colours"
+            )
+        if not ImageFormat(self.bands, self.bits, nodata=self.nodata).can_lack_data:
+            raise ValueError(
+                f"nodata must be a value that a pixel of {self.bits} bits can have. Received: "
+                f"{self.nodata}"
             )
         if not self.splits:
             raise ValueError("splits must name one split or more")

@@ -66,7 +66,7 @@ def described_source(root: Path, description: Description) -> Source:
         description.class_set(),
         splits,
         notes=tuple(dict.fromkeys(notes)),
-        image_format=ImageFormat(description.bands, description.bits),
+        image_format=ImageFormat(description.bands, description.bits, nodata=description.nodata),
     )
 
 

@@ -18,6 +18,7 @@ from deeplab_tf.data.sources.masks import Everywhere, Mask
 from deeplab_tf.data.tiles import Tiling
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes
+from deeplab_tf.images.geotiff import TIFF
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,10 +142,16 @@ def fingerprint(source: Source, record_format: int) -> str:
             for name, pairs in source.splits.items()
         },
     }
-    # The usual image format and tiling do not enter the fingerprint, so that records which were
-    # written before these two existed stay valid.
+    # The usual image format, tiling and data everywhere do not enter the fingerprint, so that
+    # records which were written before these existed stay valid.
     if not source.image_format.is_rgb:
         content["image"] = [source.image_format.bands, source.image_format.bits]
+    if source.image_format.nodata is not None:
+        content["nodata"] = source.image_format.nodata
+    elif any(
+        pair.image.suffix.lower() in TIFF for pairs in source.splits.values() for pair in pairs
+    ):
+        content["nodata"] = "as the files name it"
     if source.tiling:
         content["tiling"] = dataclasses.astuple(source.tiling)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
