@@ -96,7 +96,7 @@ def test_steps_and_parts_draw_masks_of_their_own():
 
 
 def test_replicas_draw_masks_of_their_own():
-    devices = make_strategy(StrategyName.MIRRORED, 2)
+    devices = make_strategy(StrategyName.MIRRORED)
     layer = KeyedDropout(0.5)
 
     @tf.function
