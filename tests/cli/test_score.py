@@ -139,8 +139,8 @@ def other_size(predicted, true):
 
 
 def colours(predicted, true):
-    Image.new("RGB", (30, 20)).save(predicted / "1.png")
-    return "predicted/1.png is a PNG of colours (RGB)"
+    Image.new("RGB", (30, 20), (128, 0, 0)).save(predicted / "1.png")
+    return "predicted/1.png is a picture of colours"
 
 
 def label_outside(predicted, true):
