@@ -110,7 +110,7 @@ def bands_and_bits(path: Path) -> tuple[int, int]:
 def _is_plain_tiff(path: Path) -> bool:
     """Returns whether a TIFF is one RGB or grey picture of 8 bits, which Pillow reads."""
     try:
-        with open_picture(path.read_bytes()) as picture:
+        with open_picture(path) as picture:
             return picture.mode in ("RGB", "L", "P", "1") and getattr(picture, "n_frames", 1) == 1
     except BROKEN:  # also a TIFF of bands that Pillow does not know
         return False

@@ -136,7 +136,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 def orientation_of(path: Path) -> int:
     """Returns EXIF's orientation of a file that Pillow can read, 1..8, without its pixels."""
-    with open_picture(path.read_bytes()) as picture:
+    with open_picture(path) as picture:
         return orientation(picture)
 
 

@@ -32,7 +32,7 @@ def png_mark() -> PngImagePlugin.PngInfo:
 def is_marked(path: pathlib.Path) -> bool:
     """Returns whether `path` is a PNG or JPEG with the mark."""
     try:
-        with open_picture(path.read_bytes()) as picture:
+        with open_picture(path) as picture:
             found = (picture.info.get("Software"), picture.info.get("comment"))
             return MARK in found or MARK.encode() in found
     except (*BROKEN, Image.DecompressionBombError):
@@ -59,8 +59,8 @@ def _is_unmarked_pair(labels: pathlib.Path, overlay: pathlib.Path) -> bool:
     """
     try:
         with (
-            open_picture(labels.read_bytes()) as below,
-            open_picture(overlay.read_bytes()) as above,
+            open_picture(labels) as below,
+            open_picture(overlay) as above,
         ):
             shrink = min(1.0, LONGEST_SIDE / max(below.size))
             width = max(round(below.width * shrink), LEGEND_WIDTH)

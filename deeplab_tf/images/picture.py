@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from PIL import ExifTags, Image
 
@@ -56,8 +57,10 @@ _TURNS = {
 }
 
 
-def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def open_picture(source: bytes | Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Opens an encoded picture without decoding its pixels; nothing else calls `Image.open`.
+
+    A file is read only as far as its header, until the pixels are asked for.
 
     Raises:
         PIL.UnidentifiedImageError: the picture is of no format in `formats`, or its header is
@@ -66,7 +69,8 @@ def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image
         Exception: one of `BROKEN`.
     """
     known = [name for name in formats if name in _readable()]
-    return Image.open(io.BytesIO(data), formats=known)
+    data = source if isinstance(source, Path) else io.BytesIO(source)
+    return Image.open(data, formats=known)
 
 
 @functools.cache

@@ -52,7 +52,7 @@ def write_cityscapes(root, kind="gtFine", second="val"):
 
 
 def write_cityscapes_coarse(root):
-    """As `write_cityscapes`, with coarse masks and the split train_extra."""
+    """Does what `write_cityscapes` does, with coarse masks and the split train_extra."""
     return write_cityscapes(root, "gtCoarse", "train_extra")
 
 
@@ -91,5 +91,5 @@ def write_pascal_context(root, matlab=True):
 
 
 def write_pascal_context_pngs(root):
-    """As `write_pascal_context`, with the PNGs of mmsegmentation's converter."""
+    """Does what `write_pascal_context` does, with the PNGs of mmsegmentation's converter."""
     return write_pascal_context(root, matlab=False)

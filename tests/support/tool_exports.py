@@ -284,7 +284,7 @@ def write_supervisely(root, drawn):
 
 
 def write_yolo(root, drawn):
-    """As Roboflow exports it: the paths of its YAML lead out of the folder."""
+    """Writes what Roboflow exports: the paths of its YAML lead out of the folder."""
     for number, scene in enumerate(drawn):
         folder = root / ("valid" if number == len(drawn) - 1 else "train")
         save(scene.photo(), folder / "images" / scene.file)

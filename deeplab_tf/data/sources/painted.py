@@ -200,7 +200,7 @@ def upright_size(image: Path) -> tuple[int, int]:
         OSError: the file is missing.
     """
     try:
-        with open_picture(image.read_bytes()) as picture:
+        with open_picture(image) as picture:
             width, height = picture.size
             return (width, height) if orientation(picture) > 4 else (height, width)
     except FileNotFoundError:

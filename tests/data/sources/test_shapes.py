@@ -133,7 +133,7 @@ def test_colour_alone_does_not_solve_the_task():
 
 
 def test_the_hole_of_a_ring_is_outside_of_it():
-    """So what lies under a ring keeps its label and its pixels there."""
+    """A shape under a ring keeps its label and its pixels in the hole."""
     y, x = np.ogrid[-20:21, -20:21]
     distance = signed_distance(np.random.default_rng(0), "ring", 20.0, y, x)
     assert distance[20, 20] > 5

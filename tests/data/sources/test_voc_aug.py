@@ -21,7 +21,7 @@ SBD_LISTS = {"train": ["v2", "s1", "w1"], "val": ["s2", "s3"]}
 
 
 def write_mat(path, labels):
-    """As SBD's files: a struct GTcls with a field Segmentation, among others."""
+    """Writes a file like those of SBD: a struct GTcls with a field Segmentation, among others."""
     savemat(path, {"GTcls": {"Boundaries": np.zeros(3), "Segmentation": labels}})
 
 

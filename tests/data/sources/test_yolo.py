@@ -42,7 +42,7 @@ def test_splits_are_folders_or_lists(tmp_path):
 
 
 def test_a_list_of_classes_stands_for_a_yaml(tmp_path):
-    """As Label Studio exports YOLO."""
+    """Label Studio exports YOLO so."""
     write(tmp_path / "classes.txt", "road\ncar\n")
     one_image(tmp_path, "images/a.png")
     write(tmp_path / "labels/a.txt", CAR)
