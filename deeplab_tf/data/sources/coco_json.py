@@ -19,8 +19,8 @@ from deeplab_tf.data.sources.labelled import (
     SPLITS,
     Labelled,
     LabelledImage,
-    counted,
     labelled_source,
+    unlisted,
 )
 from deeplab_tf.data.sources.painted import Area, Shape
 from deeplab_tf.data.sources.rasterise import Rle, Segmentation, rasterise
@@ -92,9 +92,7 @@ def coco_json_source(root: Path, choices: Choices) -> Source:
             raise DeeplabError(f"{file} must have the same categories as {files[0]}")
         classes = dict.fromkeys(names.values())
         images += _images(content, names, root, file, finder)
-    known = {each.image for each in images}
-    bare = [path for path in finder.files if path not in known]
-    notes = counted(bare, "images are in no COCO JSON and were left out")
+    notes = unlisted(finder, images, "images are in no COCO JSON and were left out")
     return labelled_source(root, Labelled({**classes}, images, "smaller", notes), choices)
 
 

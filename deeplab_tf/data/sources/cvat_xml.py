@@ -16,6 +16,7 @@ from deeplab_tf.data.sources.labelled import (
     fault,
     hex_color,
     labelled_source,
+    unlisted,
 )
 from deeplab_tf.data.sources.outline import ellipse, rectangle
 from deeplab_tf.data.sources.painted import Area, Runs, Shape
@@ -47,12 +48,10 @@ def cvat_xml_source(root: Path, choices: Choices) -> Source:
             image, without = _image(element, root, file, finder)
             images.append(image)
             left_out += without
-    known = {each.image for each in images}
     notes = [
         *counted(left_out, "shapes have no area and were left out"),
-        *counted([p for p in finder.files if p not in known], "images are in no XML and were left "
-                 "out"),
-    ]  # fmt: skip
+        *unlisted(finder, images, "images are in no XML and were left out"),
+    ]
     return labelled_source(root, Labelled(classes, images, "later", notes), choices)
 
 

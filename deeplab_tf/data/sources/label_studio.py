@@ -21,6 +21,7 @@ from deeplab_tf.data.sources.labelled import (
     counted,
     fault,
     labelled_source,
+    unlisted,
 )
 from deeplab_tf.data.sources.outline import ellipse, rectangle
 from deeplab_tf.data.sources.painted import Area, Shape
@@ -84,13 +85,11 @@ def label_studio_source(root: Path, choices: Choices) -> Source:
             image, without = _image(name, kept, file, finder)
             images.append(image)
             left_out += without
-    known = {each.image for each in images}
     notes = [
         *counted(unlabelled, "tasks have no annotation and were left out"),
         *counted(left_out, "results have no area and were left out"),
-        *counted([p for p in finder.files if p not in known], "images have no labelled task and "
-                 "were left out"),
-    ]  # fmt: skip
+        *unlisted(finder, images, "images have no labelled task and were left out"),
+    ]
     names = sorted({name for each in images for name, _ in each.shapes})
     return labelled_source(root, Labelled(dict.fromkeys(names), images, "later", notes), choices)
 

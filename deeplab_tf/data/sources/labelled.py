@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deeplab_tf.data.sources.choices import Choices
+from deeplab_tf.data.sources.find_images import ImageFinder
 from deeplab_tf.data.sources.folder import validation_part
 from deeplab_tf.data.sources.known import DATA_SETS, data_set_name
 from deeplab_tf.data.sources.masks import Mask, unpack_color
@@ -209,6 +210,12 @@ def counted(items: Sequence[LabelledImage | Path | str], what: str) -> list[str]
         return []
     first = items[0].image if isinstance(items[0], LabelledImage) else items[0]
     return [f"{len(items):,} {what}; the first is {first}"]
+
+
+def unlisted(finder: ImageFinder, images: Sequence[LabelledImage], what: str) -> list[str]:
+    """Returns the line of `counted` about the files of the export that are none of `images`."""
+    known = {each.image for each in images}
+    return counted([path for path in finder.files if path not in known], what)
 
 
 def split_of(root: Path, file: Path) -> str | None:

@@ -22,6 +22,7 @@ from deeplab_tf.data.sources.labelled import (
     fault,
     labelled_source,
     split_of,
+    unlisted,
 )
 from deeplab_tf.data.sources.outline import ellipse, flat, rectangle, thick_line
 from deeplab_tf.data.sources.painted import Area, Shape
@@ -78,9 +79,7 @@ def labelme_source(root: Path, choices: Choices) -> Source:
         left_out += points
     notes = counted(others, "JSON files are not Labelme's and were left out")
     notes += counted(left_out, "shapes are points, which have no area, and were left out")
-    known = {each.image for each in images}
-    bare = [path for path in finder.files if path not in known]
-    notes += counted(bare, "images have no JSON and were left out")
+    notes += unlisted(finder, images, "images have no JSON and were left out")
     names = sorted({name for each in images for name, _ in each.shapes})
     if (root / LABELS_FILE).is_file():
         names = read_list(root / LABELS_FILE)

@@ -12,7 +12,7 @@ import numpy as np
 
 from deeplab_tf.data.sources.choices import Choices
 from deeplab_tf.data.sources.find_images import ImageFinder, visible_files
-from deeplab_tf.data.sources.labelled import Labelled, LabelledImage, counted, labelled_source
+from deeplab_tf.data.sources.labelled import Labelled, LabelledImage, labelled_source, unlisted
 from deeplab_tf.data.sources.rasterise import MalformedRegionError
 from deeplab_tf.data.sources.source import Source
 from deeplab_tf.data.sources.tool_files import header_of, read_rows
@@ -71,9 +71,7 @@ def rle_csv_source(root: Path, choices: Choices) -> Source:
         image = finder.find(name, [root / "images", root / "train", root])
         where = f"of image {name} in {file}"
         images.append(LabelledImage(finder.id_of(image, name), image, where, found))
-    known = {each.image for each in images}
-    bare = [path for path in finder.files if path not in known]
-    notes = counted(bare, "images are not in the CSV and were left out")
+    notes = unlisted(finder, images, "images are not in the CSV and were left out")
     names = sorted({label for found in shapes.values() for label, _ in found}, key=_by_number)
     labelled = Labelled(dict.fromkeys(names), images, "smaller", notes)
     return labelled_source(root, labelled, choices)

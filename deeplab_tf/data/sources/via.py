@@ -22,6 +22,7 @@ from deeplab_tf.data.sources.labelled import (
     fault,
     labelled_source,
     split_of,
+    unlisted,
 )
 from deeplab_tf.data.sources.outline import ellipse, flat, rectangle
 from deeplab_tf.data.sources.painted import Area
@@ -90,9 +91,8 @@ def via_source(root: Path, choices: Choices) -> Source:
         )
     notes = [
         *counted(left_out, "regions are points or lines, which have no area, and were left out"),
-        *counted([p for p in finder.files if p not in found], "images are in no file of VIA and "
-                 "were left out"),
-    ]  # fmt: skip
+        *unlisted(finder, images, "images are in no file of VIA and were left out"),
+    ]
     names = sorted({name for each in images for name, _ in each.shapes})
     return labelled_source(root, Labelled(dict.fromkeys(names), images, "smaller", notes), choices)
 
