@@ -1,7 +1,6 @@
 """The comparison of an artefact with the Keras model that it was made of, on real images."""
 
 import dataclasses
-import json
 import pathlib
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +10,7 @@ import keras
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import json_with
+from deeplab_tf.files import json_text, json_with
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.confusion import Scores, confusion_matrix
 
@@ -238,7 +237,7 @@ def write_report(
         "layers_that_lose_most": [dataclasses.asdict(noise) for noise in export.noisiest],
         "versions": software_versions(packages),
     }
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    path.write_text(json_text(report))
 
 
 def software_versions(besides: Sequence[str] = ()) -> dict[str, str]:

@@ -17,6 +17,7 @@ from deeplab_tf.files import (
     containing,
     held_folder,
     is_temporary,
+    json_text,
     json_with,
     temporary_folder,
     write_text,
@@ -53,7 +54,7 @@ def job_folder(out: pathlib.Path, job: dict[str, object]) -> Iterator[pathlib.Pa
 
 def write_job(out: pathlib.Path, content: dict[str, object]) -> None:
     """Writes the `JOB_FILE` of the job in `out`."""
-    write_text(out / JOB_FILE, json.dumps(content, indent=2) + "\n", is_job)
+    write_text(out / JOB_FILE, json_text(content), is_job)
 
 
 def check_reserved(out: pathlib.Path) -> None:

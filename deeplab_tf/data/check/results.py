@@ -1,12 +1,12 @@
 """The folder with the results of a check: report.txt, report.json and contact_sheet.jpg."""
 
-import json
 from pathlib import Path
 
 from deeplab_tf.data.check.contact_sheet import contact_sheet
 from deeplab_tf.data.check.doctor import Report, format_report, report_to_dict
 from deeplab_tf.files import (
     folder_of,
+    json_text,
     json_with,
     own_folder,
     whole_folder,
@@ -32,7 +32,7 @@ def write_check(report: Report, folder: Path) -> None:
     """
     with whole_folder(folder, is_check) as temporary:
         write_text(temporary / "report.txt", format_report(report), own_folder)
-        text = json.dumps(report_to_dict(report), indent=2) + "\n"
+        text = json_text(report_to_dict(report))
         write_text(temporary / "report.json", text, own_folder)
         sheet = contact_sheet(report)
         if sheet:

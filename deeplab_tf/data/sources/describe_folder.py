@@ -1,7 +1,6 @@
 """The proposal of a `dataset.json` for a folder of images and masks."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from deeplab_tf.data.sources.look_at_masks import MaskPixels, look_at_mask, look
 from deeplab_tf.data.sources.mask_files import TRANSPARENT
 from deeplab_tf.data.sources.mask_meanings import Ask, edges_note, fields_of
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import never, write_text
+from deeplab_tf.files import json_text, never, write_text
 from deeplab_tf.images.bands import bands_and_bits
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.suffixes import IMAGE_SUFFIXES, passed_over
@@ -81,7 +80,7 @@ def write_description(
         )
     proposal = propose(root, ask, name, thresholds)
     fields = proposal.description.model_dump(exclude_defaults=True)
-    write_text(file, json.dumps(fields, indent=2) + "\n", never)
+    write_text(file, json_text(fields), never)
     return proposal
 
 
