@@ -7,96 +7,11 @@ import importlib
 import importlib.abc
 import importlib.util
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from deeplab_tf.artefacts.trained_model import TrainedModel, load_model, save_model
-    from deeplab_tf.config import (
-        Backbone,
-        BatchNormMode,
-        DataConfig,
-        EvaluateConfig,
-        Experiment,
-        Head,
-        Loss,
-        ModelConfig,
-        Normalization,
-        Precision,
-        StrategyName,
-        StridePlacement,
-        TrainConfig,
-        Upsampling,
-        load_experiment,
-    )
-    from deeplab_tf.config.image_format import ImageFormat
-    from deeplab_tf.errors import DeeplabError
-    from deeplab_tf.evaluation.evaluate import evaluate
-    from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
-    from deeplab_tf.images.classes import Classes
-    from deeplab_tf.inference.segmenter import Segmenter, load
-    from deeplab_tf.models.conv import AtrousConv2D
-    from deeplab_tf.models.deeplab import build_model
-    from deeplab_tf.training.stages import train
+import lazy_loader
 
-_HOMES = {
-    "artefacts.trained_model": ("TrainedModel", "load_model", "save_model"),
-    "config": (
-        *("Backbone", "BatchNormMode", "DataConfig", "EvaluateConfig", "Experiment", "Head"),
-        *("Loss", "ModelConfig", "Normalization", "Precision", "StrategyName", "StridePlacement"),
-        *("TrainConfig", "Upsampling", "load_experiment"),
-    ),
-    "config.image_format": ("ImageFormat",),
-    "errors": ("DeeplabError",),
-    "evaluation.evaluate": ("evaluate",),
-    "export.export_model": ("export_model",),
-    "images.classes": ("Classes",),
-    "inference.segmenter": ("Segmenter", "load"),
-    "models.conv": ("AtrousConv2D",),
-    "models.deeplab": ("build_model",),
-    "training.stages": ("train",),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "AtrousConv2D",
-    "Backbone",
-    "BatchNormMode",
-    "Classes",
-    "DataConfig",
-    "DeeplabError",
-    "EvaluateConfig",
-    "Experiment",
-    "Head",
-    "ImageFormat",
-    "Loss",
-    "ModelConfig",
-    "Normalization",
-    "Precision",
-    "Segmenter",
-    "StrategyName",
-    "StridePlacement",
-    "TrainConfig",
-    "TrainedModel",
-    "Upsampling",
-    "build_model",
-    "evaluate",
-    "export_model",
-    "load",
-    "load_experiment",
-    "load_model",
-    "save_model",
-    "train",
-]
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module 'deeplab_tf' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"deeplab_tf.{_HOME[name]}"), name)
-
-
-def __dir__():
-    return __all__
+# The names stand in __init__.pyi, which editors read too.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 class _RegisterWithKeras(importlib.abc.MetaPathFinder):

@@ -32,6 +32,7 @@ def run_binary(
     module: str,
     main: Callable[[], int | None],
     more_help: Callable[[], str] | None = None,
+    needs_config: bool = False,
 ) -> None:
     """Parses the flags, runs `main` and exits; never ends in a traceback for bad input.
 
@@ -42,16 +43,22 @@ def run_binary(
         main: the body, which returns the exit code or None for 0; imports TensorFlow itself, so
             that `--help` and a wrong flag are answered at once.
         more_help: makes the text that `--help` ends with.
+        needs_config: whether --config must be given. absl cannot demand it, since the flag has a
+            default, an `Experiment`.
     """
     app.run(
         lambda _: sys.exit(_guarded(name, main)),
         argv=[name, *sys.argv[1:]],
-        flags_parser=lambda argv: _parse(name, module, argv, more_help),
+        flags_parser=lambda argv: _parse(name, module, argv, more_help, needs_config),
     )
 
 
 def _parse(
-    name: str, module: str, argv: Sequence[str], more_help: Callable[[], str] | None
+    name: str,
+    module: str,
+    argv: Sequence[str],
+    more_help: Callable[[], str] | None,
+    needs_config: bool,
 ) -> list[str]:
     if any(argument in ("--help", "-help", "-h", "--helpshort", "--helpfull") for argument in argv):
         _print_help(name, module)
@@ -69,6 +76,8 @@ def _parse(
         _fail(name, f"{one_line(problem)} (see {name} --help)", USAGE_ERROR)
     except KeyError as error:
         _fail(name, _unknown_field(str(error.args[0])), USAGE_ERROR)
+    if needs_config and flags.FLAGS["config"].using_default_value:
+        _fail(name, f"missing --config; give --config=FILE.py:ROW (see {name} --help)", USAGE_ERROR)
     for flag in _own_flags(module):
         # An empty value is most often a shell variable that was never set, and as a path it would
         # be the current folder.

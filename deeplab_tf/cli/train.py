@@ -26,7 +26,6 @@ from ml_collections import config_flags
 from deeplab_tf.cli.config_help import list_fields
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.config import Experiment, load_experiment, validate
-from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
 
 _CONFIG = config_flags.DEFINE_config_dataclass(
@@ -56,8 +55,6 @@ _OVERFIT = flags.DEFINE_bool(
 def main() -> int:
     """Trains the row; imports TensorFlow late, so that a wrong flag is reported at once."""
     experiment = _CONFIG.value
-    if flags.FLAGS["config"].using_default_value:
-        raise DeeplabError("--config is missing; give --config=FILE.py:ROW")
     if experiment.model.like is None:
         experiment = validate(experiment)
     import_tensorflow(trains=True)
@@ -85,7 +82,11 @@ def _repeated_workdir() -> pathlib.Path | None:
 def run() -> None:
     """Runs the console script `deeplab-train`."""
     run_binary(
-        "deeplab-train", __name__, main, lambda: f"\nfields of the experiment:\n{list_fields()}"
+        "deeplab-train",
+        __name__,
+        main,
+        more_help=lambda: f"\nfields of the experiment:\n{list_fields()}",
+        needs_config=True,
     )
 
 

@@ -88,8 +88,8 @@ def encode_examples(
     pixels, mask = read_decoded(pair, image_format)
     encode = encode_png if image_format.is_rgb else partial(_encode_bands, pair.image)
     return [
-        (name, encode(np.ascontiguousarray(part)), encode_png(np.ascontiguousarray(labels)))
-        for name, part, labels in cut(pair.id, pixels, mask, tiling)
+        (name, encode(np.ascontiguousarray(tile)), encode_png(np.ascontiguousarray(tile_mask)))
+        for name, tile, tile_mask in cut(pair.id, pixels, mask, tiling)
     ]
 
 

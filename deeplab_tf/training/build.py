@@ -57,7 +57,7 @@ class Training:
         """Returns the global batches from step `start` on, dealt out over the replicas in order."""
         experiment = self.run.experiment
 
-        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        def worker_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return training_batches(
                 self.split,
                 experiment.data,
@@ -71,7 +71,7 @@ class Training:
                 mixed_in=self.mixed_in,
             )
 
-        return self.run.strategy.distribute_datasets_from_function(of_worker)
+        return self.run.strategy.distribute_datasets_from_function(worker_batches)
 
     def make_step(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns the compiled step of one global batch; see `make_train_step`."""

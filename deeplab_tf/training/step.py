@@ -51,13 +51,13 @@ def make_train_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
-    config: TrainConfig,
+    train: TrainConfig,
     data_loss: DataLoss = mean_cross_entropy,
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns a compiled function of one global batch that updates `model` and returns the losses.
 
     The step reads `weight_decay`, `backbone_rate`, `head_rate`, `accumulate_steps`, `rematerialize`
-    and `seed` (of dropout) of `config`; the optimizer and the loss have the rest.
+    and `seed` (of dropout) of `train`; the optimizer and the loss have the rest.
 
     The returned function takes (image [B, H, W, bands], mask [B, H, W]), each dealt out over the
     replicas, and returns float32 scalars of the global batch: `loss`, the minimised loss with the
@@ -67,18 +67,18 @@ def make_train_step(
     """
     variables = model.trainable_variables
     kernels = [kernel for kernel in decayed_kernels(model) if kernel.trainable]
-    multipliers = rate_multipliers(model, config.backbone_rate, config.head_rate)
-    replicas, parts = strategy.num_replicas_in_sync, config.accumulate_steps
-    network = Rematerialized(model) if config.rematerialize else model
+    multipliers = rate_multipliers(model, train.backbone_rate, train.head_rate)
+    replicas, parts = strategy.num_replicas_in_sync, train.accumulate_steps
+    network = Rematerialized(model) if train.rematerialize else model
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
     def gradients_of(image, mask, whole_mask=None, part=0):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        numbers = (config.seed, optimizer.iterations, part, replica)
+        numbers = (train.seed, optimizer.iterations, part, replica)
         with tf.GradientTape() as tape, masks_drawn_by(lambda: dropout_key(*numbers)):
             logits = network(image, training=True)
             shares = data_loss(mask, logits, whole_mask)
-            decay = weight_decay_loss(kernels, config.weight_decay) / (replicas * parts)
+            decay = weight_decay_loss(kernels, train.weight_decay) / (replicas * parts)
             loss = shares.get("data_loss", shares["cross_entropy"]) + decay
             minimised = optimizer.scale_loss(loss)
         gradients = tape.gradient(minimised, variables)

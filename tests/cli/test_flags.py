@@ -89,6 +89,9 @@ def test_wrong_config_overrides_are_one_line_with_the_nearest_name():
     assert bands.returncode == 2 and "the bands come from the data set" in bands.stderr
     missing = call("train", row)
     assert "missing --data_dir, --workdir" in missing.stderr
+    no_config = call("train", "--data_dir=a", "--workdir=b")
+    assert no_config.returncode == 2
+    assert "missing --config; give --config=FILE.py:ROW" in no_config.stderr
 
 
 def test_a_wrong_row_lists_the_rows():

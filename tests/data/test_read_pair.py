@@ -127,9 +127,9 @@ def test_a_mask_of_another_size_is_refused(tmp_path):
 def test_the_smallest_and_thinnest_pairs_are_read(tmp_path, size):
     image = save(Image.new("RGB", size, (9, 8, 7)), tmp_path / "a.jpg")
     mask = save(Image.new("L", size, 20), tmp_path / "a.png")
-    data, labels = read_pair(pair_of(image, mask))
+    data, mask_read = read_pair(pair_of(image, mask))
     assert data == image.read_bytes()
-    assert labels.shape == size[::-1] and (labels == 20).all()
+    assert mask_read.shape == size[::-1] and (mask_read == 20).all()
 
 
 def test_missing_files_are_named(tmp_path):

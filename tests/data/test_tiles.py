@@ -27,12 +27,12 @@ def test_tiles_cover_every_pixel_and_share_the_overlap(height, width, size, draw
     mask = np.arange(height * width).reshape(height, width)
     seen = np.full((height, width), -1)
     tops = set()
-    for name, part, labels in cut("a", image, mask, Tiling(size, overlap)):
-        assert part.shape[:2] == labels.shape == (min(height, size), min(width, size))
-        np.testing.assert_array_equal(part[..., 0], 3 * labels)
-        top, left = divmod(int(labels[0, 0]), width)
-        assert name == "a" if labels.shape == mask.shape else f"a_y{top:05d}_x{left:05d}"
-        seen[top : top + labels.shape[0], left : left + labels.shape[1]] = labels
+    for name, part, cut_mask in cut("a", image, mask, Tiling(size, overlap)):
+        assert part.shape[:2] == cut_mask.shape == (min(height, size), min(width, size))
+        np.testing.assert_array_equal(part[..., 0], 3 * cut_mask)
+        top, left = divmod(int(cut_mask[0, 0]), width)
+        assert name == "a" if cut_mask.shape == mask.shape else f"a_y{top:05d}_x{left:05d}"
+        seen[top : top + cut_mask.shape[0], left : left + cut_mask.shape[1]] = cut_mask
         tops.add(top)
     np.testing.assert_array_equal(seen, mask)
     starts = sorted(tops)

@@ -129,13 +129,13 @@ class DrawnMask:
         Raises:
             DeeplabError: a region is malformed or of another size than the image.
         """
-        labels = np.zeros((self.height, self.width), np.uint8)
+        mask = np.zeros((self.height, self.width), np.uint8)
         for region in self.regions:
             covered = self._rasterised(region)
-            taken = covered & (labels != 0) & (labels != region.label)
-            labels[covered] = VOID if region.crowd else region.label
-            labels[taken] = VOID
-        return labels
+            taken = covered & (mask != 0) & (mask != region.label)
+            mask[covered] = VOID if region.crowd else region.label
+            mask[taken] = VOID
+        return mask
 
     def covered_pixels(self) -> int:
         """Counts the pixels that lie in a region which is not a crowd."""
@@ -173,7 +173,7 @@ def coco_source(root: str | Path) -> Source:
     splits, classes = {}, None
     for split, file in files.items():
         content = _read_instances(file)
-        own = _own_labels(content, file)
+        own = _own_classes(content, file)
         found = {category["id"]: category["name"] for category in content["categories"]}
         other = sorted(found.items() - CATEGORIES.items())
         if other:
@@ -290,7 +290,7 @@ def _own_ids(content: _Instances) -> dict[int, int]:
     return {id_: label for label, id_ in enumerate(ids, start=1)}
 
 
-def _own_labels(content: _Instances, file: Path) -> Classes:
+def _own_classes(content: _Instances, file: Path) -> Classes:
     categories = sorted(content["categories"], key=lambda category: category["id"])
     if len(categories) >= VOID:
         raise DeeplabError(

@@ -133,7 +133,7 @@ class Description(pydantic.BaseModel):
                 "neither; with *, each split must be a folder"
             )
 
-    def class_set(self) -> Classes:
+    def colored_classes(self) -> Classes:
         """Returns the classes with their colours; the palette of VOC is the default."""
         colors = voc_palette(len(self.classes))
         if self.palette:

@@ -63,7 +63,7 @@ def described_source(root: Path, description: Description) -> Source:
     notes += meaning.notes()
     notes += _unused(root, description, images_used, masks_used)
     return Source(
-        description.class_set(),
+        description.colored_classes(),
         splits,
         notes=tuple(dict.fromkeys(notes)),
         image_format=ImageFormat(description.bands, description.bits, nodata=description.nodata),

@@ -102,15 +102,15 @@ class ColorMask:
         meanings = {pack_color(color): label for color, label in self.colors.items()}
         if self.transparent is not None:
             meanings[TRANSPARENT] = self.transparent
-        labels = np.zeros(packed.shape, np.uint8)
+        mask = np.zeros(packed.shape, np.uint8)
         known = np.zeros(packed.shape, bool)
         for value, label in meanings.items():
             here = packed == value
-            labels[here] = label
+            mask[here] = label
             known |= here
         if not known.all():
             raise self._unknown(packed, known)
-        return labels
+        return mask
 
     def digest(self) -> str:
         """Returns a sha256 in hex of the file's bytes and of the meanings."""
@@ -151,19 +151,19 @@ class LayeredMask:
 
     def read(self) -> np.ndarray:
         """Reads the mask as `Mask.read` describes."""
-        labels = None
+        mask = None
         for path, label in self._there():
             on = _only_two_values(path, read_numbers(path))
-            if labels is None:
-                labels = np.full(on.shape, self.background, np.uint8)
-            if on.shape != labels.shape:
+            if mask is None:
+                mask = np.full(on.shape, self.background, np.uint8)
+            if on.shape != mask.shape:
                 raise DeeplabError(
                     f"the masks of one image must have one size. Received: {path} of "
-                    f"{on.shape} pixels and {self} of {labels.shape} (height, width)"
+                    f"{on.shape} pixels and {self} of {mask.shape} (height, width)"
                 )
-            labels[on] = label
-        assert labels is not None
-        return labels
+            mask[on] = label
+        assert mask is not None
+        return mask
 
     def digest(self) -> str:
         """Returns a sha256 in hex of the bytes of all files and their class ids."""

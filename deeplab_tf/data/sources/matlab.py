@@ -34,16 +34,16 @@ def read_mat(path: Path) -> np.ndarray:
     try:
         _check_sums(data)
         found = loadmat(io.BytesIO(data), variable_names=["GTcls", "LabelMap"])
-        labels = found["LabelMap"] if "LabelMap" in found else found["GTcls"]["Segmentation"][0, 0]
+        numbers = found["LabelMap"] if "LabelMap" in found else found["GTcls"]["Segmentation"][0, 0]
     # scipy's parser raises many kinds of error over broken bytes, and all mean a broken file.
     except Exception as error:
         raise DeeplabError(
             f"mask {path} has no LabelMap and no GTcls.Segmentation "
             f"({one_line(str(error))[:200]}); replace the file"
         ) from error
-    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in "ui":
+    if not isinstance(numbers, np.ndarray) or numbers.ndim != 2 or numbers.dtype.kind not in "ui":
         raise DeeplabError(f"mask {path} must be a map of class numbers")
-    return labels.astype(np.uint16)
+    return numbers.astype(np.uint16)
 
 
 def _check_sums(data: bytes) -> None:

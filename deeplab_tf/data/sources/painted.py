@@ -150,15 +150,15 @@ class PaintedMask:
                 f"most {MAX_PIXELS:,}"
             )
         pixels = functools.partial(self._pixels, height=height, width=width)
-        labels = np.zeros((height, width), np.uint8)
+        mask = np.zeros((height, width), np.uint8)
         top = np.full((height, width), -1, np.int32)
         for number in self._order(pixels):
             covered = pixels(self.regions[number])
-            labels[covered] = self.regions[number].label
+            mask[covered] = self.regions[number].label
             top[covered] = number
         if self.on_top == "later":
-            self._check_seen(labels, top, pixels)
-        return labels
+            self._check_seen(mask, top, pixels)
+        return mask
 
     def digest(self) -> str:
         """Returns a sha256 in hex of the regions and the rule, which decide all pixels."""
@@ -180,12 +180,12 @@ class PaintedMask:
         sizes = [np.count_nonzero(pixels(region)) for region in self.regions]
         return sorted(places, key=lambda n: (self.regions[n].crowd, -sizes[n]))
 
-    def _check_seen(self, labels: np.ndarray, top: np.ndarray, pixels) -> None:
+    def _check_seen(self, mask: np.ndarray, top: np.ndarray, pixels) -> None:
         """Raises `DeeplabError` for a region of which other classes hide every pixel."""
         for number in sorted({*range(len(self.regions))} - {*np.unique(top).tolist()}):
             region = self.regions[number]
             covered = pixels(region)
-            if covered.any() and (labels[covered] != region.label).all():
+            if covered.any() and (mask[covered] != region.label).all():
                 raise DeeplabError(
                     f"mask {self}: {region.name} is hidden by the regions after it; change their "
                     "order in the tool, or give --on_top=smaller"
