@@ -4,11 +4,15 @@
 """
 
 import dataclasses
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from deeplab_tf.data.read_pair import encode_examples
+from deeplab_tf.data.sources.source import Source
 
 WIDTH, HEIGHT = 44, 36
 
@@ -81,3 +85,22 @@ def write_splits(
             save(drawing.truth, root / mask.format(split=split, name=name))
             written[split][name], number = drawing, number + 1
     return written
+
+
+def stored(source: Source) -> dict[str, np.ndarray]:
+    """Returns the masks that the records of `source` would hold, uint8 [H, W], by image."""
+    masks = {}
+    for pairs in source.splits.values():
+        for pair in pairs:
+            ((name, _, mask),) = encode_examples(pair, source.image_format)
+            masks[name.rpartition("/")[2]] = np.asarray(Image.open(io.BytesIO(mask)))
+    return masks
+
+
+def assert_holds(source: Source, truth: dict[str, np.ndarray]) -> None:
+    """Asserts that the records have every image, and each class of the truth as one of theirs."""
+    masks = stored(source)
+    assert masks.keys() == truth.keys()
+    pairs = [np.stack([masks[name], mask], -1).reshape(-1, 2) for name, mask in truth.items()]
+    both = np.unique(np.concatenate(pairs), axis=0)
+    assert len(both) == len(np.unique(both[:, 0])) == len(np.unique(both[:, 1])) > 1

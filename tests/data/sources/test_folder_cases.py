@@ -9,10 +9,17 @@ import unicodedata
 import numpy as np
 import pytest
 from PIL import Image
-from support.folder_cases import draw_set, drawn, save, write_set, write_splits
+from support.folder_cases import (
+    assert_holds,
+    draw_set,
+    drawn,
+    save,
+    stored,
+    write_set,
+    write_splits,
+)
 
 from deeplab_tf.data.pipeline import evaluation_images
-from deeplab_tf.data.read_pair import encode_examples
 from deeplab_tf.data.sources.describe_folder import write_description
 from deeplab_tf.data.sources.folder import folder_source
 from deeplab_tf.data.write_records import write_records
@@ -34,25 +41,8 @@ def refused(root, message, meaning=None):
     assert not (root / "dataset.json").exists()
 
 
-def stored(source):
-    """The masks that the records hold, by id."""
-    masks = {}
-    for pairs in source.splits.values():
-        for pair in pairs:
-            ((name, _, mask),) = encode_examples(pair, source.image_format)
-            masks[name.rpartition("/")[2]] = np.asarray(Image.open(io.BytesIO(mask)))
-    return masks
-
-
-def assert_holds(source, drawings):
-    """The records have every image, and each class of the truth is one class of theirs."""
-    masks = stored(source)
-    assert masks.keys() == drawings.keys()
-    pairs = [
-        np.stack([masks[name], each.truth], -1).reshape(-1, 2) for name, each in drawings.items()
-    ]
-    both = np.unique(np.concatenate(pairs), axis=0)
-    assert len(both) == len(np.unique(both[:, 0])) == len(np.unique(both[:, 1])) > 1
+def truth_of(drawings):
+    return {name: each.truth for name, each in drawings.items()}
 
 
 def assert_equals(source, drawings):
@@ -413,7 +403,7 @@ def test_palettes_that_change_places_are_read_by_colour(tmp_path):
         save(paletted(swapped, COLORS[[1, 2, 0]]), root / f"masks/{name}.png")
     fields, _, source = init(root)
     assert set(fields["labels"]) == {"#000000", "#c83c0a", "#145af0"}
-    assert_holds(source, drawings)
+    assert_holds(source, truth_of(drawings))
 
 
 def test_palettes_that_contradict_each_other_are_refused(tmp_path):
@@ -428,7 +418,7 @@ def test_palette_files_among_colours_are_read_by_colour(tmp_path):
     root = write_set(tmp_path, drawings, draw=lambda t: COLORS[t])
     for name in ("img_000", "img_003"):
         save(paletted(drawings[name].truth, COLORS), root / f"masks/{name}.png")
-    assert_holds(init(root)[2], drawings)
+    assert_holds(init(root)[2], truth_of(drawings))
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -464,7 +454,7 @@ def test_transparent_and_black_are_two_classes(tmp_path):
     fields, seen, source = init(write_set(tmp_path, drawings, draw=see_through))
     assert fields["classes"] == ["transparent", "class_1", "class_2"]
     assert '"transparent" is a class; move it to "void"' in seen
-    assert_holds(source, drawings)
+    assert_holds(source, truth_of(drawings))
     fields["void"] = ["transparent"]
     fields |= {"classes": ["hole", "car"], "palette": ["#000000", "#ff0000"]}
     fields["labels"] = {"#000000": "hole", "#ff0000": "car"}
