@@ -12,6 +12,7 @@ from deeplab_tf.config import Backbone, EvaluateConfig, Experiment, ModelConfig
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import Options, write_litert
+from deeplab_tf.export.onnx_model import write_onnx
 from deeplab_tf.export.saved_model import Serving, write_saved_model
 from deeplab_tf.images import resampling
 from deeplab_tf.images.classes import SHAPES
@@ -57,6 +58,7 @@ def artefacts(known, tmp_path_factory):
             "saved_model": "saved",
             "litert": "model.tflite",
             "litert_open": "open.tflite",
+            "onnx": "model.onnx",
         }.items()
     }
     save_model(known, paths["keras"])
@@ -64,6 +66,7 @@ def artefacts(known, tmp_path_factory):
     write_saved_model(known, paths["saved_model"], Serving(signatures))
     write_litert(known, paths["litert"], Options((LONGEST, LONGEST)))
     write_litert(known, paths["litert_open"], Options(None))
+    write_onnx(known, paths["onnx"])
     return paths
 
 
@@ -89,7 +92,7 @@ def expected_labels(trained, image, longest=LONGEST):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", ["keras", "saved_model", "litert_open"])
+@pytest.mark.parametrize("kind", ["keras", "saved_model", "litert_open", "onnx"])
 def test_every_road_enlarges_the_scores_of_the_shrunk_image(known, predictors, kind, size):
     image = random_picture(*size)
     labels = predictors[kind].predict(image[None])[0]
@@ -156,7 +159,7 @@ def test_what_becomes_of_larger_images_is_said_once(artefacts):
     assert "longer than 65 pixels are shrunk to 65" in line and "--working_size=none" in line
 
 
-@pytest.mark.parametrize("kind", ["keras", "saved_model", "litert_open"])
+@pytest.mark.parametrize("kind", ["keras", "saved_model", "litert_open", "onnx"])
 def test_a_working_size_overrides_that_of_the_artefact(known, artefacts, predictors, kind):
     image = random_picture(90, 120)
     assert predictors[kind].working.longest == LONGEST
