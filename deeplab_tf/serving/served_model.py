@@ -94,9 +94,14 @@ def open_served_model(
         version, called = int(folder.name), folder.parent.name
     loaded, experiment, _ = open_saved_model(folder)
     working = working_size_of_saved_model(loaded, folder, experiment, working_size)
-    stride = experiment.model.output_stride
+    cost = {
+        "stride": experiment.model.output_stride,
+        "largest_scale": max(experiment.evaluate.scales),
+        "longest": working.longest,
+    }
     signatures = {
-        key: _signature(key, function, stride) for key, function in loaded.signatures.items()
+        key: dataclasses.replace(_signature(key, function), **cost)
+        for key, function in loaded.signatures.items()
     }
     return ServedModel(name or called, version, signatures, _definitions(folder), loaded, working)
 
@@ -114,12 +119,12 @@ def _version_folder(path: pathlib.Path) -> pathlib.Path:
     return max(versions, key=lambda folder: int(folder.name))
 
 
-def _signature(name: str, function, stride: int) -> Signature:
+def _signature(name: str, function) -> Signature:
     (spec,) = function.structured_input_signature[1].values()
     if spec.dtype == tf.string:
-        return Signature(name, spec.name, None, stride=stride)
+        return Signature(name, spec.name, None)
     dtype = np.dtype(spec.dtype.as_numpy_dtype)
-    return Signature(name, spec.name, dtype, spec.shape[-1], stride)
+    return Signature(name, spec.name, dtype, spec.shape[-1])
 
 
 def _definitions(folder: pathlib.Path) -> dict[str, Any]:

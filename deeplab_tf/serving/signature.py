@@ -22,6 +22,9 @@ class Signature:
         bands: the number of bands of the input [B, H, W, bands]; 0 where it is encoded images.
         stride: the network's coarsest stride: an image of one pixel costs as much as one of
             stride x stride pixels.
+        largest_scale: the largest of the scales at which the network sees each image.
+        longest: the longest side, in pixels, at which the network sees an image at scale 1; None:
+            any.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Signature:
     dtype: np.dtype | None
     bands: int = 0
     stride: int = 1
+    largest_scale: float = 1.0
+    longest: int | None = None
 
     @property
     def takes_bytes(self) -> bool:

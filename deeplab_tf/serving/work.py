@@ -4,6 +4,7 @@ Tested in tests/serving/test_rest.py and tests/serving/test_server_fuzz.py, thro
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.images.picture import upright_size
+from deeplab_tf.images.resampling import shrunk_size
 from deeplab_tf.serving.limits import Limits
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature
@@ -57,12 +59,12 @@ class Work:
 
     @property
     def image_pixels(self) -> int:
-        """The number of pixels of one image, as `padded_pixels` counts them."""
-        return padded_pixels(*self.size, self.signature.stride)
+        """The number of pixels of one image, as `counted_pixels` counts them."""
+        return counted_pixels(self.signature, *self.size)
 
     @property
     def pixels(self) -> int:
-        """The number of pixels of all images together, as `padded_pixels` counts them."""
+        """The number of pixels of all images together, as `counted_pixels` counts them."""
         return self.count * self.image_pixels
 
     @property
@@ -72,13 +74,21 @@ class Work:
         return self.signature.name, self.size
 
 
-def padded_pixels(height: int, width: int, stride: int) -> int:
-    """Returns the pixels of an image with both sides rounded up to the network's coarsest stride.
+def counted_pixels(signature: Signature, height: int, width: int) -> int:
+    """Returns the pixels that an image counts, which bound its share of the server's memory.
 
-    Every feature map has at least one cell for an image, however small the image is. A map of
-    stride s, a divisor of `stride`, has at most `padded_pixels / s**2` cells.
+    Both sides count as rounded up to the network's coarsest stride, since every feature map has at
+    least one cell for an image, however small the image is. Where the network sees the image larger
+    than it is, by the largest of its scales, the pixels that the network sees count.
     """
-    return -(-height // stride) * -(-width // stride) * stride**2
+    seen = (height, width)
+    if signature.longest is not None and max(seen) > signature.longest:
+        seen = shrunk_size(height, width, signature.longest)
+    seen = tuple(math.ceil(side * signature.largest_scale) for side in seen)
+    return max(
+        math.prod(-(-side // signature.stride) * signature.stride for side in sides)
+        for sides in ((height, width), seen)
+    )
 
 
 def check_images(signature: Signature, images: np.ndarray, limits: Limits) -> Work:
@@ -109,13 +119,20 @@ def check_amount(signature: Signature, count: int, size: tuple[int, int], limits
             f"the request has {count:,} images; the server takes at most {limits.max_images:,} "
             "(--max_images)",
         )
-    pixels = count * padded_pixels(*size, signature.stride)
+    pixels = count * counted_pixels(signature, *size)
     if pixels > limits.max_pixels:
         raise RefusedError(
             Reason.TOO_LARGE,
-            f"the images have {pixels:,} pixels, with each side rounded up to a multiple of "
-            f"{signature.stride}; the server takes at most {limits.max_pixels:,} (--max_pixels)",
+            f"the images have {pixels:,} pixels, {_counted(signature)}; the server takes at most "
+            f"{limits.max_pixels:,} (--max_pixels)",
         )
+
+
+def _counted(signature: Signature) -> str:
+    enlarged = (
+        "" if signature.largest_scale <= 1 else f"enlarged {signature.largest_scale:g} times, "
+    )
+    return f"{enlarged}with each side rounded up to a multiple of {signature.stride}"
 
 
 def pixel_size(signature: Signature, shape: Sequence[int]) -> tuple[int, int]:

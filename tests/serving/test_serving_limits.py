@@ -1,6 +1,7 @@
 """Each limit answers with its status, and the server goes on."""
 
 import asyncio
+import dataclasses
 import io
 
 import numpy as np
@@ -21,7 +22,9 @@ from support.serving_requests import (
 )
 
 from deeplab_tf.serving.limits import Limits
+from deeplab_tf.serving.refusal import RefusedError
 from deeplab_tf.serving.service import Service
+from deeplab_tf.serving.work import check_images
 
 BODY = rows(encode(random_picture(24, 40)))
 ONE_PIXEL = encode(random_picture(1, 1))
@@ -125,6 +128,28 @@ def test_the_pixels_of_a_request_are_counted_together(model):
         "have 27,648 pixels, with each side rounded up to a multiple of 16; the server takes at"
     )
     assert reason in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("largest_scale", "longest", "pixels"),
+    [
+        (0.75, None, 96 * 96),
+        (2.0, None, 192 * 192),  # 90 pixels are 180 for the network
+        (2.0, 30, 96 * 96),  # 90 pixels are 30, and 60 for the network
+        (2.0, 65, 144 * 144),
+    ],
+)
+def test_pixels_that_the_network_sees_at_a_larger_scale_count(
+    model, largest_scale, longest, pixels
+):
+    signature = dataclasses.replace(
+        model.signatures["image_bytes"], largest_scale=largest_scale, longest=longest
+    )
+    images = np.array([encode(random_picture(90, 90))] * 2, object)
+    assert check_images(signature, images, Limits(max_pixels=2 * pixels)).pixels == 2 * pixels
+    with pytest.raises(RefusedError, match=f"have {2 * pixels:,} pixels, ") as caught:
+        check_images(signature, images, Limits(max_pixels=2 * pixels - 1))
+    assert ("enlarged 2 times" in str(caught.value)) == (largest_scale == 2)
 
 
 @pytest.mark.parametrize("signature", ["image_bytes", "serving_default"])
