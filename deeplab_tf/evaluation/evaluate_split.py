@@ -149,7 +149,7 @@ def write_results(
         for name, score in zip(classes.names, scores.classes, strict=True)
     ]
     content = {**facts, "images": evaluation.images, **scores.summary(), "classes": by_class}
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    text = json_text(content)
     write_text(folder / EVAL_FILE, text, is_eval)
 
 
