@@ -8,6 +8,9 @@ The network's forward pass and training step beside Keras' own dilated convoluti
 the input pipeline; evaluation at several scales; memory; how cost grows with image size, batch and
 output_stride. Random weights and noise: the time of a network does not depend on them. Beside each
 time stands the share of this machine's matrix-multiply peak, measured in the same turns.
+
+Each part is a process of its own. Parts that --out has already, from this machine with the same
+versions and flags, stay as they are unless they are asked for again.
 """
 
 import gc
@@ -23,7 +26,13 @@ import torch
 import torchvision  # noqa: F401  (before TensorFlow: its triton crashes when it loads after)
 from absl import app, flags
 
-PARTS = ("forward", "training", "exported", "pipeline", "multi_scale", "memory", "scaling")
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+WITHOUT_ONEDNN = "_without_onednn"
+"""The end of the name of a part that runs with oneDNN switched off."""
+PARTS = (
+    *("forward", "training", f"forward{WITHOUT_ONEDNN}", f"training{WITHOUT_ONEDNN}"),
+    *("exported", "pipeline", "multi_scale", "memory", "scaling"),
+)
 
 OUT = flags.DEFINE_string("out", "build/bench.json", "where the figures go")
 PAGE = flags.DEFINE_string("page", None, "where the tables go, in Markdown; none without it")
@@ -50,12 +59,24 @@ def main(_) -> None:
     }
     out = pathlib.Path(OUT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
+    result["parts"] = _measured_before(out, result)
     several = len(CHOSEN.value) > 1
     for part in CHOSEN.value:
-        result["parts"][part] = _in_own_process(part) if several else _measure(part)
+        elsewhere = several or (part.endswith(WITHOUT_ONEDNN) and os.environ.get(ONEDNN) != "0")
+        result["parts"][part] = _in_own_process(part) if elsewhere else _measure(part)
+        result["parts"] = {name: result["parts"][name] for name in PARTS if name in result["parts"]}
         out.write_text(json.dumps(result, indent=1) + "\n")
     if PAGE.value:
         pathlib.Path(PAGE.value).write_text(format_page(result))
+
+
+def _measured_before(out: pathlib.Path, result: dict) -> dict[str, list[dict]]:
+    """Returns the parts in the file `out` where its other entries are those of `result`."""
+    if not out.is_file():
+        return {}
+    before = json.loads(out.read_text())
+    same = all(before[name] == result[name] for name in ("machine", "versions", "flags"))
+    return before["parts"] if same else {}
 
 
 def _in_own_process(part: str) -> list[dict]:
@@ -65,7 +86,8 @@ def _in_own_process(part: str) -> list[dict]:
         command = [sys.executable, __file__, f"--parts={part}", f"--out={out}"]
         command += [f"--size={SIZE.value}", f"--rounds={ROUNDS.value}"]
         command += [f"--voc={VOC.value}"] if VOC.value else []
-        subprocess.run(command, check=True)
+        off = {ONEDNN: "0"} if part.endswith(WITHOUT_ONEDNN) else {}
+        subprocess.run(command, check=True, env={**os.environ, **off})
         return json.loads(out.read_text())["parts"][part]
 
 
@@ -73,7 +95,7 @@ def _measure(part: str) -> list[dict]:
     from suite.report import format_groups
 
     groups = []
-    for group in _parts()[part]():
+    for group in _parts()[part.removesuffix(WITHOUT_ONEDNN)]():
         groups.append(group.to_dict())
         print(format_groups(groups[-1:]), "\n", flush=True)
         _free()

@@ -90,6 +90,8 @@ def test_goals_name_the_fastest_of_torchvision():
     assert lines[0].startswith("MISSED: 0.80.")
     assert "torchvision, compiled" in lines[0]
     assert lines[1].startswith("reached: 2.00.")
+    (line, _) = check_goals({"forward_without_onednn": [group]})
+    assert line.startswith("MISSED: 0.80. deeplab_tf, without oneDNN, inference: at least")
 
 
 def test_the_page_has_every_table():

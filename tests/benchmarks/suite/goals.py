@@ -10,7 +10,10 @@ SAVED_MODEL = "SavedModel"
 
 def check_goals(parts: dict[str, list[dict]]) -> Iterator[str]:
     """A line a goal and group that was measured."""
-    for group in (*parts.get("forward", ()), *parts.get("training", ())):
+    networks = [name for name in parts if name.startswith(("forward", "training"))]
+    for part, group in ((part, group) for part in networks for group in parts[part]):
+        if part.endswith("onednn"):
+            group = {**group, "name": f"without oneDNN, {group['name']}"}
         ways = group["ways"]
         yield from _against_padding(group)
         theirs = {name: way for name, way in ways.items() if name.startswith("torchvision")}

@@ -53,8 +53,9 @@ def format_page(result: dict) -> str:
     settings = " ".join(f"--{name}={value}" for name, value in result["flags"].items())
     parts = [
         "# Benchmark",
-        f"Printed by `make bench` (`python tests/benchmarks/bench.py {settings}`): one run, ways "
-        f"in turns, {result['flags']['rounds']} turns, medians; all times are in bench.json.",
+        f"Printed by `make bench` (`python tests/benchmarks/bench.py {settings}`): each part "
+        f"one run, ways in turns, {result['flags']['rounds']} turns, medians; all times are in "
+        "bench.json.",
         f"{result['machine']}. {versions}.",
         EXPLANATION,
         "## Goals",
