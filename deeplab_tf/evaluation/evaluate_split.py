@@ -5,7 +5,6 @@ Tested in tests/evaluation/test_evaluate.py.
 
 import csv
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
@@ -16,7 +15,7 @@ from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import Records, SplitFiles
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import containing, json_with, whole_file, write_text
+from deeplab_tf.files import containing, json_text, json_with, whole_file, write_text
 from deeplab_tf.images.classes import Classes, check_same_classes
 from deeplab_tf.images.confusion import Scores, confusion_matrix
 from deeplab_tf.images.formats import view_rgb

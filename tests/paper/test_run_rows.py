@@ -4,11 +4,13 @@ import json
 import signal
 import subprocess
 import time
+import types
 
 import pytest
 from support.commands import Command
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.paper import run_rows
 from deeplab_tf.paper.run_rows import _run, plan_jobs, run_jobs
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 
@@ -61,7 +63,15 @@ def test_folders_are_named_after_row_and_seed(config, tmp_path):
     assert job.out == tmp_path / "table4_os8_ms_seed0"
 
 
-def test_a_file_of_rows_is_trained_once_and_evaluated_twice(config, shapes_data, tmp_path, capsys):
+def test_a_file_of_rows_is_trained_once_and_evaluated_twice(
+    config, shapes_data, tmp_path, capsys, monkeypatch
+):
+    # Five processes that need not import TensorFlow anew.
+    forked = types.SimpleNamespace(
+        Popen=lambda command: Command(*command[1:]),
+        CalledProcessError=subprocess.CalledProcessError,
+    )
+    monkeypatch.setattr(run_rows, "subprocess", forked)
     jobs = plan_jobs(str(config), tmp_path / "runs", [5])
     run_jobs(jobs, shapes_data, None)
     assert "VOC's test set has no masks" in capsys.readouterr().out

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 from PIL import Image
+from support.commands import call
 from support.geo_files import PLACE_OF_TAGS, place_of, write_geotiff
 from support.random_model import random_picture, random_trained_model, write_kinds
 from support.tiny_records import record, write_shard
@@ -252,11 +253,11 @@ def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
         sides = (257, 301 + 8 * (number % 3))
         Image.fromarray(random_picture(*sides, number)).save(folder / f"{number}.jpg")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "deeplab_tf.cli.predict", f"--model={artefacts}/saved"]
-    command += [f"--images={folder}", f"--out={out}", "--runner=DirectRunner", "--batch_size=1"]
+    arguments = [f"--model={artefacts}/saved", f"--images={folder}", f"--out={out}"]
+    arguments += ["--runner=DirectRunner", "--batch_size=1"]
     options = "--beam_options=direct_num_workers=2,direct_running_mode=multi_processing"
     with subprocess.Popen(
-        [*command, options],
+        [sys.executable, "-m", "deeplab_tf.cli.predict", *arguments, options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -270,7 +271,7 @@ def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
     there = {path.name: path.read_bytes() for path in out.glob("*.png")}
     assert 0 < len(there) < COUNT and there.items() <= expected.items()  # whole ones
 
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = call("predict", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert (
         done.stdout
