@@ -25,7 +25,7 @@ def write_auxiliary(archive: zipfile.ZipFile, weights: Mapping[str, np.ndarray])
     """
     if weights:
         content = io.BytesIO()
-        np.savez(content, **weights)
+        np.savez(content, **weights)  # pyright: ignore[reportArgumentType]
         archive.writestr(MEMBER, content.getvalue())
 
 
