@@ -12,7 +12,9 @@ from .config import Head as Head
 from .config import Loss as Loss
 from .config import ModelConfig as ModelConfig
 from .config import Normalization as Normalization
+from .config import OptimizerName as OptimizerName
 from .config import Precision as Precision
+from .config import ScheduleName as ScheduleName
 from .config import StrategyName as StrategyName
 from .config import StridePlacement as StridePlacement
 from .config import TrainConfig as TrainConfig

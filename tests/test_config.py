@@ -13,6 +13,7 @@ from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.config import (
     Backbone,
     Experiment,
+    Loss,
     ModelConfig,
     TrainConfig,
     from_json,
@@ -33,6 +34,9 @@ def test_defaults_are_the_papers_protocol():
     assert (train.base_learning_rate, train.power, train.momentum) == (0.007, 0.9, 0.9)
     assert (train.steps, train.batch_size, train.weight_decay) == (30_000, 16, 1e-4)
     assert (data.crop_size, data.min_scale, data.max_scale) == (513, 0.5, 2.0)
+    assert (train.optimizer, train.schedule, train.loss) == ("sgd", "poly", "cross_entropy")
+    assert (train.warmup_steps, train.clip_norm, train.layer_decay) == (0, 0, 1)
+    assert (train.label_smoothing, train.auxiliary_loss) == (0, 0)
     model_config = experiment.model
     assert (model_config.output_stride, model_config.multi_grid, model_config.aspp_rates) == (
         16,
@@ -69,6 +73,12 @@ def test_json_reads_back_equal():
         ("train", "focal_gamma", 3.0, "left out unless train.loss is focal"),
         ("train", "backbone_rate", -0.1, "backbone_rate must be 0 or more"),
         ("train", "head_rate", -1.0, "head_rate must be 0 or more"),
+        ("train", "optimizer", "adam", "config.train.optimizer: .*sgd"),
+        ("train", "warmup_steps", 30_000, "less than train.steps=30000. Received: 30000"),
+        ("train", "clip_norm", -1.0, "clip_norm must be 0 .any norm. or more"),
+        ("train", "layer_decay", 0.0, "layer_decay must be in (0, 1]"),
+        ("train", "label_smoothing", 1.0, "label_smoothing must be in .0, 1., and 0 with"),
+        ("train", "auxiliary_loss", -0.1, "auxiliary_loss must be 0 .no auxiliary head. or"),
         ("train", "freeze_through", "block5", "one of conv1, block1, block2, block3, block4, or"),
         ("evaluate", "scales", (), "one or more positive scales"),
         ("evaluate", "pad_to", 0, "pad_to must be at least 1"),
@@ -99,6 +109,16 @@ def test_what_mobilenet_v2_has_not_is_refused(fields, message):
     model = {"backbone": Backbone.MOBILENET_V2, "multi_grid": (1, 1, 1), **fields}
     with pytest.raises(DeeplabError, match=message):
         validate(Experiment(model=ModelConfig(**model)))
+
+
+def test_an_option_of_another_schedule_or_loss_is_refused():
+    for fields, message in (
+        ({"schedule": "cosine", "power": 1.0}, "power must be 0 or more, and left out unless"),
+        ({"loss": "focal", "label_smoothing": 0.1}, "label_smoothing must be .*0 with train.loss"),
+    ):
+        with pytest.raises(DeeplabError, match=message):
+            validate(Experiment(train=TrainConfig(**fields)))
+    validate(Experiment(train=TrainConfig(loss=Loss.DICE, label_smoothing=0.1)))
 
 
 def test_blocks_to_freeze_are_those_of_the_backbone():

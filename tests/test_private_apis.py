@@ -48,6 +48,8 @@ ATTRIBUTES = {
     "_get_ops_details": "LiteRT's Interpreter: artefacts/litert.py, export/operations.py",
     "_keras_history": "Keras' tensor: models/folding.py finds the layer before a batch norm",
     "_model_variables_moving_average": "Keras' optimizer: runs/average.py",
+    "_trainable_variables": "Keras' optimizer: runs/average.py",
+    "_all_reduce_sum_gradients": "Keras' optimizer: training/optimizer.py clips the sum",
     "_exit": "os: ends a process without its exit handlers",
     "_replace": "NamedTuple's public method",
 }
@@ -112,7 +114,29 @@ def test_keras_keeps_the_average_of_the_weights_under_this_name():
     optimizer.build(model.trainable_variables)
     shapes = [variable.shape for variable in optimizer._model_variables_moving_average]
     assert shapes == [(2, 1), (1,)]
+    paths = [variable.path for variable in model.trainable_variables]
+    assert [variable.path for variable in optimizer._trainable_variables] == paths
     assert keras.optimizers.LossScaleOptimizer(optimizer).inner_optimizer is optimizer
+
+
+@pytest.mark.parametrize("kind", [keras.optimizers.SGD, keras.optimizers.Adam])
+def test_keras_sums_gradients_and_numbers_variables_by_these_methods(kind):
+    """training/optimizer.py overrides the sum, and looks a variable's rate up by its number."""
+    variables = [keras.Variable([1.0]), keras.Variable([2.0])]
+    summed = []
+
+    class Watched(kind):
+        def _all_reduce_sum_gradients(self, grads_and_vars):
+            summed.append(grads_and_vars := super()._all_reduce_sum_gradients(grads_and_vars))
+            return grads_and_vars
+
+    optimizer = Watched(0.5)
+    optimizer.build(variables)
+    assert [optimizer._get_variable_index(each.value) for each in variables] == [0, 1]
+    optimizer.apply([tf.constant([3.0]), tf.constant([4.0])])
+    ((first, second),) = summed
+    assert (float(first[0][0]), float(second[0][0])) == (3.0, 4.0)
+    assert (first[1], second[1]) == tuple(each.value for each in variables)
 
 
 def test_a_keras_tensor_knows_its_layer():

@@ -12,11 +12,13 @@ import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from deeplab_tf.artefacts.auxiliary import write_auxiliary
 from deeplab_tf.artefacts.description import (
     DESCRIPTION,
     describe,
@@ -43,12 +45,15 @@ class TrainedModel:
         experiment: the experiment that the network was trained by.
         classes: the classes, which are the channels of the logits.
         step: the step of the checkpoint that the network was read from; None if from elsewhere.
+        auxiliary: the weights of the auxiliary head by name, which `save_model` writes beside the
+            network. `load_model` leaves them in the file, since only a training needs them.
     """
 
     model: keras.Model
     experiment: Experiment
     classes: Classes
     step: int | None = None
+    auxiliary: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def image_format(self) -> ImageFormat:
@@ -71,18 +76,25 @@ def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
 
 def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
     """Writes a `.keras` file with the description inside; either the whole file or none appears."""
-    _save(trained.model, describe(trained.experiment, trained.classes), path)
+    description = describe(trained.experiment, trained.classes)
+    _save(trained.model, description, path, trained.auxiliary)
 
 
 def save_backbone(model: keras.Model, model_config: ModelConfig, path: str | os.PathLike) -> None:
     """Writes a `.keras` file of a backbone without a head, with its config, for `init_from`."""
-    _save(model, describe(Experiment(model=model_config), None), path)
+    _save(model, describe(Experiment(model=model_config), None), path, {})
 
 
-def _save(model: keras.Model, description: str, path: str | os.PathLike) -> None:
+def _save(
+    model: keras.Model,
+    description: str,
+    path: str | os.PathLike,
+    auxiliary: Mapping[str, np.ndarray],
+) -> None:
     with whole_file(pathlib.Path(path), is_described_zip) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
+            write_auxiliary(archive, auxiliary)
             archive.writestr(DESCRIPTION, description)
 
 

@@ -129,6 +129,31 @@ class Loss(enum.StrEnum):
     LOVASZ = "lovasz"
 
 
+class OptimizerName(enum.StrEnum):
+    """The rule by which a step changes the weights.
+
+    `sgd` is SGD with `momentum`, as in the paper; its weight decay is part of the loss. `adamw` is
+    Adam (arXiv 1412.6980) with decoupled weight decay (arXiv 1711.05101): `momentum` is its beta_1,
+    beta_2 is 0.999 and epsilon 1e-8. Each weight moves by about the learning rate, whatever the
+    size of its gradient, so that rates are 1e-5 to 1e-3 and a useful weight decay is about 0.01.
+    """
+
+    SGD = "sgd"
+    ADAMW = "adamw"
+
+
+class ScheduleName(enum.StrEnum):
+    """The learning rate after the warm-up, from `base_learning_rate` on.
+
+    `poly` falls to 0 as `(1 - step / steps) ** power` (section 4.1), `cosine` falls to 0 by half a
+    cosine (arXiv 1608.03983, without restarts), `constant` stays.
+    """
+
+    POLY = "poly"
+    COSINE = "cosine"
+    CONSTANT = "constant"
+
+
 class Precision(enum.StrEnum):
     """The precision that the network computes in, by Keras' names; its weights are float32 in each.
 
@@ -280,10 +305,17 @@ class TrainConfig:
     Attributes:
         steps: how many optimiser steps are done; the poly schedule reaches 0 after the last.
         batch_size: examples in the global batch of an optimiser step, over all devices.
-        base_learning_rate, power: the learning rate is base * (1 - step / steps) ** power.
-        momentum: the momentum of SGD.
-        weight_decay: the lambda of `lambda / 2 * |w|^2` over convolution kernels that are not
-            depthwise.
+        optimizer: see `OptimizerName`.
+        schedule: see `ScheduleName`.
+        base_learning_rate, power: the poly learning rate is base * (1 - step / steps) ** power.
+        warmup_steps: over so many steps at the start the rate rises by equal amounts to
+            `base_learning_rate`; the schedule takes the steps after these. 0: no warm-up.
+        momentum: the momentum of SGD; beta_1 of AdamW.
+        weight_decay: over convolution kernels that are not depthwise, the lambda of
+            `lambda / 2 * |w|^2`, which SGD minimises with the loss; AdamW takes
+            `rate * lambda * w` off the kernels at each step instead.
+        clip_norm: the largest norm of the gradients of all weights together, summed over the whole
+            batch; longer gradients are scaled to it. 0: any norm.
         loss: see `Loss`.
         focal_gamma: the exponent of `focal`, 0 or more; 0 is cross entropy, 2 is Lin et al.'s best.
         class_weights: the weight of a pixel by its true class, in cross entropy or focal loss; the
@@ -295,9 +327,17 @@ class TrainConfig:
         ohem_share: online hard example mining, in cross entropy or focal loss: the share in (0, 1]
             of the pixels of the global batch, those with the highest loss (times weight), that
             count; 1 is all.
+        label_smoothing: the share e in [0, 1) of the truth that is spread evenly over all classes
+            in the cross entropy, also in that of `dice` and `lovasz` (arXiv 1512.00567, section 7);
+            0 with `focal`, which lowers the weight of confident pixels already.
+        auxiliary_loss: the weight of the same loss of an auxiliary head on block3 (block5 of
+            MobileNetV2), 0.5 in torchvision, 0.4 in successors of the paper; 0: no such head. The
+            head is trained and kept beside the network, and is not part of the evaluated network.
         batch_norm: see `BatchNormMode`.
         backbone_rate, head_rate: factors of the learning rate for the backbone and for the layers
-            after it (ASPP and the last layer), to fine-tune with.
+            after it (ASPP, the last layer and the auxiliary head), to fine-tune with.
+        layer_decay: a factor in (0, 1] of the learning rate that the last part of the backbone has
+            once, the part before it twice, and so on down to conv1; 1: one rate for all parts.
         freeze_through: the last part of the backbone (`conv1`, `block1`, ...) whose weights and
             batch norm statistics do not change; all parts before it are frozen too.
         precision: see `Precision`; evaluation and export are in float32 whatever the precision.
@@ -321,17 +361,24 @@ class TrainConfig:
 
     steps: int = 30_000
     batch_size: int = 16
+    optimizer: OptimizerName = OptimizerName.SGD
+    schedule: ScheduleName = ScheduleName.POLY
     base_learning_rate: float = 0.007
     power: float = 0.9
+    warmup_steps: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    clip_norm: float = 0.0
     loss: Loss = Loss.CROSS_ENTROPY
     focal_gamma: float = 2.0
     class_weights: str = "none"
     ohem_share: float = 1.0
+    label_smoothing: float = 0.0
+    auxiliary_loss: float = 0.0
     batch_norm: BatchNormMode = BatchNormMode.SYNC
     backbone_rate: float = 1.0
     head_rate: float = 1.0
+    layer_decay: float = 1.0
     freeze_through: str | None = None
     precision: Precision = Precision.FLOAT32
     accumulate_steps: int = 1

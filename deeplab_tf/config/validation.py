@@ -21,6 +21,7 @@ from deeplab_tf.config.schema import (
     Head,
     Loss,
     ModelConfig,
+    ScheduleName,
     TrainConfig,
 )
 from deeplab_tf.errors import DeeplabError
@@ -195,17 +196,32 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
         "steps": (train.steps >= 1, "at least 1"),
         "batch_size": (train.batch_size >= 1, "at least 1"),
         "base_learning_rate": (train.base_learning_rate > 0, "positive"),
-        "power": (train.power >= 0, "0 or more"),
+        "power": (
+            train.power >= 0 and (train.schedule is ScheduleName.POLY or train.power == 0.9),
+            "0 or more, and left out unless train.schedule is poly",
+        ),
+        "warmup_steps": (
+            0 <= train.warmup_steps < train.steps,
+            f"0 or more, and less than train.steps={train.steps}",
+        ),
         "momentum": (0 <= train.momentum < 1, "in [0, 1)"),
         "weight_decay": (train.weight_decay >= 0, "0 or more"),
+        "clip_norm": (train.clip_norm >= 0, "0 (any norm) or more"),
         "focal_gamma": (
             train.focal_gamma >= 0 and (train.loss is Loss.FOCAL or train.focal_gamma == 2.0),
             "0 or more, and left out unless train.loss is focal",
         ),
         "class_weights": (bool(train.class_weights), "none, auto or a JSON file"),
         "ohem_share": (0 < train.ohem_share <= 1, "in (0, 1]"),
+        "label_smoothing": (
+            0 <= train.label_smoothing < 1
+            and not (train.label_smoothing and train.loss is Loss.FOCAL),
+            "in [0, 1), and 0 with train.loss=focal",
+        ),
+        "auxiliary_loss": (train.auxiliary_loss >= 0, "0 (no auxiliary head) or more"),
         "backbone_rate": (train.backbone_rate >= 0, "0 or more"),
         "head_rate": (train.head_rate >= 0, "0 or more"),
+        "layer_decay": (0 < train.layer_decay <= 1, "in (0, 1]"),
         "freeze_through": (
             train.freeze_through in (None, *parts),
             f"one of {', '.join(parts)}, or left out",

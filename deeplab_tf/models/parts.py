@@ -16,7 +16,7 @@ def part_of(layer: str) -> str | None:
     Returns `conv1` (all of the root), `block1`, ... or `head`, and None for a layer outside the
     parts, which has no weights: normalisation, pooling, upsampling.
     """
-    if re.match(r"(aspp|head_conv|logits)(_|$)", layer):
+    if re.match(r"(aspp|head_conv|logits|auxiliary)(_|$)", layer):
         return HEAD
     found = re.match(r"conv1|block\d+", layer)
     return found[0] if found else None
@@ -40,10 +40,23 @@ def freeze_through(model: keras.Model, last: str) -> None:
             layer.trainable = False
 
 
-def rate_multipliers(model: keras.Model, backbone: float, head: float) -> list[float]:
-    """Lists a factor of the learning rate for each trainable variable of the model, in order."""
+def rate_multipliers(
+    model: keras.Model, backbone: float, head: float, layer_decay: float = 1.0
+) -> list[float]:
+    """Lists a factor of the learning rate for each trainable variable of the model, in order.
+
+    Args:
+        model: the network.
+        backbone: the factor of the backbone, and of layers outside the parts.
+        head: the factor of the head, and of the auxiliary head.
+        layer_decay: a factor that the last part of the backbone has once, the part before it twice,
+            and so on down to conv1.
+    """
+    factors: dict[str | None, float] = {HEAD: head}
+    for depth, part in enumerate(reversed(backbone_parts(model)), start=1):
+        factors[part] = backbone * layer_decay**depth
     by_path = {
-        variable.path: head if part_of(layer.name) == HEAD else backbone
+        variable.path: factors.get(part_of(layer.name), backbone)
         for layer in model.layers
         for variable in layer.trainable_variables
     }

@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import keras
@@ -193,7 +193,8 @@ class Checkpoints:
     TensorFlow writes a checkpoint's data to a temporary file and renames that file, then writes the
     index; both are flushed to the disk before an older checkpoint is deleted. A killed run
     therefore finds its last whole checkpoint, and the files that it had begun after that are
-    removed. Only one of several workers `writes`; the others only restore.
+    removed. Only one of several workers `writes`; the others only restore. `auxiliary` are weights
+    that are trained with the model's and that an evaluation of the checkpoint does not need.
     """
 
     def __init__(
@@ -204,6 +205,7 @@ class Checkpoints:
         keep: int,
         report: Callable[[str], None] = print,
         writes: bool = True,
+        auxiliary: Sequence[keras.Variable] = (),
     ):
         self._workdir = workdir
         self._report = report
@@ -211,7 +213,9 @@ class Checkpoints:
         if averages(optimizer):
             # These are the optimiser's own variables, so they are not stored a second time, and a
             # model finds them here without an optimiser.
-            state[AVERAGED] = evaluated_weights(model, optimizer)
+            state[AVERAGED] = evaluated_weights(model.weights, optimizer)
+        if auxiliary:
+            state["auxiliary"] = list(auxiliary)
         self._checkpoint = tf.train.Checkpoint(**state)
         self._optimizer = optimizer
         self._keep = keep

@@ -17,14 +17,16 @@ from deeplab_tf.data.mixture import MixedSplit
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import SplitFiles, naming_corrupt_file
 from deeplab_tf.models import build_model
+from deeplab_tf.models.auxiliary import auxiliary_weights, with_auxiliary
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.models.parts import freeze_through
 from deeplab_tf.models.precision import computing_in
 from deeplab_tf.runs.average import averages, evaluated_weights
 from deeplab_tf.training.few_samples import hold_single_samples
 from deeplab_tf.training.loss import DataLoss, make_data_loss
+from deeplab_tf.training.optimizer import make_optimizer, rate_note
 from deeplab_tf.training.resolve import Run
-from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.step import make_train_step
 
 
 @dataclasses.dataclass
@@ -35,7 +37,10 @@ class Training:
         run: the resolved run.
         split: the files of the split that is trained on, with the examples of one epoch.
         mixed_in: the splits of other data sets, with their shares of the examples.
-        model, optimizer: the network and its optimizer, on all devices.
+        model: the network, on all devices, that is evaluated and exported.
+        network: what is trained: `model`, or a network that shares all layers of `model` and has
+            the auxiliary head besides.
+        optimizer: the optimizer of `network`.
         data_loss: the loss that the experiment names.
         notes: lines on the training that the user should see.
     """
@@ -44,9 +49,15 @@ class Training:
     split: SplitFiles
     mixed_in: tuple[MixedSplit, ...]
     model: keras.Model
+    network: keras.Model
     optimizer: keras.optimizers.Optimizer
     data_loss: DataLoss
     notes: list[str]
+
+    @property
+    def auxiliary(self) -> list[keras.Variable]:
+        """The weights of the auxiliary head; none without the head."""
+        return auxiliary_weights(self.network)
 
     @property
     def splits(self) -> tuple[SplitFiles, ...]:
@@ -76,7 +87,7 @@ class Training:
     def make_step(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns the compiled step of one global batch; see `make_train_step`."""
         return make_train_step(
-            self.model,
+            self.network,
             self.optimizer,
             self.run.strategy,
             self.run.experiment.train,
@@ -92,9 +103,15 @@ class Training:
         if in_float32 and not averages(self.optimizer):
             return self.model
         model = build_model(self.run.experiment.model)
-        weights = evaluated_weights(self.model, self.optimizer)
+        weights = evaluated_weights(self.model.weights, self.optimizer)
         model.set_weights([weight.numpy() for weight in weights])
         return model
+
+    def auxiliary_weights(self) -> dict[str, np.ndarray]:
+        """Returns the weights of the auxiliary head by name, averaged where the model's are."""
+        found = evaluated_weights(self.auxiliary, self.optimizer)
+        pairs = zip(self.auxiliary, found, strict=True)
+        return {weight.path: value.numpy() for weight, value in pairs}
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
         """Returns images [B, H, W, bands] and masks [B, H, W] of a batch as arrays.
@@ -126,15 +143,20 @@ def build_training(run: Run) -> Training:
     keras.utils.set_random_seed(train.seed)
     with run.strategy.scope():
         with computing_in(train.precision):
-            model = build_model(experiment.model)
-        set_batch_norm_mode(model, train.batch_norm, run.strategy.num_replicas_in_sync)
+            model = network = build_model(experiment.model)
+            if train.auxiliary_loss:
+                network = with_auxiliary(model, experiment.model)
+        set_batch_norm_mode(network, train.batch_norm, run.strategy.num_replicas_in_sync)
         if train.freeze_through is not None:
-            freeze_through(model, train.freeze_through)
-        notes = hold_single_samples(model, experiment, run.strategy.num_replicas_in_sync)
-        optimizer = make_optimizer(train)
-        optimizer.build(model.trainable_variables)
+            freeze_through(network, train.freeze_through)
+        notes = [
+            *rate_note(train),
+            *hold_single_samples(network, experiment, run.strategy.num_replicas_in_sync),
+        ]
+        optimizer = make_optimizer(train, network)
     weights = list(run.class_weights.values()) if run.class_weights else None
-    return Training(run, split, mixed_in, model, optimizer, make_data_loss(train, weights), notes)
+    data_loss = make_data_loss(train, weights)
+    return Training(run, split, mixed_in, model, network, optimizer, data_loss, notes)
 
 
 def _with_repeats(split: SplitFiles, run: Run) -> SplitFiles:

@@ -1,9 +1,11 @@
 """Initial weights from a `.keras` file, matched by the names of layers and weights."""
 
 import pathlib
+from typing import Any
 
 import keras
 
+from deeplab_tf.artefacts.auxiliary import read_auxiliary
 from deeplab_tf.artefacts.load_report import LoadReport
 from deeplab_tf.artefacts.trained_model import read_keras_file, read_model_config
 from deeplab_tf.config import Backbone, ModelConfig
@@ -22,7 +24,7 @@ def load_initial_weights(model: keras.Model, path: str, model_config: ModelConfi
     """Copies into `model` every weight of the `.keras` file that has the same name and shape.
 
     The last layer of a network with another number of classes has another shape, so this layer is
-    skipped and keeps its random values.
+    skipped and keeps its random values. The file's auxiliary head goes into that of `model`.
 
     Returns:
         The names of the weights that were loaded, skipped, missing or unexpected.
@@ -37,6 +39,7 @@ def load_initial_weights(model: keras.Model, path: str, model_config: ModelConfi
         raise DeeplabError(f"init_from={path} does not exist; it must be a .keras file")
     source = read_keras_file(file)
     theirs, ours = _weights_by_name(source), _weights_by_name(model)
+    theirs |= read_auxiliary(file)
     report = LoadReport([], [], [], sorted(theirs.keys() - ours.keys()))
     for name, variable in ours.items():
         if name not in theirs:
@@ -111,5 +114,5 @@ def _check_conventions(model_config: ModelConfig, path: pathlib.Path) -> None:
         )
 
 
-def _weights_by_name(model: keras.Model) -> dict[str, keras.Variable]:
+def _weights_by_name(model: keras.Model) -> dict[str, Any]:
     return {f"{layer.name}/{w.name}": w for layer in model.layers for w in layer.weights}

@@ -28,7 +28,7 @@ from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
 from deeplab_tf.training.resolve import Run
-from deeplab_tf.training.step import make_schedule
+from deeplab_tf.training.schedule import make_schedule
 
 PANEL_IMAGES = 2
 
@@ -79,16 +79,23 @@ def train_run(
     # A checkpoint in the workdir goes before the initial weights.
     model = training.model
     checkpoints = Checkpoints(
-        workdir, model, training.optimizer, train.keep_checkpoints, report, workers.is_chief
+        workdir,
+        model,
+        training.optimizer,
+        train.keep_checkpoints,
+        report,
+        workers.is_chief,
+        training.auxiliary,
     )
     start = _restore(checkpoints, workers)
     if start:
         report(f"going on from step {start} of {workdir}")
     elif initial_weights:
         report(f"initial weights from {initial_weights}")
-        report(load_initial_weights(model, initial_weights, run.experiment.model).table())
+        network = training.network
+        report(load_initial_weights(network, initial_weights, run.experiment.model).table())
     if not start:
-        begin_average(model, training.optimizer)
+        begin_average(training.optimizer)
 
     # The run is described only now, when everything that was given has been read.
     experiment = _with_absolute_paths(run.experiment)
@@ -123,6 +130,7 @@ def train_run(
 
     if workers.is_chief:
         final = TrainedModel(training.evaluated_model(), experiment, run.records.classes)
+        final.auxiliary = training.auxiliary_weights()
         save_model(final, workdir / MODEL_FILE)
     workers.meet()
     report(f"done: {workdir / MODEL_FILE}")
@@ -226,7 +234,7 @@ def _run_steps(
             # The loss of a step is of the weights before the step; the weights after it have none
             # yet, so they are checked. Their logits are checked too: a ReLU hides NaN, and finite
             # weights may be too large to use.
-            if not all(np.isfinite(values).all() for values in (logits, *training.model.weights)):
+            if not all(np.isfinite(values).all() for values in (logits, *training.network.weights)):
                 raise DeeplabError(
                     f"the network is broken after step {step}; {_what_to_do(training.run.workdir)}"
                 )

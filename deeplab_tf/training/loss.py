@@ -38,6 +38,11 @@ class DataLoss:
         return shares
 
 
+def minimised_share(shares: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Returns the share of the loss that is minimised, of those that a `DataLoss` returns."""
+    return shares.get("data_loss", shares["cross_entropy"])
+
+
 mean_cross_entropy = DataLoss()
 """The paper's loss."""
 
@@ -51,10 +56,14 @@ def make_data_loss(train: TrainConfig, class_weights: Sequence[float] | None = N
     """
     gamma = train.focal_gamma if train.loss is Loss.FOCAL else 0.0
     regions = {Loss.DICE: (dice_loss,), Loss.LOVASZ: (lovasz_softmax_loss,)}.get(train.loss, ())
-    if class_weights is None and gamma == 0 and train.ohem_share == 1 and not regions:
+    plain = gamma == train.label_smoothing == 0 and train.ohem_share == 1
+    if class_weights is None and plain and not regions:
         return mean_cross_entropy
     of_pixels = pixel_loss(
-        class_weights=class_weights, focal_gamma=gamma, ohem_share=train.ohem_share
+        class_weights=class_weights,
+        focal_gamma=gamma,
+        ohem_share=train.ohem_share,
+        label_smoothing=train.label_smoothing,
     )
     return DataLoss((of_pixels, *regions))
 

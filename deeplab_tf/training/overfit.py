@@ -30,7 +30,9 @@ def overfit_one_batch(
     workdir: str | os.PathLike,
     report: Callable[[str], None] = print,
 ) -> int:
-    """Trains on the first batch again and again, at the base rate; writes nothing.
+    """Trains on the first batch again and again, at the base rate from the first step on.
+
+    Nothing is written.
 
     Args:
         experiment: the training to test, whose first batch is used. The weights are those of
@@ -50,14 +52,14 @@ def overfit_one_batch(
     # The schedule gets so many steps that it hardly falls over the steps taken here.
     steps = max(experiment.train.steps, 20 * MAX_STEPS)
     experiment = dataclasses.replace(
-        experiment, train=dataclasses.replace(experiment.train, steps=steps)
+        experiment, train=dataclasses.replace(experiment.train, steps=steps, warmup_steps=0)
     )
     training = build_training(dataclasses.replace(run, experiment=experiment))
     for note in training.notes:
         report(note)
     if experiment.init_from:
         report(f"initial weights from {experiment.init_from}")
-        load_initial_weights(training.model, experiment.init_from, experiment.model)
+        load_initial_weights(training.network, experiment.init_from, experiment.model)
     train_step = training.make_step()
     with naming_corrupt_file(*training.splits):
         batch = next(iter(training.batches(0)))

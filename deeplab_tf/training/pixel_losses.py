@@ -20,6 +20,7 @@ def pixel_loss(
     class_weights: Sequence[float] | None = None,
     focal_gamma: float = 0.0,
     ohem_share: float = 1.0,
+    label_smoothing: float = 0.0,
 ) -> LossTerm:
     """Returns the mean over valid pixels of weight times focal loss; 0 where all is void.
 
@@ -30,6 +31,8 @@ def pixel_loss(
         ohem_share: in (0, 1]. Below 1 only this share of the pixels with a weight counts: the
             pixels with the highest weight times loss over all replicas, and all ties with the last.
             Such a loss needs the whole batch at once.
+        label_smoothing: in [0, 1); the share of the truth of a valid pixel that is spread evenly
+            over all classes. 0 with a `focal_gamma`.
     """
 
     def weights_of(mask: tf.Tensor) -> tf.Tensor:
@@ -43,6 +46,8 @@ def pixel_loss(
         # The operation refuses labels outside the classes, so void gets class 0 with weight 0.
         safe = tf.where(mask == VOID, 0, mask)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
+        if label_smoothing:
+            losses += label_smoothing * _lead(safe, logits)
         return focal(losses, focal_gamma) if focal_gamma else losses
 
     def total(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -63,6 +68,16 @@ def pixel_loss(
 
 CROSS_ENTROPY = pixel_loss()
 """The mean softmax cross entropy over valid pixels, in nats: the paper's loss."""
+
+
+def _lead(mask: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns how far the logit of each pixel's class is above the mean logit, [B, H, W].
+
+    Cross entropy with the truth spread by a share e is the plain one plus e times this number: each
+    class's own cross entropy is the same logarithm less the class's logit.
+    """
+    own = tf.gather(logits, mask, batch_dims=3)
+    return own - tf.reduce_mean(logits, axis=-1)
 
 
 def focal(cross_entropy: tf.Tensor, gamma: float) -> tf.Tensor:

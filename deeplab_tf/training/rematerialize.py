@@ -6,11 +6,13 @@ import re
 import keras
 import tensorflow as tf
 
+from deeplab_tf.models.auxiliary import auxiliary_input
+
 UNIT = re.compile(r"block\d+_unit\d+")
 
 
 class Rematerialized:
-    """A callable like the model it is made of, with the same result, gradients and statistics.
+    """A callable like the model it is made of, with the same results, gradients and statistics.
 
     The backward pass has only the input of the root and of each unit of the backbone, and computes
     the unit again before its gradient (Chen et al., arXiv 1604.06174). The head is not computed
@@ -28,14 +30,20 @@ class Rematerialized:
         first = next(iter(units.values()))[0].input
         bounds = [model.input, first, *(layers[-1].output for layers in units.values())]
         self._parts = [Part(start, end) for start, end in itertools.pairwise(bounds)]
-        self._head = Part([bounds[-1], model.input], model.output)
+        # The auxiliary head reads the end of a unit, which is kept as the input of the next.
+        read = auxiliary_input(model)
+        inner = [] if read is None else [read]
+        self._kept = [end is read for end in bounds[1:]]
+        self._head = Part([bounds[-1], model.input, *inner], model.output)
 
-    def __call__(self, image: tf.Tensor, training: bool) -> tf.Tensor:
-        """Returns logits [B, H, W, num_classes] float32 of images [B, H, W, bands] float."""
-        x = image
-        for part in self._parts:
+    def __call__(self, image: tf.Tensor, training: bool):
+        """Returns what the model does for images [B, H, W, bands] float."""
+        x, inner = image, []
+        for part, kept in zip(self._parts, self._kept, strict=True):
             x = keras.remat(_stateful_once(part, training))(x)
-        return self._head([x, image], training=training)
+            if kept:
+                inner.append(x)
+        return self._head([x, image, *inner], training=training)
 
 
 class Part(keras.layers.Layer):

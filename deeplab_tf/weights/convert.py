@@ -19,6 +19,7 @@ from deeplab_tf.images.classes import classes_by_number
 from deeplab_tf.images.files import read_pixels
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.models import build_backbone, build_model
+from deeplab_tf.models.auxiliary import auxiliary_weights, only_auxiliary, without_auxiliary
 from deeplab_tf.weights.batch_norm import estimate_statistics
 from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, build_network
 from deeplab_tf.weights.keras_applications import read_keras_applications
@@ -69,7 +70,9 @@ def run_import(
     """
     check_file(out, is_described_zip)
     imported = READERS[source](weights)
-    model, report = build_network(imported, str(weights))
+    network, report = build_network(imported, str(weights))
+    model = without_auxiliary(network)
+    auxiliary = {weight.path: weight.numpy() for weight in auxiliary_weights(network)}
     model_config = validate(Experiment(model=imported.model_config)).model
     lines = [
         _format_network(model_config),
@@ -92,6 +95,12 @@ def run_import(
         lines.append(f"compared with the source's own runtime: {parity.format()}")
         if imported.exact:
             parity.check(str(weights))
+        if imported.auxiliary_reference is not None:
+            parity = measure(
+                only_auxiliary(network), imported.auxiliary_reference(), _images(photos, imported)
+            )
+            lines.append(f"the auxiliary head: {parity.format()}")
+            parity.check(f"the auxiliary head of {weights}")
     if multi_grid is not None:
         # tf-slim's own ResNet has no multi-grid, so the comparison above was made without it.
         changed = dataclasses.replace(model_config, multi_grid=multi_grid)
@@ -111,7 +120,7 @@ def run_import(
         experiment.data = dataclasses.replace(
             experiment.data, dataset=classes.dataset, longest_side=imported.longest_side
         )
-        save_model(TrainedModel(model, experiment, classes), out)
+        save_model(TrainedModel(model, experiment, classes, auxiliary=auxiliary), out)
     lines.append(f"written: {out}")
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ from deeplab_tf.artefacts.load_report import LoadReport
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_backbone, build_model
+from deeplab_tf.models.auxiliary import with_auxiliary
 
 
 class NoRuntimeError(Exception):
@@ -38,6 +39,8 @@ class ImportedWeights:
         skipped: the names in the source that are left out on purpose, with the reason.
         reference: opens the source's own runtime on the same file, to compare with; raises
             `NoRuntimeError` where that runtime is not installed.
+        auxiliary_reference: opens the runtime as `reference` does, on the logits of the source's
+            auxiliary head; None where the source has no such head.
         exact: whether the source computes with the same numbers; a quantised source does not.
         without_statistics: whether the source has its batch norms folded into its convolutions, so
             that nothing is known of their statistics.
@@ -52,6 +55,7 @@ class ImportedWeights:
     name_of: Callable[[str], str]
     skipped: list[str]
     reference: Callable[[], Reference]
+    auxiliary_reference: Callable[[], Reference] | None = None
     exact: bool = True
     without_statistics: bool = False
     frame: tuple[int, int] | None = None
@@ -62,7 +66,8 @@ class ImportedWeights:
 def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, LoadReport]:
     """Builds the network with the imported weights; returns it with a report of the tensors.
 
-    The network maps pixels to logits or, for a backbone, to features.
+    The network maps pixels to logits or, for a backbone, to features. With an auxiliary head it is
+    that of `with_auxiliary`, and `without_auxiliary` gives the network to evaluate.
 
     Args:
         imported: the weights that an importer read.
@@ -74,6 +79,8 @@ def build_network(imported: ImportedWeights, what: str) -> tuple[keras.Model, Lo
     """
     model_config, tensors = imported.model_config, imported.tensors
     model = (build_backbone if model_config.num_classes is None else build_model)(model_config)
+    if imported.auxiliary_reference is not None:
+        model = with_auxiliary(model, model_config)
     names = {variable.path: imported.name_of(variable.path) for variable in model.weights}
     missing = [name for name in names.values() if name not in tensors]
     if missing:

@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, Reference
 
 AUXILIARY_PREFIX = "aux_classifier."
-"""The prefix of torchvision's second head, on layer3, which serves only torchvision's training."""
+"""The prefix of torchvision's auxiliary head, on layer3."""
 
 COUNTER_SUFFIX = ".num_batches_tracked"
 """The suffix of a step counter in torch's batch norm, which our network does not need."""
@@ -35,7 +35,6 @@ training (times 0.5 to 2) and its only size in evaluation."""
 
 _BACKBONE = "backbone."
 _SKIPPED = {
-    f".{AUXILIARY_PREFIX}": "the auxiliary head, for torchvision's training",
     COUNTER_SUFFIX: "a counter",
     ".fc.": "the classifier's",
 }
@@ -53,6 +52,9 @@ _HEAD = {
     "head_conv": "classifier.1",
     "head_conv_bn": "classifier.2",
     "logits": "classifier.4",
+    "auxiliary_conv": "aux_classifier.0",
+    "auxiliary_conv_bn": "aux_classifier.1",
+    "auxiliary_logits": "aux_classifier.4",
 }
 
 _PARTS = {
@@ -136,8 +138,15 @@ def read_torchvision(path: pathlib.Path) -> ImportedWeights:
         if isinstance(tensor, torch.Tensor)
     }
     imported = import_state_dict(arrays, str(path))
+
+    def reference(output: str) -> Callable[[], Reference]:
+        return lambda: _run_torchvision(arrays, imported.model_config, output)
+
+    has_auxiliary = imported.auxiliary_reference is not None
     return dataclasses.replace(
-        imported, reference=lambda: _run_torchvision(arrays, imported.model_config)
+        imported,
+        reference=reference("out"),
+        auxiliary_reference=reference("aux") if has_auxiliary else None,
     )
 
 
@@ -174,8 +183,13 @@ def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWei
         lambda path: torch_key(path) if segmenter else torch_key(path).removeprefix(_BACKBONE),
         skipped,
         _no_runtime,
+        auxiliary_reference=_no_runtime if _has_auxiliary(state) else None,
         longest_side=LONGEST_SIDE,
     )
+
+
+def _has_auxiliary(state: Mapping[str, np.ndarray]) -> bool:
+    return any(key.startswith(AUXILIARY_PREFIX) for key in state)
 
 
 def _backbone_of(state: Mapping[str, np.ndarray], prefix: str) -> Backbone | None:
@@ -193,8 +207,13 @@ def _no_runtime() -> Reference:
     raise NoRuntimeError("pip install torch torchvision")
 
 
-def _run_torchvision(state: Mapping[str, np.ndarray], model_config: ModelConfig) -> Reference:
-    """Returns torchvision's network with `state`, which gives logits or a classifier's last map."""
+def _run_torchvision(
+    state: Mapping[str, np.ndarray], model_config: ModelConfig, output: str
+) -> Reference:
+    """Returns torchvision's network with `state`, which gives logits or a classifier's last map.
+
+    The logits are those of the last layer (`output` is `out`) or of the auxiliary head (`aux`).
+    """
     try:
         import torch  # pyright: ignore[reportMissingImports]
         from torchvision.models import (  # pyright: ignore[reportMissingImports]
@@ -215,7 +234,7 @@ def _run_torchvision(state: Mapping[str, np.ndarray], model_config: ModelConfig)
             weights=None,
             weights_backbone=None,
             num_classes=model_config.num_classes,
-            aux_loss=any(key.startswith(AUXILIARY_PREFIX) for key in state),
+            aux_loss=_has_auxiliary(state),
         )
         network.load_state_dict(tensors)
     network.eval()
@@ -227,8 +246,8 @@ def _run_torchvision(state: Mapping[str, np.ndarray], model_config: ModelConfig)
     def run(image: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         pixels = torch.from_numpy(image.transpose(0, 3, 1, 2).astype(np.float32) / 255)
         with torch.inference_mode():
-            output = network((pixels - mean) / std)["out"].numpy().transpose(0, 2, 3, 1)
-        return None if model_config.num_classes is None else output.argmax(axis=-1), output
+            found = network((pixels - mean) / std)[output].numpy().transpose(0, 2, 3, 1)
+        return None if model_config.num_classes is None else found.argmax(axis=-1), found
 
     return run
 

@@ -64,10 +64,10 @@ def _checkpoints_in(folder: pathlib.Path):
     from deeplab_tf.config import ModelConfig, TrainConfig
     from deeplab_tf.models import build_model
     from deeplab_tf.runs.checkpoints import Checkpoints
-    from deeplab_tf.training.step import make_optimizer
+    from deeplab_tf.training.optimizer import make_optimizer
 
-    model, optimizer = build_model(ModelConfig(num_classes=21)), make_optimizer(TrainConfig())
-    optimizer.build(model.trainable_variables)
+    model = build_model(ModelConfig(num_classes=21))
+    optimizer = make_optimizer(TrainConfig(), model)
     checkpoints = Checkpoints(folder / "run", model, optimizer, keep=1)
 
     def save() -> None:

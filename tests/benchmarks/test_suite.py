@@ -71,7 +71,7 @@ def test_operations_of_a_training_step_are_three_times_those_of_its_images():
 def test_operations_are_those_that_torchvision_documents():
     at_8 = Work(backbone=Backbone.RESNET50, output_stride=8)
     multiply_adds = convolution_flops(build_model(at_8.model_config), 520) / 2
-    # 178.722e9 with its auxiliary head, which ours has not, on the 65x65 map of layer3.
+    # 178.722e9 with its auxiliary head, not in ours here, on the 65x65 map of layer3.
     auxiliary = 65 * 65 * (3 * 3 * 1024 * 256 + 256 * 21)
     assert multiply_adds + auxiliary == pytest.approx(178.722e9, rel=1e-5)
 

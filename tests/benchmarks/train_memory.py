@@ -98,7 +98,8 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     from deeplab_tf.models import build_model
     from deeplab_tf.models.conv import set_batch_norm_mode
     from deeplab_tf.models.precision import computing_in
-    from deeplab_tf.training.step import make_optimizer, make_train_step
+    from deeplab_tf.training.optimizer import make_optimizer
+    from deeplab_tf.training.step import make_train_step
 
     train = TrainConfig(
         batch_size=arguments.batch, batch_norm=arguments.batch_norm, **OPTIONS[arguments.one]
@@ -114,8 +115,7 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     with computing_in(train.precision):
         network = build_model(experiment.model)
     set_batch_norm_mode(network, train.batch_norm, 1)
-    optimizer = make_optimizer(train)
-    optimizer.build(network.trainable_variables)
+    optimizer = make_optimizer(train, network)
     step = make_train_step(network, optimizer, tf.distribute.get_strategy(), train)
     rng = np.random.default_rng(0)
     shape = (arguments.batch, arguments.side, arguments.side)

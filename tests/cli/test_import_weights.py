@@ -5,9 +5,11 @@ import pytest
 from support.commands import call
 from support.seeded_weights import draw, to_torch_layout
 
+from deeplab_tf.artefacts.auxiliary import read_auxiliary
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model
+from deeplab_tf.models.auxiliary import with_auxiliary
 from deeplab_tf.weights.torchvision import torch_key, torchvision_config
 
 
@@ -48,9 +50,10 @@ def test_bad_input_is_one_line(arguments, code, said, tmp_path):
 def test_a_state_dict_becomes_a_model(tmp_path):
     """A file of torch.save is read without torchvision to compare with."""
     torch = pytest.importorskip("torch")
-    source = build_model(torchvision_config(Backbone.RESNET_SLIM, num_classes=5))
-    state = {"aux_classifier.0.weight": torch.zeros(4, 8, 3, 3)}
-    for variable in source.weights:
+    model_config = torchvision_config(Backbone.RESNET_SLIM, num_classes=5)
+    source = build_model(model_config)
+    state = {}
+    for variable in with_auxiliary(source, model_config).weights:
         value = draw(variable.path, variable.shape)
         state[torch_key(variable.path)] = torch.from_numpy(
             np.ascontiguousarray(to_torch_layout(value))
@@ -65,8 +68,10 @@ def test_a_state_dict_becomes_a_model(tmp_path):
     done = run_import(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert "resnet_slim, 5 classes, output_stride 8" in done.stdout
-    assert "skipped       1  aux_classifier.0.weight" in done.stdout
+    assert "skipped       0" in done.stdout
     model = load_model(tmp_path / "a.keras").model
+    kernel = read_auxiliary(tmp_path / "a.keras")["auxiliary_conv/kernel"]
+    np.testing.assert_array_equal(kernel, draw("auxiliary_conv/kernel", (3, 3, 256, 64)))
     image = np.full((1, 33, 33, 3), 90, np.uint8)
     np.testing.assert_array_equal(model(image), source(image))
 

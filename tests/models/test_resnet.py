@@ -7,6 +7,7 @@ import pytest
 from deeplab_tf.config import Backbone, ModelConfig, StridePlacement
 from deeplab_tf.config.resnet_plan import plan_units
 from deeplab_tf.models import build_model
+from deeplab_tf.models.auxiliary import with_auxiliary
 from deeplab_tf.models.resnet import resnet
 from deeplab_tf.weights.torchvision import torchvision_config
 
@@ -238,6 +239,7 @@ def test_receptive_field_and_centre():
 def test_whole_network_has_torchvisions_size():
     """deeplabv3_resnet50 is published with 42,004,074 parameters, of which its auxiliary classifier
     has 2,365,205: 1024 x 256 x 9, batch norm 2 x 256, 256 x 21 + 21."""
-    model = build_model(torchvision_config(Backbone.RESNET50))
-    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
-    assert trainable == 42_004_074 - 2_365_205
+    model_config = torchvision_config(Backbone.RESNET50)
+    model = build_model(model_config)
+    for network, size in ((model, 39_638_869), (with_auxiliary(model, model_config), 42_004_074)):
+        assert sum(int(np.prod(v.shape)) for v in network.trainable_weights) == size

@@ -86,6 +86,13 @@ def test_every_field_is_held_to_the_paper():
         "train": {
             "steps": 100,
             "batch_size": 8,
+            "optimizer": "adamw",
+            "schedule": "cosine",
+            "warmup_steps": 10,
+            "clip_norm": 1.0,
+            "layer_decay": 0.9,
+            "label_smoothing": 0.1,
+            "auxiliary_loss": 0.4,
             "base_learning_rate": 0.1,
             "power": 1.0,
             "momentum": 0.0,

@@ -21,6 +21,7 @@ from support.slim_networks import slim_networks
 from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_backbone, build_model
+from deeplab_tf.models.auxiliary import only_auxiliary, with_auxiliary, without_auxiliary
 from deeplab_tf.weights.convert import READERS
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.parity import measure
@@ -45,7 +46,8 @@ def write_torchvision(name: str, path: pathlib.Path) -> None:
         theirs = torchvision.models.get_model(name, weights=None)
         model_config = torchvision_config(backbone, num_classes=2)
     state = theirs.state_dict()
-    for variable in (build_model if segmenter else build_backbone)(model_config).weights:
+    ours = (build_model if segmenter else build_backbone)(model_config)
+    for variable in (with_auxiliary(ours, model_config) if segmenter else ours).weights:
         key = torch_key(variable.path)
         key = key if segmenter else key.removeprefix("backbone.")
         value = np.ascontiguousarray(to_torch_layout(draw(variable.path, variable.shape)))
@@ -107,12 +109,17 @@ def main() -> int:
             model, report = build_network(imported, name)
             assert not report.unexpected and not report.missing
             images = [draw_image(seed, *size)[0] for seed, size in enumerate(sizes)]
-            parity = measure(model, imported.reference(), images)
-            print(f"{source:<19}{name:<24}{parity.format()}", flush=True)
-            try:
-                parity.check(name)
-            except DeeplabError as error:
-                failed.append(str(error))
+            outputs = {name: (without_auxiliary(model), imported.reference())}
+            if imported.auxiliary_reference:
+                theirs = imported.auxiliary_reference()
+                outputs[f"{name}, aux"] = only_auxiliary(model), theirs
+            for what, (ours, theirs) in outputs.items():
+                parity = measure(ours, theirs, images)
+                print(f"{source:<19}{what:<24}{parity.format()}", flush=True)
+                try:
+                    parity.check(what)
+                except DeeplabError as error:
+                    failed.append(str(error))
     for message in failed:
         print(message, file=sys.stderr)
     return int(bool(failed))

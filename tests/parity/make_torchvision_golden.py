@@ -16,6 +16,7 @@ from support.seeded_weights import digest, draw, draw_image
 
 from deeplab_tf.config import Backbone
 from deeplab_tf.models import build_model
+from deeplab_tf.models.auxiliary import with_auxiliary
 from deeplab_tf.weights.torchvision import torchvision_config
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -29,7 +30,8 @@ def main() -> None:
     """Writes one file per backbone, a few dozen kB each."""
     GOLDEN.mkdir(exist_ok=True)
     for backbone in (Backbone.RESNET50, Backbone.RESNET101):
-        model = build_model(torchvision_config(backbone))
+        model_config = torchvision_config(backbone)
+        model = with_auxiliary(build_model(model_config), model_config)
         values = {v.path: draw(v.path, v.shape) for v in model.weights}
         network = torchvision_model(backbone, values)
         arrays = {
@@ -41,9 +43,11 @@ def main() -> None:
             "pixel_stride": np.array(PIXEL_STRIDE),
         }
         for seed, (height, width) in enumerate(SIZES):
-            logits = torchvision_logits(network, draw_image(seed, height, width))
-            arrays[f"logits{seed}"] = logits[0, ::PIXEL_STRIDE, ::PIXEL_STRIDE]
-            arrays[f"class_means{seed}"] = logits.mean(axis=(0, 1, 2), dtype=np.float64)
+            both = torchvision_logits(network, draw_image(seed, height, width))
+            for name, logits in (("", both["out"]), ("auxiliary_", both["aux"])):
+                arrays[f"{name}logits{seed}"] = logits[0, ::PIXEL_STRIDE, ::PIXEL_STRIDE]
+                means = logits.mean(axis=(0, 1, 2), dtype=np.float64)
+                arrays[f"{name}class_means{seed}"] = means
         path = GOLDEN / f"torchvision_{backbone}.npz"
         np.savez_compressed(path, **arrays)
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")

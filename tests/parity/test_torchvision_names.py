@@ -9,6 +9,7 @@ from support.seeded_weights import draw
 from deeplab_tf.config import Backbone
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
+from deeplab_tf.models.auxiliary import with_auxiliary, without_auxiliary
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.torchvision import import_state_dict, torch_key, torchvision_config
 
@@ -32,6 +33,10 @@ KEYS = {
     "head_conv_bn/gamma": "classifier.2.weight",
     "logits/kernel": "classifier.4.weight",
     "logits/bias": "classifier.4.bias",
+    "auxiliary_conv/kernel": "aux_classifier.0.weight",
+    "auxiliary_conv_bn/moving_mean": "aux_classifier.1.running_mean",
+    "auxiliary_logits/kernel": "aux_classifier.4.weight",
+    "auxiliary_logits/bias": "aux_classifier.4.bias",
 }
 
 
@@ -40,17 +45,19 @@ def model():
     return build_model(torchvision_config(Backbone.RESNET_SLIM, num_classes=5))
 
 
-@pytest.fixture
-def state(model):
-    """What torch would hold: OIHW kernels under its own names, counters, a second classifier."""
-    tensors = {}
-    for variable in model.weights:
+def torch_state(network):
+    """What torch would hold: OIHW kernels under its own names, and a counter."""
+    tensors = {"backbone.bn1.num_batches_tracked": np.array(7)}
+    for variable in network.weights:
         value = draw(variable.path, variable.shape)
         key = torch_key(variable.path)
         tensors[key] = np.einsum("hwio->oihw", value) if value.ndim == 4 else value
-    tensors["backbone.bn1.num_batches_tracked"] = np.array(7)
-    tensors["aux_classifier.0.weight"] = np.zeros((4, 8, 3, 3))
     return tensors
+
+
+@pytest.fixture
+def state(model):
+    return torch_state(model)
 
 
 def test_names():
@@ -67,13 +74,26 @@ def test_loads_every_tensor_transposed(state):
     imported = import_state_dict(state, "file")
     model, report = build_network(imported, "file")
     assert imported.model_config == torchvision_config(Backbone.RESNET_SLIM, num_classes=5)
-    assert [name.split()[0] for name in report.skipped] == [
-        "backbone.bn1.num_batches_tracked",
-        "aux_classifier.0.weight",
-    ]
+    assert report.skipped == ["backbone.bn1.num_batches_tracked (a counter)"]
     assert (len(report.loaded), report.unexpected) == (len(model.weights), [])
     for variable in model.weights:
         np.testing.assert_array_equal(variable, draw(variable.path, variable.shape))
+
+
+def test_the_auxiliary_head_is_taken_with_the_network(model):
+    network = with_auxiliary(model, torchvision_config(Backbone.RESNET_SLIM, num_classes=5))
+    state = torch_state(network)
+    assert state["aux_classifier.0.weight"].shape == (64, 256, 3, 3)  # a quarter of layer3's 256
+    assert state["aux_classifier.4.weight"].shape == (5, 64, 1, 1)
+    found, report = build_network(import_state_dict(state, "file"), "file")
+    assert (len(report.loaded), report.unexpected) == (len(network.weights), [])
+    assert len(network.weights) == len(model.weights) + 7
+    for variable in found.weights:
+        np.testing.assert_array_equal(variable, draw(variable.path, variable.shape))
+    assert without_auxiliary(found).output_shape == (None, None, None, 5)
+    del state["aux_classifier.1.weight"]
+    with pytest.raises(DeeplabError, match="the first is 'aux_classifier.1.weight'"):
+        build_network(import_state_dict(state, "file"), "file")
 
 
 def test_a_classifier_gives_a_backbone(state):

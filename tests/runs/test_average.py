@@ -22,7 +22,7 @@ from deeplab_tf.runs.checkpoints import Checkpoints
 def test_the_average_in_numpy(options):
     run = noise_run(4, ema_momentum=0.7, **options)
     plain = noise_run(4, **options)
-    found = evaluated_weights(run.model, run.optimizer)
+    found = evaluated_weights(run.model.weights, run.optimizer)
     trained = {weight.path for weight in run.model.trainable_variables}
     for index, (weight, value) in enumerate(zip(run.model.weights, found, strict=True)):
         series = [weights[index] for weights in run.history]

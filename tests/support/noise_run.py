@@ -17,11 +17,13 @@ from deeplab_tf.config import (
 )
 from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.models import build_model
+from deeplab_tf.models.auxiliary import with_auxiliary
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.models.precision import computing_in
 from deeplab_tf.runs.average import begin_average
 from deeplab_tf.training.loss import make_data_loss
-from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.optimizer import make_optimizer
+from deeplab_tf.training.step import make_train_step
 
 MODEL_CONFIG = ModelConfig(
     backbone=Backbone.RESNET_TINY, multi_grid=(2,), num_classes=3, batch_norm_momentum=0.9
@@ -32,7 +34,10 @@ FROZEN = BatchNormMode.FROZEN
 
 @dataclasses.dataclass
 class NoiseRun:
-    """After its steps; `before` has `model.weights` before them, `history` those after each."""
+    """After its steps; `model` is what was trained, with the auxiliary head where there is one.
+
+    `before` has `model.weights` before the steps, `history` those after each.
+    """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
@@ -57,14 +62,14 @@ def noise_run(
     strategy=StrategyName.ONE,
     model_config=MODEL_CONFIG,
     weights=None,
-    optimizer=None,
+    own_optimizer=None,
     order=(0, 1, 2, 3),
     **fields,
 ) -> NoiseRun:
     """Trains as `TrainConfig(**fields)` says.
 
-    `weights` are those of the classes in the loss, `optimizer` makes another one, `order` is that
-    of a batch's images.
+    `weights` are those of the classes in the loss, `own_optimizer` makes another one, `order` is
+    that of a batch's images.
     """
     defaults = {"steps": 20, "base_learning_rate": 0.05, "batch_size": BATCH}
     experiment = validate(
@@ -76,12 +81,17 @@ def noise_run(
     with devices.scope():
         with computing_in(train.precision):
             network = build_model(experiment.model)
+            if train.auxiliary_loss:
+                network = with_auxiliary(network, experiment.model)
         if train.batch_norm is FROZEN:
             _measure_statistics(network)
         set_batch_norm_mode(network, train.batch_norm, devices.num_replicas_in_sync)
-        optimizer = optimizer() if optimizer else make_optimizer(train)
-        optimizer.build(network.trainable_variables)
-    begin_average(network, optimizer)
+        if own_optimizer:
+            optimizer = own_optimizer()
+            optimizer.build(network.trainable_variables)
+        else:
+            optimizer = make_optimizer(train, network)
+    begin_average(optimizer)
     data_loss = make_data_loss(train, weights)
     step = make_train_step(network, optimizer, devices, train, data_loss)
     data = tf.data.Dataset.from_tensor_slices(noise(steps)).batch(BATCH)

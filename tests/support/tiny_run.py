@@ -8,7 +8,7 @@ from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
 from deeplab_tf.runs.checkpoints import Checkpoints
 from deeplab_tf.training.continuation import describe_workdir
-from deeplab_tf.training.step import make_optimizer
+from deeplab_tf.training.optimizer import make_optimizer
 
 EXPERIMENT = validate(
     Experiment(model=ModelConfig(backbone=Backbone.RESNET_TINY, num_classes=6, multi_grid=(1,)))
@@ -18,8 +18,7 @@ RECORDS = Records(pathlib.Path("data/shapes"), SHAPES, {}, {}, fingerprint="a" *
 
 def make(workdir, experiment=EXPERIMENT, keep=2):
     model = build_model(experiment.model)
-    optimizer = make_optimizer(experiment.train)
-    optimizer.build(model.trainable_variables)
+    optimizer = make_optimizer(experiment.train, model)
     return model, optimizer, Checkpoints(workdir, model, optimizer, keep)
 
 

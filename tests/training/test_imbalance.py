@@ -11,7 +11,8 @@ from deeplab_tf.config import Loss, TrainConfig
 from deeplab_tf.models.conv import AtrousConv2D
 from deeplab_tf.training.class_weights import auto_weights
 from deeplab_tf.training.loss import make_data_loss
-from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.optimizer import make_optimizer
+from deeplab_tf.training.step import make_train_step
 
 SHAPE = (4, 64, 64)
 STEPS = 400
@@ -38,8 +39,7 @@ def rare_class_after_training(loss, class_weights="none"):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, AtrousConv2D(2, 1, use_bias=True)(inputs))
-    optimizer = make_optimizer(train)
-    optimizer.build(model.trainable_variables)
+    optimizer = make_optimizer(train, model)
     data_loss = make_data_loss(train, weights)
     step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train, data_loss)
     for _ in range(STEPS):

@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(shapes_data, tmp_pat
 
 
 def test_a_break_after_a_checkpoint_names_that_checkpoint(shapes_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("deeplab_tf.training.step.make_schedule", lambda _: _RisingAfter(2))
+    monkeypatch.setattr("deeplab_tf.training.optimizer.make_schedule", lambda _: _RisingAfter(2))
     with pytest.raises(DeeplabError, match="; the checkpoint of step 2 is whole. Look .* another"):
         train(small(steps=8, checkpoint_every=2), shapes_data, tmp_path)
 

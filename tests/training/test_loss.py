@@ -21,6 +21,7 @@ LOSSES = {
     "weighted": make_data_loss(TrainConfig(), WEIGHTS),
     "hard examples": make_data_loss(TrainConfig(ohem_share=0.25)),
     "focal": make_data_loss(TrainConfig(loss=Loss.FOCAL, focal_gamma=0.5, ohem_share=0.5), WEIGHTS),
+    "smooth": make_data_loss(TrainConfig(label_smoothing=0.1)),
     "dice": make_data_loss(TrainConfig(loss=Loss.DICE)),
     "lovasz": make_data_loss(TrainConfig(loss=Loss.LOVASZ)),
     "weighted dice": make_data_loss(TrainConfig(loss=Loss.DICE, ohem_share=0.5), WEIGHTS),
@@ -108,6 +109,17 @@ def test_cross_entropy_is_reported_beside_every_loss(name):
 def test_options_that_change_nothing_are_the_plain_cross_entropy():
     assert make_data_loss(TrainConfig()) is mean_cross_entropy
     assert make_data_loss(TrainConfig(loss=Loss.FOCAL, focal_gamma=0.0)) is mean_cross_entropy
+
+
+@pytest.mark.parametrize("loss", [Loss.DICE, Loss.LOVASZ])
+def test_labels_are_smoothed_in_the_cross_entropy_beside_a_loss_of_regions(loss):
+    mask, logits = map(tf.constant, random_case())
+    sharp, smooth = (
+        make_data_loss(TrainConfig(loss=loss, label_smoothing=share))(mask, logits)["data_loss"]
+        for share in (0.0, 0.1)
+    )
+    added = pixel_loss(label_smoothing=0.1)(mask, logits) - CROSS_ENTROPY(mask, logits)
+    assert (smooth - sharp).numpy() == pytest.approx(added.numpy(), rel=1e-5) and added > 0
 
 
 @pytest.mark.parametrize(

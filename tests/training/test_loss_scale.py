@@ -58,7 +58,7 @@ def test_a_network_whose_gradients_overflow_first_halves_the_scale_then_learns()
     run = noise_run(
         12,
         precision=Precision.MIXED_FLOAT16,
-        optimizer=scaled(2.0**26, use_ema=True, ema_momentum=0.5),
+        own_optimizer=scaled(2.0**26, use_ema=True, ema_momentum=0.5),
     )
     skipped = [losses["skipped"] for losses in run.losses]
     assert skipped[0] == 1.0 and skipped[-1] == 0.0
@@ -78,7 +78,7 @@ def test_a_network_whose_gradients_overflow_first_halves_the_scale_then_learns()
 
 def test_the_scale_does_not_change_a_step():
     plain, other = (
-        noise_run(1, precision=Precision.MIXED_FLOAT16, optimizer=scaled(scale))
+        noise_run(1, precision=Precision.MIXED_FLOAT16, own_optimizer=scaled(scale))
         for scale in (2.0**10, 2.0**13)
     )
     for a, b in zip(plain.history[-1], other.history[-1], strict=True):

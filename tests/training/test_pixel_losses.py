@@ -8,6 +8,7 @@ import tensorflow as tf
 from support.loss_cases import (
     VOID,
     numeric_gradient,
+    probabilities,
     random_case,
     true_probabilities,
     value_and_gradient,
@@ -19,11 +20,13 @@ from deeplab_tf.training.pixel_losses import hardest, pixel_loss
 WEIGHTS = [0.5, 2.0, 0.0, 7.5]
 
 
-def expected_loss(mask, logits, weights=(1, 1, 1, 1), gamma=0.0, share=1.0):
+def expected_loss(mask, logits, weights=(1, 1, 1, 1), gamma=0.0, share=1.0, smoothing=0.0):
     """The loss in numpy, pixel by pixel."""
     truth, p = true_probabilities(mask, logits)
     weight = np.array(weights, np.float64)[truth]
-    loss = weight * (1 - p) ** gamma * -np.log(p)
+    loss = (1 - p) ** gamma * -np.log(p)
+    of_all = -np.log(probabilities(logits)[mask != VOID]).mean(-1)
+    loss = weight * ((1 - smoothing) * loss + smoothing * of_all)
     counted = np.flatnonzero(weight)
     kept = counted[np.argsort(-loss[counted])][: int(np.ceil(share * len(counted)))]
     return loss[kept].sum() / weight[kept].sum()
@@ -37,13 +40,20 @@ def expected_loss(mask, logits, weights=(1, 1, 1, 1), gamma=0.0, share=1.0):
         {"focal_gamma": 0.5, "class_weights": WEIGHTS},
         {"ohem_share": 0.2},
         {"ohem_share": 0.37, "focal_gamma": 2.0, "class_weights": WEIGHTS},
+        {"label_smoothing": 0.1},
+        {"label_smoothing": 0.9, "class_weights": WEIGHTS, "ohem_share": 0.4},
         {},
     ],
     ids=str,
 )
 def test_value_and_gradient_equal_float64(options):
     mask, logits = random_case()
-    names = {"class_weights": "weights", "focal_gamma": "gamma", "ohem_share": "share"}
+    names = {
+        "class_weights": "weights",
+        "focal_gamma": "gamma",
+        "ohem_share": "share",
+        "label_smoothing": "smoothing",
+    }
     expected = functools.partial(
         expected_loss, **{names[option]: value for option, value in options.items()}
     )
@@ -74,6 +84,8 @@ def test_two_pixels_by_hand():
         ({"class_weights": [3.0, 1.0]}, (3 * rare + common) / 4),
         ({"focal_gamma": 2.0}, (0.75**2 * rare + 0.25**2 * common) / 2),
         ({"ohem_share": 0.5}, rare),
+        ({"label_smoothing": 0.2}, (rare + common) / 2),  # half of the pixels are of either class
+        ({"label_smoothing": 0.2, "ohem_share": 0.5}, 0.9 * rare + 0.1 * common),
         ({"ohem_share": 0.51}, (rare + common) / 2),
         ({"ohem_share": 0.5, "class_weights": [1.0, 9.0]}, common),  # 2.59 against 1.39
     ):

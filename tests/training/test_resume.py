@@ -29,7 +29,9 @@ from deeplab_tf.config import (
     Loss,
     ModelConfig,
     Normalization,
+    OptimizerName,
     Precision,
+    ScheduleName,
     StridePlacement,
     TrainConfig,
     Upsampling,
@@ -76,17 +78,24 @@ DATA = {
 }
 TRAIN = {
     "batch_size": st.sampled_from([1, 2, 4]),
+    "optimizer": st.sampled_from(OptimizerName),
+    "schedule": st.sampled_from(ScheduleName),
     "base_learning_rate": st.sampled_from([0.001, 0.02]),
     "power": st.sampled_from([0.0, 0.9]),
+    "warmup_steps": st.sampled_from([0, 0, 2]),
     "momentum": st.sampled_from([0.0, 0.9]),
     "weight_decay": st.sampled_from([0.0, 1e-4]),
+    "clip_norm": st.sampled_from([0.0, 1.0]),
     "loss": st.sampled_from(Loss),
     "focal_gamma": st.just(2.0),
     "class_weights": st.sampled_from(["none", "auto"]),
     "ohem_share": st.sampled_from([1.0, 1.0, 0.25]),
+    "label_smoothing": st.sampled_from([0.0, 0.1]),
+    "auxiliary_loss": st.sampled_from([0.0, 0.4]),
     "batch_norm": st.sampled_from(BatchNormMode),
     "backbone_rate": st.sampled_from([1.0, 0.1, 0.0]),
     "head_rate": st.sampled_from([1.0, 10.0]),
+    "layer_decay": st.sampled_from([1.0, 0.7]),
     "freeze_through": st.sampled_from([None, None, "conv1", "block2"]),
     "precision": st.sampled_from(Precision),
     "accumulate_steps": st.sampled_from([1, 1, 2]),
@@ -123,6 +132,10 @@ def experiments(draw) -> Experiment:
         model["multi_grid"] = (1,) * len(model["multi_grid"])
     if train_fields["loss"] is Loss.DICE or train_fields["ohem_share"] < 1:
         train_fields["accumulate_steps"] = 1
+    if train_fields["schedule"] is not ScheduleName.POLY:
+        train_fields["power"] = 0.9
+    if train_fields["loss"] is Loss.FOCAL:
+        train_fields["label_smoothing"] = 0.0
     replicas = 2 if train_fields["strategy"] == "mirrored" else 1
     train_fields["batch_size"] = max(
         train_fields["batch_size"], replicas * train_fields["accumulate_steps"]

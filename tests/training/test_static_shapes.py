@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from deeplab_tf.config import Backbone, ModelConfig, TrainConfig
 from deeplab_tf.models import build_model
-from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.optimizer import make_optimizer
+from deeplab_tf.training.step import make_train_step
 
 MODEL_CONFIG = ModelConfig(
     backbone=Backbone.RESNET_SLIM, num_classes=3, output_stride=16, multi_grid=(1, 2, 4)
@@ -17,8 +18,7 @@ def make():
     keras.utils.set_random_seed(0)
     model = build_model(MODEL_CONFIG)
     train = TrainConfig(base_learning_rate=1e-3)
-    optimizer = make_optimizer(train)
-    optimizer.build(model.trainable_variables)
+    optimizer = make_optimizer(train, model)
     return model, make_train_step(model, optimizer, tf.distribute.get_strategy(), train)
 
 

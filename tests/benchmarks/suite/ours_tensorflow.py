@@ -13,7 +13,8 @@ from deeplab_tf.config import TrainConfig
 from deeplab_tf.models import AtrousConv2D, build_model
 from deeplab_tf.models.folding import folded
 from deeplab_tf.models.precision import computing_in
-from deeplab_tf.training.step import make_optimizer, make_train_step
+from deeplab_tf.training.optimizer import make_optimizer
+from deeplab_tf.training.step import make_train_step
 
 from .turns import Way
 from .work import Work
@@ -84,7 +85,7 @@ def _training(model: keras.Model, work: Work):
     images = tf.constant(work.images().astype(np.float32))
     masks = tf.constant(work.masks())
     train = TrainConfig(base_learning_rate=1e-4)
-    optimizer = make_optimizer(train)
+    optimizer = make_optimizer(train, model)
     step = make_train_step(model, optimizer, tf.distribute.get_strategy(), train)
     return lambda: step(images, masks)
 
