@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deeplab_tf.models import resize
-from deeplab_tf.models.resize import UpsampleLogits, resize_bilinear
+from deeplab_tf.models.resize import Upsample, resize_bilinear
 
 
 def interpolate(x, positions, axis):
@@ -78,7 +78,7 @@ def upsample(logits, height, width, output_stride, upsampling="align_corners", s
     size = (height, width) if static else (None, None)
     map_size = logits.shape[1:3] if static else (None, None)
     inputs = [keras.Input((*map_size, logits.shape[3])), keras.Input((*size, 3))]
-    model = keras.Model(inputs, UpsampleLogits(output_stride, upsampling)(inputs))
+    model = keras.Model(inputs, Upsample(output_stride, upsampling)(inputs))
     image = np.zeros((logits.shape[0], height, width, 3), np.float32)
     return model([logits, image]).numpy()
 
@@ -119,6 +119,6 @@ def test_half_pixel_stretches_over_the_image(static):
 
 
 def test_upsample_logits_is_saved_with_its_arguments():
-    layer = UpsampleLogits(16, "half_pixel", name="upsample")
+    layer = Upsample(16, "half_pixel", name="upsample")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert (copy.output_stride, str(copy.upsampling)) == (16, "half_pixel")
