@@ -45,8 +45,9 @@ def mobilenet_v3_config(
 ) -> ModelConfig:
     """Returns the network of torchvision's `segmentation.*_mobilenet_v3_large`.
 
-    Without classes it is the classifier's backbone, of output_stride 32.
+    Without classes the network is the classifier's backbone, of output_stride 32.
     """
+    has_aspp = head is Head.ASPP
     return ModelConfig(
         backbone=Backbone.MOBILENET_V3_LARGE,
         width_multiplier=width,
@@ -62,8 +63,8 @@ def mobilenet_v3_config(
         # That of the backbone; the head's would be 0.9.
         batch_norm_momentum=0.99,
         batch_norm_epsilon=1e-5,
-        head_conv=True,
-        aspp_dropout=0.5,
+        head_conv=has_aspp,
+        aspp_dropout=0.5 if has_aspp else 0.0,
     )
 
 
@@ -153,12 +154,14 @@ def _backbone_module(layer: str, units: Mapping[str, MobileNetV3Unit]) -> str | 
     if match is None or match[1] not in units:
         return None
     unit = units[match[1]]
-    parts = ["expand"] if unit.expands else []
-    parts += ["depthwise", *(["gate"] if unit.squeezed else []), "project"]
-    module = f"backbone.{list(units).index(unit.name) + 1}.block"
-    if match[2] in ("squeeze", "excite"):
-        return f"{module}.{parts.index('gate')}.fc{1 if match[2] == 'squeeze' else 2}"
-    return f"{module}.{parts.index(match[2])}.{norm}"
+    there = {"expand": unit.expands, "depthwise": True, "gate": unit.squeezed, "project": True}
+    parts = [name for name, is_there in there.items() if is_there]
+    inside = {"squeeze": "fc1", "excite": "fc2"}.get(match[2])
+    part = "gate" if inside else match[2]
+    if part not in parts:
+        return None
+    module = f"backbone.{list(units).index(unit.name) + 1}.block.{parts.index(part)}"
+    return f"{module}.{inside or norm}"
 
 
 def _run_torchvision(state: Mapping[str, np.ndarray], model_config: ModelConfig) -> Reference:
