@@ -112,10 +112,18 @@ def import_mobilenet_v3(state: Mapping[str, np.ndarray], what: str) -> ImportedW
         Head.LR_ASPP if lr_aspp else Head.ASPP, max(2, len(bias)) if segments else None, width
     )
     units = {unit.name: unit for unit in plan_units(model_config)}
+
+    def name_of(path: str) -> str:
+        return re.sub("^backbone", prefix, mobilenet_key(path, units))
+
+    for key in (name_of(f"{unit}_depthwise/kernel") for unit in units):
+        if key in tensors:
+            # Each channel is an output of one input to torch, and an input of one output to Keras.
+            tensors[key] = tensors[key].swapaxes(2, 3)
     return ImportedWeights(
         model_config,
         tensors,
-        lambda path: re.sub("^backbone", prefix, mobilenet_key(path, units)),
+        name_of,
         skipped,
         lambda: _run_torchvision(state, model_config),
         longest_side=LONGEST_SIDE,

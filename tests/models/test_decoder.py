@@ -25,10 +25,6 @@ def read_by_decoder(model):
     ("fields", "layer", "channels"),
     [
         ({"backbone": Backbone.RESNET50, "multi_grid": (1, 2, 4)}, "block1_unit2_relu", 256),
-        (
-            {"backbone": Backbone.RESNET50, "multi_grid": (1, 1, 1), "stride_placement": FIRST},
-            *("block1_unit3_relu", 256),
-        ),
         ({}, "pool1", 8),
         ({"stride_placement": FIRST}, "block1_unit1_relu", 32),
         (

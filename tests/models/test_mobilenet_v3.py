@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from support.random_model import random_picture
 
-from deeplab_tf.config import Backbone, ModelConfig
+from deeplab_tf.config import Backbone, Head, ModelConfig
 from deeplab_tf.models import AtrousDepthwiseConv2D, build_backbone, with_output_stride
 from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.deeplab import build_model
@@ -17,7 +17,7 @@ from deeplab_tf.models.squeeze_excitation import squeeze_excitation
 
 
 def mobile(**fields):
-    fields = {"num_classes": 5, "head": "lr_aspp", **fields}
+    fields = {"num_classes": 5, "head": Head.LR_ASPP, **fields}
     return ModelConfig(backbone=Backbone.MOBILENET_V3_LARGE, multi_grid=(1, 1, 1), **fields)
 
 

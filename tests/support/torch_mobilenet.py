@@ -60,7 +60,7 @@ class StateDict:
                 rows, columns = i * rate, j * rate
                 part = padded[:, rows : rows + height : stride, columns : columns + width : stride]
                 tap = kernel[:, :, i, j]
-                y = y + (tap * part.T).T if depthwise else y + np.tensordot(tap, part, 1)
+                y = y + tap[:, :, None] * part if depthwise else y + np.tensordot(tap, part, 1)
         return y + self.get(f"{name}.bias", out)[:, None, None] if bias else y
 
     def norm(self, x, name, epsilon):
