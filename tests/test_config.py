@@ -64,6 +64,8 @@ def test_json_reads_back_equal():
         ("model", "num_classes", 256, "255 is void"),
         ("model", "backbone", "resnet51", "config.model.backbone"),
         ("data", "max_scale", 0.1, "at least data.min_scale"),
+        ("model", "decoder_kernels", (3, 2), "decoder_kernels must be odd sides, and none unless"),
+        ("model", "decoder_channels", -1, "decoder_channels must be 0 or more"),
         ("train", "steps", 0, "config.train.steps must be at least 1. Received: 0"),
         ("train", "loss", "jaccard", "config.train.loss: .*cross_entropy"),
         ("train", "class_weights", "", "none, auto or a JSON file"),
@@ -102,10 +104,17 @@ def test_what_is_wrong_is_named_in_one_line(section, field, value, message):
         ({"deep_root": True}, "deep_root must be off with mobilenet_v2"),
         ({"width_multiplier": 0.0}, "width_multiplier must be positive"),
         ({"output_stride": 64}, r"output_stride must be one of \(4, 8, 16, 32\)"),
-        ({"backbone": Backbone.RESNET50, "width_multiplier": 0.5}, "1 unless the backbone is mob"),
+        (
+            {"backbone": Backbone.RESNET50, "width_multiplier": 0.5},
+            "1 unless the backbone is a Mob",
+        ),
+        (
+            {"backbone": Backbone.MOBILENET_V3_LARGE, "multi_grid": (1, 2, 4)},
+            r"multi_grid must be \(1, 1, 1\) with mobilenet_v3_large",
+        ),
     ],
 )
-def test_what_mobilenet_v2_has_not_is_refused(fields, message):
+def test_what_a_mobilenet_has_not_is_refused(fields, message):
     model = {"backbone": Backbone.MOBILENET_V2, "multi_grid": (1, 1, 1), **fields}
     with pytest.raises(DeeplabError, match=message):
         validate(Experiment(model=ModelConfig(**model)))
@@ -119,6 +128,14 @@ def test_an_option_of_another_schedule_or_loss_is_refused():
         with pytest.raises(DeeplabError, match=message):
             validate(Experiment(train=TrainConfig(**fields)))
     validate(Experiment(train=TrainConfig(loss=Loss.DICE, label_smoothing=0.1)))
+
+
+@pytest.mark.parametrize("fields", [{"decoder_kernels": (3, 3)}, {"separable": True}])
+@pytest.mark.parametrize("head", ["none", "aspp_v2", "lr_aspp"])
+def test_only_deeplabv3s_aspp_has_a_decoder_and_separable_convolutions(fields, head):
+    validate(Experiment(model=ModelConfig(**fields)))
+    with pytest.raises(DeeplabError, match="unless config.model.head is aspp. Received"):
+        validate(Experiment(model=ModelConfig(head=head, **fields)))
 
 
 def test_blocks_to_freeze_are_those_of_the_backbone():

@@ -4,6 +4,7 @@
     deeplab-import --source=torchvision --weights=deeplabv3_resnet101_coco.pth --out=voc.keras
     deeplab-import --source=slim --weights=model.ckpt-30000 --out=voc.keras
     deeplab-import --source=keras_applications --weights=resnet50_notop.h5 --out=backbone.keras
+    deeplab-import --source=keras_hub --weights=deeplab_v3_plus.keras --out=voc.keras
 
 The network and its conventions (stride placement, normalisation, batch norm epsilon, upsampling)
 are those of the source and are written into the file. A classifier gives a backbone, for
@@ -26,14 +27,15 @@ from deeplab_tf.cli.flags import import_tensorflow, run_binary
 _SOURCE = flags.DEFINE_enum(
     "source",
     None,
-    ["tflite", "torchvision", "keras_applications", "slim"],
+    ["tflite", "torchvision", "keras_applications", "keras_hub", "slim"],
     "Read weights of this source.",
     required=True,
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
-    "Read this file: .tflite; .pth; .h5 or .keras; for slim the checkpoint's path without .index.",
+    "Read this file: .tflite; .pth; .h5 or .keras; for keras_hub .keras or a preset's folder; for "
+    "slim the checkpoint's path without .index.",
     required=True,
 )
 _OUT = flags.DEFINE(FileName(".keras"), "out", None, "Write this FILE.keras.", required=True)

@@ -49,6 +49,7 @@ class ResNetUnit:
         strides_first: whether the first 1x1 convolution has the stride; if not, the 3x3 has it.
         rate: the atrous rate of the 3x3 convolution.
         projects: whether the shortcut is a convolution.
+        leaves_stride_4: see `atrous_plan.Placed`.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ResNetUnit:
     strides_first: bool
     rate: int
     projects: bool
+    leaves_stride_4: bool
 
     @property
     def strides(self) -> tuple[int, int]:
@@ -84,7 +86,7 @@ def plan_units(model_config: ModelConfig) -> list[ResNetUnit]:
             strides_here = block in striding_blocks and unit == (count if at_end else 1)
             units.append((block, unit, filters, unit_rate))
             strides.append(2 if strides_here else 1)
-    places = place_strides(strides, ROOT_STRIDE, model_config.output_stride, model_config.atrous)
+    places = place_strides(strides, ROOT_STRIDE, model_config)
     return [
         ResNetUnit(
             name=f"block{block}_unit{unit}",
@@ -95,6 +97,7 @@ def plan_units(model_config: ModelConfig) -> list[ResNetUnit]:
             rate=(place.rate if strides_first else place.rate_before) * unit_rate,
             # The shortcut of block5 to block7 has the right number of channels already.
             projects=unit == 1 and block <= 4,
+            leaves_stride_4=place.leaves_stride_4,
         )
         for (block, unit, filters, unit_rate), place in zip(units, places, strict=True)
     ]

@@ -19,7 +19,8 @@ class Backbone(enum.StrEnum):
     `resnet50` and `resnet101` are the paper's. `resnet_slim` is the same family at a quarter of the
     width, for a CPU. `resnet_tiny` has one unit a block at an eighth of the width: it learns
     little, and tries data, devices and a whole run within seconds. `mobilenet_v2` (arXiv
-    1801.04381) is the backbone of DeepLab's released mobile models, with any `width_multiplier`.
+    1801.04381) is the backbone of DeepLab's released mobile models, and `mobilenet_v3_large` (arXiv
+    1905.02244) its successor, both with any `width_multiplier`.
     """
 
     RESNET50 = "resnet50"
@@ -27,6 +28,11 @@ class Backbone(enum.StrEnum):
     RESNET_SLIM = "resnet_slim"
     RESNET_TINY = "resnet_tiny"
     MOBILENET_V2 = "mobilenet_v2"
+    MOBILENET_V3_LARGE = "mobilenet_v3_large"
+
+
+MOBILENETS = (Backbone.MOBILENET_V2, Backbone.MOBILENET_V3_LARGE)
+"""The backbones of depthwise convolutions: seven blocks, any width, no multi-grid."""
 
 
 class StridePlacement(enum.StrEnum):
@@ -47,12 +53,16 @@ class Head(enum.StrEnum):
     """The layers that make the logits from the backbone's last map.
 
     `none` is one 1x1 convolution, as behind the cascaded modules (section 3.2). `aspp` is
-    DeepLabv3's ASPP (section 3.3). `aspp_v2` is DeepLabv2's ASPP, for comparison.
+    DeepLabv3's ASPP (section 3.3), to which `decoder_kernels` adds DeepLabv3+'s decoder. `aspp_v2`
+    is DeepLabv2's ASPP, for comparison. `lr_aspp` is the light head of MobileNetV3's paper (arXiv
+    1905.02244, section 6.4) in torchvision's form: the gate is the mean of the whole map, and the
+    map of stride 8 adds scores of its own.
     """
 
     NONE = "none"
     ASPP = "aspp"
     ASPP_V2 = "aspp_v2"
+    LR_ASPP = "lr_aspp"
 
 
 class Normalization(enum.StrEnum):
@@ -62,6 +72,8 @@ class Normalization(enum.StrEnum):
     CAFFE = "caffe"
     SYMMETRIC = "symmetric"
     MEAN_STD = "mean_std"
+    UNIT = "unit"
+    PIXELS = "pixels"
 
 
 def _rgb(mean: tuple[float, ...], std: tuple[float, ...]) -> ImageFormat:
@@ -79,6 +91,10 @@ NORMALIZATION = {
     Normalization.MEAN_STD: _rgb(
         (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)
     ),
+    # Pixels in [0, 1], as keras-hub's image converters often give them.
+    Normalization.UNIT: _rgb((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    # Pixels as they are, as keras-hub's networks take them without an image converter.
+    Normalization.PIXELS: _rgb((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 """The format of RGB images by each convention; pixels are in 0..255."""
 
@@ -188,7 +204,7 @@ class ModelConfig:
 
     Attributes:
         backbone: see `Backbone`.
-        width_multiplier, channel_divisor: the width of MobileNetV2: channels are those of its paper
+        width_multiplier, channel_divisor: the width of a MobileNet: channels are those of its paper
             times `width_multiplier`, rounded to multiples of `channel_divisor`, which is 8 in that
             paper and 1 in DeepLab's models that are narrower than 1.
         deep_root: whether conv1 is three 3x3 convolutions, `conv1_1` to `conv1_3`, as in the
@@ -200,14 +216,27 @@ class ModelConfig:
         atrous: whether a dropped stride is made up for by the atrous rate of the layers after it
             (figure 3b); without the rate those layers see a smaller field. Where no stride is
             dropped (output_stride 256 with block7, figure 3a) there is nothing to make up for.
+        early_rates: whether the convolution whose stride is dropped has the rate of the layers
+            after it already, as in torchvision's MobileNetV3. The paper's convolution has the rate
+            before it, so that the map is the strided one on a denser grid.
         multi_grid: unit rates of the units of block4 and each later block, multiplied by the
             block's own rate (section 3.2.1): three, but one with `resnet_tiny`; (1, 1, 1) with
-            MobileNetV2.
+            a MobileNet.
         head: see `Head`.
         aspp_rates: rates of the 3x3 atrous convolutions *at output_stride 16*; the model scales
             them by 16 / output_stride, so they double at 8 (section 3.3). No rates and
             `image_pooling` make the light head of the released MobileNetV2 models.
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
+        decoder_kernels: the sides of the kernels of the decoder's convolutions, each of 256
+            filters, behind the ASPP: none in DeepLabv3, (3, 3) in DeepLabv3+ (arXiv 1802.02611,
+            section 3.1), (1,) in keras-hub's networks. The decoder works on the map of stride 4, to
+            which it brings the ASPP's.
+        decoder_channels: filters of the 1x1 convolution of the backbone's last map of stride 4,
+            which the decoder reads beside the ASPP's; 48 in DeepLabv3+. 0 leaves that map out, as
+            keras-hub's DeepLabV3.
+        separable: whether the 3x3 convolutions of ASPP, `head_conv` and decoder are atrous
+            separable: one kernel for each channel, then a 1x1 convolution, with batch norm and ReLU
+            after both (arXiv 1802.02611, section 3.1).
         num_classes: the number of classes without void; None takes it from the data set.
         image_format: the bands, the bits and the statistics that `deeplab-prepare` found, where
             images are not RGB of 8 bits or the data set names a value without data; None takes them
@@ -216,7 +245,7 @@ class ModelConfig:
         batch_norm_momentum: the momentum of the moving statistics, 0.9997 in section 4.1; small
             data needs less.
         batch_norm_epsilon: the number added to the variance, 1e-5 in TF-Slim's and torchvision's
-            ResNet. MobileNetV2 itself has 1e-3, and only its head has this epsilon.
+            ResNet. A MobileNet itself has 1e-3, and only its head has this epsilon.
         zero_init_residual: whether the last batch norm of each unit begins with gamma 0, so that
             the unit begins as its shortcut (arXiv 1706.02677, section 5.1). A cascade needs this
             option when it is trained from scratch: otherwise the features of block5 to block7 add
@@ -238,10 +267,14 @@ class ModelConfig:
     num_blocks: int = 4
     output_stride: int = 16
     atrous: bool = True
+    early_rates: bool = False
     multi_grid: tuple[int, ...] = (1, 2, 4)
     head: Head = Head.ASPP
     aspp_rates: tuple[int, ...] = (6, 12, 18)
     image_pooling: bool = True
+    decoder_kernels: tuple[int, ...] = ()
+    decoder_channels: int = 48
+    separable: bool = False
     num_classes: int | None = None
     image_format: ImageFormat | None = None
     stride_placement: StridePlacement = StridePlacement.LAST_UNIT
@@ -331,7 +364,7 @@ class TrainConfig:
             in the cross entropy, also in that of `dice` and `lovasz` (arXiv 1512.00567, section 7);
             0 with `focal`, which lowers the weight of confident pixels already.
         auxiliary_loss: the weight of the same loss of an auxiliary head on block3 (block5 of
-            MobileNetV2), 0.5 in torchvision, 0.4 in successors of the paper; 0: no such head. The
+            a MobileNet), 0.5 in torchvision, 0.4 in successors of the paper; 0: no such head. The
             head is trained and kept beside the network, and is not part of the evaluated network.
         batch_norm: see `BatchNormMode`.
         backbone_rate, head_rate: factors of the learning rate for the backbone and for the layers

@@ -14,7 +14,7 @@ from deeplab_tf.config.image_format import MAX_FLOAT, MIN_FLOAT
 from deeplab_tf.config.mixing import mixing_rule
 from deeplab_tf.config.resnet_plan import SPECS, plan_units
 from deeplab_tf.config.schema import (
-    Backbone,
+    MOBILENETS,
     DataConfig,
     EvaluateConfig,
     Experiment,
@@ -119,14 +119,18 @@ def _experiment_rules(experiment: Experiment) -> _Rules:
 
 
 def _model_rules(model_config: ModelConfig) -> _Rules:
-    mobile = model_config.backbone is Backbone.MOBILENET_V2
+    mobile = model_config.backbone in MOBILENETS
+    has_aspp = model_config.head is Head.ASPP
     return {
         "width_multiplier": (
             model_config.width_multiplier > 0 and (mobile or model_config.width_multiplier == 1),
-            "positive, and 1 unless the backbone is mobilenet_v2",
+            "positive, and 1 unless the backbone is a MobileNet",
         ),
         "channel_divisor": (model_config.channel_divisor >= 1, "at least 1"),
-        "deep_root": (not (mobile and model_config.deep_root), "off with mobilenet_v2"),
+        "deep_root": (
+            not (mobile and model_config.deep_root),
+            f"off with {model_config.backbone}",
+        ),
         "num_blocks": (
             4 <= model_config.num_blocks <= (4 if mobile else 7),
             "4" if mobile else "4 (plain ResNet) to 7",
@@ -141,6 +145,16 @@ def _model_rules(model_config: ModelConfig) -> _Rules:
             min(model_config.aspp_rates, default=1) >= 1
             and bool(model_config.aspp_rates or model_config.head is not Head.ASPP_V2),
             "positive, and one or more with the head aspp_v2",
+        ),
+        "decoder_kernels": (
+            all(side >= 1 and side % 2 for side in model_config.decoder_kernels)
+            and (has_aspp or not model_config.decoder_kernels),
+            "odd sides, and none unless config.model.head is aspp",
+        ),
+        "decoder_channels": (model_config.decoder_channels >= 0, "0 or more"),
+        "separable": (
+            has_aspp or not model_config.separable,
+            "off unless config.model.head is aspp",
         ),
         "num_classes": (
             model_config.num_classes is None or 2 <= model_config.num_classes <= 255,
@@ -161,9 +175,9 @@ def _model_rules(model_config: ModelConfig) -> _Rules:
 
 def _multi_grid_rule(model_config: ModelConfig) -> tuple[bool, str]:
     """Returns whether every unit can have its rate, and the rule."""
-    if model_config.backbone is Backbone.MOBILENET_V2:
+    if model_config.backbone in MOBILENETS:
         ones = set(model_config.multi_grid) == {1}
-        return ones, "(1, 1, 1) with mobilenet_v2, which has no multi-grid"
+        return ones, f"(1, 1, 1) with {model_config.backbone}, which has no multi-grid"
     units = SPECS[model_config.backbone].units[3]
     if len(model_config.multi_grid) != units or min(model_config.multi_grid) < 1:
         return False, f"{units} positive rate(s), one a unit of block4 and each later block"
@@ -190,7 +204,7 @@ def _data_rules(data: DataConfig) -> _Rules:
 
 
 def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
-    last = 7 if model_config.backbone is Backbone.MOBILENET_V2 else model_config.num_blocks
+    last = 7 if model_config.backbone in MOBILENETS else model_config.num_blocks
     parts = ("conv1", *(f"block{number}" for number in range(1, last + 1)))
     return {
         "steps": (train.steps >= 1, "at least 1"),

@@ -41,8 +41,9 @@ def aspp(x: keras.KerasTensor, model_config: ModelConfig, filters: int) -> keras
     """
     conv_bn = ConvBN(model_config)
     branches = [conv_bn(x, filters, 1, name="aspp_conv1")]
+    atrous = conv_bn.separable if model_config.separable else conv_bn
     for index, rate in enumerate(effective_rates(model_config), start=1):
-        branches.append(conv_bn(x, filters, 3, name=f"aspp_atrous{index}", rate=rate))
+        branches.append(atrous(x, filters, 3, name=f"aspp_atrous{index}", rate=rate))
     if model_config.image_pooling:
         pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)
         pooled = conv_bn(pooled, filters, 1, name="aspp_pool")

@@ -6,13 +6,14 @@ the paper. The loss of its logits reaches the inner layers by a short way.
 
 import keras
 
-from deeplab_tf.config import Backbone, ModelConfig
+from deeplab_tf.config import ModelConfig
+from deeplab_tf.config.schema import MOBILENETS
 from deeplab_tf.models.conv_bn import ConvBN, class_scores
 from deeplab_tf.models.dropout import KeyedDropout
 from deeplab_tf.models.parts import part_of
-from deeplab_tf.models.resize import UpsampleLogits
+from deeplab_tf.models.resize import Upsample
 
-READS = {Backbone.MOBILENET_V2: "block5"}
+READS = dict.fromkeys(MOBILENETS, "block5")
 """The part of the backbone whose last map the head reads, where it is not block3: the last part
 before the backbone's last stride, to 32."""
 DROPOUT = 0.1
@@ -42,7 +43,7 @@ def with_auxiliary(model: keras.Model, model_config: ModelConfig) -> keras.Model
     )
     x = KeyedDropout(DROPOUT, name="auxiliary_dropout")(x)
     x = class_scores(x, model_config, name="auxiliary_logits")
-    upsample = UpsampleLogits(
+    upsample = Upsample(
         _stride(model, features),
         str(model_config.upsampling),
         dtype="float32",

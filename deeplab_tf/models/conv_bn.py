@@ -6,15 +6,19 @@ import keras
 
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.models.conv import AtrousConv2D, AtrousDepthwiseConv2D, FusedBatchNormalization
+from deeplab_tf.models.hard import HardSwish
+
+Activation = Literal["relu", "relu6", "hard_swish"]
+"""`relu6` is at most 6; for `hard_swish` see `HardSwish`."""
 
 
 class ConvBN:
     """The block of a convolution without bias, a batch norm and an activation, for one network.
 
-    The layers are `name`, `name_bn` and `name_relu`. A strided convolution pads symmetrically, with
-    k // 2 zeros on each side, so that sample i of the output lies on sample i * stride of the input
-    for odd and even sizes alike. Without this padding the network would see different grids at two
-    output strides.
+    The layers are `name`, `name_bn` and `name_relu` or `name_hard_swish`. A strided convolution
+    pads symmetrically, with k // 2 zeros on each side, so that sample i of the output lies on
+    sample i * stride of the input for odd and even sizes alike. Without this padding the network
+    would see different grids at two output strides.
 
     All methods map x [B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), filters], by a kernel
     of the odd side `kernel_size`; the atrous rate is 1 where the stride is above 1.
@@ -22,7 +26,7 @@ class ConvBN:
     Args:
         model_config: the source of the batch norm's momentum and epsilon.
         epsilon: the batch norm's epsilon; None takes the config's.
-        activation: `relu`, or `relu6` (at most 6).
+        activation: the activation behind each batch norm but that of `linear`.
     """
 
     def __init__(
@@ -30,11 +34,11 @@ class ConvBN:
         model_config: ModelConfig,
         *,
         epsilon: float | None = None,
-        activation: Literal["relu", "relu6"] = "relu",
+        activation: Activation = "relu",
     ):
         self._momentum = model_config.batch_norm_momentum
         self._epsilon = epsilon or model_config.batch_norm_epsilon
-        self._most = 6.0 if activation == "relu6" else None
+        self._activation = activation
 
     def __call__(
         self,
@@ -83,6 +87,13 @@ class ConvBN:
         )(x)
         return self._activated(self._normalised(x, name), name)
 
+    def separable(
+        self, x: keras.KerasTensor, filters: int, kernel_size: int, *, name: str, rate: int = 1
+    ) -> keras.KerasTensor:
+        """Applies `name_depthwise` with the rate and the 1x1 `name_pointwise`, each as a block."""
+        x = self.depthwise(x, kernel_size, name=f"{name}_depthwise", rate=rate)
+        return self(x, filters, 1, name=f"{name}_pointwise")
+
     def _normalised(
         self, x: keras.KerasTensor, name: str, gamma_initializer: str = "ones"
     ) -> keras.KerasTensor:
@@ -94,7 +105,10 @@ class ConvBN:
         )(x)
 
     def _activated(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        return keras.layers.ReLU(self._most, name=f"{name}_relu")(x)
+        if self._activation == "hard_swish":
+            return HardSwish(name=f"{name}_hard_swish")(x)
+        most = 6.0 if self._activation == "relu6" else None
+        return keras.layers.ReLU(most, name=f"{name}_relu")(x)
 
 
 def _convolution(

@@ -1,4 +1,4 @@
-"""The DeepLabv3 network, from pixels to logits at the image's size."""
+"""The networks DeepLabv3 and DeepLabv3+, from pixels to logits at the image's size."""
 
 import dataclasses
 
@@ -7,14 +7,20 @@ import keras
 from deeplab_tf.config import Backbone, Head, ModelConfig
 from deeplab_tf.config.resnet_plan import SPECS
 from deeplab_tf.models.aspp import aspp, aspp_v2
+from deeplab_tf.models.backbone_maps import Maps
 from deeplab_tf.models.conv_bn import ConvBN, class_scores
+from deeplab_tf.models.decoder import STRIDE as DECODER_STRIDE
+from deeplab_tf.models.decoder import decoder
 from deeplab_tf.models.dropout import KeyedDropout
+from deeplab_tf.models.lr_aspp import LOW_STRIDE, lr_aspp
 from deeplab_tf.models.mobilenet_v2 import mobilenet_v2
-from deeplab_tf.models.resize import UpsampleLogits
+from deeplab_tf.models.mobilenet_v3 import mobilenet_v3_large
+from deeplab_tf.models.resize import Upsample
 from deeplab_tf.models.resnet import resnet
 
 HEAD_FILTERS = 256
-"""Filters of every ASPP convolution (section 3.3); a narrower ResNet has fewer in proportion."""
+"""Filters of every convolution of ASPP (section 3.3) and decoder; LR-ASPP has half. A narrower
+ResNet has fewer in proportion."""
 
 
 def build_model(model_config: ModelConfig) -> keras.Model:
@@ -35,11 +41,11 @@ def build_model(model_config: ModelConfig) -> keras.Model:
             "num_classes must be set before the model is built. Received: None. "
             "Use dataclasses.replace(model_config, num_classes=...)."
         )
-    image, features = _image_and_features(model_config)
-    x = _head(features, model_config)
-    logits = UpsampleLogits(
-        model_config.output_stride, str(model_config.upsampling), dtype="float32", name="upsample"
-    )([x, image])
+    image, maps = _image_and_maps(model_config)
+    x, stride = _head(maps, model_config)
+    logits = Upsample(stride, str(model_config.upsampling), dtype="float32", name="upsample")(
+        [x, image]
+    )
     return keras.Model(image, logits, name="deeplabv3")
 
 
@@ -48,12 +54,12 @@ def build_backbone(model_config: ModelConfig) -> keras.Model:
 
     The model maps `image`, pixels [B, H, W, bands], to the features [B, h, w, C] of the backbone.
     """
-    image, features = _image_and_features(model_config)
-    return keras.Model(image, features, name=str(model_config.backbone))
+    image, maps = _image_and_maps(model_config)
+    return keras.Model(image, maps.last, name=str(model_config.backbone))
 
 
-def _image_and_features(model_config: ModelConfig) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Makes the input, [B, H, W, bands], and the backbone's last feature map, [B, h, w, C]."""
+def _image_and_maps(model_config: ModelConfig) -> tuple[keras.KerasTensor, Maps]:
+    """Makes the input, [B, H, W, bands], and the backbone's maps."""
     image_format = model_config.input_format
     image: keras.KerasTensor = keras.Input(  # pyright: ignore[reportAssignmentType]
         (None, None, image_format.bands), name="image"
@@ -68,25 +74,34 @@ def _image_and_features(model_config: ModelConfig) -> tuple[keras.KerasTensor, k
         dtype="float32",
         name="normalize",
     )(image)
-    backbone = mobilenet_v2 if model_config.backbone is Backbone.MOBILENET_V2 else resnet
-    return image, backbone(x, model_config)
+    mobilenets = {
+        Backbone.MOBILENET_V2: mobilenet_v2,
+        Backbone.MOBILENET_V3_LARGE: mobilenet_v3_large,
+    }
+    return image, mobilenets.get(model_config.backbone, resnet)(x, model_config)
 
 
-def _head(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
-    """Maps features [B, h, w, C] to logits [B, h, w, num_classes] of the same size."""
-    if model_config.head is Head.ASPP_V2:
-        return aspp_v2(x, model_config)
-    filters = HEAD_FILTERS
+def _head(maps: Maps, model_config: ModelConfig) -> tuple[keras.KerasTensor, int]:
+    """Returns logits [B, h, w, num_classes], and their stride in pixels."""
+    stride, filters, x = model_config.output_stride, HEAD_FILTERS, maps.last
     if model_config.backbone in SPECS:
         # A slim network's head is as slim as its backbone.
         filters = filters * SPECS[model_config.backbone].width // 64
+    if model_config.head is Head.ASPP_V2:
+        return aspp_v2(x, model_config), stride
+    if model_config.head is Head.LR_ASPP:
+        return lr_aspp(maps, model_config, filters // 2), min(LOW_STRIDE, stride)
     if model_config.head is Head.ASPP:
         x = aspp(x, model_config, filters)
         if model_config.aspp_dropout:
             x = KeyedDropout(model_config.aspp_dropout, name="aspp_dropout")(x)
     if model_config.head_conv:
-        x = ConvBN(model_config)(x, filters, 3, name="head_conv")
-    return class_scores(x, model_config, name="logits")
+        conv_bn = ConvBN(model_config)
+        apply = conv_bn.separable if model_config.separable else conv_bn
+        x = apply(x, filters, 3, name="head_conv")
+    if model_config.decoder_kernels:
+        x, stride = decoder(x, maps.stride_4, model_config, filters), DECODER_STRIDE
+    return class_scores(x, model_config, name="logits"), stride
 
 
 def with_output_stride(

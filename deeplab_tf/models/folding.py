@@ -23,16 +23,14 @@ def folded(model: keras.Model) -> keras.Model:
             bias.
     """
     network = keras.models.clone_model(model, clone_function=_clone)
+    weights = {layer.name: layer.get_weights() for layer in model.layers}
     for layer in model.layers:
-        if not isinstance(layer, FusedBatchNormalization):
-            continue
-        convolution = layer.input._keras_history.operation
-        kernel, bias = _folded_weights(convolution, layer)
-        network.get_layer(convolution.name).set_weights([kernel])
-        network.get_layer(layer.name).set_weights([bias])
+        if isinstance(layer, FusedBatchNormalization):
+            convolution = layer.input._keras_history.operation
+            kernel, bias = _folded_weights(convolution, layer)
+            weights |= {convolution.name: [kernel], layer.name: [bias]}
     for layer in network.layers:
-        if layer.weights and getattr(layer, "use_bias", False):  # such layers have no batch norm
-            layer.set_weights(model.get_layer(layer.name).get_weights())
+        layer.set_weights(weights[layer.name])
     return network
 
 

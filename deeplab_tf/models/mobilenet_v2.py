@@ -7,6 +7,7 @@ import keras
 
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.config.atrous_plan import place_strides
+from deeplab_tf.models.backbone_maps import Maps, run_units
 from deeplab_tf.models.conv_bn import ConvBN
 
 ROOT_STRIDE = 2
@@ -44,6 +45,7 @@ BLOCKS = (
     BlockSpec(6, 160, 3, 2),
     BlockSpec(6, 320, 1, 1),
 )
+CHANNELS = tuple(block.channels for block in BLOCKS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,7 @@ class MobileNetUnit:
         stride: the stride of the depthwise convolution.
         rate: the atrous rate of the depthwise convolution.
         first: whether the unit is the first of its block and has no shortcut.
+        leaves_stride_4: see `atrous_plan.Placed`.
     """
 
     name: str
@@ -65,6 +68,7 @@ class MobileNetUnit:
     stride: int
     rate: int
     first: bool
+    leaves_stride_4: bool
 
 
 def scaled_channels(channels: int, width_multiplier: float, divisor: int) -> int:
@@ -77,14 +81,14 @@ def scaled_channels(channels: int, width_multiplier: float, divisor: int) -> int
     return rounded if rounded >= 0.9 * scaled else rounded + divisor
 
 
-def width_of(channels: Sequence[int]) -> tuple[float, int] | None:
-    """Returns the width multiplier and divisor that give the seven blocks these channels.
+def width_of(channels: Sequence[int], whole: Sequence[int] = CHANNELS) -> tuple[float, int] | None:
+    """Returns the width multiplier and divisor that make `channels` of `whole`, those at width 1.
 
     Returns None where no width multiplier and divisor do.
     """
-    width = channels[-1] / BLOCKS[-1].channels if channels else 0.0
+    width = channels[-1] / whole[-1] if channels else 0.0
     for divisor in (8, 1):
-        if [*channels] == [scaled_channels(block.channels, width, divisor) for block in BLOCKS]:
+        if [*channels] == [scaled_channels(one, width, divisor) for one in whole]:
             return width, divisor
     return None
 
@@ -97,7 +101,7 @@ def plan_units(model_config: ModelConfig) -> list[MobileNetUnit]:
         for unit in range(1, block.units + 1)
     ]
     strides = [block.stride if first else 1 for _, block, first in units]
-    places = place_strides(strides, ROOT_STRIDE, model_config.output_stride, model_config.atrous)
+    places = place_strides(strides, ROOT_STRIDE, model_config)
     width, divisor = model_config.width_multiplier, model_config.channel_divisor
     return [
         MobileNetUnit(
@@ -107,15 +111,16 @@ def plan_units(model_config: ModelConfig) -> list[MobileNetUnit]:
             place.stride,
             place.rate_before,
             first,
+            place.leaves_stride_4,
         )
         for (name, block, first), place in zip(units, places, strict=True)
     ]
 
 
-def mobilenet_v2(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
-    """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
+def mobilenet_v2(x: keras.KerasTensor, model_config: ModelConfig) -> Maps:
+    """Maps normalised pixels [B, H, W, bands] to the maps of the backbone.
 
-    The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 320 at width 1.
+    The last map is [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 320 at width 1.
     Sample i of the result lies on pixel i * output_stride. The classifier's last convolution to
     1280 channels is left out, as in DeepLab's models.
     """
@@ -124,9 +129,10 @@ def mobilenet_v2(x: keras.KerasTensor, model_config: ModelConfig) -> keras.Keras
     )
     conv_bn = ConvBN(model_config, epsilon=EPSILON, activation="relu6")
     x = conv_bn(x, root, 3, name="conv1", stride=2)
-    for plan in plan_units(model_config):
-        x = _inverted_residual(x, plan, conv_bn, model_config.zero_init_residual)
-    return x
+    zero_init = model_config.zero_init_residual
+    return run_units(
+        x, plan_units(model_config), lambda x, plan: _inverted_residual(x, plan, conv_bn, zero_init)
+    )
 
 
 def _inverted_residual(

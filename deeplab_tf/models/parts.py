@@ -16,7 +16,7 @@ def part_of(layer: str) -> str | None:
     Returns `conv1` (all of the root), `block1`, ... or `head`, and None for a layer outside the
     parts, which has no weights: normalisation, pooling, upsampling.
     """
-    if re.match(r"(aspp|head_conv|logits|auxiliary)(_|$)", layer):
+    if re.match(r"(aspp|lr_aspp|head_conv|decoder|logits|auxiliary)(_|$)", layer):
         return HEAD
     found = re.match(r"conv1|block\d+", layer)
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Bilinear upsampling of the logits to the image's size."""
+"""Bilinear upsampling of a map onto a finer one, or of the logits onto the image."""
 
 import keras
 from keras import ops
@@ -37,9 +37,13 @@ def interpolation_matrix(source: int, target: int, align_corners: bool):
     return ops.relu(1.0 - distance)
 
 
-@keras.saving.register_keras_serializable("deeplab_tf")
-class UpsampleLogits(keras.layers.Layer):
-    """The layer that upsamples the logits to the size of the image, in training too (section 4.1).
+# Files were written before maps other than logits were upsampled.
+@keras.saving.register_keras_serializable("deeplab_tf", name="UpsampleLogits")
+class Upsample(keras.layers.Layer):
+    """The layer that upsamples a map onto the grid of a second, finer one.
+
+    Logits are upsampled to the size of the image, in training too (section 4.1). `output_stride` is
+    the number of pixels, or of samples of the second map, from one sample of the map to the next.
 
     With `align_corners` the map's sample i lies exactly on pixel i * output_stride. For an image of
     k * output_stride + 1 pixels this is the usual align_corners resizing. For any other size the
@@ -54,8 +58,12 @@ class UpsampleLogits(keras.layers.Layer):
         self.upsampling = Upsampling(upsampling)
 
     def call(self, inputs):
-        """Maps logits [B, h, w, C] and an image [B, H, W, bands] to logits [B, H, W, C] float32."""
-        logits, image = inputs
+        """Maps [B, h, w, C] and [B, H, W, D] to [B, H, W, C] in the layer's compute dtype."""
+        if self.output_stride == 1:
+            return ops.cast(inputs[0], self.compute_dtype)
+        return ops.cast(self._upsampled(*inputs), self.compute_dtype)
+
+    def _upsampled(self, logits, image):
         shape = ops.shape(image)
         height, width = shape[1], shape[2]
         if self.upsampling is Upsampling.HALF_PIXEL:
@@ -72,7 +80,7 @@ class UpsampleLogits(keras.layers.Layer):
         return size is not None and size % self.output_stride == 1 % self.output_stride
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape [B, H, W, C] with the image's size and the logits' channels."""
+        """Returns the shape of the second input with the channels of the first."""
         logits, image = input_shape
         return (*image[:3], logits[-1])
 

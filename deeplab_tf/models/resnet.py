@@ -4,13 +4,14 @@ import keras
 
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.config.resnet_plan import SPECS, ResNetUnit, plan_units
+from deeplab_tf.models.backbone_maps import Maps, run_units
 from deeplab_tf.models.conv_bn import ConvBN
 
 
-def resnet(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor:
-    """Maps normalised pixels [B, H, W, bands] to the features of the backbone.
+def resnet(x: keras.KerasTensor, model_config: ModelConfig) -> Maps:
+    """Maps normalised pixels [B, H, W, bands] to the maps of the backbone.
 
-    The features are [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 2048 for
+    The last map is [B, ceil(H / output_stride), ceil(W / output_stride), C]; C is 2048 for
     ResNet-50 and ResNet-101. Sample i of the result lies on pixel i * output_stride.
     """
     width, conv_bn = SPECS[model_config.backbone].width, ConvBN(model_config)
@@ -23,9 +24,10 @@ def resnet(x: keras.KerasTensor, model_config: ModelConfig) -> keras.KerasTensor
     # The ReLU before leaves nothing below zero, so zeros around the map change no maximum.
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = keras.layers.MaxPooling2D(3, strides=2, name="pool1")(x)
-    for plan in plan_units(model_config):
-        x = _bottleneck(x, plan, conv_bn, model_config.zero_init_residual)
-    return x
+    zero_init = model_config.zero_init_residual
+    return run_units(
+        x, plan_units(model_config), lambda x, plan: _bottleneck(x, plan, conv_bn, zero_init)
+    )
 
 
 def _bottleneck(

@@ -34,6 +34,8 @@ NETWORK = (
     Rule("model.zero_init_residual", (False,), "the authors' TF-Slim code"),
     Rule("model.head", (Head.NONE, Head.ASPP), "sections 3.2 and 3.3"),
     Rule("model.head_conv", (False,), "section 3.3"),
+    Rule("model.decoder_kernels", ((),), "section 3.3: DeepLabv3 has no decoder"),
+    Rule("model.separable", (False,), "section 3.3"),
     Rule("model.aspp_dropout", (0.0,), "section 3.3"),
     Rule(
         "model.multi_grid",
@@ -68,6 +70,7 @@ EVERY_STAGE = (
     Rule("train.label_smoothing", (0.0,), "the authors' TF-Slim code"),
     Rule("train.auxiliary_loss", (0.0,), "section 3.3: one head"),
     Rule("model.atrous", (True,), "section 3.2, figure 3b"),
+    Rule("model.early_rates", (False,), "section 3.2, figure 3b"),
     Rule("evaluate.scales", ((1.0,), SCALES), "section 4.2"),
     Rule("evaluate.window", (None,), "section 4.2: whole images"),
     Rule("evaluate.working_size", (None,), "section 4.2: whole images"),

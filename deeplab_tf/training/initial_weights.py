@@ -8,7 +8,8 @@ import keras
 from deeplab_tf.artefacts.auxiliary import read_auxiliary
 from deeplab_tf.artefacts.load_report import LoadReport
 from deeplab_tf.artefacts.trained_model import read_keras_file, read_model_config
-from deeplab_tf.config import Backbone, ModelConfig
+from deeplab_tf.config import ModelConfig
+from deeplab_tf.config.schema import MOBILENETS
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models.parts import HEAD, part_of
 
@@ -104,7 +105,7 @@ def _check_conventions(model_config: ModelConfig, path: pathlib.Path) -> None:
     theirs = read_model_config(path)
     if theirs is None or not model_config.input_format.is_rgb:
         return
-    names = CONVENTIONS[1:] if model_config.backbone is Backbone.MOBILENET_V2 else CONVENTIONS
+    names = CONVENTIONS[1:] if model_config.backbone in MOBILENETS else CONVENTIONS
     wrong = [name for name in names if getattr(theirs, name) != getattr(model_config, name)]
     if wrong:
         flags = " ".join(f"--config.model.{name}={getattr(theirs, name)}" for name in wrong)

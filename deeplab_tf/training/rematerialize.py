@@ -6,8 +6,6 @@ import re
 import keras
 import tensorflow as tf
 
-from deeplab_tf.models.auxiliary import auxiliary_input
-
 UNIT = re.compile(r"block\d+_unit\d+")
 
 
@@ -16,7 +14,8 @@ class Rematerialized:
 
     The backward pass has only the input of the root and of each unit of the backbone, and computes
     the unit again before its gradient (Chen et al., arXiv 1604.06174). The head is not computed
-    again, since its activations are needed first. The model itself stays as it is.
+    again, since its activations are needed first; it may read maps between units, as a decoder
+    and an auxiliary head do. The model itself stays as it is.
     """
 
     def __init__(self, model: keras.Model):
@@ -30,20 +29,19 @@ class Rematerialized:
         first = next(iter(units.values()))[0].input
         bounds = [model.input, first, *(layers[-1].output for layers in units.values())]
         self._parts = [Part(start, end) for start, end in itertools.pairwise(bounds)]
-        # The auxiliary head reads the end of a unit, which is kept as the input of the next.
-        read = auxiliary_input(model)
-        inner = [] if read is None else [read]
-        self._kept = [end is read for end in bounds[1:]]
-        self._head = Part([bounds[-1], model.input, *inner], model.output)
+        others = [layer for layer in model.layers if not UNIT.match(layer.name)]
+        read = {id(x) for layer in others for x in keras.tree.flatten(layer.input)}
+        self._kept = [number for number, x in enumerate(bounds[1:]) if id(x) in read]
+        head_inputs = [bounds[1 + number] for number in self._kept]
+        self._head = Part([*head_inputs, model.input], model.output)
 
     def __call__(self, image: tf.Tensor, training: bool):
         """Returns what the model does for images [B, H, W, bands] float."""
-        x, inner = image, []
-        for part, kept in zip(self._parts, self._kept, strict=True):
+        x, maps = image, []
+        for part in self._parts:
             x = keras.remat(_stateful_once(part, training))(x)
-            if kept:
-                inner.append(x)
-        return self._head([x, image, *inner], training=training)
+            maps.append(x)
+        return self._head([*(maps[number] for number in self._kept), image], training=training)
 
 
 class Part(keras.layers.Layer):

@@ -23,10 +23,11 @@ from deeplab_tf.models.auxiliary import auxiliary_weights, only_auxiliary, witho
 from deeplab_tf.weights.batch_norm import estimate_statistics
 from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, build_network
 from deeplab_tf.weights.keras_applications import read_keras_applications
+from deeplab_tf.weights.keras_hub import read_keras_hub
 from deeplab_tf.weights.parity import measure
 from deeplab_tf.weights.slim import read_slim
 from deeplab_tf.weights.tflite import read_tflite
-from deeplab_tf.weights.torchvision import read_torchvision
+from deeplab_tf.weights.torch_file import read_torchvision
 
 SIDE = 513
 """The longest side, in pixels, of the images compared, where the source takes any size."""
@@ -38,6 +39,7 @@ READERS: dict[str, Callable[[pathlib.Path], ImportedWeights]] = {
     "tflite": read_tflite,
     "torchvision": read_torchvision,
     "keras_applications": read_keras_applications,
+    "keras_hub": read_keras_hub,
     "slim": read_slim,
 }
 

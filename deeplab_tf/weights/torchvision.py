@@ -5,10 +5,9 @@ Tested in tests/parity/test_torchvision_names.py and tests/parity/test_torchvisi
 """
 
 import dataclasses
-import pathlib
-import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from deeplab_tf.config import (
     Upsampling,
 )
 from deeplab_tf.config.resnet_plan import SPECS
-from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.weights.imported import ImportedWeights, NoRuntimeError, Reference
 
 AUXILIARY_PREFIX = "aux_classifier."
@@ -57,7 +56,7 @@ _HEAD = {
     "auxiliary_logits": "aux_classifier.4",
 }
 
-_PARTS = {
+PARTS = {
     "kernel": "weight",
     "bias": "bias",
     "gamma": "weight",
@@ -99,9 +98,9 @@ def torch_key(variable: str) -> str:
     """
     layer, _, part = variable.partition("/")
     module = _HEAD.get(layer) or _atrous_module(layer) or _unit_module(layer)
-    if module is None or part not in _PARTS:
+    if module is None or part not in PARTS:
         raise DeeplabError(f"torchvision's deeplabv3 has no tensor for the variable {variable!r}")
-    return f"{module}.{_PARTS[part]}"
+    return f"{module}.{PARTS[part]}"
 
 
 def from_torch_layout(array: np.ndarray) -> np.ndarray:
@@ -109,49 +108,10 @@ def from_torch_layout(array: np.ndarray) -> np.ndarray:
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
-def read_torchvision(path: pathlib.Path) -> ImportedWeights:
-    """Reads a state dict of `deeplabv3_resnet50` or `deeplabv3_resnet101`, or of the classifiers.
-
-    A classifier gives a backbone. The state dict may lie under `model`, where torchvision's
-    training scripts put it, or under `state_dict`.
-
-    Raises:
-        DeeplabError: torch is not installed, or the file does not exist or is none of these.
-    """
-    if not path.is_file():
-        raise DeeplabError(f"weights file {path} does not exist")
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise DeeplabError(f"to read {path}: pip install torch") from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        raise DeeplabError(
-            f"{path} is not a state dict that torch reads: {one_line(str(error))[:200]}"
-        ) from error
-    for wrapper in ("model", "state_dict"):
-        state = state.get(wrapper, state) if isinstance(state, dict) else {}
-    arrays = {
-        name.removeprefix("module."): tensor.numpy()
-        for name, tensor in state.items()
-        if isinstance(tensor, torch.Tensor)
-    }
-    imported = import_state_dict(arrays, str(path))
-
-    def reference(output: str) -> Callable[[], Reference]:
-        return lambda: _run_torchvision(arrays, imported.model_config, output)
-
-    has_auxiliary = imported.auxiliary_reference is not None
-    return dataclasses.replace(
-        imported,
-        reference=reference("out"),
-        auxiliary_reference=reference("aux") if has_auxiliary else None,
-    )
-
-
 def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWeights:
-    """Returns torchvision's state dict, given as numpy arrays, as weights for our network.
+    """Returns torchvision's state dict of a ResNet, given as numpy arrays, as our weights.
+
+    A classifier gives a backbone.
 
     Raises:
         DeeplabError: the state dict is of no ResNet-50 or -101; the message names `what`.
@@ -161,16 +121,11 @@ def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWei
     backbone = _backbone_of(state, prefix)
     if backbone is None:
         raise DeeplabError(
-            f"{what} is of no ResNet of torchvision that is known here (resnet50, resnet101, and "
-            f"deeplabv3 of both): it has {', '.join(list(state)[:3]) or 'no tensors'}, ..."
+            f"{what} is of no network of torchvision that is known here (resnet50, resnet101, "
+            "mobilenet_v3_large, deeplabv3 of the three, and lraspp of the last): it has "
+            f"{', '.join(list(state)[:3]) or 'no tensors'}, ..."
         )
-    skipped, tensors = [], {}
-    for key, value in state.items():
-        reason = next((why for mark, why in _SKIPPED.items() if mark in f".{key}"), None)
-        if reason:
-            skipped.append(f"{key} ({reason})")
-        else:
-            tensors[key] = from_torch_layout(np.asarray(value))
+    tensors, skipped = split_state(state, _SKIPPED)
     model_config = torchvision_config(backbone)
     if segmenter:
         bias = tensors.get("classifier.4.bias", np.empty(0))
@@ -182,14 +137,36 @@ def import_state_dict(state: Mapping[str, np.ndarray], what: str) -> ImportedWei
         tensors,
         lambda path: torch_key(path) if segmenter else torch_key(path).removeprefix(_BACKBONE),
         skipped,
-        _no_runtime,
-        auxiliary_reference=_no_runtime if _has_auxiliary(state) else None,
+        lambda: _run_torchvision(state, model_config),
+        auxiliary_reference=(
+            (lambda: _run_torchvision(state, model_config, "aux")) if has_auxiliary(state) else None
+        ),
         longest_side=LONGEST_SIDE,
     )
 
 
-def _has_auxiliary(state: Mapping[str, np.ndarray]) -> bool:
+def has_auxiliary(state: Mapping[str, np.ndarray]) -> bool:
+    """Returns whether a state dict has torchvision's auxiliary head."""
     return any(key.startswith(AUXILIARY_PREFIX) for key in state)
+
+
+def split_state(
+    state: Mapping[str, np.ndarray], left_out: Mapping[str, str]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Returns the tensors of a state dict in our layout, and the names of those that are left out.
+
+    Args:
+        state: the state dict.
+        left_out: maps what occurs in a name, with a dot before it, to the reason to leave it out.
+    """
+    skipped, tensors = [], {}
+    for key, value in state.items():
+        reason = next((why for mark, why in left_out.items() if mark in f".{key}"), None)
+        if reason:
+            skipped.append(f"{key} ({reason})")
+        else:
+            tensors[key] = from_torch_layout(np.asarray(value))
+    return tensors, skipped
 
 
 def _backbone_of(state: Mapping[str, np.ndarray], prefix: str) -> Backbone | None:
@@ -203,12 +180,8 @@ def _backbone_of(state: Mapping[str, np.ndarray], prefix: str) -> Backbone | Non
     return fits[0] if fits and bottleneck else None
 
 
-def _no_runtime() -> Reference:
-    raise NoRuntimeError("pip install torch torchvision")
-
-
 def _run_torchvision(
-    state: Mapping[str, np.ndarray], model_config: ModelConfig, output: str
+    state: Mapping[str, np.ndarray], model_config: ModelConfig, output: str = "out"
 ) -> Reference:
     """Returns torchvision's network with `state`, which gives logits or a classifier's last map.
 
@@ -221,8 +194,8 @@ def _run_torchvision(
             resnet,
             segmentation,
         )
-    except ImportError:
-        return _no_runtime()
+    except ImportError as error:
+        raise NoRuntimeError("pip install torch torchvision") from error
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
     if model_config.num_classes is None:
         classes = len(state["fc.weight"]) if "fc.weight" in state else 1000
@@ -234,9 +207,22 @@ def _run_torchvision(
             weights=None,
             weights_backbone=None,
             num_classes=model_config.num_classes,
-            aux_loss=_has_auxiliary(state),
+            aux_loss=has_auxiliary(state),
         )
         network.load_state_dict(tensors)
+    return as_reference(network, output, segments=model_config.num_classes is not None)
+
+
+def as_reference(network: Any, output: str = "out", *, segments: bool) -> Reference:
+    """Returns a torch module with torchvision's normalisation before it, in evaluation mode.
+
+    Args:
+        network: a module that gives a dict of logits or, unless it `segments`, features.
+        output: the entry of the dict that is taken.
+        segments: whether labels are the largest logits.
+    """
+    import torch  # pyright: ignore[reportMissingImports]
+
     network.eval()
     mean, std = (
         torch.tensor(values).reshape(1, 3, 1, 1)
@@ -247,7 +233,7 @@ def _run_torchvision(
         pixels = torch.from_numpy(image.transpose(0, 3, 1, 2).astype(np.float32) / 255)
         with torch.inference_mode():
             found = network((pixels - mean) / std)[output].numpy().transpose(0, 2, 3, 1)
-        return None if model_config.num_classes is None else found.argmax(axis=-1), found
+        return found.argmax(axis=-1) if segments else None, found
 
     return run
 

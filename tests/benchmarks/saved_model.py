@@ -105,12 +105,13 @@ def _network(image_pooling: bool):
 
     from deeplab_tf.artefacts.trained_model import TrainedModel
     from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+    from deeplab_tf.config.schema import MOBILENETS
     from deeplab_tf.images.classes import VOC
     from deeplab_tf.models import FusedBatchNormalization, build_model
 
     backbone = Backbone(_BACKBONE.value)
     model_config = ModelConfig(backbone=backbone, num_classes=_CLASSES, image_pooling=image_pooling)
-    if backbone is Backbone.MOBILENET_V2:
+    if backbone in MOBILENETS:
         model_config.multi_grid, model_config.aspp_rates = (1, 1, 1), ()
     experiment = validate(Experiment(model=model_config))
     network = build_model(experiment.model)

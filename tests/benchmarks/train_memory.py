@@ -93,7 +93,8 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     import numpy as np
     import tensorflow as tf
 
-    from deeplab_tf.config import Backbone, Experiment, ModelConfig, TrainConfig, validate
+    from deeplab_tf.config import Experiment, ModelConfig, TrainConfig, validate
+    from deeplab_tf.config.schema import MOBILENETS
     from deeplab_tf.machine.system import own_peak
     from deeplab_tf.models import build_model
     from deeplab_tf.models.conv import set_batch_norm_mode
@@ -104,7 +105,7 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     train = TrainConfig(
         batch_size=arguments.batch, batch_norm=arguments.batch_norm, **OPTIONS[arguments.one]
     )
-    mobile = arguments.backbone == Backbone.MOBILENET_V2
+    mobile = arguments.backbone in MOBILENETS
     model_config = ModelConfig(
         backbone=arguments.backbone,
         num_classes=21,

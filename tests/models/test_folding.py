@@ -18,6 +18,18 @@ NETWORKS = {
         "width_multiplier": 0.25,
     },
     "no image pooling": {"image_pooling": False},
+    "decoder": {
+        "backbone": Backbone.RESNET_TINY,
+        "multi_grid": (1,),
+        "decoder_kernels": (3, 3),
+        "separable": True,
+    },
+    "mobilenet_v3 with lr_aspp": {
+        "backbone": Backbone.MOBILENET_V3_LARGE,
+        "multi_grid": (1, 1, 1),
+        "width_multiplier": 0.25,
+        "head": Head.LR_ASPP,
+    },
 }
 
 

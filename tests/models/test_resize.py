@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deeplab_tf.models import resize
-from deeplab_tf.models.resize import UpsampleLogits, resize_bilinear
+from deeplab_tf.models.resize import Upsample, resize_bilinear
 
 
 def interpolate(x, positions, axis):
@@ -78,7 +78,7 @@ def upsample(logits, height, width, output_stride, upsampling="align_corners", s
     size = (height, width) if static else (None, None)
     map_size = logits.shape[1:3] if static else (None, None)
     inputs = [keras.Input((*map_size, logits.shape[3])), keras.Input((*size, 3))]
-    model = keras.Model(inputs, UpsampleLogits(output_stride, upsampling)(inputs))
+    model = keras.Model(inputs, Upsample(output_stride, upsampling)(inputs))
     image = np.zeros((logits.shape[0], height, width, 3), np.float32)
     return model([logits, image]).numpy()
 
@@ -119,6 +119,30 @@ def test_half_pixel_stretches_over_the_image(static):
 
 
 def test_upsample_logits_is_saved_with_its_arguments():
-    layer = UpsampleLogits(16, "half_pixel", name="upsample")
+    layer = Upsample(16, "half_pixel", name="upsample")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert (copy.output_stride, str(copy.upsampling)) == (16, "half_pixel")
+
+
+def test_a_layer_of_an_older_file_is_read():
+    """The layer had another name while it upsampled only logits."""
+    layer = keras.saving.deserialize_keras_object(
+        {
+            "module": "deeplab_tf.models.resize",
+            "class_name": "UpsampleLogits",
+            "config": {"name": "upsample", "output_stride": 8, "upsampling": "half_pixel"},
+            "registered_name": "deeplab_tf>UpsampleLogits",
+        }
+    )
+    assert isinstance(layer, Upsample) and (layer.output_stride, layer.name) == (8, "upsample")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_map_keeps_its_dtype_and_a_ratio_of_1_its_numbers(dtype):
+    coarse, fine = random_map(1, 3, 4, 2), random_map(1, 9, 11, 5)
+    layer = Upsample(3, "align_corners", dtype=dtype)
+    found = layer([coarse, fine])
+    assert (found.dtype, found.shape) == (dtype, (1, 9, 11, 2))
+    same = Upsample(1, "align_corners", dtype=dtype)([coarse, coarse])
+    assert same.dtype == dtype
+    np.testing.assert_allclose(keras.ops.cast(same, "float32"), coarse, atol=0.02)

@@ -1,8 +1,8 @@
-"""Compares our networks with torchvision's, TF-Slim's and keras.applications' own on the CPU.
+"""Compares our networks with torchvision's, TF-Slim's, keras.applications' and keras-hub's own.
 
 `make parity` runs it: each source's own network gets seeded weights, batch norm statistics
-included, is written to a file as the source writes it, and goes through `deeplab-import`'s reader.
-Prints a table and ends with exit code 1 where a comparison fails.
+included, is written to a file as the source writes it, and goes through `deeplab-import`'s reader
+on the CPU. Prints a table and ends with exit code 1 where a comparison fails.
 """
 
 import pathlib
@@ -31,6 +31,10 @@ from deeplab_tf.weights.torchvision import torch_key, torchvision_config
 SIZES = ((33, 65), (225, 225), (257, 193), (375, 500), (513, 513))
 ODD = tuple((h, w) for h, w in SIZES if h % 32 == w % 32 == 1)
 """TF-Slim pads even sizes on one side."""
+WHOLE = ((32, 64), (224, 224), (512, 512))
+"""keras-hub upsamples by whole factors."""
+PUBLISHED = {"deeplabv3_mobilenet_v3_large": 11_029_328, "lraspp_mobilenet_v3_large": 3_221_538}
+"""The numbers of weights that torchvision publishes."""
 
 
 def write_torchvision(name: str, path: pathlib.Path) -> None:
@@ -53,6 +57,68 @@ def write_torchvision(name: str, path: pathlib.Path) -> None:
         value = np.ascontiguousarray(to_torch_layout(draw(variable.path, variable.shape)))
         state[key] = torch.from_numpy(value)
     torch.save(state, path)
+
+
+def write_torchvision_mobilenet(name: str, path: pathlib.Path) -> None:
+    """`deeplabv3_mobilenet_v3_large`, `lraspp_...` or the classifier, as a state dict.
+
+    Kernels are as torchvision initialises them, and all else is as of a training.
+    """
+    torch.manual_seed(0)
+    options = {"weights_backbone": None} if name in PUBLISHED else {}
+    if name.startswith("deeplabv3_"):
+        options["aux_loss"] = True
+    theirs = torchvision.models.get_model(name, weights=None, **options)
+    count = sum(parameter.numel() for parameter in theirs.parameters())
+    assert count == PUBLISHED.get(name, count), count
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.3)
+            torch.nn.init.normal_(module.running_mean, 0, 0.3)
+        elif isinstance(module, torch.nn.Conv2d) and module.bias is not None:
+            torch.nn.init.normal_(module.bias, 0, 0.3)
+    torch.save(theirs.state_dict(), path)
+
+
+def write_keras_hub(low_level: bool, units: list[int], path: pathlib.Path) -> None:
+    """DeepLabV3Plus, or DeepLabV3 without the low-level map, with the converter of ImageNet."""
+    import keras
+    import keras_hub
+
+    keras.utils.set_random_seed(0)
+    models = keras_hub.models
+    backbone = models.DeepLabV3Backbone(
+        image_encoder=models.ResNetBackbone(
+            input_conv_filters=[64],
+            input_conv_kernel_sizes=[7],
+            stackwise_num_filters=[64, 128, 256, 512],
+            stackwise_num_blocks=units,
+            stackwise_num_strides=[1, 2, 2, 2],
+            block_type="bottleneck_block",
+        ),
+        spatial_pyramid_pooling_key="P5",
+        low_level_feature_key="P2" if low_level else None,
+        upsampling_size=8,
+        dilation_rates=[6, 12, 18],
+    )
+    converter = keras_hub.layers.DeepLabV3ImageConverter(
+        scale=[1 / 255 / std for std in (0.229, 0.224, 0.225)],
+        offset=[-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
+    )
+    network = models.DeepLabV3ImageSegmenter(
+        backbone, 21, preprocessor=models.DeepLabV3ImageSegmenterPreprocessor(converter)
+    )
+    rng = np.random.default_rng(0)
+    for weight in network.weights:
+        if weight.name in ("gamma", "moving_variance"):
+            # The last batch norm of a unit adds little, so that 101 layers do not explode.
+            least, most = (0.05, 0.25) if "_3_bn/gamma" in weight.path else (0.5, 1.5)
+            weight.assign(rng.uniform(least, most, weight.shape))
+        elif weight.name in ("beta", "moving_mean"):
+            weight.assign(rng.normal(0, 0.3, weight.shape))
+    network.save(path)
 
 
 def write_slim(model_config: ModelConfig, scope: str, path: pathlib.Path) -> None:
@@ -89,6 +155,18 @@ def cases(folder: pathlib.Path):
         path = folder / f"{name}.pth"
         write_torchvision(name, path)
         yield "torchvision", name, path, SIZES
+    for name in (*PUBLISHED, "mobilenet_v3_large"):
+        path = folder / f"{name}.pth"
+        write_torchvision_mobilenet(name, path)
+        yield "torchvision", name, path, SIZES
+    for name, low_level, units in (
+        ("DeepLabV3 ResNet50", False, [3, 4, 6, 3]),
+        ("DeepLabV3Plus ResNet50", True, [3, 4, 6, 3]),
+        ("DeepLabV3Plus ResNet101", True, [3, 4, 23, 3]),
+    ):
+        path = folder / f"{name.replace(' ', '_')}.keras"
+        write_keras_hub(low_level, units, path)
+        yield "keras_hub", name, path, WHOLE
     for name in ("ResNet50", "ResNet101"):
         path = folder / f"{name}.weights.h5"
         write_keras(getattr(keras.applications, name), path)
@@ -115,7 +193,7 @@ def main() -> int:
                 outputs[f"{name}, aux"] = only_auxiliary(model), theirs
             for what, (ours, theirs) in outputs.items():
                 parity = measure(ours, theirs, images)
-                print(f"{source:<19}{what:<24}{parity.format()}", flush=True)
+                print(f"{source:<19}{what:<35}{parity.format()}", flush=True)
                 try:
                     parity.check(what)
                 except DeeplabError as error:

@@ -127,7 +127,7 @@ def test_a_classifier_gives_a_backbone(state):
             {"classifier.4.bias": np.full(5, np.nan)},
             "'classifier.4.bias' holds numbers that are not",
         ),
-        ({"backbone.conv1.weight": np.zeros((9, 3, 7, 7))}, "file is of no ResNet of torchvision"),
+        ({"backbone.conv1.weight": np.zeros((9, 3, 7, 7))}, "file is of no network of torchvision"),
     ],
 )
 def test_faults_are_named(state, change, message):

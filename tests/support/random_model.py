@@ -35,12 +35,13 @@ def random_trained_model(**model_fields) -> TrainedModel:
             gamma, variance = rng.uniform(0.5, 1.5, (2, *channels))
             beta, mean = rng.normal(0, 0.3, (2, *channels))
             layer.set_weights([gamma, beta, mean, variance])
-    logits = model.get_layer("logits")
-    kernel = rng.normal(0, 0.002, logits.kernel.shape)
-    logits.set_weights([kernel, np.zeros(experiment.model.num_classes)])
+    scores = [layer for layer in model.layers if layer.name.startswith("logits") and layer.weights]
+    for layer in scores:
+        kernel = rng.normal(0, 0.002, layer.kernel.shape)
+        layer.set_weights([kernel, np.zeros(experiment.model.num_classes)])
     # Every class wins in some place: none is ahead of the others on the average.
     mean = np.mean(model(random_picture(65, 65)[None]), axis=(0, 1, 2))
-    logits.set_weights([kernel, -mean])
+    scores[-1].bias.assign(-mean)
     return TrainedModel(model, experiment, SHAPES)
 
 

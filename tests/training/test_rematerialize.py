@@ -15,6 +15,10 @@ MOBILE = ModelConfig(
     multi_grid=(1, 1, 1),
     batch_norm_momentum=0.9,
 )
+MOBILE_V3 = dataclasses.replace(
+    MOBILE, backbone=Backbone.MOBILENET_V3_LARGE, head=Head.LR_ASPP, zero_init_residual=True
+)
+PLUS = dataclasses.replace(MODEL_CONFIG, decoder_kernels=(3,), aspp_rates=(6,))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,8 @@ MOBILE = ModelConfig(
         {"batch_norm": BatchNormMode.FROZEN},
         {"precision": Precision.MIXED_BFLOAT16, "accumulate_steps": 2},
         {"model_config": MOBILE},
+        {"model_config": MOBILE_V3},
+        {"model_config": PLUS},
     ],
     ids=str,
 )

@@ -37,6 +37,7 @@ from deeplab_tf.config import (
     Upsampling,
     validate,
 )
+from deeplab_tf.config.schema import MOBILENETS
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.training.stages import train
 
@@ -47,17 +48,21 @@ TRIED = collections.Counter()
 yes_or_no = st.booleans()
 MODEL = {
     # The larger network takes several times as long.
-    "backbone": st.sampled_from([Backbone.RESNET_TINY] * 9 + [Backbone.MOBILENET_V2]),
+    "backbone": st.sampled_from([Backbone.RESNET_TINY] * 18 + [*MOBILENETS]),
     "width_multiplier": st.just(1.0),
     "channel_divisor": st.sampled_from([1, 8]),
     "deep_root": yes_or_no,
     "num_blocks": st.sampled_from([4, 4, 5]),
     "output_stride": st.sampled_from([8, 16, 32]),
     "atrous": yes_or_no,
+    "early_rates": yes_or_no,
     "multi_grid": st.sampled_from([(1,), (2,)]),
-    "head": st.sampled_from([Head.ASPP, Head.ASPP, Head.NONE, Head.ASPP_V2]),
+    "head": st.sampled_from([Head.ASPP] * 3 + [Head.NONE, Head.ASPP_V2, Head.LR_ASPP]),
     "aspp_rates": st.sampled_from([(2, 4), (6,)]),
     "image_pooling": yes_or_no,
+    "decoder_kernels": st.sampled_from([(), (3,), (1, 3)]),
+    "decoder_channels": st.sampled_from([0, 8]),
+    "separable": yes_or_no,
     "stride_placement": st.sampled_from(StridePlacement),
     "normalization": st.sampled_from(Normalization),
     "upsampling": st.sampled_from(Upsampling),
@@ -123,7 +128,9 @@ class CrashError(Exception):
 def experiments(draw) -> Experiment:
     fields = [draw(st.fixed_dictionaries(section)) for section in (MODEL, DATA, TRAIN)]
     model, data, train_fields = fields
-    if model["backbone"] is Backbone.MOBILENET_V2:
+    if model["head"] is not Head.ASPP:
+        model |= {"decoder_kernels": (), "separable": False}
+    if model["backbone"] in MOBILENETS:
         model |= {"width_multiplier": 0.25, "multi_grid": (1, 1, 1), "num_blocks": 4}
         model["deep_root"] = False
     if data["duplicate_classes"]:
