@@ -6,14 +6,14 @@ the paper. The loss of its logits reaches the inner layers by a short way.
 
 import keras
 
-from deeplab_tf.config import ModelConfig
+from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.config.schema import MOBILENETS
 from deeplab_tf.models.conv_bn import ConvBN, class_scores
 from deeplab_tf.models.dropout import KeyedDropout
 from deeplab_tf.models.parts import part_of
 from deeplab_tf.models.resize import Upsample
 
-READS = dict.fromkeys(MOBILENETS, "block5")
+READS: dict[Backbone, str] = dict.fromkeys(MOBILENETS, "block5")
 """The part of the backbone whose last map the head reads, where it is not block3: the last part
 before the backbone's last stride, to 32."""
 DROPOUT = 0.1

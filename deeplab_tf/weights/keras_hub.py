@@ -207,8 +207,9 @@ def _run(network: Any, normalization: Normalization) -> Reference:
     image_format = NORMALIZATION[normalization]
 
     def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pixels = (image.astype(np.float32) - np.float32(image_format.mean)) / image_format.std
-        logits = np.asarray(network(np.float32(pixels), training=False))
+        mean, std = (np.array(x, np.float32) for x in (image_format.mean, image_format.std))
+        pixels = (image.astype(np.float32) - mean) / std
+        logits = np.asarray(network(pixels, training=False))
         return logits.argmax(axis=-1), logits
 
     return run
