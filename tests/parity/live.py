@@ -115,7 +115,7 @@ def main() -> int:
                 outputs[f"{name}, aux"] = only_auxiliary(model), theirs
             for what, (ours, theirs) in outputs.items():
                 parity = measure(ours, theirs, images)
-                print(f"{source:<19}{what:<24}{parity.format()}", flush=True)
+                print(f"{source:<19}{what:<26}{parity.format()}", flush=True)
                 try:
                     parity.check(what)
                 except DeeplabError as error:
