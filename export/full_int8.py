@@ -7,7 +7,7 @@ images, not 0 to 255.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
@@ -16,6 +16,7 @@ from tensorflow.lite.python.util import modify_model_io_type
 from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.dtypes import float32, uint8
 
+from deeplab_tf.artefacts.litert import CONVOLUTIONS
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.machine.stderr import quiet_stderr
 
@@ -25,6 +26,11 @@ Ranges = dict[str, tuple[float, float]]
 """The least and the largest number of each tensor, by its name."""
 
 PIXELS = (0.0, 255.0)
+PRODUCTS = (*CONVOLUTIONS, "FULLY_CONNECTED", "MUL")
+"""Operations whose sums are whole multiples of the product of the scales of both inputs."""
+FINER = ("ADD", "MEAN", "HARD_SWISH")
+MOST_FINER = 100
+"""How many times finer than its input the output of `FINER` can be; LiteRT allows 128 and more."""
 
 
 def quantize_full(
@@ -74,22 +80,58 @@ def measure_ranges(reader: TensorReader, images: Iterable[np.ndarray]) -> Ranges
     """
     written = [o.output for o in reader.operations if reader.dtypes[o.output] == np.float32]
     low, high = dict.fromkeys(written, np.inf), dict.fromkeys(written, -np.inf)
-    count = 0
+    read = None
     for image in images:
         read = reader.run(image)
-        count += 1
         for name in written:
             values = read(name)
             low[name] = min(low[name], float(values.min()))
             high[name] = max(high[name], float(values.max()))
-    if not count:
+    if read is None:
         raise DeeplabError(
             "there is no image to calibrate int8 on; the split to train on must have some"
         )
     broken = [name for name in written if not np.isfinite([low[name], high[name]]).all()]
     if broken:
         raise DeeplabError(f"{broken[0]} of the model is not finite; train the model anew")
-    return {reader.input: PIXELS} | {name: (low[name], high[name]) for name in written}
+    ranges = {reader.input: PIXELS} | {name: (low[name], high[name]) for name in written}
+    return wide_enough(reader, ranges, read)
+
+
+def wide_enough(reader: TensorReader, ranges: Ranges, read: Callable[[str], np.ndarray]) -> Ranges:
+    """Returns the ranges, each at least as wide as the kernels for integers can compute it.
+
+    A tensor that is 0 on all images, as a squeeze whose ReLU lets nothing through, has no width.
+    Its scale would be so small that LiteRT's kernels refuse the file, and that the bias of the next
+    convolution overflows.
+
+    Args:
+        reader: the float file.
+        ranges: the ranges as measured.
+        read: gives the numbers of a constant by its name.
+    """
+    ranges = dict(ranges)
+
+    def scale(name: str) -> float:
+        if name not in ranges:
+            return float(np.abs(read(name)).max()) / 127
+        low, high = ranges[name]
+        return (max(high, 0.0) - min(low, 0.0)) / 255
+
+    for operation in reader.operations:
+        if operation.output not in ranges:
+            continue
+        if operation.kind in PRODUCTS:
+            finest = scale(operation.inputs[0]) * scale(operation.inputs[1])
+        elif operation.kind in FINER:
+            floats = (n for n in operation.inputs if reader.dtypes[n] == np.float32)
+            finest = max(map(scale, floats)) / MOST_FINER
+        else:
+            continue
+        if scale(operation.output) < finest:
+            low, _ = ranges[operation.output]
+            ranges[operation.output] = (low, min(low, 0.0) + 255 * finest)
+    return ranges
 
 
 def with_ranges(content: bytes, ranges: Ranges) -> bytes:

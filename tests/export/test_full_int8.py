@@ -3,6 +3,7 @@
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +11,13 @@ from PIL import Image
 from support.random_model import random_picture, random_trained_model
 from support.shared_data import SHARED
 
-from deeplab_tf.artefacts.litert import CONVOLUTIONS, open_interpreter, open_segmenter
+from deeplab_tf.artefacts.litert import (
+    CONVOLUTIONS,
+    dequantized,
+    new_interpreter,
+    open_interpreter,
+    open_segmenter,
+)
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment
 from deeplab_tf.errors import DeeplabError
@@ -23,6 +30,8 @@ from deeplab_tf.export.tensors import TensorReader, layer_of
 from deeplab_tf.images.classes import VOC
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.inference.predictor import load_predictor
+from deeplab_tf.models import AtrousConv2D
+from deeplab_tf.models.squeeze_excitation import squeeze_excitation
 from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.tflite import read_tflite
 
@@ -232,6 +241,33 @@ def test_numbers_that_are_none_are_not_calibrated_on():
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
     with pytest.raises(DeeplabError, match="is not finite; train the model anew"):
         measure_ranges(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
+
+
+def test_a_tensor_that_is_always_zero_leaves_a_file_that_runs():
+    """A squeeze whose ReLU lets nothing through; its own range would be of no width."""
+    image = keras.Input((16, 20, 3))
+    x = AtrousConv2D(8, 3, padding="same", name="conv1")(image)
+    x = squeeze_excitation(x, 4, name="se")
+    model = keras.Model(image, AtrousConv2D(3, 1, name="logits")(x))
+    model.get_layer("se_squeeze").bias.assign([-1e4] * 4)
+    model.get_layer("se_excite").bias.assign(np.linspace(-2, 2, 8))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 20, 3), tf.float32, name="images")])
+    def serve(images):
+        return {"logits": model(images)}
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()])
+    pictures = [random_picture(16, 20, seed) for seed in range(3)]
+    names = [layer.name for layer in model.layers]
+    content = quantize_full(converter.convert(), names, pictures)
+    interpreter = new_interpreter(model_content=content)
+    (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
+    for picture in pictures:
+        interpreter.set_tensor(given["index"], picture[None])
+        interpreter.invoke()
+        logits = dequantized(interpreter.get_tensor(found["index"]), found)
+        expected = model(picture[None].astype(np.float32)).numpy()
+        assert expected.std() > 1 and np.abs(logits - expected).max() < 0.05 * np.ptp(expected)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ def random_trained_model(**model_fields) -> TrainedModel:
             gamma, variance = rng.uniform(0.5, 1.5, (2, *channels))
             beta, mean = rng.normal(0, 0.3, (2, *channels))
             layer.set_weights([gamma, beta, mean, variance])
+    for layer in model.layers:
+        if layer.name.endswith(("_excite", "lr_aspp_gate")):
+            layer.kernel.assign(layer.kernel * 0.002)  # gates between 0 and 1, as of a training
     scores = [layer for layer in model.layers if layer.name.startswith("logits") and layer.weights]
     for layer in scores:
         kernel = rng.normal(0, 0.002, layer.kernel.shape)
