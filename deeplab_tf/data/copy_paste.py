@@ -15,6 +15,7 @@ from deeplab_tf.config import DataConfig
 from deeplab_tf.data.geometry import Geometry, sample_geometry
 from deeplab_tf.data.mask_counts import presence
 from deeplab_tf.data.records import Records, SplitFiles
+from deeplab_tf.data.select import select
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID
 
@@ -135,7 +136,4 @@ def paste(
         The image and the mask.
     """
     pasted = is_one_of(donor_mask, classes)
-    return (
-        tf.where(pasted[..., None], donor_image, image),
-        tf.where(pasted, donor_mask, mask),
-    )
+    return select(pasted, donor_image, image), tf.where(pasted, donor_mask, mask)

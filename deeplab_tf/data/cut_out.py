@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.draws import Draw, uniform
+from deeplab_tf.data.select import select
 from deeplab_tf.images.classes import VOID
 
 LEAST_AREA, MOST_AREA = 0.02, 0.33
@@ -56,7 +57,7 @@ def cut_out_at_random(
         )
         hidden = rows[:, None] & columns[None]
         return (
-            tf.where(hidden[..., None], tf.constant(mean_pixel, tf.float32), image),
+            select(~hidden, image, tf.constant(mean_pixel, tf.float32)),
             tf.where(hidden, tf.constant(VOID, tf.uint8), mask),
         )
 

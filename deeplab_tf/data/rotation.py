@@ -13,7 +13,11 @@ import tensorflow as tf
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.draws import Draw, uniform
 from deeplab_tf.data.geometry import Geometry
+from deeplab_tf.data.select import select
 from deeplab_tf.images.classes import VOID
+
+OUTSIDE = VOID + 1
+"""What a mask has beyond its edge, until that becomes `VOID`."""
 
 
 class _Line(NamedTuple):
@@ -27,11 +31,6 @@ class _Line(NamedTuple):
     origin: tf.Tensor
     by_row: tf.Tensor
     by_column: tf.Tensor
-
-    def at(self, crop: tuple[int, int]) -> tf.Tensor:
-        """Returns the coordinate for each pixel of the crop, float64 of shape `crop`."""
-        rows, columns = (tf.range(side, dtype=tf.float64) for side in crop)
-        return (self.origin + rows * self.by_row)[:, None] + (columns * self.by_column)[None]
 
 
 def draw_angle(seed: tf.Tensor, data: DataConfig) -> tf.Tensor:
@@ -50,6 +49,8 @@ def rotated_crop(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Scales, turns, crops and mirrors one example.
 
+    Positions are float32, so the border of a class may be off by some 1e-4 pixels of the source.
+
     Args:
         geometry: scale, position and flip.
         angle: radians, counterclockwise, float32.
@@ -59,16 +60,35 @@ def rotated_crop(
     Returns:
         The image, float32 [*data.crop, bands], and the mask, uint8 of shape `data.crop`.
     """
-    source = tf.shape(mask, out_type=tf.int64)
-    y, x = _lines(geometry, angle, source, data.crop)
-    rows, columns = y.at(data.crop), x.at(data.crop)
-    height, width = tf.unstack(tf.cast(source, tf.float64))
-    inside = (rows >= -0.5) & (rows < height - 0.5) & (columns >= -0.5) & (columns < width - 0.5)
-    blended = _blended(image, y, x, data.crop)
-    blended = tf.where(inside[..., None], blended, tf.constant(mean_pixel, tf.float32))
-    nearest = [_nearest(rows, source[0]), _nearest(columns, source[1])]
-    labels = tf.gather(tf.reshape(mask, [-1]), nearest[0] * source[1] + nearest[1])
-    return blended, tf.where(inside, labels, tf.constant(VOID, tf.uint8))
+    source, crop = tf.shape(mask, out_type=tf.int64), data.crop
+    lines = _lines(geometry, angle, source, crop)
+    window, first = _window(lines, source, crop)
+    y, x = lines
+    zero = tf.constant(0, tf.float64)
+    transform = [
+        *(x.by_column, x.by_row, x.origin - first[1]),
+        *(y.by_column, y.by_row, y.origin - first[0]),
+        *(zero, zero),
+    ]
+
+    def sampled(pixels: tf.Tensor, interpolation: str, fill_mode: str) -> tf.Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=pixels[None],
+            transforms=tf.cast(tf.stack(transform), tf.float32)[None],
+            output_shape=crop,
+            fill_value=float(OUTSIDE),
+            interpolation=interpolation,
+            fill_mode=fill_mode,
+        )[0]
+
+    labels = sampled(tf.cast(mask[window], tf.int32)[..., None], "NEAREST", "CONSTANT")
+    # The mode NEAREST repeats the edge, so that a pixel in the outer half of an edge's pixel is the
+    # edge's; what lies farther is replaced.
+    blended = sampled(tf.cast(image[window], tf.float32), "BILINEAR", "NEAREST")
+    labels = tf.reshape(labels, crop)
+    blended = tf.ensure_shape(blended, [*crop, len(mean_pixel)])
+    blended = select(labels < OUTSIDE, blended, tf.constant(mean_pixel, tf.float32))
+    return blended, tf.cast(tf.minimum(labels, VOID), tf.uint8)
 
 
 def _lines(
@@ -96,39 +116,20 @@ def _lines(
     )
 
 
-def _blended(image: tf.Tensor, y: _Line, x: _Line, crop: tuple[int, int]) -> tf.Tensor:
-    """Blends the crop, float32 [*crop, bands]; coordinates beyond the image give its edge."""
-    bands = image.shape[-1]
-    first, window = [], []
-    for axis, line in enumerate((y, x)):
+def _window(
+    lines: tuple[_Line, _Line], source: tf.Tensor, crop: tuple[int, int]
+) -> tuple[tuple[slice, slice], list[tf.Tensor]]:
+    """Returns the part of the source that the crop shows, and its first row and column, float64."""
+    window, first = [], []
+    for axis, line in enumerate(lines):
         # A linear function has its extremes at the corners.
         rows, columns = line.by_row * (crop[0] - 1), line.by_column * (crop[1] - 1)
         least = line.origin + tf.minimum(rows, 0) + tf.minimum(columns, 0)
         most = line.origin + tf.maximum(rows, 0) + tf.maximum(columns, 0)
-        last = tf.shape(image, tf.int64)[axis] - 1
         low, high = (
-            tf.clip_by_value(tf.cast(tf.floor(end), tf.int64) + more, 0, last)
+            tf.clip_by_value(tf.cast(tf.floor(end), tf.int64) + more, 0, source[axis] - 1)
             for end, more in ((least, 0), (most, 1))
         )
-        first.append(tf.cast(low, tf.float64))
         window.append(slice(low, high + 1))
-    zero = tf.constant(0, tf.float64)
-    transform = [
-        *(x.by_column, x.by_row, x.origin - first[1]),
-        *(y.by_column, y.by_row, y.origin - first[0]),
-        *(zero, zero),
-    ]
-    blended = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(image[tuple(window)], tf.float32)[None],
-        transforms=tf.cast(tf.stack(transform), tf.float32)[None],
-        output_shape=crop,
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
-    return tf.reshape(blended, [*crop, bands])
-
-
-def _nearest(position: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Returns the pixel that each position lies in, int64, from 0 to `count` - 1."""
-    return tf.clip_by_value(tf.cast(tf.floor(position + 0.5), tf.int64), 0, count - 1)
+        first.append(tf.cast(low, tf.float64))
+    return (window[0], window[1]), first

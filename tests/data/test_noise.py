@@ -5,21 +5,20 @@ import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.config.image_format import RGB, ImageFormat
-from deeplab_tf.data.draws import Draw, seed_of
+from deeplab_tf.data.draws import Draw, uniform
 from deeplab_tf.data.noise import noise_at_random
 
 SIDE = 200
 
 
 def drawn(seed: tf.Tensor) -> tuple[float, float]:
-    choice = tf.random.split(seed_of(Draw.NOISE, seed), 2)[0]
-    happens, strength = tf.random.stateless_uniform([2], choice).numpy()
+    happens, strength, _ = (draw.numpy() for draw in uniform(Draw.NOISE, seed, 3))
     return happens, strength
 
 
 def test_noise_is_normal_of_the_deviation_drawn_and_independent_of_its_neighbours():
     image = tf.fill([SIDE, SIDE, 3], 128.0)
-    data, noisy = DataConfig(noise=0.05), 0
+    data, noisy, last = DataConfig(noise=0.05), 0, np.zeros(image.shape)
     for number in range(16):
         seed = tf.constant([5, number], tf.int64)
         happens, strength = drawn(seed)
@@ -39,8 +38,10 @@ def test_noise_is_normal_of_the_deviation_drawn_and_independent_of_its_neighbour
             (noise[1:], noise[:-1]),
             (noise[:, 1:], noise[:, :-1]),
             (noise[..., :2], noise[..., 1:]),
+            (noise, last),
         ):
             assert abs((one * other).mean()) < 0.015
+        last = noise
     assert 3 <= noisy <= 13
 
 

@@ -133,9 +133,8 @@ def test_with_every_augmentation_starting_late_and_sharding_equal_going_there(sp
     whole = _batches(split, 7, data=data, donors=donors)
     images, masks = whole[0]
     assert (images.shape, masks.shape) == ((4, 9, 12, 3), (4, 9, 12))
-    for start_step in (1, 2, 5):
-        late = _batches(split, 7 - start_step, data=data, donors=donors, start_step=start_step)
-        _assert_equal(late, whole[start_step:])
+    late = _batches(split, 4, data=data, donors=donors, start_step=3)
+    _assert_equal(late, whole[3:])
     shards = [
         _batches(split, 7, data=data, donors=donors, shard_index=index, num_shards=2)
         for index in (0, 1)

@@ -69,8 +69,8 @@ def test_equals_matrices_with_scipys_interpolation_and_nearest_masks(size):
         got, labels = (part.numpy() for part in in_a_graph(geometry, angle, image, mask))
         geometry = Geometry(*(part.numpy() for part in geometry))
         y, x = source_of(geometry, float(angle), size, DATA.crop)
-        # A centre that lies on the border of two pixels within rounding may belong to either.
-        sure = np.minimum(np.abs(y - np.round(y)), np.abs(x - np.round(x))) > 1e-9
+        # A centre that lies on the border of two pixels within float32 may belong to either.
+        sure = np.minimum(np.abs(y - np.round(y)), np.abs(x - np.round(x))) > 2e-4
         assert sure.mean() > 0.9
         inside = (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
         row, column = (
@@ -97,7 +97,7 @@ def test_pixels_beyond_the_image_are_exactly_the_mean_pixel_and_void():
     got, labels = (part.numpy() for part in in_a_graph(geometry, 0.5, image, mask))
     assert set(np.unique(labels)) == {3, VOID}
     assert (got[labels == VOID] == np.float32(MEAN)).all()
-    assert (labels == 3).sum() == pytest.approx(12 * 17, rel=0.05)
+    assert 150 < (labels == 3).sum() <= 12 * 17  # corners are turned out of the crop
 
 
 def test_no_turn_is_the_plain_crop():
