@@ -38,23 +38,26 @@ def blur(image: tf.Tensor, unknown: Unknown, sigma: tf.Tensor) -> tf.Tensor:
     def over_known() -> tf.Tensor:
         known = tf.tensor_scatter_nd_update(
             tf.ones(image.shape[:2]), unknown.places, tf.zeros_like(unknown.pixels[:, 0])
-        )[..., None]
+        )
+        known = tf.expand_dims(known, axis=-1)
         sums = _smooth(tf.concat([image * known, known], axis=-1), sigma)
-        return tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])
+        return tf.math.divide_no_nan(sums[:, :, :-1], sums[:, :, -1:])
 
     return tf.cond(tf.size(unknown.places) > 0, over_known, lambda: _smooth(image, sigma))
 
 
 def _smooth(values: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     """Returns the means of the lines, then of the columns, of float32 [H, W, N]."""
-    height, width, count = values.shape
+    shape = values.shape
+    height, width, count = tf.unstack(tf.shape(values, tf.int64))
     values = product(*_weights(height, sigma), tf.reshape(values, [height, width * count]))
     values = tf.transpose(tf.reshape(values, [height, width, count]), [1, 0, 2])
     values = product(*_weights(width, sigma), tf.reshape(values, [width, height * count]))
-    return tf.transpose(tf.reshape(values, [width, height, count]), [1, 0, 2])
+    values = tf.transpose(tf.reshape(values, [width, height, count]), [1, 0, 2])
+    return tf.ensure_shape(values, shape)
 
 
-def _weights(size: int, sigma: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _weights(size: tf.Tensor, sigma: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the neighbours of each of `size` lines and their weights, as `product` takes them.
 
     Returns:
@@ -65,7 +68,7 @@ def _weights(size: int, sigma: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     radius = tf.cast(tf.math.ceil(RADIUS_IN_SIGMA * sigma), tf.int64)
     offsets = tf.range(-radius, radius + 1)
     weights = tf.exp(-tf.square(tf.cast(offsets, tf.float32) / sigma) / 2)
-    lines = tf.range(size, dtype=tf.int64)[:, None] + offsets
+    lines = tf.range(size)[:, None] + offsets
     inside = tf.cast((lines >= 0) & (lines < size), tf.float32)
     weights = weights * inside
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)

@@ -4,6 +4,7 @@ Tested in tests/data/test_training_example.py.
 """
 
 import enum
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,7 +27,10 @@ class Draw(enum.IntEnum):
 
 def seed_of(draw: Draw, seed: tf.Tensor) -> tf.Tensor:
     """Returns the seed of one augmentation, int64 [2], from that of the example, int64 [2]."""
-    return tf.random.fold_in(seed, tf.constant(draw, tf.int64))
+    # An int64 number keeps all 64 bits of the new seed; the stubs know only int.
+    number: Any = tf.constant(draw, tf.int64)
+    folded: Any = tf.random.fold_in(seed, number)
+    return folded
 
 
 def uniform(draw: Draw, seed: tf.Tensor, count: int) -> list[tf.Tensor]:

@@ -1,7 +1,4 @@
-"""Weighted sums of the lines of a matrix, for resampling and blurring along one axis.
-
-Tested in tests/data/test_augment.py and tests/data/test_blur.py.
-"""
+"""Weighted sums of the lines of a matrix, for resampling and blurring along one axis."""
 
 import tensorflow as tf
 

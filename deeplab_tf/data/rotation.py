@@ -81,7 +81,7 @@ def rotated_crop(
             fill_mode=fill_mode,
         )[0]
 
-    labels = sampled(tf.cast(mask[window], tf.int32)[..., None], "NEAREST", "CONSTANT")
+    labels = sampled(tf.cast(mask[window], tf.int32)[:, :, None], "NEAREST", "CONSTANT")
     # The mode NEAREST repeats the edge, so that a pixel in the outer half of an edge's pixel is the
     # edge's; what lies farther is replaced.
     blended = sampled(tf.cast(image[window], tf.float32), "BILINEAR", "NEAREST")

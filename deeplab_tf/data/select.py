@@ -2,8 +2,6 @@
 
 The older of TensorFlow's two selections copies pixel by pixel. The newer one, `tf.where`, spreads
 the condition over the bands first, which takes several times as long.
-
-Tested in tests/data/test_cut_out.py and tests/data/test_copy_paste.py.
 """
 
 import tensorflow as tf
