@@ -135,15 +135,8 @@ def test_with_every_augmentation_starting_late_and_sharding_equal_going_there(sp
     assert (images.shape, masks.shape) == ((4, 9, 12, 3), (4, 9, 12))
     late = _batches(split, 4, data=data, donors=donors, start_step=3)
     _assert_equal(late, whole[3:])
-    shards = [
-        _batches(split, 7, data=data, donors=donors, shard_index=index, num_shards=2)
-        for index in (0, 1)
-    ]
-    together = [
-        tuple(np.concatenate(parts) for parts in zip(*step, strict=True))
-        for step in zip(*shards, strict=True)
-    ]
-    _assert_equal(together, whole)
+    second = _batches(split, 7, data=data, donors=donors, shard_index=1, num_shards=2)
+    _assert_equal(second, [(images[2:], masks[2:]) for images, masks in whole])
 
 
 def test_each_donor_gives_as_often_as_the_others(split):
