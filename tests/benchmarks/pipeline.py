@@ -26,7 +26,6 @@ STAGE_IMAGES = flags.DEFINE_integer("stage_images", 200, "images for each stage"
 def main(_) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
-
     from our_side import AUGMENTATIONS
 
     from deeplab_tf.config import DataConfig, ModelConfig
