@@ -8,6 +8,7 @@ from .config import BatchNormMode as BatchNormMode
 from .config import DataConfig as DataConfig
 from .config import EvaluateConfig as EvaluateConfig
 from .config import Experiment as Experiment
+from .config import Fit as Fit
 from .config import Head as Head
 from .config import Loss as Loss
 from .config import ModelConfig as ModelConfig

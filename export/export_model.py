@@ -123,8 +123,7 @@ def export_model(
 
     count = parity_images or (MANY_IMAGES if quantize in INT8 else FEW_IMAGES)
     parity = compared(split or trained.experiment.evaluate.split, count)
-    side = trained.experiment.data.crop_size
-    size = image_size or (side, side)
+    size = image_size or trained.experiment.data.crop
     if format == "saved_model":
         from .saved_model import Serving, export_saved_model
 

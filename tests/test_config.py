@@ -12,7 +12,9 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.config import (
     Backbone,
+    DataConfig,
     Experiment,
+    Fit,
     Loss,
     ModelConfig,
     TrainConfig,
@@ -21,6 +23,7 @@ from deeplab_tf.config import (
     to_json,
     validate,
 )
+from deeplab_tf.config.augmentation import AUGMENTATIONS, RGB_ONLY
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOC
@@ -86,6 +89,14 @@ def test_json_reads_back_equal():
         ("evaluate", "pad_to", 0, "pad_to must be at least 1"),
         ("evaluate", "working_size", -1, "working_size must be 0"),
         ("data", "longest_side", -1, "longest_side must be 0 or more"),
+        ("data", "crop_width", 0, "crop_width must be at least 1, or left out. Received: 0"),
+        ("data", "fit", "stretch", "config.data.fit: .*'scale_and_crop' or 'letterbox'"),
+        ("data", "rotation", -5.0, "rotation must be 0 to 180. Received: -5.0"),
+        ("data", "contrast", 1.5, "contrast must be 0 to 1. Received: 1.5"),
+        ("data", "hue", 0.6, "hue must be 0 to 0.5"),
+        ("data", "blur", 21.0, "blur must be 0 to 20"),
+        ("data", "jpeg_quality", 96, "jpeg_quality must be 0 to 95"),
+        ("data", "copy_paste", 1.5, "copy_paste must be 0 to 1"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(section, field, value, message):
@@ -136,6 +147,30 @@ def test_only_deeplabv3s_aspp_has_a_decoder_and_separable_convolutions(fields, h
     validate(Experiment(model=ModelConfig(**fields)))
     with pytest.raises(DeeplabError, match="unless config.model.head is aspp. Received"):
         validate(Experiment(model=ModelConfig(head=head, **fields)))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_an_augmentation_that_the_image_format_cannot_have_is_one_line(name):
+    experiment = Experiment()
+    setattr(experiment.data, name, 1)
+    if name == "hue":
+        experiment.data.hue = 0.5
+    validate(experiment)  # the data set is not known, or RGB
+    experiment.model.image_format = FIVE
+    if name not in RGB_ONLY:
+        assert getattr(validate(experiment).data, name) == 1
+        return
+    said = f"config.data.{name} must be 0 with images of 5 bands of 16 bits: it needs red, green"
+    with pytest.raises(DeeplabError, match=said) as error:
+        validate(experiment)
+    assert "\n" not in str(error.value)
+
+
+def test_a_crop_that_is_not_square_survives_json():
+    experiment = Experiment(data=DataConfig(crop_size=360, crop_width=480, fit=Fit.LETTERBOX))
+    assert from_json(to_json(experiment)).data.crop == (360, 480)
+    assert from_json(to_json(experiment)) == experiment
+    assert Experiment().data.crop == (513, 513)
 
 
 def test_blocks_to_freeze_are_those_of_the_backbone():

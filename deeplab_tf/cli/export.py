@@ -80,7 +80,7 @@ def _benchmark(model: str, out: pathlib.Path) -> None:
     from deeplab_tf.artefacts.trained_model import load_model
     from deeplab_tf.export import benchmark  # pyright: ignore[reportMissingImports]
 
-    size = given.image_size() or (load_model(model, warn).experiment.data.crop_size,) * 2
+    size = given.image_size() or load_model(model, warn).experiment.data.crop
     print(benchmark.format_measured(benchmark.measure_artefacts(pathlib.Path(model), out, size)))
 
 

@@ -170,6 +170,19 @@ class ScheduleName(enum.StrEnum):
     CONSTANT = "constant"
 
 
+class Fit(enum.StrEnum):
+    """The way in which a training image of any size fills the crop.
+
+    `scale_and_crop` scales the image at random and cuts a random crop, as in the paper. `letterbox`
+    shows the whole image at the top left of the crop, shrunk where it is larger, as a network of
+    one fixed size is shown it when it predicts; `min_scale` and `max_scale` have no meaning then.
+    What the image does not cover is the mean pixel, and void in the mask, either way.
+    """
+
+    SCALE_AND_CROP = "scale_and_crop"
+    LETTERBOX = "letterbox"
+
+
 class Precision(enum.StrEnum):
     """The precision that the network computes in, by Keras' names; its weights are float32 in each.
 
@@ -297,12 +310,42 @@ class ModelConfig:
 class DataConfig:
     """The training images (section 4.1: crop 513, scale 0.5 to 2.0, random left-right flip).
 
+    The fields from `rotation` on are augmentations that the paper does not have; 0 is off. A field
+    that is a strength changes every second example, at random; `rotation` turns each. All choices
+    follow from `train.seed` and the example's number.
+
     Attributes:
         dataset: the name that `deeplab-prepare` gave the folder under `--data_dir`.
         split: the split to train on.
-        crop_size: side of the square training crop in pixels; k * output_stride + 1 fits best.
+        crop_size: side of the square training crop in pixels; k * output_stride + 1 fits best. With
+            `crop_width` it is the height.
+        crop_width: width of a crop that is not square, in pixels; None: as `crop_size`.
+        fit: see `Fit`.
         min_scale, max_scale: range of the uniform random scale.
         flip: whether to mirror half of the examples.
+        rotation: the largest turn in degrees, to either side; 10 is usual for photos, 180 for views
+            from above. Corners that the image does not cover are the mean pixel and void.
+        brightness: the most that is added to or taken from all pixels, as a share of their range.
+            The range is 255 for RGB, and four standard deviations of each band for other images.
+            mmsegmentation has 0.125.
+        contrast: the most by which the factor of contrast differs from 1, at most 1; pixels of RGB
+            are multiplied by the factor, other bands spread about their mean. mmsegmentation has
+            0.5.
+        saturation: the most by which the factor of the colours' saturation differs from 1, at most
+            1; RGB only. mmsegmentation has 0.5.
+        hue: the most by which hues turn on the circle of colours, to either side, as a share of the
+            circle, at most 0.5; RGB only. mmsegmentation has 0.1.
+        grey: the probability that an example loses its colours; RGB only.
+        blur: the largest standard deviation of a Gaussian blur, in pixels, at most 20.
+        noise: the largest standard deviation of Gaussian noise, as a share of the range (see
+            `brightness`), at most 1.
+        jpeg_quality: the lowest quality, 1 to 95, of a JPEG compression, which is drawn from it to
+            95; RGB only.
+        cut_out: the probability that a rectangle of 2 to 33 % of the crop becomes the mean pixel,
+            and void in the mask.
+        copy_paste: the probability that pixels of rare classes of another image, which is scaled,
+            cropped and turned in its own way, are pasted over the example. A class is rare that has
+            less than half of an equal share of the split's pixels, so 1 / (2 * classes).
         shuffle_buffer: how many records are held for shuffling, still encoded (about 0.1 MB each).
         duplicate_classes: names of classes; an image with one of them comes twice in each epoch
             (section 4.3, for the test server).
@@ -321,14 +364,32 @@ class DataConfig:
     dataset: str = "voc"
     split: str = "train"
     crop_size: int = 513
+    crop_width: int | None = None
+    fit: Fit = Fit.SCALE_AND_CROP
     min_scale: float = 0.5
     max_scale: float = 2.0
     flip: bool = True
+    rotation: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg_quality: int = 0
+    cut_out: float = 0.0
+    copy_paste: float = 0.0
     shuffle_buffer: int = 2048
     duplicate_classes: tuple[str, ...] = ()
     balance: float = 0.0
     mixed_in: tuple[str, ...] = ()
     longest_side: int | None = None
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """The height and width of the training crop, in pixels."""
+        return self.crop_size, self.crop_width or self.crop_size
 
 
 @dataclasses.dataclass

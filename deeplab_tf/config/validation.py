@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import pydantic
 
-from deeplab_tf.config.image_format import MAX_FLOAT, MIN_FLOAT
+from deeplab_tf.config.augmentation import augmentation_rules
+from deeplab_tf.config.image_format import MAX_FLOAT, MIN_FLOAT, RGB
 from deeplab_tf.config.mixing import mixing_rule
 from deeplab_tf.config.resnet_plan import SPECS, plan_units
 from deeplab_tf.config.schema import (
@@ -84,7 +85,7 @@ def validate(experiment: Experiment) -> Experiment:
         raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
     for name, section, rules in (
         ("config.model", checked.model, _model_rules(checked.model)),
-        ("config.data", checked.data, _data_rules(checked.data)),
+        ("config.data", checked.data, _data_rules(checked.data, checked.model)),
         ("config.train", checked.train, _train_rules(checked.train, checked.model)),
         ("config.evaluate", checked.evaluate, _evaluate_rules(checked.evaluate, checked.model)),
         ("config", checked, _experiment_rules(checked)),
@@ -189,9 +190,10 @@ def _multi_grid_rule(model_config: ModelConfig) -> tuple[bool, str]:
     )
 
 
-def _data_rules(data: DataConfig) -> _Rules:
+def _data_rules(data: DataConfig, model_config: ModelConfig) -> _Rules:
     return {
         "crop_size": (data.crop_size >= 1, "at least 1"),
+        "crop_width": (data.crop_width is None or data.crop_width >= 1, "at least 1, or left out"),
         "max_scale": (0 < data.min_scale <= data.max_scale, "at least data.min_scale > 0"),
         "shuffle_buffer": (data.shuffle_buffer >= 1, "at least 1"),
         "balance": (
@@ -200,6 +202,7 @@ def _data_rules(data: DataConfig) -> _Rules:
         ),
         "mixed_in": mixing_rule(data.mixed_in),
         "longest_side": (data.longest_side is None or data.longest_side >= 0, "0 or more"),
+        **augmentation_rules(data, model_config.image_format or RGB),
     }
 
 

@@ -27,22 +27,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
+from deeplab_tf.data.geometry import Geometry, sample_geometry
+from deeplab_tf.data.line_product import product
 from deeplab_tf.images.classes import VOID
-
-
-class Geometry(NamedTuple):
-    """The random choices for one image.
-
-    Attributes:
-        size: int64 [2], height and width of the whole scaled image, at least 1.
-        offset: int64 [2], the crop's top and left in the scaled image; 0 along a side where the
-            scaled image is smaller than the crop.
-        flip: bool, whether the crop is mirrored left-right.
-    """
-
-    size: tf.Tensor
-    offset: tf.Tensor
-    flip: tf.Tensor
 
 
 class _Axis(NamedTuple):
@@ -83,21 +70,32 @@ def augment(
     """Scales, pads, crops and mirrors one example at random, as a pure function of `seed`.
 
     Args:
-        image: uint8 or uint16 [H, W, bands], any H and W from 1.
+        image: uint8, uint16 or float32 [H, W, bands], any H and W from 1.
         mask: uint8 [H, W], class ids and `VOID`.
         seed: int64 [2]; equal seeds give equal crops.
-        data: `crop_size`, `min_scale`, `max_scale` and `flip` are read.
+        data: `crop_size`, `crop_width`, `fit`, `min_scale`, `max_scale` and `flip` are read.
         mean_pixel: one number for each band; the value of pixels that the scaled image does not
             cover.
 
     Returns:
-        The image, float32 [crop, crop, bands], and the mask, uint8 [crop, crop], which is `VOID` in
-        padding.
+        The image, float32 [*data.crop, bands], and the mask, uint8 of shape `data.crop`, which is
+        `VOID` in padding.
     """
+    geometry = sample_geometry(tf.shape(mask, out_type=tf.int64), seed, data)
+    return crop_by(geometry, image, mask, data, mean_pixel)
+
+
+def crop_by(
+    geometry: Geometry,
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    data: DataConfig,
+    mean_pixel: tuple[float, ...],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scales, pads, crops and mirrors one example by `geometry`; see `augment`."""
     source = tf.shape(mask, out_type=tf.int64)
-    geometry = sample_geometry(source, seed, data)
     rows, columns = (
-        _axis(source[i], geometry.size[i], geometry.offset[i], data.crop_size) for i in (0, 1)
+        _axis(source[i], geometry.size[i], geometry.offset[i], data.crop[i]) for i in (0, 1)
     )
     # Mirroring costs nothing: the columns of the crop take their pixels in reverse order.
     columns = _mirrored_if(geometry.flip, columns)
@@ -106,27 +104,9 @@ def augment(
         slice(columns.first, columns.first + columns.count),
     )
     return (
-        _resample_image(image[window], rows, columns, data.crop_size, mean_pixel),
-        _resample_mask(mask[window], rows, columns, data.crop_size),
+        _resample_image(image[window], rows, columns, data.crop, mean_pixel),
+        _resample_mask(mask[window], rows, columns, data.crop),
     )
-
-
-def sample_geometry(source: tf.Tensor, seed: tf.Tensor, data: DataConfig) -> Geometry:
-    """Draws scale, crop position and flip for an image of height and width `source` (int64 [2]).
-
-    The scale is uniform in [min_scale, max_scale) and the same for both sides; each scaled side is
-    rounded to whole pixels. The position of the crop is uniform over all positions inside the
-    scaled image. Along a side that is smaller than the crop, the position is 0, so that the padding
-    lies at the right or the bottom.
-    """
-    draw = tf.random.stateless_uniform([4], seed)
-    scale = data.min_scale + (data.max_scale - data.min_scale) * draw[0]
-    size = tf.maximum(tf.cast(tf.round(tf.cast(source, tf.float32) * scale), tf.int64), 1)
-    positions = tf.maximum(size - data.crop_size, 0) + 1
-    # A draw is below 1, so the cast, which rounds down, gives 0 to positions - 1.
-    offset = tf.cast(draw[1:3] * tf.cast(positions, tf.float32), tf.int64)
-    flip = tf.logical_and(draw[3] < 0.5, data.flip)
-    return Geometry(size, offset, flip)
 
 
 def _axis(source: tf.Tensor, scaled: tf.Tensor, offset: tf.Tensor, crop: int) -> _Axis:
@@ -182,11 +162,15 @@ def _mirrored_if(flip: tf.Tensor, axis: _Axis) -> _Axis:
 
 
 def _resample_image(
-    window: tf.Tensor, rows: _Axis, columns: _Axis, crop: int, mean_pixel: tuple[float, ...]
+    window: tf.Tensor,
+    rows: _Axis,
+    columns: _Axis,
+    crop: tuple[int, int],
+    mean_pixel: tuple[float, ...],
 ) -> tf.Tensor:
-    """Blends `window` [rows.count, columns.count, bands] into float32 [crop, crop, bands].
+    """Blends `window` [rows.count, columns.count, bands] into float32 [*crop, bands].
 
-    The columns are blended first, then the rows, each by a `_product`, which blends the rows of a
+    The columns are blended first, then the rows, each by a `product`, which blends the rows of a
     matrix. The image is therefore transposed before the first product and again after it.
     """
     bands = len(mean_pixel)
@@ -195,19 +179,20 @@ def _resample_image(
     lines, weights = _blend(columns)
     # Columns of padding become 0 here, so that `_blend_and_fill` can add the mean pixel to them.
     weights *= tf.cast(columns.inside, tf.float32)[:, None]
-    # The matrix [width, height * bands] becomes [crop, height * bands]; each row of the two is one
-    # column of the image.
-    by_column = _product(lines, weights, tf.reshape(by_column, [width, height * bands]))
-    by_row = tf.transpose(tf.reshape(by_column, [crop, height, bands]), [1, 0, 2])
-    by_row = tf.reshape(by_row, [height, crop * bands])
-    # The matrix [height, crop * bands] becomes [crop, crop * bands]; each row of the two is one row
-    # of the image. A crop without padding is spared the extra lines of `_blend_and_fill`.
+    # The matrix [width, height * bands] becomes [crop[1], height * bands]; each row of the two is
+    # one column of the image.
+    by_column = product(lines, weights, tf.reshape(by_column, [width, height * bands]))
+    by_row = tf.transpose(tf.reshape(by_column, [crop[1], height, bands]), [1, 0, 2])
+    by_row = tf.reshape(by_row, [height, crop[1] * bands])
+    # The matrix [height, crop[1] * bands] becomes [crop[0], crop[1] * bands]; each row of the two
+    # is one row of the image. A crop without padding is spared the extra lines of
+    # `_blend_and_fill`.
     by_row = tf.cond(
         tf.reduce_all(rows.inside) & tf.reduce_all(columns.inside),
-        lambda: _product(*_blend(rows), by_row),
+        lambda: product(*_blend(rows), by_row),
         lambda: _blend_and_fill(by_row, rows, columns, mean_pixel),
     )
-    return tf.reshape(by_row, [crop, crop, bands])
+    return tf.reshape(by_row, [*crop, bands])
 
 
 def _blend(axis: _Axis) -> tuple[tf.Tensor, tf.Tensor]:
@@ -226,7 +211,7 @@ def _blend_and_fill(
 ) -> tf.Tensor:
     """Blends the rows of `by_row` and fills the padding with the mean pixel.
 
-    One `_product` does both, with two extra lines after the last row of the window:
+    One `product` does both, with two extra lines after the last row of the window:
 
     - line `rows.count`, "padded", has the mean pixel in the columns of padding, 0 elsewhere;
     - line `rows.count + 1`, "covered", has the mean pixel in the other columns, 0 in padding.
@@ -256,54 +241,29 @@ def _blend_and_fill(
     # A third entry adds "padded" to every row, with weight 1: lines and weights become [crop, 3].
     lines = tf.pad(lines, [[0, 0], [0, 1]], constant_values=rows.count)
     weights = tf.pad(weights, [[0, 0], [0, 1]], constant_values=1)
-    return _product(lines, weights, by_row)
+    return product(lines, weights, by_row)
 
 
-def _product(lines: tf.Tensor, weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Adds up weighted lines: row i is the sum over j of weights[i, j] * values[lines[i, j]].
-
-    The weights are put into a matrix of compressed sparse rows (CSR), because the product with such
-    a matrix reads the lines and writes their sum in a single pass over memory. The product takes
-    half the time of two gathers, a difference, a product and a sum, and a quarter of the time of
-    `sparse_dense_matmul`.
-
-    Args:
-        lines: int64 [crop, k], indices of rows of `values`, in any order; one may come twice.
-        weights: float32 [crop, k].
-        values: float32 [M, N].
-
-    Returns:
-        float32 [crop, N].
-    """
-    crop = tf.size(lines[:, 0], tf.int64)
-    # The matrix has the shape [crop, M], with weights[i, j] at row i and column lines[i, j].
-    row = tf.broadcast_to(tf.range(crop)[:, None], tf.shape(lines))
-    matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
-        indices=tf.reshape(tf.stack([row, lines], axis=2), [-1, 2]),
-        values=tf.reshape(weights, [-1]),
-        dense_shape=tf.stack([crop, tf.shape(values, tf.int64)[0]]),
-    )
-    return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=values)
-
-
-def _resample_mask(window: tf.Tensor, rows: _Axis, columns: _Axis, crop: int) -> tf.Tensor:
+def _resample_mask(
+    window: tf.Tensor, rows: _Axis, columns: _Axis, crop: tuple[int, int]
+) -> tf.Tensor:
     """Picks the pixels of the crop's mask from `window` by nearest neighbour.
 
     The columns are picked first, as rows of the transposed window: [columns.count, rows.count]
-    becomes [crop, rows.count]. The result is transposed back, and [rows.count, crop] becomes
-    [crop, crop].
+    becomes [crop[1], rows.count]. The result is transposed back, and [rows.count, crop[1]] becomes
+    `crop`.
 
     Args:
         window: uint8 [rows.count, columns.count].
         rows, columns: the origin of the crop's rows and columns; `nearest` and `inside` are used.
-        crop: the side of the crop.
+        crop: height and width of the crop.
 
     Returns:
-        uint8 [crop, crop], `VOID` in padding.
+        uint8 of shape `crop`, `VOID` in padding.
     """
     by_column = tf.gather(_with_void(tf.transpose(window), columns), columns.nearest)
     by_row = tf.gather(_with_void(tf.transpose(by_column), rows), rows.nearest)
-    return tf.reshape(by_row, [crop, crop])
+    return tf.reshape(by_row, crop)
 
 
 def _with_void(lines: tf.Tensor, axis: _Axis) -> tf.Tensor:

@@ -9,6 +9,9 @@ slice of every global batch. Where other splits are mixed in (`mixture`), i of t
 examples of each split by themselves, and the augmentation is drawn from the example's number in the
 run.
 
+Where pixels of other images are pasted (`copy_paste`), the donor of example i of the run is record
+`i % M` of the donors' own epoch `i // M`, where M is the number of donors.
+
 Each epoch shuffles the files, reads `INTERLEAVED_FILES` files in turns, and shuffles the records
 through a buffer. Only a buffer of at least N records makes all orders equally likely. A smaller
 buffer mixes only neighbouring records; reading the files in turns is what brings distant records
@@ -22,9 +25,10 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
-from deeplab_tf.data.augment import augment
+from deeplab_tf.data.copy_paste import Donors
 from deeplab_tf.data.mixture import MixedSplit, examples_before, make_pattern
 from deeplab_tf.data.records import SplitFiles, naming_corrupt_file, parse_record
+from deeplab_tf.data.training_example import Donor, make_example
 from deeplab_tf.errors import DeeplabError
 
 INTERLEAVED_FILES = 16
@@ -35,8 +39,11 @@ The number is fixed because tf.data's own tuning would fill the memory: a batch 
 513x513 has 50 MB.
 """
 PREFETCHED_IMAGES = 8
+DONOR_BUFFER = 256
+"""The most donors that are held for shuffling, still encoded, beside the records."""
 EPOCHS = 2**40
-"""More epochs than a run has: epoch e of the n-th split mixed in is drawn as n * EPOCHS + e."""
+"""More epochs than a run has: epoch e of the n-th split mixed in is drawn as n * EPOCHS + e. The
+donors have the number after the last split's."""
 
 
 def training_batches(
@@ -51,12 +58,13 @@ def training_batches(
     num_shards: int = 1,
     parts: int = 1,
     mixed_in: Sequence[MixedSplit] = (),
+    donors: Donors | None = None,
 ) -> tf.data.Dataset:
     """Returns the training batches from step `start_step` (counted from 0) on, without end.
 
     Args:
         split: the record files, and the number of examples in an epoch.
-        data: crop, scales, flip and shuffle buffer.
+        data: the crop, the augmentations and the shuffle buffer.
         batch_size: the number of examples in the global batch, over all shards.
         seed: the seed of order and augmentation; TensorFlow's global seed changes nothing.
         start_step: the first step; the batches of earlier steps are skipped.
@@ -65,9 +73,10 @@ def training_batches(
             batch. Records of other slices are skipped while still encoded.
         parts: the number of consecutive batches into which the slice is cut, one for each device.
         mixed_in: splits of other data sets and their shares of the examples; `split` has the rest.
+        donors: the images to copy from, where `data.copy_paste` is on.
 
     Returns:
-        A data set of (image float32 [B, crop, crop, bands], mask uint8 [B, crop, crop] of
+        A data set of (image float32 [B, *data.crop, bands], mask uint8 [B, *data.crop] of
         class ids and `VOID`), with B = batch_size / num_shards / parts; every size is static.
 
     Raises:
@@ -81,13 +90,27 @@ def training_batches(
         )
     share = batch_size // num_shards
     start = start_step * batch_size
-    records = _mixed_records(split, mixed_in, data.shuffle_buffer, seed, start).enumerate(start)
+    records = _mixed_records(split, mixed_in, data.shuffle_buffer, seed, start)
+    if donors is not None:
+        source = len(mixed_in) + 1
+        buffer = min(data.shuffle_buffer, DONOR_BUFFER)
+        records = tf.data.Dataset.zip(records, _records(donors.split, buffer, seed, start, source))
+    # Every element becomes (index, record) or (index, (record, donor)).
+    records = records.enumerate(start)
     if num_shards > 1:
         records = records.filter(lambda *example: example[0] % batch_size // share == shard_index)
 
-    def example(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def read(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = parse_record(record, split.image_format)
-        return augment(parsed["image"], parsed["mask"], _seeds(seed, index), data, mean_pixel)
+        return parsed["image"], parsed["mask"]
+
+    def example(index: tf.Tensor, record) -> tuple[tf.Tensor, tf.Tensor]:
+        donor = None
+        if donors is not None:
+            record, other = record
+            donor = Donor(lambda: read(other), donors.classes)
+        seeds = _seeds(seed, index)
+        return make_example(*read(record), seeds, data, split.image_format, mean_pixel, donor)
 
     return (
         records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -84,7 +84,7 @@ def working_size_of(experiment: Experiment, evaluate_config: EvaluateConfig) -> 
     if evaluate_config.window is not None:
         return WorkingSize()
     if trained is None:
-        return WorkingSize(unknown_above=experiment.data.crop_size)
+        return WorkingSize(unknown_above=max(experiment.data.crop))
     return WorkingSize(trained or None)
 
 
@@ -105,7 +105,7 @@ def working_size_of_saved_model(
     if given is not None:
         set_working_size(loaded, folder, given)
     if working_size_in(loaded) is None:
-        return WorkingSize(unknown_above=experiment.data.crop_size)
+        return WorkingSize(unknown_above=max(experiment.data.crop))
     evaluate_config = experiment.evaluate
     if given is not None:
         evaluate_config = dataclasses.replace(evaluate_config, working_size=given)

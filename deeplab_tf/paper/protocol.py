@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 from deeplab_tf.config import Backbone, BatchNormMode, Experiment, Head, load_experiment
+from deeplab_tf.config.augmentation import AUGMENTATIONS
 
 HARD_CLASSES = ("bicycle", "chair", "diningtable", "pottedplant", "sofa")
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -49,9 +50,12 @@ ASPP = (
 )
 EVERY_STAGE = (
     Rule("data.crop_size", (513,), "section 4.1"),
+    Rule("data.crop_width", (None,), "section 4.1"),
+    Rule("data.fit", ("scale_and_crop",), "section 4.1"),
     Rule("data.min_scale", (0.5,), "section 4.1"),
     Rule("data.max_scale", (2.0,), "section 4.1"),
     Rule("data.flip", (True,), "section 4.1"),
+    *(Rule(f"data.{name}", (0,), "section 4.1") for name in AUGMENTATIONS),
     Rule("data.balance", (0.0,), "section 4.1"),
     Rule("data.mixed_in", ((),), "section 4"),
     Rule("train.steps", (30_000,), "section 4.1"),

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import Precision
 from deeplab_tf.data.balance import with_balance
+from deeplab_tf.data.copy_paste import Donors, find_donors
 from deeplab_tf.data.duplicates import with_duplicates
 from deeplab_tf.data.mixture import MixedSplit
 from deeplab_tf.data.pipeline import training_batches
@@ -43,6 +44,7 @@ class Training:
         optimizer: the optimizer of `network`.
         data_loss: the loss that the experiment names.
         notes: lines on the training that the user should see.
+        donors: the images to copy pixels of rare classes from; None where none are copied.
     """
 
     run: Run
@@ -53,6 +55,7 @@ class Training:
     optimizer: keras.optimizers.Optimizer
     data_loss: DataLoss
     notes: list[str]
+    donors: Donors | None = None
 
     @property
     def auxiliary(self) -> list[keras.Variable]:
@@ -80,6 +83,7 @@ class Training:
                 num_shards=context.num_input_pipelines,
                 parts=context.num_replicas_in_sync // context.num_input_pipelines,
                 mixed_in=self.mixed_in,
+                donors=self.donors,
             )
 
         return self.run.strategy.distribute_datasets_from_function(worker_batches)
@@ -136,6 +140,7 @@ def build_training(run: Run) -> Training:
     experiment, train = run.experiment, run.experiment.train
     split, mixed_in = run.records.split(experiment.data.split), run.mixed_in
     with naming_corrupt_file(split, *(part.split for part in mixed_in)):
+        donors = find_donors(run.records, experiment.data)
         split = _with_repeats(split, run)
         mixed_in = tuple(
             dataclasses.replace(part, split=_with_repeats(part.split, run)) for part in mixed_in
@@ -156,7 +161,7 @@ def build_training(run: Run) -> Training:
         optimizer = make_optimizer(train, network)
     weights = list(run.class_weights.values()) if run.class_weights else None
     data_loss = make_data_loss(train, weights)
-    return Training(run, split, mixed_in, model, network, optimizer, data_loss, notes)
+    return Training(run, split, mixed_in, model, network, optimizer, data_loss, notes, donors)
 
 
 def _with_repeats(split: SplitFiles, run: Run) -> SplitFiles:

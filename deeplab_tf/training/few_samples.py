@@ -36,7 +36,7 @@ def _samples(
     model: keras.Model, experiment: Experiment, replicas: int
 ) -> list[tuple[FusedBatchNormalization, int]]:
     """Returns each batch norm that trains, and how many samples of a channel it sees at once."""
-    train, side = experiment.train, experiment.data.crop_size
+    train = experiment.train
     norms = [x for x in model.layers if isinstance(x, FusedBatchNormalization) and x.trainable]
     if not norms:
         return []
@@ -45,7 +45,7 @@ def _samples(
         images //= replicas
     (image,) = model.inputs
     maps = keras.Function([image], [norm.output for norm in norms]).compute_output_spec(
-        [keras.KerasTensor((images, side, side, image.shape[-1]), image.dtype)]
+        [keras.KerasTensor((images, *experiment.data.crop, image.shape[-1]), image.dtype)]
     )
     sizes = [map.shape[1] * map.shape[2] for map in maps]  # pyright: ignore[reportOptionalIterable]
     return [(norm, images * size) for norm, size in zip(norms, sizes, strict=True)]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from deeplab_tf.config import Experiment, validate
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.config.schema import NORMALIZATION
+from deeplab_tf.data.copy_paste import check_rare_classes
 from deeplab_tf.data.duplicates import class_ids
 from deeplab_tf.data.mixture import (
     MixedSplit,
@@ -71,6 +72,7 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
         longest_side=mixed_longest_side(records, mixed_in),
     )
     experiment = _with_data(experiment, records)
+    check_rare_classes(records, experiment.data)
     strategy = make_strategy(experiment.train.strategy)
     check_parts(experiment.train, strategy)
     class_weights = find_class_weights(experiment, records, mixed_in)

@@ -110,7 +110,9 @@ def _parts() -> dict[str, Callable[[], Iterable]]:
         "forward": lambda: networks.forward(rounds, size),
         "training": lambda: networks.training(rounds, size // 2 + 1),
         "exported": lambda: [artefacts.measure(rounds, size)],
-        "pipeline": lambda: [input_pipeline.measure(rounds, VOC.value)],
+        "pipeline": lambda: [
+            input_pipeline.measure(rounds, VOC.value, augment) for augment in (False, True)
+        ],
         "multi_scale": lambda: [multi_scale.measure(max(rounds // 2, 1), size)],
         "memory": memory.measure,
         "scaling": lambda: networks.scaling(rounds, size),

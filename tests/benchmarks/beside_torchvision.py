@@ -1,6 +1,7 @@
 """Our input pipeline beside torchvision v2 with DataLoader, in turns in one run, on VOC.
 
     python tests/benchmarks/beside_torchvision.py --data_dir=DIR --voc=VOCdevkit --cores=2
+    python tests/benchmarks/beside_torchvision.py ... --augment
 
 Both decode a JPEG and a PNG, scale at random by 0.5 to 2.0 (bilinear without antialiasing, nearest
 for the mask), pad with the mean pixel and void, crop, flip, and give batches with float32 images.
@@ -9,6 +10,10 @@ VOC's own files. Ours blends in float32 and makes only the crop; torchvision res
 image, in uint8, which is its fastest. Both are bound to the same cores; DataLoader has a worker for
 each of them (none on a single one). Two ways of its float32 batch are run: a new tensor each, as
 usual, and one tensor used again, which the caller must not keep.
+
+`--augment` adds rotation, brightness, contrast, saturation, hue, grey, blur, noise, JPEG and
+cut-out on both sides, with equal ranges and probabilities. Copy-paste is left out, since
+torchvision has none.
 
 torch comes from `--torch_python`, an environment of its own: `make parity` makes one.
 """
@@ -33,6 +38,7 @@ CROP = flags.DEFINE_integer("crop_size", 513, "side of the crop in pixels", lowe
 BATCH = flags.DEFINE_integer("batch_size", 16, "images a batch", lower_bound=1)
 CORES = flags.DEFINE_integer("cores", os.cpu_count(), "how many cores to run on", lower_bound=1)
 WORKERS = flags.DEFINE_integer("workers", None, "DataLoader's processes", lower_bound=0)
+AUGMENT = flags.DEFINE_bool("augment", False, "whether to run every augmentation as well")
 ROUNDS = flags.DEFINE_integer("rounds", 7, "turns of each side", lower_bound=1)
 JSON = flags.DEFINE_string("json", None, "where else the figures go: by side, a number a turn")
 SECONDS = flags.DEFINE_float("seconds", 3, "how long a turn is")
@@ -49,6 +55,7 @@ def main(_) -> None:
     crop, batch = str(CROP.value), str(BATCH.value)
     ours = [sys.executable, str(HERE / "our_side.py"), DATA_DIR.value, crop, batch]
     theirs = [TORCH_PYTHON.value, str(HERE / "torchvision_side.py"), VOC.value, crop]
+    way = "augmented" if AUGMENT.value else "plain"
     with tempfile.TemporaryDirectory() as folder:
         crops = f"{folder}/crops.npz"
         subprocess.run([*ours, crops], check=True, stderr=subprocess.DEVNULL)
@@ -56,13 +63,13 @@ def main(_) -> None:
     usual, reused = "torchvision", "torchvision, batch reused"
     measured = _in_turns(
         {
-            "deeplab_tf": ours,
-            usual: [*theirs, batch, str(workers), "new"],
-            reused: [*theirs, batch, str(workers), "reused"],
+            "deeplab_tf": [*ours, way],
+            usual: [*theirs, batch, str(workers), "new", way],
+            reused: [*theirs, batch, str(workers), "reused", way],
         }
     )
     print(
-        f"batches of {batch} at crop {crop} on cores {cores}, {workers} DataLoader workers, "
+        f"{way} batches of {batch} at crop {crop} on cores {cores}, {workers} DataLoader workers, "
         f"{ROUNDS.value} turns of {SECONDS.value:g} s: median (least-most)"
     )
     _print_table(measured, len(cores))

@@ -1,9 +1,10 @@
 """Our half of beside_torchvision.py, in our environment: the pipeline, or some crops of it.
 
-python tests/benchmarks/our_side.py DATA_DIR CROP BATCH          serves
-python tests/benchmarks/our_side.py DATA_DIR CROP BATCH FILE     writes crops for comparison
+python tests/benchmarks/our_side.py DATA_DIR CROP BATCH plain|augmented   serves
+python tests/benchmarks/our_side.py DATA_DIR CROP BATCH FILE.npz          writes crops to compare
 """
 
+import dataclasses
 import os
 import sys
 
@@ -14,21 +15,37 @@ import tensorflow as tf
 from serve import serve
 
 from deeplab_tf.config import DataConfig, ModelConfig
-from deeplab_tf.data.augment import augment, sample_geometry
+from deeplab_tf.data.augment import augment
+from deeplab_tf.data.geometry import sample_geometry
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import SplitFiles, open_records, parse_record
 
 MEAN = ModelConfig().input_format.mean
 COMPARED = 40
+AUGMENTATIONS = {
+    "rotation": 10.0,
+    "brightness": 0.125,
+    "contrast": 0.5,
+    "saturation": 0.5,
+    "hue": 0.1,
+    "grey": 0.1,
+    "blur": 1.5,
+    "noise": 0.04,
+    "jpeg_quality": 40,
+    "cut_out": 0.5,
+}
+"""The same set as that of torchvision_side.py."""
 
 
 def main() -> None:
-    data_dir, crop, batch_size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    data_dir, crop, batch_size, way = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     split = open_records(data_dir, "voc").split("train")
     data = DataConfig(crop_size=crop)
-    if len(sys.argv) == 5:
-        _write_crops(split, data, sys.argv[4])
+    if way.endswith(".npz"):
+        _write_crops(split, data, way)
         return
+    if way == "augmented":
+        data = dataclasses.replace(data, **AUGMENTATIONS)
     batches = training_batches(
         split, data, batch_size=batch_size, seed=0, start_step=0, mean_pixel=MEAN
     )

@@ -3,9 +3,11 @@
     python tests/benchmarks/pipeline.py --data_dir=DIR --dataset=voc
 
 The first line is the whole pipeline on all cores: compare it with the training's own images/s. The
-stages then run one image at a time; their CPU milliseconds are what one image costs one core.
+stages then run one image at a time; their CPU milliseconds are what one image costs one core. Those
+"with" an augmentation are the crop of both with this augmentation at a usual strength.
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -24,11 +26,14 @@ STAGE_IMAGES = flags.DEFINE_integer("stage_images", 200, "images for each stage"
 def main(_) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
+    from our_side import AUGMENTATIONS
 
     from deeplab_tf.config import DataConfig, ModelConfig
+    from deeplab_tf.config.image_format import RGB
     from deeplab_tf.data.augment import augment
     from deeplab_tf.data.pipeline import training_batches
     from deeplab_tf.data.records import decode, open_records, parse_encoded
+    from deeplab_tf.data.training_example import make_example
     from deeplab_tf.machine.system import usable_cores
 
     split = open_records(DATA_DIR.value, DATASET.value).split(SPLIT.value)
@@ -50,6 +55,15 @@ def main(_) -> None:
         seed = tf.stack([tf.constant(0, tf.int64), index])
         return augment(fields["image"], fields["mask"], seed, data, mean)
 
+    def augmented_by(strengths: dict) -> Callable:
+        changed = dataclasses.replace(data, **strengths)
+
+        def stage(index: tf.Tensor, fields: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            seed = tf.stack([tf.constant(0, tf.int64), index])
+            return make_example(fields["image"], fields["mask"], seed, changed, RGB, mean)
+
+        return stage
+
     # TensorFlow leaves out what a stage does not return: the image's decoding, say.
     stages: dict[str, tuple[tf.data.Dataset, Callable]] = {
         "nothing": (encoded, lambda index, fields: index),
@@ -59,8 +73,11 @@ def main(_) -> None:
         "augment mask": (decoded, lambda index, fields: augmented(index, fields)[1]),
         "augment both": (decoded, augmented),
     }
+    for name, strength in AUGMENTATIONS.items():
+        stages[f"with {name}"] = (decoded, augmented_by({name: strength}))
+    stages["with all of them"] = (decoded, augmented_by(AUGMENTATIONS))
     for name, (examples, stage) in stages.items():
-        print(f"{name:>14}: {1e3 * _time_stage(examples, stage):.2f} ms CPU an image")
+        print(f"{name:>17}: {1e3 * _time_stage(examples, stage):.2f} ms CPU an image")
 
 
 def _time_batches(batches) -> tuple[float, float]:

@@ -94,6 +94,13 @@ def test_goals_name_the_fastest_of_torchvision():
     assert line.startswith("MISSED: 0.80. deeplab_tf, without oneDNN, inference: at least")
 
 
+def test_the_input_pipeline_is_held_to_torchvisions_usual_way():
+    group = Group("pipeline", {"deeplab_tf": [1.0], "torchvision": [1.3], "reused": [1.1]})
+    assert list(check_goals({"pipeline": [group.to_dict()]})) == [
+        "reached: 1.30. deeplab_tf, pipeline: at least 1.20 of torchvision"
+    ]
+
+
 def test_the_page_has_every_table():
     group = Group("input pipeline", {"ours": [1.0], "theirs": [2.0]}).to_dict()
     memory = {"name": "peak memory", "peak_bytes": {"ours": 2_000_000_000}}

@@ -1,15 +1,19 @@
 """torchvision's half of beside_torchvision.py, in an environment of its own: see there.
 
-    python tests/benchmarks/torchvision_side.py VOCDEVKIT CROP BATCH WORKERS new|reused
+    python tests/benchmarks/torchvision_side.py VOCDEVKIT CROP BATCH WORKERS new|reused \
+        plain|augmented
     python tests/benchmarks/torchvision_side.py VOCDEVKIT CROP compare FILE
 
 What is its best on a CPU, each tried against the other: JPEG and PNG by torchvision.io (Pillow
 takes 1.4 and 1.3 times as long), uint8 until the batch is together (float32 in the workers takes
 1.3 times as long), one thread a process. Scale and padding are transforms of our own, as in
 torchvision's reference training, because v2 has none for a share of the image's own size and none
-that pads only the right and the bottom.
+that pads only the right and the bottom. So are the augmentations of which v2 draws no strength or
+keeps the mask as it is; the pixels are made by v2's functions, in uint8 too. Rotation comes after
+the crop, which is less to turn.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -56,14 +60,80 @@ def pad(inpt, bottom: int, right: int):
     return functional.pad(inpt, [0, 0, right, bottom], fill=fill)
 
 
+class Colours(v2.RandomPhotometricDistort):
+    """v2's distortion without its shuffling of the channels, which ours does not have."""
+
+    def make_params(self, flat_inputs):
+        return {**super().make_params(flat_inputs), "channel_permutation": None}
+
+
+class OnImage(v2.Transform):
+    """Changes half of the images by `change(image, strength)`, strength uniform in 0..1."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def make_params(self, flat_inputs):
+        return {"strength": 1 - torch.rand(()).item(), "happens": torch.rand(()) < 0.5}
+
+    def transform(self, inpt, params):
+        if isinstance(inpt, tv_tensors.Mask) or not params["happens"]:
+            return inpt
+        return self.change(inpt, params["strength"])
+
+
+def blurred(image, strength: float):
+    sigma = max(1.5 * strength, 0.05)
+    return functional.gaussian_blur(image, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma] * 2)
+
+
+def noisy(image, strength: float):
+    return functional.gaussian_noise(image, sigma=0.04 * strength)
+
+
+def compressed(image, strength: float):
+    return functional.jpeg(image, quality=40 + int(55 * strength))
+
+
+class CutOut(v2.RandomErasing):
+    """v2's erasing, which leaves masks as they are, with void in the mask."""
+
+    def transform(self, inpt, params):
+        if params["v"] is None:
+            return inpt
+        image = not isinstance(inpt, tv_tensors.Mask)
+        fill = params["v"] if image else torch.tensor(VOID, dtype=torch.uint8)
+        place = [params[key] for key in "ijhw"]
+        return functional.erase(inpt.as_subclass(torch.Tensor), *place, fill)
+
+
+def augmentations() -> list:
+    """The same set as that of our_side.py."""
+    fill = {tv_tensors.Image: MEAN, tv_tensors.Mask: VOID}
+    return [
+        v2.RandomRotation(10, v2.InterpolationMode.BILINEAR, fill=fill),
+        OnImage(blurred),
+        Colours(hue=(-0.1, 0.1)),
+        v2.RandomGrayscale(0.1),
+        OnImage(noisy),
+        OnImage(compressed),
+        CutOut(0.5, value=MEAN),
+    ]
+
+
 class Voc(Dataset):
     """(image uint8 [3, crop, crop], mask uint8 [crop, crop]) of VOC's list `train`."""
 
-    def __init__(self, devkit: str, crop: int):
+    def __init__(self, devkit: str, crop: int, augmented: bool = False):
         self.root = Path(devkit) / "VOC2012"
         self.ids = (self.root / "ImageSets/Segmentation/train.txt").read_text().split()
         self.augment = v2.Compose(
-            [RandomScale(), PadIfSmaller(crop), v2.RandomCrop(crop), v2.RandomHorizontalFlip()]
+            [
+                *(RandomScale(), PadIfSmaller(crop), v2.RandomCrop(crop)),
+                v2.RandomHorizontalFlip(),
+                *(augmentations() if augmented else ()),
+            ]
         )
 
     def __len__(self) -> int:
@@ -82,7 +152,8 @@ class Voc(Dataset):
 
 def main() -> None:
     torch.set_num_threads(1)
-    data, crop = Voc(sys.argv[1], int(sys.argv[2])), int(sys.argv[2])
+    crop, augmented = int(sys.argv[2]), sys.argv[-1] == "augmented"
+    data = Voc(sys.argv[1], crop, augmented)
     if sys.argv[3] == "compare":
         _compare(data, crop, sys.argv[4])
         return

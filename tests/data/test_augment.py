@@ -5,10 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fuzz import cases
 
-from deeplab_tf.config import DataConfig
-from deeplab_tf.data.augment import Geometry, augment, sample_geometry
+from deeplab_tf.config import DataConfig, Fit
+from deeplab_tf.data.augment import augment
+from deeplab_tf.data.geometry import Geometry, sample_geometry
 from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.frame import into_frame
 
 MEAN = (123.15, 115.90, 103.06)
 SMALL = DataConfig(crop_size=33)
@@ -28,7 +33,7 @@ def _geometry(height: int, width: int, seed: tf.Tensor, data: DataConfig) -> Geo
     return Geometry(*(part.numpy() for part in sample_geometry(source, seed, data)))
 
 
-def _plain(image, mask, geometry: Geometry, crop: int) -> tuple[np.ndarray, np.ndarray]:
+def _plain(image, mask, geometry: Geometry, crop) -> tuple[np.ndarray, np.ndarray]:
     """Resize, pad right and bottom, crop, mirror: TensorFlow's resize for the image, integers for
     the mask."""
     (height, width), (top, left) = geometry.size, geometry.offset
@@ -37,12 +42,12 @@ def _plain(image, mask, geometry: Geometry, crop: int) -> tuple[np.ndarray, np.n
     rows = (2 * np.arange(height) + 1) * mask.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * mask.shape[1] // (2 * width)
     nearest = mask[rows][:, columns]
-    bottom, right = max(crop - height, 0), max(crop - width, 0)
+    bottom, right = max(crop[0] - height, 0), max(crop[1] - width, 0)
     padded = np.empty((height + bottom, width + right, 3), np.float32)
     padded[:] = MEAN
     padded[:height, :width] = resized
     nearest = np.pad(nearest, ((0, bottom), (0, right)), constant_values=VOID)
-    window = np.s_[top : top + crop, left : left + crop]
+    window = np.s_[top : top + crop[0], left : left + crop[1]]
     step = -1 if geometry.flip else 1
     return padded[window][:, ::step], nearest[window][:, ::step]
 
@@ -58,12 +63,42 @@ def test_equals_resize_pad_crop_flip(size):
     for number in range(12):
         seed = _seed(number)
         got_image, got_mask = _augment_33(image, mask, seed)
-        want_image, want_mask = _plain(image, mask, _geometry(*size, seed, SMALL), 33)
+        want_image, want_mask = _plain(image, mask, _geometry(*size, seed, SMALL), (33, 33))
         assert got_image.dtype == tf.float32
         assert got_mask.dtype == tf.uint8
         # tf.image.resize finds its weights in float32 coordinates: 1e-4 pixel at 1000 * 255 levels.
         np.testing.assert_allclose(got_image, want_image, atol=0.05)
         np.testing.assert_array_equal(got_mask, want_mask)
+
+
+@pytest.mark.parametrize("fit", Fit)
+@pytest.mark.parametrize("size", [(1, 1), (7, 90), (90, 7), (30, 20), (50, 80)], ids=str)
+def test_a_crop_that_is_not_square_and_a_letterbox_equal_the_same_steps(size, fit):
+    data = DataConfig(crop_size=21, crop_width=38, fit=fit)
+    generator = np.random.default_rng(sum(size))
+    image = generator.integers(0, 256, (*size, 3), np.uint8)
+    mask = generator.integers(0, 256, size, np.uint8)
+    for number in range(4):
+        seed = _seed(number)
+        got_image, got_mask = augment(image, mask, seed, data, MEAN)
+        geometry = _geometry(*size, seed, data)
+        want_image, want_mask = _plain(image, mask, geometry, (21, 38))
+        assert got_image.shape == (21, 38, 3)
+        np.testing.assert_allclose(got_image, want_image, atol=0.05)
+        np.testing.assert_array_equal(got_mask, want_mask)
+
+
+@cases(60)
+@given(*[st.integers(1, 3000)] * 2, *[st.integers(1, 700)] * 2)
+def test_a_letterbox_has_the_size_and_place_that_a_network_of_that_size_predicts_at(
+    height, width, crop_height, crop_width
+):
+    data = DataConfig(crop_size=crop_height, crop_width=crop_width, fit=Fit.LETTERBOX)
+    geometry = _geometry(height, width, _seed(0), data)
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
+    _, inner = into_frame(image, data.crop, np.zeros(3, np.uint8))
+    assert tuple(geometry.size) == inner
+    assert tuple(geometry.offset) == (0, 0)
 
 
 def test_padding_is_exactly_the_mean_pixel_and_void():

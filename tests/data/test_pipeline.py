@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
+from deeplab_tf.data.copy_paste import Donors
 from deeplab_tf.data.pipeline import evaluation_images, training_batches
 from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.errors import DeeplabError
@@ -18,6 +19,20 @@ MEAN = (123.15, 115.90, 103.06)
 # An image is 8x9 of one colour, its number; nothing but a crop of it can come out.
 DATA = DataConfig(crop_size=5, min_scale=1.0, max_scale=1.0, shuffle_buffer=4)
 AUGMENTED = dataclasses.replace(DATA, crop_size=9, min_scale=0.5, max_scale=2.0)
+
+EVERY_AUGMENTATION = {
+    "rotation": 20.0,
+    "brightness": 0.125,
+    "contrast": 0.5,
+    "saturation": 0.5,
+    "hue": 0.1,
+    "grey": 0.3,
+    "blur": 1.0,
+    "noise": 0.05,
+    "jpeg_quality": 40,
+    "cut_out": 0.5,
+    "copy_paste": 0.5,
+}
 
 
 def _record(name: str, image: np.ndarray, mask: np.ndarray) -> bytes:
@@ -108,6 +123,32 @@ def test_starting_at_a_step_equals_going_there(split, buffer):
     for start_step in (1, 2, 3, 5, 8):
         late = _batches(split, 9 - start_step, data=data, start_step=start_step)
         _assert_equal(late, whole[start_step:])
+
+
+def test_with_every_augmentation_starting_late_and_sharding_equal_going_there(split):
+    """Pasted images come from an order of their own, which must be entered at the same place."""
+    data = dataclasses.replace(AUGMENTED, crop_width=12, **EVERY_AUGMENTATION)
+    repeats = ((1, 0, 0, 1, 0), (0, 1, 0), (1, 1, 1))
+    donors = Donors(dataclasses.replace(split, num_examples=6, repeats=repeats), (0, 3, 8))
+    whole = _batches(split, 7, data=data, donors=donors)
+    images, masks = whole[0]
+    assert (images.shape, masks.shape) == ((4, 9, 12, 3), (4, 9, 12))
+    late = _batches(split, 4, data=data, donors=donors, start_step=3)
+    _assert_equal(late, whole[3:])
+    second = _batches(split, 7, data=data, donors=donors, shard_index=1, num_shards=2)
+    _assert_equal(second, [(images[2:], masks[2:]) for images, masks in whole])
+
+
+def test_each_donor_gives_as_often_as_the_others(split):
+    """Where every pixel is pasted over, nothing but the donors is seen."""
+    data = dataclasses.replace(DATA, copy_paste=1.0)
+    repeats = ((1, 0, 0, 1, 0), (0, 1, 0), (1, 1, 1))
+    donors = Donors(dataclasses.replace(split, num_examples=6, repeats=repeats), tuple(range(256)))
+    numbers = _numbers(_batches(split, 6, data=data, donors=donors))
+    assert [sorted(numbers[start : start + 6]) for start in range(0, 24, 6)] == [
+        [0, 3, 6, 8, 9, 10]
+    ] * 4
+    assert len({tuple(numbers[start : start + 6]) for start in range(0, 24, 6)}) > 1
 
 
 def test_starting_far_into_training_keeps_the_order_of_that_epoch(split):

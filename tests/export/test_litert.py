@@ -1,5 +1,6 @@
 """The LiteRT file: its operations, its members, and that it answers as the Keras model."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import litert
 from deeplab_tf.export import parity as parity_module
+from deeplab_tf.export.export_model import export_model
 from deeplab_tf.export.litert import Options, convert, export_litert, write_litert
 from deeplab_tf.export.operations import litert_operations, refuse_space_to_batch
 
@@ -147,6 +150,18 @@ def test_reports_lie_beside_and_not_over_each_other(out, float32, float16, pictu
         assert report["images"] == len(pictures)
         assert report["size_bytes"] == exported.artefact.stat().st_size
     assert litert.report_path(float32.artefact).name == "parity.json"
+
+
+def test_the_default_size_is_that_of_the_training_crop(trained, tmp_path, monkeypatch):
+    data = dataclasses.replace(trained.experiment.data, crop_size=65, crop_width=81)
+    wide = dataclasses.replace(
+        trained, experiment=dataclasses.replace(trained.experiment, data=data)
+    )
+    given = []
+    monkeypatch.setattr(litert, "export_litert", lambda *arguments: given.append(arguments[3]))
+    Image.fromarray(random_picture(30, 20)).save(tmp_path / "a.png")
+    export_model(wide, tmp_path / "out", "litert", images=tmp_path / "a.png")
+    assert given[0].image_size == (65, 81)
 
 
 def test_disagreement_leaves_nothing_and_gives_the_numbers(

@@ -203,6 +203,12 @@ def test_what_decides_the_working_size(longest_side, evaluate, expected):
     assert working_size_of(experiment, EvaluateConfig(**evaluate)) == expected
 
 
+def test_the_longer_side_of_a_crop_is_what_an_older_model_knows():
+    experiment = random_trained_model().experiment
+    experiment.data.longest_side, experiment.data.crop_width = None, 97
+    assert working_size_of(experiment, EvaluateConfig()) == WorkingSize(unknown_above=97)
+
+
 def test_an_older_model_says_that_it_does_not_know():
     lines = []
     predict = images_to_labels(sized(None), EvaluateConfig(), lines.append)

@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from deeplab_tf.config import load_experiment, load_rows
+from deeplab_tf.config.augmentation import AUGMENTATIONS
 from deeplab_tf.paper.protocol import deviations, explain, stage_of
 
 FILES = [f"table{n}" for n in range(1, 7)] + ["coco", "test_server"]
@@ -79,9 +80,12 @@ def test_every_field_is_held_to_the_paper():
             "dataset": "voc",
             "split": "trainval",
             "crop_size": 321,
+            "crop_width": 321,
+            "fit": "letterbox",
             "min_scale": 1.0,
             "max_scale": 1.0,
             "flip": False,
+            **dict.fromkeys(AUGMENTATIONS, 0.25),
             "duplicate_classes": ("chair",),
             "balance": 0.1,
             "mixed_in": ("coco_voc:0.5",),

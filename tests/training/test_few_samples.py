@@ -61,6 +61,15 @@ def test_a_norm_counts_the_images_of_a_part_over_devices(model, fields, replicas
         assert "note: aspp_pool_bn: " in notes[0]
 
 
+def test_both_sides_of_a_crop_that_is_not_square_count(model):
+    experiment = small(batch_size=1)
+    experiment.data.crop_size, experiment.data.crop_width = 16, 33
+    set_batch_norm_mode(model, experiment.train.batch_norm, 1)
+    notes = hold_single_samples(model, experiment, 1)
+    # 16x33 pixels are a map of 1x3 at the stride 16, and one pixel after the pooling.
+    assert held(model) == ["aspp_pool_bn"] and "3 samples a step" in notes[1]
+
+
 WAYS = [
     {"batch_size": 1},
     {"batch_size": 2, "accumulate_steps": 2},

@@ -20,6 +20,8 @@ def check_goals(parts: dict[str, list[dict]]) -> Iterator[str]:
         ratio = 1 / theirs[fastest]["ratio"]
         yield _line(f"{group['name']}: at least 1.00 of {fastest}", ratio, 1.0)
         yield _line(f"{group['name']}: at least 1.9 of {KERAS}", 1 / ways[KERAS]["ratio"], 1.9)
+    for group in parts.get("pipeline", ()):
+        yield from _against_usual_pipeline(group)
     for group in parts.get("exported", ()):
         share = group["ways"][SAVED_MODEL]["of_peak"]
         yield _line(f"{group['name']}: {SAVED_MODEL} at 0.90 of the peak", share, 0.9)
@@ -31,6 +33,13 @@ def _networks(parts: dict[str, list[dict]]) -> Iterator[dict]:
         where = "without oneDNN, " if part.endswith("onednn") else ""
         if part.startswith(("forward", "training")):
             yield from ({**group, "name": where + group["name"]} for group in groups)
+
+
+def _against_usual_pipeline(group: dict) -> Iterator[str]:
+    """The input pipeline against torchvision's usual one, a new batch each time."""
+    usual = group["ways"].get("torchvision")
+    if usual:
+        yield _line(f"{group['name']}: at least 1.20 of torchvision", 1 / usual["ratio"], 1.2)
 
 
 def _against_padding(group: dict) -> Iterator[str]:

@@ -15,7 +15,7 @@ DRAWN = 200
 """Images that stand in where there is no VOC."""
 
 
-def measure(rounds: int, voc: str | None) -> Group:
+def measure(rounds: int, voc: str | None, augment: bool = False) -> Group:
     """Batches of 16 crops of 513 from VOC's images, on one core, which is what a core delivers."""
     images = "VOC's images" if voc else "drawn images"
     with tempfile.TemporaryDirectory() as folder:
@@ -31,12 +31,13 @@ def measure(rounds: int, voc: str | None) -> Group:
         _run(
             *(str(HERE / "beside_torchvision.py"), f"--data_dir={root / 'data'}"),
             *(f"--voc={voc}", f"--torch_python={sys.executable}", "--cores=1"),
-            *(f"--rounds={rounds}", f"--json={figures}"),
+            *(f"--rounds={rounds}", f"--json={figures}", f"--augment={augment}"),
         )
         sides = json.loads(figures.read_text())
     # Seconds a batch, as all groups have it.
     seconds = {side: [16 / pace for pace in of["images_s"]] for side, of in sides.items()}
-    return Group(f"input pipeline, 16 crops of 513x513, {images}, one core", seconds, 16)
+    more = ", every augmentation" if augment else ""
+    return Group(f"input pipeline, 16 crops of 513x513{more}, {images}, one core", seconds, 16)
 
 
 def _run(*arguments: str) -> None:
