@@ -35,6 +35,17 @@ def make_strategy(name: StrategyName) -> tf.distribute.Strategy:
     return _mirrored(tuple(devices)) if devices else tf.distribute.get_strategy()
 
 
+def own_devices(strategy: tf.distribute.Strategy) -> list[str]:
+    """Lists the devices of `strategy` in this process where it has several, to put copies on.
+
+    The list is empty where TensorFlow's own choice will do, and for a TPU, on which an image of any
+    size cannot be evaluated: its host's processor does it.
+    """
+    devices = list(strategy.extended.worker_devices)
+    several = len(devices) > 1 and not isinstance(strategy, tf.distribute.TPUStrategy)
+    return devices if several else []
+
+
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     """Returns the sum of the replicas' `value`, on each replica; gradients pass through the sum."""
     context = tf.distribute.get_replica_context()

@@ -23,6 +23,15 @@ def folded(model: keras.Model) -> keras.Model:
             bias.
     """
     network = keras.models.clone_model(model, clone_function=_clone)
+    fold_into(network, model)
+    return network
+
+
+def fold_into(network: keras.Model, model: keras.Model) -> None:
+    """Copies the weights of `model` into `network`, which `folded` made of a model like it.
+
+    The two may differ in their output_stride, since layers are found by their names.
+    """
     for layer in model.layers:
         if not isinstance(layer, FusedBatchNormalization):
             continue
@@ -33,7 +42,6 @@ def folded(model: keras.Model) -> keras.Model:
     for layer in network.layers:
         if layer.weights and getattr(layer, "use_bias", False):  # such layers have no batch norm
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    return network
 
 
 class _Bias(keras.layers.Layer):

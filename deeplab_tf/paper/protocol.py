@@ -60,6 +60,8 @@ EVERY_STAGE = (
     Rule("train.loss", ("cross_entropy",), "the authors' TF-Slim code"),
     Rule("train.class_weights", ("none",), "the authors' TF-Slim code"),
     Rule("train.ohem_share", (1.0,), "the authors' TF-Slim code"),
+    Rule("train.keep", ("last",), "section 4.1: the weights after 30,000 steps"),
+    Rule("train.patience", (None,), "section 4.1: 30,000 steps"),
     Rule("model.atrous", (True,), "section 3.2, figure 3b"),
     Rule("evaluate.scales", ((1.0,), SCALES), "section 4.2"),
     Rule("evaluate.window", (None,), "section 4.2: whole images"),

@@ -47,6 +47,7 @@ class Training:
     optimizer: keras.optimizers.Optimizer
     data_loss: DataLoss
     notes: list[str]
+    _evaluated: keras.Model | None = dataclasses.field(default=None, init=False)
 
     @property
     def splits(self) -> tuple[SplitFiles, ...]:
@@ -84,17 +85,21 @@ class Training:
         )
 
     def evaluated_model(self) -> keras.Model:
-        """Returns the model to evaluate and export.
+        """Returns the model to evaluate and export, with the present weights.
 
         The model is in float32 and has the averaged weights where the training keeps an average.
+        Where it is not the trained model itself, it is one model on the host, whose weights each
+        call replaces.
         """
         in_float32 = self.run.experiment.train.precision is Precision.FLOAT32
         if in_float32 and not averages(self.optimizer):
             return self.model
-        model = build_model(self.run.experiment.model)
+        if self._evaluated is None:
+            with tf.device("CPU:0"):
+                self._evaluated = build_model(self.run.experiment.model)
         weights = evaluated_weights(self.model, self.optimizer)
-        model.set_weights([weight.numpy() for weight in weights])
-        return model
+        self._evaluated.set_weights([weight.numpy() for weight in weights])
+        return self._evaluated
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
         """Returns images [B, H, W, bands] and masks [B, H, W] of a batch as arrays.
