@@ -27,7 +27,8 @@ def may_share_images(split: str, other: str) -> bool:
 
     `train` is in `trainaug` and `trainval`.
     """
-    return split.lower() in other.lower() and not held_out_from(split, other)
+    speaks = any(word in split.lower() for word in ("train", *HELD_OUT))
+    return speaks and split.lower() in other.lower() and not held_out_from(split, other)
 
 
 def held_out_split(names: Iterable[str], wanted: str) -> str:
