@@ -1,4 +1,4 @@
-"""The evaluation of a training's network: its figures, its workers, its devices, its interruption."""
+"""The evaluation of a training's network: figures, workers, devices, interruption, splits."""
 
 import dataclasses
 import pathlib
