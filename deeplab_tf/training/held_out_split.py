@@ -1,4 +1,7 @@
-"""The split that a training is evaluated on while it trains, found and checked before it begins."""
+"""The split that a training is evaluated on while it trains, found and checked before it begins.
+
+Tested in tests/training/test_held_out.py.
+"""
 
 import dataclasses
 from collections.abc import Sequence
