@@ -71,7 +71,7 @@ def test_json_reads_back_equal():
         ("train", "backbone_rate", -0.1, "backbone_rate must be 0 or more"),
         ("train", "head_rate", -1.0, "head_rate must be 0 or more"),
         ("train", "freeze_through", "block5", "one of conv1, block1, block2, block3, block4, or"),
-        ("train", "evaluate_every", -1, "evaluate_every must be 0 (no evaluation in the run) or"),
+        ("train", "evaluate_every", -1, "evaluate_every must be 0, for no evaluation in the run, "),
         ("train", "evaluate_images", 0, "evaluate_images must be at least 1, or left out"),
         ("train", "keep", "best", "keep must be last, unless train.evaluate_every gives the"),
         ("train", "keep", "worst", "config.train.keep: .*best"),

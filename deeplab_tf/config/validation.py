@@ -221,7 +221,7 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
         "checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),
         "panels_every": (train.panels_every >= 1, "at least 1"),
         "keep_checkpoints": (train.keep_checkpoints >= 1, "at least 1"),
-        "evaluate_every": (train.evaluate_every >= 0, "0 (no evaluation in the run) or more"),
+        "evaluate_every": (train.evaluate_every >= 0, "0, for no evaluation in the run, or more"),
         "evaluate_images": (
             train.evaluate_images is None or train.evaluate_images >= 1,
             "at least 1, or left out",

@@ -41,9 +41,10 @@ def own_devices(strategy: tf.distribute.Strategy) -> list[str]:
     The list is empty where TensorFlow's own choice will do, and for a TPU, on which an image of any
     size cannot be evaluated: its host's processor does it.
     """
+    if strategy.num_replicas_in_sync == 1 or isinstance(strategy, tf.distribute.TPUStrategy):
+        return []
     devices = list(strategy.extended.worker_devices)
-    several = len(devices) > 1 and not isinstance(strategy, tf.distribute.TPUStrategy)
-    return devices if several else []
+    return devices if len(devices) > 1 else []
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.random_model import random_picture, random_trained_model
 
-from deeplab_tf.config import EvaluateConfig
+from deeplab_tf.config import Backbone, EvaluateConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.inference.scorer import Scorer
@@ -15,18 +15,20 @@ from deeplab_tf.inference.strategies import images_to_labels, images_to_probabil
 
 IMAGE = random_picture(50, 71)
 WAYS = {
-    "one view": {},
     "scales and flip": {"scales": (0.5, 1.25), "flip": True, "output_stride": 8},
     "working size": {"working_size": 40},
-    "scales at a working size": {"scales": (0.75,), "working_size": 40},
     "windows": {"window": 65},
     "padding": {"pad_to": 81},
 }
 
 
+def tiny_model():
+    return random_trained_model(backbone=Backbone.RESNET_TINY, multi_grid=(2,))
+
+
 @pytest.fixture(scope="module")
 def trained():
-    return random_trained_model()
+    return tiny_model()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_a_mask_of_void_has_no_loss(trained):
 
 def test_a_probability_of_zero_has_a_finite_loss(mask):
     """An average of softmaxes underflows where a class is far behind in every view."""
-    trained = random_trained_model()
+    trained = tiny_model()
     logits = trained.model.get_layer("logits")
     kernel, bias = logits.get_weights()
     logits.set_weights([kernel, bias + 1e4 * (np.arange(6) == 0)])
@@ -82,7 +84,7 @@ def test_a_probability_of_zero_has_a_finite_loss(mask):
 
 
 def test_new_weights_are_taken_without_a_new_trace(mask, monkeypatch):
-    trained = random_trained_model()
+    trained = tiny_model()
     evaluate_config = EvaluateConfig(output_stride=8)
     scorer = Scorer(trained, evaluate_config)
     calls, call = [], keras.Model.__call__

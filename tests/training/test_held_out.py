@@ -9,7 +9,7 @@ import pytest
 from support.random_model import random_trained_model
 from support.train_processes import small
 
-from deeplab_tf.config import EvaluateConfig, StrategyName
+from deeplab_tf.config import Backbone, EvaluateConfig, StrategyName
 from deeplab_tf.data.mixture import open_mixed_in
 from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import open_records
@@ -22,10 +22,12 @@ from deeplab_tf.inference.predictor import trained_predictor
 from deeplab_tf.training.held_out import LOSS_UNITS, HeldOut
 from deeplab_tf.training.held_out_split import HeldOutSplit, find_held_out
 
+TINY = {"backbone": Backbone.RESNET_TINY, "multi_grid": (2,)}
+
 
 @pytest.fixture(scope="module")
 def trained():
-    return random_trained_model()
+    return random_trained_model(**TINY)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_a_signal_ends_an_evaluation_after_the_image_under_way(trained, split):
 
 
 def test_scores_that_are_not_finite_name_the_image(split):
-    trained = random_trained_model()
+    trained = random_trained_model(**TINY)
     kernel, bias = trained.model.get_layer("logits").get_weights()
     trained.model.get_layer("logits").set_weights([kernel * np.nan, bias])
     with pytest.raises(DeeplabError, match="scores that are not finite for val_0000 of val"):

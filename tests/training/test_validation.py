@@ -175,9 +175,10 @@ def test_a_finished_run_is_not_evaluated_again(evaluated, shapes_data, monkeypat
     assert [(workdir / name).read_bytes() for name in names] == before
 
 
-def test_a_signal_during_an_evaluation_ends_soon_and_the_run_goes_on_with_it(
+def test_a_run_that_is_disturbed_at_every_place_of_an_evaluation_is_the_undisturbed_one(
     evaluated, shapes_data, tmp_path, monkeypatch
 ):
+    """A signal while images are scored ends soon; then come kills after each thing written."""
     scored, score = [], Scorer.__call__
 
     def stopping(scorer, image, mask):
@@ -186,13 +187,26 @@ def test_a_signal_during_an_evaluation_ends_soon_and_the_run_goes_on_with_it(
             signal.raise_signal(signal.SIGTERM)
         return score(scorer, image, mask)
 
+    def crash(*_arguments):
+        raise CrashError
+
     workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Scorer, "__call__", stopping)
         result = train(small(**EVALUATED), shapes_data, workdir, report=silent)
     assert (result.step, result.stopped_by) == (2, signal.SIGTERM)
     assert len(scored) < 4 and checkpoint_steps(workdir) == [2]
-    assert not (workdir / "validation.json").exists() and not (workdir / "best.keras").exists()
+    for owner, name, left in [
+        (validation_module, "save_model", []),
+        (validation_module, "write_validations", ["best.keras"]),
+        (RunLog, "write_validation", ["best.keras", "validation.json"]),
+    ]:
+        with monkeypatch.context() as patch, pytest.raises(CrashError):
+            patch.setattr(owner, name, crash)
+            train(small(**EVALUATED), shapes_data, workdir, report=silent)
+        assert checkpoint_steps(workdir) == [2]
+        files = [name for name in ("best.keras", "validation.json") if (workdir / name).exists()]
+        assert files == left
     train(small(**EVALUATED), shapes_data, workdir, report=silent)
     check_same_runs(evaluated[0], workdir)
 
@@ -236,6 +250,13 @@ def test_patience_ends_the_run_and_the_same_command_does_not_go_on(shapes_data, 
     assert again == result and len(validations(tmp_path)) == 4
     assert lines[-1] == f"done: {tmp_path / 'model.keras'} (best: step 2, mean IoU 50.00 on val)"
     assert f"ended after step 4 of 9: {why}" in lines[-3:]
+    (tmp_path / "best.keras").unlink()
+    assert train(experiment, shapes_data, tmp_path, report=lines.append).kept is None
+    gone = f"note: {tmp_path / 'best.keras'} is gone, so the weights of the last step are taken"
+    assert gone in lines
+    last, checkpoint = (load_model(path, silent) for path in (tmp_path / "model.keras", tmp_path))
+    for a, b in zip(last.model.weights, checkpoint.model.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
     experiment.train.patience = 5
     with pytest.raises(DeeplabError, match=r"holds a run with train.patience=2 \(received 5\)"):
         train(experiment, shapes_data, tmp_path, report=silent)
@@ -253,54 +274,19 @@ def test_the_last_weights_are_kept_by_default_and_the_best_is_said(shapes_data, 
     # Another interval changes no weight, and what was evaluated stays in the log.
     train(small(steps=3, evaluate_every=0), shapes_data, workdir, report=silent)
     assert [row["step"] for row in all_metrics(workdir) if "val_loss" in row] == [1, 2, 3]
-    # Without its checkpoints the run begins anew, and is not judged by what it was.
-    shutil.rmtree(workdir / "checkpoints")
-    (workdir / "best.keras").write_bytes((workdir / "model.keras").read_bytes())
-    train(small(steps=1), shapes_data, workdir, report=silent)
-    assert not (workdir / "best.keras").exists() and not (workdir / "validation.json").exists()
 
 
-def test_a_run_without_its_best_weights_ends_with_the_last(shapes_data, tmp_path, curve):
-    curve([0.5, 0.4])
-    experiment = small(steps=2, evaluate_every=1, keep="best")
-    assert train(experiment, shapes_data, tmp_path, report=silent).kept.step == 1
-    (tmp_path / "best.keras").unlink()
-    lines = []
-    assert train(experiment, shapes_data, tmp_path, report=lines.append).kept is None
-    assert f"note: {tmp_path / 'best.keras'} is gone, so the weights of the last step are" in (
-        " ".join(lines)
-    )
-    for a, b in zip(
-        *(load_model(path, silent).model.weights for path in (tmp_path, tmp_path / "model.keras")),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(a, b)
+def test_a_run_that_begins_anew_is_not_judged_by_the_one_before(evaluated, shapes_data, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated[0], workdir, ignore=shutil.ignore_patterns("checkpoints"))
 
-
-def test_a_kill_at_every_place_of_an_evaluation_changes_nothing(
-    shapes_data, tmp_path, curve, monkeypatch
-):
-    curve([None, 0.5, None, 0.4])
-    experiment = small(steps=4, evaluate_every=2, keep="best", log_every=1, checkpoint_every=3)
-    train(experiment, shapes_data, tmp_path / "whole", report=silent)
-    places = [
-        (HeldOut, "measure"),
-        (validation_module, "save_model"),
-        (validation_module, "write_validations"),
-        (RunLog, "write_validation"),
-    ]
-    killed = tmp_path / "killed"
-    for owner, name in places:
-
-        def crash(*_arguments):
+    def crash_at_the_first_step(line):
+        if line.startswith("first batch"):
             raise CrashError
 
-        with monkeypatch.context() as patch, pytest.raises(CrashError):
-            patch.setattr(owner, name, crash)
-            train(experiment, shapes_data, killed, report=silent)
-        assert checkpoint_steps(killed) == [2]
-    assert train(experiment, shapes_data, killed, report=silent).kept.step == 2
-    check_same_runs(tmp_path / "whole", killed)
+    with pytest.raises(CrashError):
+        train(small(steps=1), shapes_data, workdir, report=crash_at_the_first_step)
+    assert not (workdir / "best.keras").exists() and not (workdir / "validation.json").exists()
 
 
 def test_the_split_is_looked_at_before_the_first_step(shapes_data, tmp_path):
