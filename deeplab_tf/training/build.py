@@ -94,12 +94,13 @@ class Training:
         in_float32 = self.run.experiment.train.precision is Precision.FLOAT32
         if in_float32 and not averages(self.optimizer):
             return self.model
-        if self._evaluated is None:
+        model = self._evaluated
+        if model is None:
             with tf.device("CPU:0"):
-                self._evaluated = build_model(self.run.experiment.model)
+                self._evaluated = model = build_model(self.run.experiment.model)
         weights = evaluated_weights(self.model, self.optimizer)
-        self._evaluated.set_weights([weight.numpy() for weight in weights])
-        return self._evaluated
+        model.set_weights([weight.numpy() for weight in weights])
+        return model
 
     def on_host(self, batch) -> tuple[np.ndarray, np.ndarray]:
         """Returns images [B, H, W, bands] and masks [B, H, W] of a batch as arrays.
