@@ -19,11 +19,17 @@ from deeplab_tf.config import Backbone, DataConfig, Experiment, ModelConfig, Tra
 EXPERIMENTS = {
     "resnet101": Experiment(
         data=DataConfig(dataset="ade20k"),
-        train=TrainConfig(steps=150_000),
+        train=TrainConfig(steps=150_000, evaluate_every=5000),
     ),
     "slim": Experiment(
         model=ModelConfig(backbone=Backbone.RESNET_SLIM, batch_norm_momentum=0.95),
         data=DataConfig(dataset="ade20k", crop_size=257),
-        train=TrainConfig(steps=2000, batch_size=8, base_learning_rate=0.05),
+        train=TrainConfig(
+            steps=2000,
+            batch_size=8,
+            base_learning_rate=0.05,
+            evaluate_every=1000,
+            evaluate_images=200,
+        ),
     ),
 }

@@ -32,7 +32,7 @@ EXPERIMENTS = {
     "resnet50": Experiment(
         model=ModelConfig(backbone=Backbone.RESNET50, batch_norm_momentum=0.99),
         data=DATA,
-        train=TrainConfig(steps=10_000, batch_size=16),
+        train=TrainConfig(steps=10_000, batch_size=16, evaluate_every=500),
     ),
     "mobilenet_v2": Experiment(
         model=ModelConfig(
@@ -43,7 +43,7 @@ EXPERIMENTS = {
             batch_norm_momentum=0.97,
         ),
         data=DATA,
-        train=TrainConfig(steps=1500, batch_size=8, base_learning_rate=0.03),
+        train=TrainConfig(steps=1500, batch_size=8, base_learning_rate=0.03, evaluate_every=300),
         evaluate=EvaluateConfig(output_stride=8),
     ),
     "mobilenet_v3": Experiment(
@@ -61,6 +61,6 @@ EXPERIMENTS = {
     "slim": Experiment(
         model=ModelConfig(backbone=Backbone.RESNET_SLIM, batch_norm_momentum=0.95),
         data=DATA,
-        train=TrainConfig(steps=2000, batch_size=8, base_learning_rate=0.05),
+        train=TrainConfig(steps=2000, batch_size=8, base_learning_rate=0.05, evaluate_every=200),
     ),
 }

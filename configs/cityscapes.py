@@ -26,7 +26,7 @@ from deeplab_tf.config import (
 )
 
 DATA = DataConfig(dataset="cityscapes", crop_size=769)
-TRAIN = TrainConfig(steps=90_000)
+TRAIN = TrainConfig(steps=90_000, evaluate_every=5000)
 
 EXPERIMENTS = {
     "resnet101": Experiment(
@@ -47,6 +47,12 @@ EXPERIMENTS = {
     "slim": Experiment(
         model=ModelConfig(backbone=Backbone.RESNET_SLIM, batch_norm_momentum=0.95),
         data=DataConfig(dataset="cityscapes", crop_size=385),
-        train=TrainConfig(steps=2000, batch_size=8, base_learning_rate=0.05),
+        train=TrainConfig(
+            steps=2000,
+            batch_size=8,
+            base_learning_rate=0.05,
+            evaluate_every=1000,
+            evaluate_images=100,
+        ),
     ),
 }

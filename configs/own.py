@@ -7,6 +7,7 @@
 The classes with their names and colours come from the data set. `resnet50` is a schedule for
 fine-tuning on hundreds to thousands of images, and needs a GPU and weights to begin with
 (`init_from`); `slim` is small enough to be trained from scratch on a CPU, as in configs/camvid.py.
+While it trains, a run is evaluated on at most 200 images of the split `val`.
 """
 
 import dataclasses
@@ -15,7 +16,10 @@ from deeplab_tf.config import load_experiment
 
 EXPERIMENTS = {
     row: dataclasses.replace(
-        experiment, data=dataclasses.replace(experiment.data, dataset="own"), row=None
+        experiment,
+        data=dataclasses.replace(experiment.data, dataset="own"),
+        train=dataclasses.replace(experiment.train, evaluate_images=200),
+        row=None,
     )
     for row in ("resnet50", "slim")
     for experiment in [load_experiment(f"configs/camvid.py:{row}")]

@@ -12,10 +12,16 @@ import dataclasses
 
 from deeplab_tf.config import load_experiment
 
+# The split val has 5,105 images, more than three times as many as VOC's.
+EVALUATE_EVERY = {"resnet101": 10_000, "slim": 500}
+
 EXPERIMENTS = {
     row: dataclasses.replace(
-        experiment, data=dataclasses.replace(experiment.data, dataset="pascal_context"), row=None
+        experiment,
+        data=dataclasses.replace(experiment.data, dataset="pascal_context"),
+        train=dataclasses.replace(experiment.train, evaluate_every=evaluate_every),
+        row=None,
     )
-    for row in ("resnet101", "slim")
+    for row, evaluate_every in EVALUATE_EVERY.items()
     for experiment in [load_experiment(f"configs/voc.py:{row}")]
 }

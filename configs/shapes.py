@@ -30,7 +30,13 @@ DEMO = Experiment(
         batch_norm_momentum=0.95,
     ),
     data=DataConfig(dataset="shapes", crop_size=113, min_scale=0.75, max_scale=1.25),
-    train=TrainConfig(steps=300, batch_size=8, base_learning_rate=0.1, checkpoint_every=100),
+    train=TrainConfig(
+        steps=300,
+        batch_size=8,
+        base_learning_rate=0.1,
+        checkpoint_every=100,
+        evaluate_every=150,
+    ),
     evaluate=EvaluateConfig(split="val"),
 )
 
@@ -46,6 +52,8 @@ EXPERIMENTS = {
             log_every=2,
             checkpoint_every=4,
             panels_every=6,
+            evaluate_every=6,
+            evaluate_images=4,
         ),
         evaluate=DEMO.evaluate,
     ),

@@ -22,19 +22,33 @@ from deeplab_tf.config import (
 )
 
 EXPERIMENTS = {
-    "resnet50": Experiment(model=ModelConfig(backbone=Backbone.RESNET50)),
-    "resnet101": Experiment(evaluate=EvaluateConfig(output_stride=8)),
+    "resnet50": Experiment(
+        model=ModelConfig(backbone=Backbone.RESNET50), train=TrainConfig(evaluate_every=2000)
+    ),
+    "resnet101": Experiment(
+        train=TrainConfig(evaluate_every=2000), evaluate=EvaluateConfig(output_stride=8)
+    ),
     "deeplabv3_plus": Experiment(
-        model=ModelConfig(decoder_kernels=(3, 3)), evaluate=EvaluateConfig(output_stride=8)
+        model=ModelConfig(decoder_kernels=(3, 3)),
+        train=TrainConfig(evaluate_every=2000),
+        evaluate=EvaluateConfig(output_stride=8),
     ),
     "resnet101_frozen": Experiment(
         model=ModelConfig(output_stride=8),
         data=DataConfig(split="trainval"),
-        train=TrainConfig(base_learning_rate=0.001, batch_norm=BatchNormMode.FROZEN),
+        train=TrainConfig(
+            base_learning_rate=0.001, batch_norm=BatchNormMode.FROZEN, evaluate_every=2000
+        ),
     ),
     "slim": Experiment(
         model=ModelConfig(backbone=Backbone.RESNET_SLIM, batch_norm_momentum=0.95),
         data=DataConfig(crop_size=257),
-        train=TrainConfig(steps=2000, batch_size=8, base_learning_rate=0.05),
+        train=TrainConfig(
+            steps=2000,
+            batch_size=8,
+            base_learning_rate=0.05,
+            evaluate_every=500,
+            evaluate_images=200,
+        ),
     ),
 }

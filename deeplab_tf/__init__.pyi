@@ -10,6 +10,7 @@ from .config import EvaluateConfig as EvaluateConfig
 from .config import Experiment as Experiment
 from .config import Fit as Fit
 from .config import Head as Head
+from .config import Keep as Keep
 from .config import Loss as Loss
 from .config import ModelConfig as ModelConfig
 from .config import Normalization as Normalization

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deeplab_tf.artefacts.best import weight_files
 from deeplab_tf.artefacts.litert import open_segmenter
 from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.predictor import is_exported, load_predictor
-from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
 from deeplab_tf.text_table import align
 
 from .peak_memory import peak_memory
@@ -129,11 +129,11 @@ def _size(path: pathlib.Path) -> tuple[int, int] | None:
 
 
 def _bytes(path: pathlib.Path) -> int:
-    """Returns the size of a file, a SavedModel, or a workdir's latest checkpoint (momentum too)."""
+    """Returns the size of a file, a SavedModel, or the weights of a workdir.
+
+    A workdir's checkpoint has the momentum too.
+    """
     if path.is_file():
         return path.stat().st_size
-    files = path.rglob("*")
-    if not is_exported(path):
-        prefix = pathlib.Path(checkpoint_prefix(path, checkpoint_steps(path)[-1]))
-        files = prefix.parent.glob(f"{prefix.name}.*")
+    files = path.rglob("*") if is_exported(path) else weight_files(path)
     return sum(file.stat().st_size for file in files if file.is_file())

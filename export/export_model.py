@@ -83,7 +83,8 @@ def export_model(
             the artefact carries it. None takes that of the experiment's evaluate section, whose
             default is the longest side of the training images.
         litertjs: a folder with LiteRT.js' archives; None lets npm fetch them.
-        report: gets a line for each broken checkpoint of a workdir that is passed over.
+        report: gets a line for each broken checkpoint of a workdir that is passed over, and one
+            that says which weights are taken where the run keeps the best.
 
     Raises:
         DeeplabError: the artefact is worse than its format allows, a package is missing, or the

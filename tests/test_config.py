@@ -21,6 +21,7 @@ from deeplab_tf.config import (
     from_json,
     load_experiment,
     to_json,
+    training_differences,
     validate,
 )
 from deeplab_tf.config.augmentation import AUGMENTATIONS, RGB_ONLY
@@ -85,6 +86,11 @@ def test_json_reads_back_equal():
         ("train", "label_smoothing", 1.0, "label_smoothing must be in .0, 1., and 0 with"),
         ("train", "auxiliary_loss", -0.1, "auxiliary_loss must be 0 .no auxiliary head. or"),
         ("train", "freeze_through", "block5", "one of conv1, block1, block2, block3, block4, or"),
+        ("train", "evaluate_every", -1, "evaluate_every must be 0, for no evaluation in the run, "),
+        ("train", "evaluate_images", 0, "evaluate_images must be at least 1, or left out"),
+        ("train", "keep", "best", "keep must be last, unless train.evaluate_every gives the"),
+        ("train", "keep", "worst", "config.train.keep: .*best"),
+        ("train", "patience", 3, "patience must be left out, or at least 1 with train.evaluate_ev"),
         ("evaluate", "scales", (), "one or more positive scales"),
         ("evaluate", "pad_to", 0, "pad_to must be at least 1"),
         ("evaluate", "working_size", -1, "working_size must be 0"),
@@ -180,6 +186,39 @@ def test_blocks_to_freeze_are_those_of_the_backbone():
     validate(Experiment(model=cascade, train=TrainConfig(freeze_through="block7")))
 
 
+def test_patience_counts_one_evaluation_or_more():
+    validate(Experiment(train=TrainConfig(evaluate_every=10, patience=1, keep="best")))
+    with pytest.raises(DeeplabError, match="patience must be left out, or at least 1 .* 0"):
+        validate(Experiment(train=TrainConfig(evaluate_every=10, patience=0)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"evaluate_every": 5}, []),
+        ({"evaluate_every": 5, "evaluate_images": 7, "keep": "best"}, ["train.keep"]),
+        ({"evaluate_every": 5, "patience": 2}, ["train.patience"]),
+    ],
+)
+def test_an_evaluation_that_decides_nothing_makes_no_other_training(changes, named):
+    one = validate(Experiment(train=TrainConfig(evaluate_every=3)))
+    other = validate(Experiment(train=TrainConfig(**changes)))
+    other.evaluate.flip = True
+    assert [name for name, _, _ in training_differences(one, other)] == named
+    assert [name for name, _, _ in training_differences(other, one)] == named
+    assert training_differences(Experiment(), one) == []  # of a run before there were evaluations
+
+
+def test_an_evaluation_that_decides_the_weights_counts():
+    one = validate(Experiment(train=TrainConfig(evaluate_every=3, keep="best")))
+    other = validate(Experiment(train=TrainConfig(evaluate_every=4, keep="best")))
+    other.evaluate.flip = True
+    assert training_differences(one, other) == [
+        ("train.evaluate_every", 3, 4),
+        ("evaluate.flip", False, True),
+    ]
+
+
 def test_a_row_that_does_not_exist_gives_the_nearest_and_all():
     with pytest.raises(DeeplabError, match="did you mean resnet101.*rows are resnet50, resnet101"):
         load_experiment("configs/voc.py:resnet110")
@@ -262,6 +301,10 @@ def test_every_shipped_row_is_valid(path):
     assert rows
     for name, experiment in rows.items():
         assert experiment.row == f"configs/{path.relative_to(ROOT / 'configs')}:{name}"
+        # The paper's rows end with their last weights; all others are evaluated on the way.
+        every, of_the_paper = experiment.train.evaluate_every, path.parent.name == "paper"
+        assert every == 0 if of_the_paper else 0 < every <= experiment.train.steps
+        assert (experiment.train.keep, experiment.train.patience) == ("last", None)
 
 
 FIVE = ImageFormat(5, 16, (1.0, 2.0, 3.0, 4.0, 5.0), (0.5,) * 5)

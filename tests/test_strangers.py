@@ -187,7 +187,8 @@ def test_predict_by_beam(artefacts, images, tmp_path):
 
 
 def test_train(shapes_data, tmp_path):
-    experiment = small(steps=1, class_weights="auto", checkpoint_every=1, panels_every=1)
+    judged = {"evaluate_every": 1, "evaluate_images": 1, "keep": "best"}
+    experiment = small(steps=1, class_weights="auto", panels_every=1, **judged)
 
     def command(workdir):
         train(experiment, shapes_data, workdir, report=lambda _: None)
@@ -195,7 +196,7 @@ def test_train(shapes_data, tmp_path):
     own = tmp_path / "own"
     command(own)
     names = names_in(own)
-    assert len(names) >= 11
+    assert len(names) >= 13
     folders = ("checkpoints", "tensorboard")
     events = [name for name in names if name.parent.name == "tensorboard"]
     refused = [name for name in names if str(name) not in folders and name not in events]

@@ -18,15 +18,16 @@ from deeplab_tf.errors import DeeplabError, one_line
 MEMBER = "deeplab_tf_auxiliary.npz"
 
 
-def write_auxiliary(archive: zipfile.ZipFile, weights: Mapping[str, np.ndarray]) -> None:
-    """Adds the weights, by names like `auxiliary_conv/kernel`, to an archive open for writing.
+def auxiliary_members(weights: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Returns the archive member of the weights, by names like `auxiliary_conv/kernel`.
 
-    Nothing is added where there are none.
+    There is no member where there are no weights.
     """
-    if weights:
-        content = io.BytesIO()
-        np.savez(content, **weights)  # pyright: ignore[reportArgumentType]
-        archive.writestr(MEMBER, content.getvalue())
+    if not weights:
+        return {}
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **weights)
+    return {MEMBER: content.getvalue()}
 
 
 def read_auxiliary(path: pathlib.Path) -> dict[str, np.ndarray]:

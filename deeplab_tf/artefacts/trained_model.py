@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.artefacts.auxiliary import write_auxiliary
+from deeplab_tf.artefacts.auxiliary import auxiliary_members
+from deeplab_tf.artefacts.best import has_best, read_best
 from deeplab_tf.artefacts.description import (
     DESCRIPTION,
     describe,
@@ -26,14 +27,19 @@ from deeplab_tf.artefacts.description import (
     parse_description,
     parse_experiment,
 )
-from deeplab_tf.config import Experiment, ModelConfig, validate
+from deeplab_tf.config import Experiment, Keep, ModelConfig, validate
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import whole_file
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.models import build_model, with_output_stride
-from deeplab_tf.runs.checkpoints import AVERAGED, checkpoint_steps, describe_broken, restore_last
-from deeplab_tf.runs.workdir import CONFIG_FILE, read_data, read_experiment
+from deeplab_tf.runs.checkpoints import (
+    AVERAGED,
+    checkpoint_steps,
+    describe_broken,
+    restore_last,
+)
+from deeplab_tf.runs.workdir import BEST_FILE, CONFIG_FILE, read_data, read_experiment
 
 
 @dataclasses.dataclass
@@ -44,7 +50,8 @@ class TrainedModel:
         model: the network from pixels to logits that `build_model` describes.
         experiment: the experiment that the network was trained by.
         classes: the classes, which are the channels of the logits.
-        step: the step of the checkpoint that the network was read from; None if from elsewhere.
+        step: the step of the weights in the workdir that the network was read from; None if from
+            elsewhere.
         auxiliary: the weights of the auxiliary head by name, which `save_model` writes beside the
             network. `load_model` leaves them in the file, since only a training needs them.
     """
@@ -74,39 +81,46 @@ def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
     return TrainedModel(network, experiment, trained.classes)
 
 
-def save_model(trained: TrainedModel, path: str | os.PathLike) -> None:
-    """Writes a `.keras` file with the description inside; either the whole file or none appears."""
-    description = describe(trained.experiment, trained.classes)
-    _save(trained.model, description, path, trained.auxiliary)
+def save_model(
+    trained: TrainedModel, path: str | os.PathLike, members: Mapping[str, str] | None = None
+) -> None:
+    """Writes a `.keras` file with the description inside; either the whole file or none appears.
+
+    `members` are the texts of further members of the zip archive, by name.
+    """
+    description = {DESCRIPTION: describe(trained.experiment, trained.classes)}
+    _save(
+        trained.model,
+        {**auxiliary_members(trained.auxiliary), **description, **(members or {})},
+        path,
+    )
 
 
 def save_backbone(model: keras.Model, model_config: ModelConfig, path: str | os.PathLike) -> None:
     """Writes a `.keras` file of a backbone without a head, with its config, for `init_from`."""
-    _save(model, describe(Experiment(model=model_config), None), path, {})
+    _save(model, {DESCRIPTION: describe(Experiment(model=model_config), None)}, path)
 
 
-def _save(
-    model: keras.Model,
-    description: str,
-    path: str | os.PathLike,
-    auxiliary: Mapping[str, np.ndarray],
-) -> None:
+def _save(model: keras.Model, members: Mapping[str, str | bytes], path: str | os.PathLike) -> None:
     with whole_file(pathlib.Path(path), is_described_zip) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            write_auxiliary(archive, auxiliary)
-            archive.writestr(DESCRIPTION, description)
+            for name, content in members.items():
+                archive.writestr(name, content)
 
 
 def load_model(path: str | os.PathLike, report: Callable[[str], None] = print) -> TrainedModel:
-    """Loads a `.keras` file of this package, or the last whole checkpoint of a training workdir.
+    """Loads a `.keras` file of this package, or the weights of a training workdir.
 
-    The network computes in float32, whatever precision it was trained in. Where the training keeps
-    an average of the weights, a checkpoint's network has the average.
+    The weights of a workdir are the best so far where the training keeps the best and has found
+    some, else those of the last whole checkpoint. The network computes in float32, whatever
+    precision it was trained in. Where the training keeps an average of the weights, a checkpoint's
+    network has the average, and so have the best weights.
 
     Args:
         path: the file or the workdir.
-        report: gets a line for each checkpoint that is broken and passed over.
+        report: gets a line for each checkpoint that is broken and passed over, and one that says
+            which weights are taken where the training keeps the best.
 
     Raises:
         DeeplabError: `path` is neither, or does not fit its own description.
@@ -199,6 +213,11 @@ def _zip_members(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
 def _load_workdir(workdir: pathlib.Path, report: Callable[[str], None]) -> TrainedModel:
     experiment = read_experiment(workdir)
     classes, _ = read_data(workdir)
+    best_file = workdir / BEST_FILE
+    if has_best(workdir, experiment):
+        best = read_best(best_file)
+        report(f"the best weights of {workdir}: {best}")
+        return TrainedModel(read_keras_file(best_file), experiment, classes, best.step)
     if not checkpoint_steps(workdir):
         raise _no_checkpoint(workdir)
     model = build_model(experiment.model)
@@ -210,6 +229,8 @@ def _load_workdir(workdir: pathlib.Path, report: Callable[[str], None]) -> Train
         raise _no_checkpoint(workdir)
     for line in describe_broken(workdir, broken):
         report(f"{line}; the checkpoint of step {step} is used")
+    if experiment.train.keep is Keep.BEST:
+        report(f"the last checkpoint of {workdir}, step {step}: no weights are the best yet")
     return TrainedModel(model, experiment, classes, step)
 
 

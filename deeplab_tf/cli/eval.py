@@ -32,8 +32,9 @@ from deeplab_tf.runs.workdir import CONFIG_FILE
 _MODEL = define_two_names(
     "model",
     "workdir",
-    "WORKDIR of deeplab-train, whose latest checkpoint is evaluated, FILE.keras, SAVED_MODEL_DIR, "
-    "FILE.onnx, or FILE.tflite (anyone's, as it is). --workdir is the same flag.",
+    "WORKDIR of deeplab-train, whose latest checkpoint (with train.keep=best its best weights) is "
+    "evaluated, FILE.keras, SAVED_MODEL_DIR, FILE.onnx, or FILE.tflite (anyone's, as it is). "
+    "--workdir is the same flag.",
     required=True,
 )
 _DATA_DIR = flags.DEFINE_string(

@@ -10,8 +10,8 @@ from deeplab_tf.cli.flag_rules import require
 MODEL = flag_types.define_two_names(
     "model",
     "workdir",
-    "WORKDIR of deeplab-train, whose latest checkpoint is exported, or FILE.keras. --workdir is "
-    "the same flag.",
+    "WORKDIR of deeplab-train, whose latest checkpoint (with train.keep=best its best weights) is "
+    "exported, or FILE.keras. --workdir is the same flag.",
     required=True,
 )
 OUT = flags.DEFINE_string("out", None, "Write into this directory.", required=True)

@@ -11,11 +11,14 @@ in WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/co
 another --workdir repeats a run, on a CPU bit for bit, and prints what differs from the run that it
 repeats.
 
+A run is evaluated every train.evaluate_every steps while it trains; --config.train.keep=best keeps
+the best weights, and --config.train.patience=N ends the run after N evaluations without a better.
+
 --config.train.strategy is auto, one, mirrored, tpu, or multi_worker. With multi_worker, each
 process of TF_CONFIG is started with this command, on one --workdir.
 
-Exit code 0: all steps done; 143: stopped by SIGTERM, with a checkpoint; 1: bad input, or another
-worker is gone; 2: wrong flag.
+Exit code 0: the run is finished; 143: stopped by SIGTERM, with a checkpoint; 1: bad input, or
+another worker is gone; 2: wrong flag.
 """
 
 import pathlib

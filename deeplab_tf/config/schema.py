@@ -196,6 +196,18 @@ class Precision(enum.StrEnum):
     MIXED_FLOAT16 = "mixed_float16"
 
 
+class Keep(enum.StrEnum):
+    """The weights that the `model.keras` of a run holds.
+
+    `last` are those after the last step, as in the paper. `best` are those of the evaluation with
+    the highest mean IoU among the run's evaluations (`evaluate_every`), the first of equals; they
+    are kept in the workdir from that evaluation on, and commands that read the workdir take them.
+    """
+
+    LAST = "last"
+    BEST = "best"
+
+
 class StrategyName(enum.StrEnum):
     """The devices that a command runs on.
 
@@ -449,6 +461,14 @@ class TrainConfig:
         log_every, checkpoint_every, panels_every: intervals in steps; panels are the TensorBoard
             images.
         keep_checkpoints: how many checkpoints stay on disk.
+        evaluate_every: the interval in steps at which the run is evaluated on `evaluate.split`, as
+            the `evaluate` section says, with the weights that would be exported; it is evaluated
+            after the last step too. 0: never.
+        evaluate_images: the most images of the split that an evaluation in the run takes; of a
+            larger split it takes every n-th image. None: all.
+        keep: see `Keep`.
+        patience: the number of evaluations in a row without a higher mean IoU after which the run
+            ends; the learning rate stays that of the whole schedule. None: never.
     """
 
     __pydantic_config__ = STRICT
@@ -484,6 +504,10 @@ class TrainConfig:
     checkpoint_every: int = 500
     panels_every: int = 500
     keep_checkpoints: int = 3
+    evaluate_every: int = 0
+    evaluate_images: int | None = None
+    keep: Keep = Keep.LAST
+    patience: int | None = None
 
 
 @dataclasses.dataclass

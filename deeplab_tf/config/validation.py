@@ -20,6 +20,7 @@ from deeplab_tf.config.schema import (
     EvaluateConfig,
     Experiment,
     Head,
+    Keep,
     Loss,
     ModelConfig,
     ScheduleName,
@@ -253,6 +254,21 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
         "checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),
         "panels_every": (train.panels_every >= 1, "at least 1"),
         "keep_checkpoints": (train.keep_checkpoints >= 1, "at least 1"),
+        "evaluate_every": (train.evaluate_every >= 0, "0, for no evaluation in the run, or more"),
+        "evaluate_images": (
+            train.evaluate_images is None or train.evaluate_images >= 1,
+            "at least 1, or left out",
+        ),
+        "keep": (
+            train.keep is Keep.LAST or train.evaluate_every > 0,
+            "last, unless train.evaluate_every gives the interval of the evaluations that tell "
+            "the best",
+        ),
+        "patience": (
+            train.patience is None or (train.patience >= 1 and train.evaluate_every > 0),
+            "left out, or at least 1 with train.evaluate_every as the interval of the evaluations "
+            "that it counts",
+        ),
     }
 
 

@@ -22,6 +22,15 @@ def held_out_from(split: str, other: str) -> bool:
     return "test" in word or not other.lower().removeprefix(f"{start}train").startswith("val")
 
 
+def may_share_images(split: str, other: str) -> bool:
+    """Returns whether the names say that images of `split` are in `other`, as `val` in `trainval`.
+
+    `train` is in `trainaug` and `trainval`.
+    """
+    speaks = any(word in split.lower() for word in ("train", *HELD_OUT))
+    return speaks and split.lower() in other.lower() and not held_out_from(split, other)
+
+
 def held_out_split(names: Iterable[str], wanted: str) -> str:
     """Returns the split to evaluate on: `wanted`, or where there is none, the one held out.
 

@@ -35,6 +35,18 @@ def make_strategy(name: StrategyName) -> tf.distribute.Strategy:
     return _mirrored(tuple(devices)) if devices else tf.distribute.get_strategy()
 
 
+def own_devices(strategy: tf.distribute.Strategy) -> list[str]:
+    """Lists the devices of `strategy` in this process where it has several, to put copies on.
+
+    The list is empty where TensorFlow's own choice will do, and for a TPU, on which an image of any
+    size cannot be evaluated: its host's processor does it.
+    """
+    if strategy.num_replicas_in_sync == 1 or isinstance(strategy, tf.distribute.TPUStrategy):
+        return []
+    devices = list(strategy.extended.worker_devices)
+    return devices if len(devices) > 1 else []
+
+
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     """Returns the sum of the replicas' `value`, on each replica; gradients pass through the sum."""
     context = tf.distribute.get_replica_context()

@@ -40,7 +40,7 @@ from deeplab_tf.inference.predictor import (
 )
 from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.inference.working_size import once
-from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE
+from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE, MODEL_FILE
 
 TABLE_FILE = "eval.txt"
 is_table = containing(b"\nfigures  ", b"\nreport   ")
@@ -62,8 +62,8 @@ def evaluate(
     """Evaluates `model`, writes the results into `out` and reports the table.
 
     Args:
-        model: a workdir, whose latest checkpoint is taken, a `.keras` file, a SavedModel, an
-            `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
+        model: a workdir, whose latest checkpoint or kept best weights are taken, a `.keras` file,
+            a SavedModel, an `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
         data_dir: the folder into which `deeplab-prepare` wrote the records.
         out: the folder that gets `eval.json`, `eval.txt` (the reported text),
             `confusion_matrix.csv` and `report/`.
@@ -199,6 +199,9 @@ def _open(
         # Each device gets a network of its own, with the batch norms folded into its weights.
         predictor = on_devices(lambda: trained_predictor(trained, evaluate_config, note), devices)
         facts = {"step": trained.step, **dataclasses.asdict(evaluate_config)}
+        if trained.step is not None:
+            # A run that ends early, or keeps its best weights, has finished before its last step.
+            facts["finished"] = (source / MODEL_FILE).is_file()
     facts["working_size"] = predictor.working.longest
     if predictor.experiment is not None:
         facts["experiment"] = json.loads(config_lib.to_json(predictor.experiment))

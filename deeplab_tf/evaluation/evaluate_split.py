@@ -17,10 +17,10 @@ from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import containing, json_text, json_with, whole_file, write_text
 from deeplab_tf.images.classes import Classes, check_same_classes
-from deeplab_tf.images.confusion import Scores, confusion_matrix
+from deeplab_tf.images.confusion import Scores
 from deeplab_tf.images.formats import view_rgb
+from deeplab_tf.inference.examples import count_examples
 from deeplab_tf.inference.predictor import Predictor
-from deeplab_tf.parallel import in_threads
 from deeplab_tf.runs.workdir import EVAL_FILE
 
 MATRIX_FILE = "confusion_matrix.csv"
@@ -92,26 +92,18 @@ def evaluate_split(
     keep = set(np.linspace(0, own - 1, SAMPLES).round().astype(int).tolist())
     samples, images = [], 0
 
-    def predict(example: tuple[str, np.ndarray, np.ndarray]):
-        name, image, mask = example
-        labels = predictor.predict(image[None])[0]
-        try:
-            return confusion_matrix(mask, labels, classes), labels, example
-        except DeeplabError as error:
-            raise DeeplabError(f"example {name}: {error}") from error
-
     examples = labelled_images(split, workers.index, workers.count)
-    done = tqdm.tqdm(
-        in_threads(predict, examples, predictor.at_once),
-        total=own,
-        desc="evaluate",
-        unit="image",
-        disable=None,
+    counted = count_examples(
+        lambda image, _mask: (predictor.predict(image[None])[0], None),
+        examples,
+        classes,
+        predictor.at_once,
     )
-    for counts, labels, (name, image, mask) in done:
-        matrix += counts
+    for each in tqdm.tqdm(counted, total=own, desc="evaluate", unit="image", disable=None):
+        matrix += each.matrix
         if images in keep:
-            samples.append(Sample(name, view_rgb(image, records.image_format), mask, labels))
+            picture = view_rgb(each.image, records.image_format)
+            samples.append(Sample(each.name, picture, each.mask, each.labels))
         images += 1
     return Evaluation(workers.sum(matrix), int(workers.sum(images)), tuple(samples))
 

@@ -6,7 +6,7 @@ from html import escape
 
 from PIL import Image
 
-from deeplab_tf.evaluation.curves import draw_curves
+from deeplab_tf.evaluation.curves import PICTURES, draw_curves
 from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
 from deeplab_tf.files import any_of, containing, folder_of, whole_folder
 from deeplab_tf.images.classes import VOID, Classes, Color
@@ -18,7 +18,7 @@ MAX_PICTURE_SIDE = 640
 REPORT_DIR = "report"
 GENERATOR = '<meta name="generator" content="deeplab_tf">'
 is_report = folder_of(
-    *("index.html", "sample*_*.png", "loss.png", "learning_rate.png"),
+    *("index.html", "sample*_*.png", *PICTURES),
     known={
         "index.html": any_of(
             containing(GENERATOR.encode()),

@@ -46,7 +46,7 @@ class Model:
         """Loads the predictor; raises `DeeplabError` as `load_predictor` does."""
         if self.evaluate_config is None:
             return load_predictor(self.path, _no_note, **self.overrides)
-        return trained_predictor(load_model(self.path), self.evaluate_config, _no_note)
+        return trained_predictor(load_model(self.path, _no_note), self.evaluate_config, _no_note)
 
 
 def _no_note(line: str) -> None:

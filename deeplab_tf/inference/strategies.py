@@ -19,7 +19,7 @@ from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
 from deeplab_tf.inference.working_size import at_working_size, noting, working_size_of
 from deeplab_tf.models import with_output_stride
-from deeplab_tf.models.folding import folded
+from deeplab_tf.models.folding import fold_into, folded
 
 BATCH_PIXELS = 1 << 22
 """The most pixels that go through the network together, as feature maps must fit into memory."""
@@ -59,7 +59,7 @@ def images_to_labels(
         DeeplabError: `evaluate_config.crf` is true and the CRF's library is missing or the images
             are not RGB.
     """
-    strategy = _Strategy(trained, evaluate_config)
+    strategy = Strategy(trained, evaluate_config)
     scores = strategy.apply(score_function)
     working = working_size_of(trained.experiment, evaluate_config)
     predict = at_working_size(
@@ -78,7 +78,7 @@ def images_to_probabilities(
     Returns:
         A function that gives float32 [B, H, W, num_classes], which sum to 1 over the classes.
     """
-    strategy = _Strategy(trained, evaluate_config)
+    strategy = Strategy(trained, evaluate_config)
     scores = strategy.apply(score_function)
     working = working_size_of(trained.experiment, evaluate_config)
     predict = at_working_size(
@@ -90,7 +90,7 @@ def images_to_probabilities(
     return noting(predict, working, report)
 
 
-class _Strategy:
+class Strategy:
     """The network at a strategy's output_stride, in the strategy's parts, windows and padding."""
 
     def __init__(self, trained: TrainedModel, evaluate_config: EvaluateConfig):
@@ -99,9 +99,17 @@ class _Strategy:
         model_config = trained.experiment.model
         self._evaluate_config = evaluate_config
         self._stride = evaluate_config.output_stride or model_config.output_stride
+        self._source = trained.model
         self._model = folded(with_output_stride(trained.model, model_config, self._stride))
         self._dtype = tf.as_dtype(trained.image_format.dtype)
         self._mean = model_config.input_format.mean
+
+    def copy_weights(self) -> None:
+        """Takes the present weights of `trained.model` over into every function of `apply`.
+
+        Nothing is traced anew.
+        """
+        fold_into(self._model, self._source)
 
     def apply(
         self, make: Callable[..., Callable[[np.ndarray], np.ndarray]]

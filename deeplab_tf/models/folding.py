@@ -23,6 +23,15 @@ def folded(model: keras.Model) -> keras.Model:
             bias.
     """
     network = keras.models.clone_model(model, clone_function=_clone)
+    fold_into(network, model)
+    return network
+
+
+def fold_into(network: keras.Model, model: keras.Model) -> None:
+    """Copies the weights of `model` into `network`, which `folded` made of a model like it.
+
+    The two may differ in their output_stride, since layers are found by their names.
+    """
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     for layer in model.layers:
         if isinstance(layer, FusedBatchNormalization):
@@ -31,7 +40,6 @@ def folded(model: keras.Model) -> keras.Model:
             weights |= {convolution.name: [kernel], layer.name: [bias]}
     for layer in network.layers:
         layer.set_weights(weights[layer.name])
-    return network
 
 
 class _Bias(keras.layers.Layer):

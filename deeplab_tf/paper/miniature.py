@@ -99,6 +99,8 @@ def _training_minutes(experiment: Experiment, log: list[dict]) -> float:
     """Returns the minutes that the training's steps took, from the lines of the training's log."""
     seconds, before = 0.0, 0
     for line in log:
+        if "images_per_second" not in line:  # the line of an evaluation
+            continue
         images = (line["step"] - before) * experiment.train.batch_size
         seconds += images / line["images_per_second"]
         before = line["step"]

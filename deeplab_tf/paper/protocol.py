@@ -73,6 +73,8 @@ EVERY_STAGE = (
     Rule("train.ohem_share", (1.0,), "the authors' TF-Slim code"),
     Rule("train.label_smoothing", (0.0,), "the authors' TF-Slim code"),
     Rule("train.auxiliary_loss", (0.0,), "section 3.3: one head"),
+    Rule("train.keep", ("last",), "section 4.1: the weights after 30,000 steps"),
+    Rule("train.patience", (None,), "section 4.1: 30,000 steps"),
     Rule("model.atrous", (True,), "section 3.2, figure 3b"),
     Rule("model.early_rates", (False,), "section 3.2, figure 3b"),
     Rule("evaluate.scales", ((1.0,), SCALES), "section 4.2"),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from deeplab_tf.config import (
     EvaluateConfig,
     Experiment,
+    Keep,
     from_json,
     load_experiment,
     training_differences,
@@ -32,6 +33,7 @@ class Result:
         images: how many images were evaluated.
         step: the step of the checkpoint; None for a `.keras` file.
         miou: the mean IoU in %; None where no class was present.
+        finished: whether the training in the workdir had written its `model.keras`.
     """
 
     path: pathlib.Path
@@ -42,11 +44,19 @@ class Result:
     images: int
     step: int | None
     miou: float | None
+    finished: bool = False
 
     @property
     def unfinished(self) -> bool:
-        """Returns whether the checkpoint is from before the last step of its training."""
-        return self.step is not None and self.step < self.experiment.train.steps
+        """Returns whether the weights are of a training that had not come to its end.
+
+        The weights at the end are those of the last step, unless the training keeps the best or has
+        a patience.
+        """
+        train = self.experiment.train
+        if self.step is None or self.step >= train.steps:
+            return False
+        return not (self.finished and (train.keep is Keep.BEST or train.patience is not None))
 
 
 def find_results(folder: pathlib.Path) -> list[Result]:
@@ -80,6 +90,7 @@ def read_result(path: pathlib.Path) -> Result:
             images=fields["images"],
             step=fields["step"],
             miou=None if fields["mean_iou"] is None else 100 * fields["mean_iou"],
+            finished=fields.get("finished", False),
         )
     except (OSError, ValueError, KeyError, TypeError, DeeplabError) as error:
         raise DeeplabError(

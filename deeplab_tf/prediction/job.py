@@ -11,6 +11,7 @@ import json
 import pathlib
 from collections.abc import Iterator
 
+from deeplab_tf.artefacts.best import weight_files
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import (
     check_file,
@@ -22,7 +23,6 @@ from deeplab_tf.files import (
     temporary_folder,
     write_text,
 )
-from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
 from deeplab_tf.runs.workdir import CONFIG_FILE
 
 JOB_FILE = "job.json"
@@ -93,12 +93,11 @@ def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
 def model_digest(path: pathlib.Path) -> str:
     """Returns a sha256 in hex over the files of an artefact.
 
-    The files of a workdir are its experiment and its last checkpoint.
+    The files of a workdir are its experiment and those of its weights.
     """
-    steps = checkpoint_steps(path) if path.is_dir() else []
-    if steps:
-        prefix = pathlib.Path(checkpoint_prefix(path, steps[-1]))
-        files = [path / CONFIG_FILE, *sorted(prefix.parent.glob(f"{prefix.name}.*"))]
+    weights = weight_files(path) if (path / CONFIG_FILE).is_file() else []
+    if weights:
+        files = [path / CONFIG_FILE, *weights]
     else:
         files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
     digest = hashlib.sha256()

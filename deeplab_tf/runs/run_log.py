@@ -2,7 +2,7 @@
 
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,7 @@ from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.files import json_text, write_text
 from deeplab_tf.images.classes import VOID, Classes
 from deeplab_tf.images.formats import view_rgb
+from deeplab_tf.runs.validations import LOSS, MEAN_IOU, Validation, best_of
 from deeplab_tf.runs.workdir import METRICS_FILE, WORKDIR_FILES, read_metrics
 
 TENSORBOARD_DIR = "tensorboard"
@@ -27,6 +28,8 @@ class RunLog:
         classes, image_format: the data set's classes and image format, which the panels are drawn
             by.
         report: the function that takes each progress line, `print` by default.
+        history: the evaluations of the run so far, of which each gets a line in `metrics.jsonl`
+            that a kill may have left out; None leaves the lines of evaluations as they are.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class RunLog:
         classes: Classes,
         image_format: ImageFormat = RGB,
         report: Callable[[str], None] = print,
+        history: Sequence[Validation] | None = None,
     ):
         self._report = report
         self._metrics = workdir / METRICS_FILE
@@ -46,6 +50,9 @@ class RunLog:
         self._writer = tf.summary.create_file_writer(str(workdir / TENSORBOARD_DIR))
         self._since = (start_step, time.monotonic())
         kept = [row for row in read_metrics(self._metrics) if row["step"] <= start_step]
+        if history is not None:
+            kept = [row for row in kept if MEAN_IOU not in row] + list(map(_row, history))
+            kept.sort(key=lambda row: row["step"])  # an evaluation stays after its step's losses
         text = "".join(json_text(row, None) for row in kept)
         write_text(self._metrics, text, WORKDIR_FILES[METRICS_FILE])
 
@@ -73,12 +80,46 @@ class RunLog:
                 tf.summary.scalar(name, value)
         left = (self._total - step) / max(steps_per_second, 1e-9)
         self._report(
-            f"step {step:>{len(str(self._total))}}/{self._total}"
+            f"{self._place(step)}"
             f"  loss {values['loss']:.4f}  rate {values['learning_rate']:.6f}"
             f"{_loss_scale(values)}"
             f"  {values['images_per_second']:.1f} images/s  {format_duration(left)} left"
         )
         self.restart_clock(step)
+
+    def write_validation(
+        self, split: str, images: int, seconds: float, history: Sequence[Validation]
+    ) -> None:
+        """Records the last evaluation of `history`, and reports a line.
+
+        Args:
+            split: the split that was evaluated.
+            images, seconds: how many images were evaluated, and how long that took.
+            history: the evaluations of the run, the present one last.
+        """
+        validation = history[-1]
+        row = _row(validation)
+        with self._metrics.open("a") as file:
+            file.write(json_text(row, None))
+        with self._writer.as_default(validation.step):
+            for name in (MEAN_IOU, LOSS):
+                tf.summary.scalar(name, row[name])
+        best = best_of(history)
+        assert best is not None
+        standing = (
+            "the best so far"
+            if best is validation
+            else f"best {100 * best.mean_iou:.2f} at step {best.step}"
+        )
+        self._report(
+            f"{self._place(validation.step)}  mean IoU {100 * validation.mean_iou:.2f} on {split}"
+            f"  loss {validation.loss:.4f}  {images} images in {format_duration(seconds)}"
+            f"  ({standing})"
+        )
+
+    def _place(self, step: int) -> str:
+        """Returns `step  20/2000`."""
+        return f"step {step:>{len(str(self._total))}}/{self._total}"
 
     def write_panels(self, step: int, images, masks, labels) -> None:
         """Writes images, masks and predictions side by side as TensorBoard images.
@@ -100,6 +141,11 @@ class RunLog:
     def close(self) -> None:
         """Writes the events that are still held, and closes their file."""
         self._writer.close()
+
+
+def _row(validation: Validation) -> dict[str, float]:
+    """Returns the line of an evaluation in `metrics.jsonl`."""
+    return {"step": validation.step, MEAN_IOU: validation.mean_iou, LOSS: validation.loss}
 
 
 def _loss_scale(values: dict[str, float]) -> str:

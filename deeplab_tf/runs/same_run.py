@@ -31,7 +31,7 @@ def check_same_run(
     """
     mine: dict[str, object] = {
         f"{section}.{name}": value
-        for section in ("model", "data", "train")
+        for section in ("model", "data", "train", "evaluate")
         for name, value in dataclasses.asdict(getattr(experiment, section)).items()
     }
     # The path of the class weights file may differ between machines, so the weights are compared.

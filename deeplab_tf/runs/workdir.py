@@ -27,9 +27,16 @@ ENVIRONMENT_FILE = "environment.json"
 CHECKPOINT_DIR = "checkpoints"
 CHECKPOINT_NAME = "step"
 METRICS_FILE = "metrics.jsonl"
-"""The training's log, one JSON object a line with `step`, `loss`, `learning_rate` and more."""
+"""The training's log, one JSON object a line: with `step`, `loss`, `learning_rate` and more of the
+training, or with `step`, `val_mean_iou` and `val_loss` of an evaluation in the run."""
+
+VALIDATION_FILE = "validation.json"
+"""The evaluations of the run while it trained: mean IoU, loss and IoU by class, by step."""
 
 MODEL_FILE = "model.keras"
+
+BEST_FILE = "best.keras"
+"""The best weights so far of a run that keeps the best, in the form of `MODEL_FILE`."""
 
 EVAL_FILE = "eval.json"
 """The figures of an evaluation, with what was evaluated and how."""
@@ -49,8 +56,10 @@ WORKDIR_FILES = {
     CLASS_WEIGHTS_FILE: beside(DATA_FILE, is_data),
     METRICS_FILE: beside(DATA_FILE, is_data),
     ENVIRONMENT_FILE: json_with("init_from", "from"),
+    VALIDATION_FILE: json_with("split", "validations"),
 }
-"""The recognisers of a run's files by their names, without `MODEL_FILE` and the checkpoints."""
+"""The recognisers of a run's files by their names, without the checkpoints, `MODEL_FILE` and
+`BEST_FILE`."""
 
 
 def initial_weights_file(experiment: Experiment, workdir: pathlib.Path) -> str | None:

@@ -56,6 +56,7 @@ class Training:
     data_loss: DataLoss
     notes: list[str]
     donors: Donors | None = None
+    _evaluated: keras.Model | None = dataclasses.field(default=None, init=False)
 
     @property
     def auxiliary(self) -> list[keras.Variable]:
@@ -99,14 +100,19 @@ class Training:
         )
 
     def evaluated_model(self) -> keras.Model:
-        """Returns the model to evaluate and export.
+        """Returns the model to evaluate and export, with the present weights.
 
         The model is in float32 and has the averaged weights where the training keeps an average.
+        Where it is not the trained model itself, it is one model on the host, whose weights each
+        call replaces.
         """
         in_float32 = self.run.experiment.train.precision is Precision.FLOAT32
         if in_float32 and not averages(self.optimizer):
             return self.model
-        model = build_model(self.run.experiment.model)
+        model = self._evaluated
+        if model is None:
+            with tf.device("CPU:0"):
+                self._evaluated = model = build_model(self.run.experiment.model)
         weights = evaluated_weights(self.model.weights, self.optimizer)
         model.set_weights([weight.numpy() for weight in weights])
         return model

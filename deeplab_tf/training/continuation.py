@@ -14,6 +14,7 @@ from deeplab_tf.files import check_file, check_folder, never, own_folder, write_
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 from deeplab_tf.runs.run_log import TENSORBOARD_DIR
 from deeplab_tf.runs.workdir import (
+    BEST_FILE,
     CHECKPOINT_DIR,
     CHECKPOINT_NAME,
     CONFIG_FILE,
@@ -35,7 +36,8 @@ def check_replaceable(workdir: pathlib.Path) -> None:
         DeeplabError: `workdir` has another file under the name of a run's file, a file in the place
             of a run's folder, or checkpoints without the description of a run.
     """
-    for name, ours in {**WORKDIR_FILES, MODEL_FILE: is_described_zip}.items():
+    networks = dict.fromkeys((MODEL_FILE, BEST_FILE), is_described_zip)
+    for name, ours in {**WORKDIR_FILES, **networks}.items():
         check_file(workdir / name, ours)
     for name in (CHECKPOINT_DIR, TENSORBOARD_DIR):
         check_folder(workdir / name, own_folder)  # new files go beside what is there

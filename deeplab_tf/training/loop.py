@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf.artefacts.best import Best
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import BatchNormMode, Experiment
 from deeplab_tf.data.records import naming_corrupt_file
@@ -20,7 +21,12 @@ from deeplab_tf.runs.average import begin_average
 from deeplab_tf.runs.checkpoints import Checkpoints, checkpoint_steps
 from deeplab_tf.runs.environment import record_environment, repeat_differences
 from deeplab_tf.runs.run_log import RunLog
-from deeplab_tf.runs.workdir import MODEL_FILE, initial_weights_file
+from deeplab_tf.runs.workdir import (
+    BEST_FILE,
+    MODEL_FILE,
+    VALIDATION_FILE,
+    initial_weights_file,
+)
 from deeplab_tf.training.build import Training, build_training
 from deeplab_tf.training.class_weights import format_class_weights
 from deeplab_tf.training.continuation import describe_workdir
@@ -29,6 +35,7 @@ from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
 from deeplab_tf.training.resolve import Run
 from deeplab_tf.training.schedule import make_schedule
+from deeplab_tf.training.validation import Validator
 
 PANEL_IMAGES = 2
 
@@ -39,12 +46,15 @@ class TrainingResult:
 
     Attributes:
         step: the last step that was taken; its weights are in the last checkpoint.
-        stopped_by: the signal that stopped the run after a checkpoint; None when all steps are done
-            and `workdir/model.keras` is written.
+        stopped_by: the signal that stopped the run after a checkpoint; None when the run is
+            finished and `workdir/model.keras` is written.
+        kept: what the weights in `model.keras` are the best of, where the run keeps the best; None
+            where they are those of `step`.
     """
 
     step: int
     stopped_by: signal.Signals | None = None
+    kept: Best | None = None
 
 
 def train_run(
@@ -67,6 +77,10 @@ def train_run(
     """
     train, workdir, workers = run.experiment.train, run.workdir, run.workers
     training = build_training(run)
+    experiment = _with_absolute_paths(run.experiment)
+    validator = None
+    if run.held_out:
+        validator = Validator(training, run.held_out, experiment, report)
     initial_weights = initial_weights_file(run.experiment, workdir)
     if train.batch_norm is BatchNormMode.FROZEN and not initial_weights:
         report("note: batch norm is frozen at its random initial state; give config.init_from")
@@ -98,24 +112,30 @@ def train_run(
         begin_average(training.optimizer)
 
     # The run is described only now, when everything that was given has been read.
-    experiment = _with_absolute_paths(run.experiment)
     if workers.is_chief:
+        if not start:
+            _forget_evaluations(workdir)
         describe_workdir(workdir, experiment, run.records, run.class_weights)
         for line in _environment_lines(experiment, workdir, start, repeat_of):
             report(line)
     if run.class_weights:
         report(f"class weights ({train.class_weights}): {format_class_weights(run.class_weights)}")
-    for line in (*training.notes, _describe(training)):
+    notes = [run.held_out.note] if run.held_out and run.held_out.note else []
+    for line in (*notes, *training.notes, _describe(training)):
         report(line)
-    log = None
+    log, history = None, None
+    if validator:
+        validator.begin(start)
+        history = validator.history
     if workers.is_chief:
         classes, image_format = run.records.classes, run.records.image_format
-        log = RunLog(workdir, start, train.steps, classes, image_format, report)
+        log = RunLog(workdir, start, train.steps, classes, image_format, report, history)
     try:
         with naming_corrupt_file(*training.splits), caught_stops() as received:
             batches = iter(training.batches(start))
             step, stop = _run_steps(
-                training, start, batches, checkpoints, log, received, report, not initial_weights
+                *(training, start, batches, checkpoints, log, received, report),
+                *(not initial_weights, validator),
             )
     finally:
         if log:
@@ -128,13 +148,38 @@ def train_run(
         return TrainingResult(step, stopped_by)
     del batches  # while all workers run, since its end waits for them
 
+    kept = validator.best_kept() if validator else None
     if workers.is_chief:
-        final = TrainedModel(training.evaluated_model(), experiment, run.records.classes)
-        final.auxiliary = training.auxiliary_weights()
-        save_model(final, workdir / MODEL_FILE)
+        if validator and kept:
+            validator.write_best()
+        else:
+            final = TrainedModel(training.evaluated_model(), experiment, run.records.classes)
+            final.auxiliary = training.auxiliary_weights()
+            save_model(final, workdir / MODEL_FILE)
     workers.meet()
-    report(f"done: {workdir / MODEL_FILE}")
-    return TrainingResult(step)
+    for line in _end_lines(validator, step, train.steps, kept, workdir / MODEL_FILE):
+        report(line)
+    return TrainingResult(step, kept=kept)
+
+
+def _forget_evaluations(workdir: pathlib.Path) -> None:
+    """Removes what an earlier run in `workdir`, whose checkpoints are gone, has left of its own."""
+    for name in (BEST_FILE, VALIDATION_FILE):
+        (workdir / name).unlink(missing_ok=True)
+
+
+def _end_lines(
+    validator: Validator | None, step: int, steps: int, kept: Best | None, file: pathlib.Path
+) -> list[str]:
+    """Returns the last lines of a finished run: why it ended early, the cost, and the result."""
+    if validator is None:
+        return [f"done: {file}"]
+    lines = []
+    if step < steps:
+        lines.append(f"ended after step {step} of {steps}: {validator.why_exhausted()}")
+    if cost := validator.cost(step):
+        lines.append(cost)
+    return [*lines, f"done: {file}{validator.describe_end(step, kept)}"]
 
 
 def _describe(training: Training) -> str:
@@ -194,14 +239,28 @@ def _run_steps(
     received: list[int],
     report: Callable[[str], None],
     fresh: bool,
+    validator: Validator | None = None,
 ) -> tuple[int, int]:
     """Runs the steps after `start` to the last one, or until a worker's `received` has a signal.
 
-    `fresh` says whether the first of all steps is taken with random weights.
+    `fresh` says whether the first of all steps is taken with random weights. The run ends before
+    its last step where the `validator` has no patience left.
 
     Returns:
-        The last step, and the number of the signal, or 0 when all steps are done.
+        The last step, and the number of the signal, or 0 when the run is finished.
     """
+    workers = training.run.workers
+
+    def stopped() -> int:
+        # All workers stop at the same step, or some would wait for the others in the next one.
+        return max(workers.gather_flag(max(received, default=0)))
+
+    if validator:
+        stop = validator.validate(start, stopped, log) if validator.is_missing(start) else 0
+        if stop or validator.is_exhausted:
+            return start, stop
+        if log:
+            log.restart_clock(start)
     train, classes = training.run.experiment.train, training.run.records.classes
     train_step = training.make_step()
     schedule = make_schedule(train)
@@ -217,10 +276,11 @@ def _run_steps(
         if step == start + 1:
             # `predict` is traced now, so that a checkpoint after a signal need not wait for it.
             predict(_panel_part(training, batch[0]))
-        # All workers stop at the same step, or some would wait for the others in the next one.
-        stop = max(training.run.workers.gather_flag(max(received, default=0)))
+        stop = stopped()
         last = step == train.steps or stop > 0
-        checkpoint_due = last or step % train.checkpoint_every == 0
+        # An evaluation belongs to a checkpoint, from which a killed run goes on with it.
+        evaluation_due = validator is not None and validator.due(step)
+        checkpoint_due = last or evaluation_due or step % train.checkpoint_every == 0
         if checkpoint_due or step % train.log_every == 0:
             # Losses are read only here: reading them every step would wait for the accelerator.
             values = _mean_losses(pending, step, training.run.workdir)
@@ -242,6 +302,9 @@ def _run_steps(
             log.write_panels(step, shown, masks, tf.argmax(logits, -1))
         if checkpoint_due:
             checkpoints.save()
+            if validator and evaluation_due and not stop:
+                stop = validator.validate(step, stopped, log)
+                last = last or stop > 0 or validator.is_exhausted
             if log:
                 log.restart_clock(step)
         if last:

@@ -27,6 +27,7 @@ from deeplab_tf.runs.same_run import check_same_run
 from deeplab_tf.training.accumulate import check_parts
 from deeplab_tf.training.class_weights import check_recorded, find_class_weights
 from deeplab_tf.training.continuation import check_workdir
+from deeplab_tf.training.held_out_split import HeldOutSplit, find_held_out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Run:
         records: the data set; its fingerprint and its longest side stand for all data sets of the
             training.
         mixed_in: the splits of other data sets that the training mixes in.
+        held_out: the split that the training is evaluated on; None where it is not.
         class_weights: the loss weight of each class by name; None where the loss has no weights.
         strategy: the devices.
         workers: the processes.
@@ -51,6 +53,7 @@ class Run:
     workers: Workers
     workdir: pathlib.Path
     mixed_in: tuple[MixedSplit, ...] = ()
+    held_out: HeldOutSplit | None = None
 
 
 def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> Run:
@@ -60,12 +63,14 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
 
     Raises:
         DeeplabError: data, classes, class weights, devices or workdir do not fit the experiment,
-            or another worker was given another training.
+            the split of its evaluation cannot be evaluated, or another worker was given another
+            training.
     """
     records = open_records(data_dir, experiment.data.dataset)
     records.labelled_split(experiment.data.split)
     class_ids(records.classes, experiment.data.duplicate_classes)
     mixed_in = open_mixed_in(data_dir, experiment.data, records)
+    held_out = find_held_out(experiment, records, mixed_in)
     records = dataclasses.replace(
         records,
         fingerprint=mixed_fingerprint(records, mixed_in),
@@ -80,7 +85,7 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
     check_same_run(workers, experiment, records, class_weights)
     check_workdir(workdir, experiment, records)
     check_recorded(workdir, class_weights)
-    return Run(experiment, records, class_weights, strategy, workers, workdir, mixed_in)
+    return Run(experiment, records, class_weights, strategy, workers, workdir, mixed_in, held_out)
 
 
 def _image_format(experiment: Experiment, records: Records) -> ImageFormat | None:

@@ -2,7 +2,12 @@
 
 import pytest
 
-from deeplab_tf.data.split_names import held_out_from, held_out_split, training_split
+from deeplab_tf.data.split_names import (
+    held_out_from,
+    held_out_split,
+    may_share_images,
+    training_split,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +31,22 @@ from deeplab_tf.data.split_names import held_out_from, held_out_split, training_
 )
 def test_which_split_is_held_out_from_which(split, other, held_out):
     assert held_out_from(split, other) is held_out
+
+
+@pytest.mark.parametrize(
+    ("split", "other", "shares"),
+    [
+        ("val", "trainval", True),
+        ("train", "trainaug", True),
+        ("Val", "TrainVal", True),
+        ("val", "train", False),
+        ("val", "trainaug", False),
+        ("test", "trainval", False),
+        ("a", "train", False),
+    ],
+)
+def test_a_split_that_is_part_of_another_by_its_name(split, other, shares):
+    assert may_share_images(split, other) is shares
 
 
 @pytest.mark.parametrize(

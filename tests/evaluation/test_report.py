@@ -32,6 +32,16 @@ def metrics(tmp_path):
     return path
 
 
+@pytest.fixture
+def evaluated_metrics(metrics):
+    """The log of a run that was also evaluated, the second time best."""
+    lines = metrics.read_text().splitlines()[:-1]
+    for step, mean_iou in ((400, 0.25), (800, 0.5), (1200, 0.375)):
+        lines.append(json.dumps({"step": step, "val_mean_iou": mean_iou, "val_loss": 1.0}))
+    metrics.write_text("\n".join(lines))
+    return metrics
+
+
 def write(evaluation, folder, metrics=None):
     facts, truth = {"model": "runs/<x>"}, coverage(evaluation.scores, 24_000, SHAPES.names)
     page = write_report(
@@ -71,6 +81,22 @@ def test_page_has_figures_and_its_pictures_and_needs_no_network(evaluation, metr
     assert "&lt;first&gt;" in text and "<first>" not in text
     assert "runs/&lt;x&gt;" in text
     assert "&quot;base_learning_rate&quot;: 0.007" in text
+
+
+def test_the_curves_of_a_run_that_was_evaluated(evaluation, evaluated_metrics, tmp_path):
+    page, text = write(evaluation, tmp_path, evaluated_metrics)
+    for name in ("loss.png", "learning_rate.png", "mean_iou.png", "cross_entropy.png"):
+        assert f"src='{name}'" in text and (page.parent / name).is_file()
+    with Image.open(page.parent / "mean_iou.png") as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    # The best evaluation is marked in another colour, halfway between the first and the last.
+    marked = np.argwhere((pixels == (0xE0, 0x66, 0x2B, 255)).all(-1))
+    drawn = np.argwhere((pixels == (0x3D, 0x7F, 0xF0, 255)).all(-1))
+    assert 0 < len(marked) < len(drawn)
+    middle = (drawn[:, 1].min() + drawn[:, 1].max()) / 2
+    assert abs(marked[:, 1].mean() - middle) < 5
+    assert marked[:, 0].mean() <= drawn[:, 0].min() + 10  # rows count from the top
+    write(evaluation, tmp_path, evaluated_metrics)  # the folder is known as a report's
 
 
 def test_sample_pictures_keep_the_palette_and_void(evaluation, tmp_path):

@@ -5,8 +5,8 @@ import pytest
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import Backbone, Head, ModelConfig
-from deeplab_tf.models import FusedBatchNormalization, build_model
-from deeplab_tf.models.folding import folded
+from deeplab_tf.models import FusedBatchNormalization, build_model, with_output_stride
+from deeplab_tf.models.folding import fold_into, folded
 
 NETWORKS = {
     "resnet": {},
@@ -61,4 +61,21 @@ def test_a_head_without_batch_norm_keeps_its_biases():
     images = random_picture(50, 71)[None]
     expected = model(images, training=False).numpy()
     got = folded(model)(images, training=False).numpy()
+    assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", ["deep root and a head convolution", "mobilenet"])
+def test_weights_are_folded_into_a_network_of_another_output_stride(name):
+    trained = random_trained_model(**NETWORKS[name])
+    model, model_config = trained.model, trained.experiment.model
+    other = with_output_stride(model, model_config, 8)
+    network = folded(other)
+    rng = np.random.default_rng(7)
+    new = [w * rng.uniform(0.5, 1.5, w.shape).astype(np.float32) for w in model.get_weights()]
+    model.set_weights(new)
+    fold_into(network, model)
+    other.set_weights(new)
+    images = random_picture(50, 71)[None]
+    expected = other(images, training=False).numpy()
+    got = network(images, training=False).numpy()
     assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()

@@ -108,6 +108,8 @@ def test_every_field_is_held_to_the_paper():
             "class_weights": "auto",
             "ohem_share": 0.2,
             "batch_norm": "train",
+            "keep": "best",
+            "patience": 3,
         },
         "evaluate": {
             "split": "train",

@@ -9,6 +9,7 @@ import tensorflow as tf
 from deeplab_tf.files import json_text
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.runs.run_log import TENSORBOARD_DIR, RunLog, format_duration
+from deeplab_tf.runs.validations import Validation
 from deeplab_tf.runs.workdir import DATA_FILE, METRICS_FILE, data_to_json
 
 VALUES = {"loss": 1.25, "cross_entropy": 1.0, "learning_rate": 0.005}
@@ -36,6 +37,42 @@ def test_steps_after_the_checkpoint_are_dropped_when_a_run_goes_on(workdir):
     resumed.write(30, 8, VALUES)
     resumed.close()
     assert steps_logged(workdir) == [10, 20, 30]
+
+
+def history(*steps):
+    return [Validation(step, step / 100, 1 / step, {}) for step in steps]
+
+
+def test_the_lines_of_evaluations_are_those_of_the_history(workdir):
+    """A kill may fall between the history and the line, or come before the history."""
+    log = RunLog(workdir, 0, 100, SHAPES, history=[])
+    for step in (10, 20, 30):
+        log.write(step, 8, VALUES)
+        if step != 20:
+            log.write_validation("val", 4, 1.0, history(step))
+    log.close()
+    RunLog(workdir, 20, 100, SHAPES, history=history(10, 20)).close()
+    rows = [json.loads(line) for line in (workdir / METRICS_FILE).read_text().splitlines()]
+    assert [(row["step"], row.get("val_mean_iou")) for row in rows] == [
+        *((10, None), (10, 0.1), (20, None), (20, 0.2))
+    ]
+    assert rows[1] == {"step": 10, "val_mean_iou": 0.1, "val_loss": 0.1}
+    RunLog(workdir, 20, 100, SHAPES, history=[]).close()
+    assert steps_logged(workdir) == [10, 20]
+
+
+def test_an_evaluation_is_one_line_with_its_standing(workdir, capsys):
+    log = RunLog(workdir, 0, 500, SHAPES)
+    log.write_validation("val", 101, 72.4, history(20, 30))
+    worse = [*history(20, 30), Validation(40, 0.25, 0.5, {})]
+    log.write_validation("val", 101, 1.0, worse)
+    log.close()
+    assert capsys.readouterr().out.splitlines() == [
+        "step  30/500  mean IoU 30.00 on val  loss 0.0333  101 images in 1 min 12 s"
+        "  (the best so far)",
+        "step  40/500  mean IoU 25.00 on val  loss 0.5000  101 images in 1 s"
+        "  (best 30.00 at step 30)",
+    ]
 
 
 def test_a_line_that_a_kill_cut_off_is_dropped(workdir):

@@ -13,11 +13,10 @@ CONFIG = "--config=configs/shapes.py:smoke"
 
 
 def small(**changes) -> Experiment:
-    """Returns the row `smoke` with `changes` of its train section."""
+    """The row `smoke` with `changes` of its train section; it is not evaluated by default."""
     experiment = load_experiment("configs/shapes.py:smoke")
-    return validate(
-        dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **changes))
-    )
+    train = dataclasses.replace(experiment.train, **{"evaluate_every": 0, **changes})
+    return validate(dataclasses.replace(experiment, train=train))
 
 
 def free_ports(count: int) -> list[int]:
@@ -39,7 +38,11 @@ def tf_config(ports: list[int], index: int) -> str:
 def start(
     data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"), flags=(), **changes
 ):
-    """One process; `changes` are fields of the train section, `cluster` (ports, index)."""
+    """One process; `changes` are fields of the train section, `cluster` (ports, index).
+
+    The training is not evaluated by default.
+    """
+    changes = {"evaluate_every": 0, **changes}
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("TF_CONFIG", None)
     if cluster:
@@ -59,7 +62,12 @@ def start_workers(count, data_dir, workdir, **changes):
 
 
 def metrics(workdir):
-    """The lines of metrics.jsonl so far."""
+    """The lines of the training in metrics.jsonl so far."""
+    return [row for row in all_metrics(workdir) if "loss" in row]
+
+
+def all_metrics(workdir):
+    """The lines of metrics.jsonl so far, those of evaluations too."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 

@@ -23,20 +23,21 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from support.train_processes import CONFIG, metrics
+from support.train_processes import CONFIG, all_metrics, metrics
 
 from deeplab_tf.cli import flags, train
 
 STEPS_A_KILL = 6
 """Steps of the training, so that it has not ended before the last kill."""
 
+EVALUATED = {"evaluate_every": 3, "evaluate_images": 2, "keep": "best"}
 SIGTERMS = 0.2
 """Share of the ends that are SIGTERM."""
 
 
 def start(data_dir: pathlib.Path, workdir: pathlib.Path, log: pathlib.Path, steps: int) -> int:
     """The process id of a `deeplab-train`; its output is added to `log`."""
-    fields = {"steps": steps, "checkpoint_every": 1, "log_every": 1}
+    fields = {"steps": steps, "checkpoint_every": 1, "log_every": 1, **EVALUATED}
     pid = os.fork()
     if pid:
         return pid
@@ -157,6 +158,10 @@ def compare(expected: pathlib.Path, found: pathlib.Path, steps: int) -> int:
         np.testing.assert_array_equal(a, b, err_msg=name)
     losses = [[m["loss"] for m in metrics(folder)] for folder in (expected, found)]
     assert losses[0] == losses[1] and len(losses[0]) == steps
+    histories = [(folder / "validation.json").read_text() for folder in (expected, found)]
+    assert histories[0] == histories[1]
+    logs = [[m for m in all_metrics(folder) if "loss" not in m] for folder in (expected, found)]
+    assert logs[0] == logs[1] and logs[0][-1]["step"] == steps
     return len(models[0].weights) + len(names)
 
 

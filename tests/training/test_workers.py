@@ -25,6 +25,7 @@ from deeplab_tf.data.records import open_records
 from deeplab_tf.distributed.processes import read_workers, workers_of
 from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.models import build_model
 from deeplab_tf.runs.checkpoints import checkpoint_steps
@@ -50,6 +51,8 @@ EQUAL = {
     "base_learning_rate": 1e-4,
     "log_every": 1,
     "checkpoint_every": 20,
+    "evaluate_every": 10,
+    "keep": "best",
 }
 
 
@@ -194,6 +197,28 @@ def test_only_the_chief_writes(three_ways):
     assert [m["step"] for m in metrics(root / "two")] == list(range(1, 21))
 
 
+def test_two_processes_and_two_devices_evaluate_as_one(three_ways, shapes_data, tmp_path):
+    """The same weights have the same figures, whoever evaluates which image."""
+    root, _ = three_ways
+    texts = [(root / run / "validation.json").read_text() for run in ("mirrored", "two")]
+    assert texts[0] == texts[1]
+    rows = json.loads(texts[1])["validations"]
+    assert [row["step"] for row in rows] == [10, 20]
+    found = evaluate(root / "two", shapes_data, tmp_path, report=lambda _: None)
+    assert found.scores.mean_iou == max(row["mean_iou"] for row in rows)
+
+
+def test_workers_without_patience_left_end_at_one_step(shapes_data, tmp_path):
+    """The weights do not move, so no evaluation is better than the first."""
+    still = {"base_learning_rate": 1e-30, "batch_norm": "frozen", "checkpoint_every": 100}
+    fields = {"steps": 50, "evaluate_every": 1, "evaluate_images": 3, "patience": 2}
+    workers = start_workers(2, shapes_data, tmp_path / "run", **fields, **still)
+    (code, out, err), (other_code, _, other_err) = ended(workers)
+    assert (code, other_code, err, other_err) == (0, 0, "", "")
+    assert "ended after step 3 of 50: 2 evaluations without a higher mean IoU than" in out
+    assert checkpoint_steps(tmp_path / "run") == [1, 2, 3]
+
+
 def test_the_replicas_of_the_comparison_have_unequal_void(shapes_data):
     experiment = small(**EQUAL)
     split = open_records(shapes_data, "shapes").split("train")
@@ -211,7 +236,7 @@ def test_the_replicas_of_the_comparison_have_unequal_void(shapes_data):
 
 
 def test_a_lost_worker_ends_all_with_one_line_and_a_restart_goes_on(shapes_data, tmp_path):
-    workdir, lasting = tmp_path / "run", {"checkpoint_every": 4}
+    workdir, lasting = tmp_path / "run", {"checkpoint_every": 4, "evaluate_every": 3}
     workers = start_workers(2, shapes_data, workdir, steps=100_000, **lasting)
     wait_for_step(workers[0], workdir, 6)
     workers[1].kill()
