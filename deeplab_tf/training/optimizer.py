@@ -44,8 +44,8 @@ class _Ruled(keras.optimizers.Optimizer):
     rules: Rules
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        # Keras sums over the devices here, after the place where it clips and divides by the loss
-        # scale, and before each variable's step.
+        # Keras sums over the devices here, after it has clipped and has divided by the loss scale,
+        # and before each variable's step.
         summed = super()._all_reduce_sum_gradients(grads_and_vars)
         if not self.rules.clip_norm:
             return summed
