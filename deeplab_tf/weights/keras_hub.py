@@ -205,10 +205,10 @@ def _convolutions_and_norms(network: Any) -> list[keras.Layer]:
 def _run(network: Any, normalization: Normalization) -> Reference:
     """Returns keras-hub's own network behind the scale and offset of its image converter."""
     image_format = NORMALIZATION[normalization]
+    mean, std = np.array(image_format.mean), np.array(image_format.std)
 
     def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pixels = (image.astype(np.float32) - np.float32(image_format.mean)) / image_format.std
-        logits = np.asarray(network(np.float32(pixels), training=False))
+        logits = np.asarray(network(((image - mean) / std).astype(np.float32), training=False))
         return logits.argmax(axis=-1), logits
 
     return run
