@@ -205,11 +205,10 @@ def _convolutions_and_norms(network: Any) -> list[keras.Layer]:
 def _run(network: Any, normalization: Normalization) -> Reference:
     """Returns keras-hub's own network behind the scale and offset of its image converter."""
     image_format = NORMALIZATION[normalization]
+    mean, std = np.array(image_format.mean), np.array(image_format.std)
 
     def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mean, std = (np.array(x, np.float32) for x in (image_format.mean, image_format.std))
-        pixels = (image.astype(np.float32) - mean) / std
-        logits = np.asarray(network(pixels, training=False))
+        logits = np.asarray(network(((image - mean) / std).astype(np.float32), training=False))
         return logits.argmax(axis=-1), logits
 
     return run
