@@ -17,7 +17,7 @@ from deeplab_tf.data.mask_counts import presence
 from deeplab_tf.data.records import Records, SplitFiles
 from deeplab_tf.data.select import select
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.classes import VOID, Classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,12 @@ def find_donors(records: Records, data: DataConfig) -> Donors | None:
     )
     count = sum(map(sum, repeats))
     return Donors(dataclasses.replace(split, num_examples=count, repeats=repeats), classes)
+
+
+def describe_donors(donors: Donors, classes: Classes) -> str:
+    """Returns one line on the rare classes and the number of images that have them."""
+    names = ", ".join(classes.names[label] for label in donors.classes)
+    return f"pixels are pasted of rare classes: {names}; {donors.split.num_examples} images give"
 
 
 def is_one_of(mask: tf.Tensor, classes: Sequence[int]) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import Precision
 from deeplab_tf.data.balance import with_balance
-from deeplab_tf.data.copy_paste import Donors, find_donors
+from deeplab_tf.data.copy_paste import Donors, describe_donors, find_donors
 from deeplab_tf.data.duplicates import with_duplicates
 from deeplab_tf.data.mixture import MixedSplit
 from deeplab_tf.data.pipeline import training_batches
@@ -164,6 +164,8 @@ def build_training(run: Run) -> Training:
             *rate_note(train),
             *hold_single_samples(network, experiment, run.strategy.num_replicas_in_sync),
         ]
+        if donors is not None:
+            notes.append(describe_donors(donors, run.records.classes))
         optimizer = make_optimizer(train, network)
     weights = list(run.class_weights.values()) if run.class_weights else None
     data_loss = make_data_loss(train, weights)

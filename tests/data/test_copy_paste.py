@@ -10,6 +10,7 @@ from deeplab_tf.config import DataConfig, Experiment
 from deeplab_tf.data.augment import crop_by
 from deeplab_tf.data.copy_paste import (
     check_rare_classes,
+    describe_donors,
     donor_geometry,
     find_donors,
     paste,
@@ -81,6 +82,11 @@ def test_donors_are_the_images_with_a_rare_class(shapes_data):
     assert donors.split.repeats == want
     assert donors.split.num_examples == sum(map(sum, want))
     assert find_donors(records, DataConfig(dataset="shapes")) is None
+    line = describe_donors(donors, records.classes)
+    assert f"{donors.split.num_examples} images give" in line and "\n" not in line
+    assert [name for name in records.classes.names if name in line] == [
+        records.classes.names[label] for label in rare
+    ]
 
 
 def test_a_data_set_without_a_rare_class_is_refused_in_one_line(shapes_data, tmp_path, monkeypatch):
