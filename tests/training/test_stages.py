@@ -43,6 +43,21 @@ EXPERIMENTS = {{
     "no_data": dataclasses.replace(
         DEMO, previous_stage=FILE + ":first", data=DataConfig(dataset="absent")
     ),
+    "judged": dataclasses.replace(
+        DEMO,
+        train=TrainConfig(
+            steps=2, batch_size=2, base_learning_rate=0.01, evaluate_every=1, evaluate_images=2,
+            keep="best",
+        ),
+    ),
+    "after_judged": dataclasses.replace(
+        DEMO,
+        previous_stage=FILE + ":judged",
+        train=TrainConfig(
+            steps=1, batch_size=2, base_learning_rate=1e-9, batch_norm=BatchNormMode.FROZEN,
+            weight_decay=0.0,
+        ),
+    ),
     "circle": dataclasses.replace(DEMO, previous_stage=FILE + ":circle"),
 }}
 """
@@ -78,6 +93,36 @@ def test_three_stages_by_one_call(rows, shapes_data, tmp_path, capsys):
         )
     ]
     assert max(moved) > 1e-4
+
+
+def test_a_stage_begins_with_the_best_weights_of_the_one_before(rows, shapes_data, tmp_path):
+    workdir, lines = tmp_path / "run", []
+    train(load_experiment(f"{rows}:after_judged"), shapes_data, workdir, report=lines.append)
+    before = workdir / "previous_stage"
+    best = load_model(before / "best.keras").model
+    found = load_model(workdir).model
+    for a, b in zip(best.get_weights(), found.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert len([line for line in lines if "mean IoU" in line and line.startswith("step")]) == 2
+    # The file is known as that of the stage, and so it is where the last stage begins anew.
+    shutil.rmtree(workdir / "checkpoints")
+
+    def crash_at_the_first_step(line):
+        if line.startswith("first batch"):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(
+            load_experiment(f"{rows}:after_judged"),
+            shapes_data,
+            workdir,
+            report=crash_at_the_first_step,
+        )
+    # A stage that was evaluated otherwise may have had others.
+    other = (tmp_path / "chain.py").read_text().replace("evaluate_every=1", "evaluate_every=2")
+    (tmp_path / "chain.py").write_text(other)
+    with pytest.raises(DeeplabError, match="Received: train.evaluate_every=1 instead of 2"):
+        train(load_experiment(f"{rows}:after_judged"), shapes_data, workdir)
 
 
 def with_seed(experiment, seed):
