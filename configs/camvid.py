@@ -55,7 +55,7 @@ EXPERIMENTS = {
             batch_norm_momentum=0.97,
         ),
         data=DATA,
-        train=TrainConfig(steps=1500, batch_size=8, base_learning_rate=0.03),
+        train=TrainConfig(steps=1500, batch_size=8, base_learning_rate=0.03, evaluate_every=150),
         evaluate=EvaluateConfig(output_stride=8),
     ),
     "slim": Experiment(

@@ -322,9 +322,10 @@ class ModelConfig:
 class DataConfig:
     """The training images (section 4.1: crop 513, scale 0.5 to 2.0, random left-right flip).
 
-    The fields from `rotation` on are augmentations that the paper does not have; 0 is off. A field
-    that is a strength changes every second example, at random; `rotation` turns each. All choices
-    follow from `train.seed` and the example's number.
+    The fields from `rotation` to `copy_paste` are augmentations that the paper does not have; 0 is
+    off. `rotation` turns every example, a probability acts as often as it says, and any other
+    strength acts on half of the examples. All choices follow from `train.seed` and the example's
+    number.
 
     Attributes:
         dataset: the name that `deeplab-prepare` gave the folder under `--data_dir`.

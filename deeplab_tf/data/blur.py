@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.draws import Draw, uniform
 from deeplab_tf.data.line_product import product
-from deeplab_tf.data.unknown import Unknown
+from deeplab_tf.data.select import select
 
 PROBABILITY = 0.5
 LEAST_SIGMA = 0.05
@@ -18,7 +18,7 @@ RADIUS_IN_SIGMA = 3
 
 
 def blur_at_random(
-    image: tf.Tensor, unknown: Unknown, seed: tf.Tensor, data: DataConfig
+    image: tf.Tensor, unknown: tf.Tensor, seed: tf.Tensor, data: DataConfig
 ) -> tf.Tensor:
     """Blurs with probability 1/2, with a standard deviation uniform in (0, `data.blur`] pixels."""
     happens, strength = uniform(Draw.BLUR, seed, 2)
@@ -26,24 +26,22 @@ def blur_at_random(
     return tf.cond(happens < PROBABILITY, lambda: blur(image, unknown, sigma), lambda: image)
 
 
-def blur(image: tf.Tensor, unknown: Unknown, sigma: tf.Tensor) -> tf.Tensor:
+def blur(image: tf.Tensor, unknown: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     """Blurs the known pixels of `image`; the unknown ones get any value.
 
     Args:
         image: float32 [H, W, bands].
-        unknown: the pixels without a weight.
+        unknown: bool [H, W], true for pixels without a weight.
         sigma: the standard deviation in pixels, float32; weights end at three times of it.
     """
 
     def over_known() -> tf.Tensor:
-        known = tf.tensor_scatter_nd_update(
-            tf.ones(image.shape[:2]), unknown.places, tf.zeros_like(unknown.pixels[:, 0])
-        )
-        known = tf.expand_dims(known, axis=-1)
-        sums = _smooth(tf.concat([image * known, known], axis=-1), sigma)
+        shown = select(unknown, tf.zeros_like(image), image)
+        known = tf.cast(~unknown, tf.float32)
+        sums = _smooth(tf.concat([shown, tf.expand_dims(known, axis=-1)], axis=-1), sigma)
         return tf.math.divide_no_nan(sums[:, :, :-1], sums[:, :, -1:])
 
-    return tf.cond(tf.size(unknown.places) > 0, over_known, lambda: _smooth(image, sigma))
+    return tf.cond(tf.reduce_any(unknown), over_known, lambda: _smooth(image, sigma))
 
 
 def _smooth(values: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:

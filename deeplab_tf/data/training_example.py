@@ -27,7 +27,8 @@ from deeplab_tf.data.jpeg import jpeg_at_random
 from deeplab_tf.data.noise import noise_at_random
 from deeplab_tf.data.photometric import distort_colours, grey_at_random
 from deeplab_tf.data.rotation import draw_angle, rotated_crop
-from deeplab_tf.data.unknown import find_unknown, with_unknown
+from deeplab_tf.data.select import select
+from deeplab_tf.data.unknown import find_unknown
 
 Example = tuple[tf.Tensor, tf.Tensor]
 
@@ -124,7 +125,7 @@ def _with_other_pixels(
     colours = data.brightness or data.contrast or data.saturation or data.hue
     if not (colours or data.blur or data.grey or data.noise or data.jpeg_quality):
         return image
-    unknown = find_unknown(image, mask, mean_pixel, image_format)
+    crop, unknown = image, find_unknown(image, mask, mean_pixel, image_format)
     if data.blur:
         image = blur_at_random(image, unknown, seed, data)
     if colours:
@@ -135,4 +136,4 @@ def _with_other_pixels(
         image = noise_at_random(image, seed, data, image_format)
     if data.jpeg_quality:
         image = jpeg_at_random(image, seed, data)
-    return with_unknown(image, unknown)
+    return select(unknown, crop, image)

@@ -8,11 +8,6 @@ from scipy.ndimage import gaussian_filter1d
 from deeplab_tf.config import DataConfig
 from deeplab_tf.data.blur import blur, blur_at_random
 from deeplab_tf.data.draws import Draw, uniform
-from deeplab_tf.data.unknown import Unknown
-
-
-def unknown_of(image, hidden) -> Unknown:
-    return Unknown(tf.constant(np.argwhere(hidden), tf.int64), tf.constant(image[hidden]))
 
 
 def by_scipy(image, hidden, sigma) -> np.ndarray:
@@ -36,7 +31,7 @@ def test_equals_scipy_over_the_known_pixels(size, sigma, holes):
     generator = np.random.default_rng(len(size))
     image = generator.uniform(0, 1000, size).astype(np.float32)
     hidden = generator.random(size[:2]) < (0.4 if holes else 0)
-    got = blur(image, unknown_of(image, hidden), tf.constant(sigma)).numpy()
+    got = blur(image, tf.constant(hidden), tf.constant(sigma)).numpy()
     with np.errstate(invalid="ignore"):
         want = by_scipy(image.astype(np.float64), hidden, sigma)
     np.testing.assert_allclose(got[~hidden], want[~hidden], rtol=2e-4, atol=0.05)
@@ -47,14 +42,14 @@ def test_padding_does_not_bleed_into_the_image():
     hidden = np.zeros((8, 8), bool)
     hidden[5:] = True
     image[5:] = 0
-    got = blur(image, unknown_of(image, hidden), 3.0).numpy()
+    got = blur(image, tf.constant(hidden), 3.0).numpy()
     np.testing.assert_allclose(got[:5], 200, rtol=1e-6)
 
 
 def test_half_of_the_examples_get_a_blur_of_the_strength_drawn():
     image = np.random.default_rng(2).uniform(0, 255, (9, 9, 3)).astype(np.float32)
     hidden = np.zeros((9, 9), bool)
-    data, unknown = DataConfig(blur=2.0), unknown_of(image, hidden)
+    data, unknown = DataConfig(blur=2.0), tf.constant(hidden)
     blurred = 0
     for number in range(30):
         seed = tf.constant([1, number], tf.int64)
