@@ -130,7 +130,7 @@ def test_widths_and_projections():
 def backbone(name, **fields):
     image = keras.Input((None, None, 3))
     model_config = ModelConfig(backbone=name, **fields)
-    return keras.Model(image, resnet(image, model_config))
+    return keras.Model(image, resnet(image, model_config).last)
 
 
 # The ImageNet classifiers' published 25,557,032 and 44,549,160 parameters, less the fully connected

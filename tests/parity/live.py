@@ -35,6 +35,8 @@ WHOLE = ((32, 64), (224, 224), (512, 512))
 """keras-hub upsamples by whole factors."""
 PUBLISHED = {"deeplabv3_mobilenet_v3_large": 11_029_328, "lraspp_mobilenet_v3_large": 3_221_538}
 """The numbers of weights that torchvision publishes."""
+PRESET = 39_190_656
+"""The number of weights that keras-hub publishes for its DeepLabV3Plus with a ResNet-50."""
 
 
 def write_torchvision(name: str, path: pathlib.Path) -> None:
@@ -103,6 +105,8 @@ def write_keras_hub(low_level: bool, units: list[int], path: pathlib.Path) -> No
         upsampling_size=8,
         dilation_rates=[6, 12, 18],
     )
+    if low_level and units == [3, 4, 6, 3]:
+        assert backbone.count_params() == PRESET
     converter = keras_hub.layers.DeepLabV3ImageConverter(
         scale=[1 / 255 / std for std in (0.229, 0.224, 0.225)],
         offset=[-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
