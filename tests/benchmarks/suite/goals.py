@@ -45,7 +45,9 @@ def _against_usual_pipeline(group: dict) -> Iterator[str]:
 def _against_padding(group: dict) -> Iterator[str]:
     """Leaving padding out, against what the network was before."""
     ways, name = group["ways"], group["name"]
-    before = PADDED if PADDED in ways else KERAS
+    before = next((way for way in (PADDED, KERAS) if way in ways), None)
+    if before is None:
+        return
     ratio = 1 / ways[before]["ratio"]
     if "block7" in name:
         yield _line(f"{name}: at least 1.5 of {before}", ratio, 1.5)

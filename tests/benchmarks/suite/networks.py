@@ -43,9 +43,11 @@ def _measure(
     ours, model = ours_tensorflow.make_way(work)
     ways: dict[str, Way] = {OURS: ours}
     if others:
-        if onednn("float32") is not OneDNN.OFF:  # else there is no such gradient
+        off = onednn("float32") is OneDNN.OFF
+        if not off:  # else there is no such gradient
             ways[PADDED] = ours_tensorflow.make_way(work, convolution=Convolution.TENSORFLOW)[0]
-        ways[KERAS] = ours_tensorflow.make_way(work, convolution=Convolution.KERAS)[0]
+        if not (off and work.training and work.cascaded):  # where a step takes minutes
+            ways[KERAS] = ours_tensorflow.make_way(work, convolution=Convolution.KERAS)[0]
     if forms:
         ways |= torchvision_ways.make_ways(work, forms=forms)
     flops = dict.fromkeys(ways, work.flops(model))
