@@ -8,7 +8,7 @@ from support.random_model import random_picture, random_trained_model
 
 import deeplab_tf
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
-from deeplab_tf.config import Backbone, EvaluateConfig, Experiment, ModelConfig
+from deeplab_tf.config import Backbone, EvaluateConfig, Experiment, Fit, ModelConfig
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import Options, write_litert
@@ -201,6 +201,23 @@ def test_what_decides_the_working_size(longest_side, evaluate, expected):
     experiment = random_trained_model().experiment
     experiment.data.longest_side = longest_side
     assert working_size_of(experiment, EvaluateConfig(**evaluate)) == expected
+
+
+@pytest.mark.parametrize(
+    ("longest_side", "evaluate", "expected"),
+    [
+        (500, {}, 97),
+        (80, {}, 80),
+        (0, {}, None),  # tiles
+        (500, {"working_size": 700}, 700),
+        (500, {"window": 257}, None),
+    ],
+)
+def test_a_letterbox_shows_no_image_longer_than_its_crop(longest_side, evaluate, expected):
+    experiment = random_trained_model().experiment
+    experiment.data.longest_side, experiment.data.fit = longest_side, Fit.LETTERBOX
+    experiment.data.crop_size, experiment.data.crop_width = 65, 97
+    assert working_size_of(experiment, EvaluateConfig(**evaluate)) == WorkingSize(expected)
 
 
 def test_the_longer_side_of_a_crop_is_what_an_older_model_knows():
