@@ -35,6 +35,14 @@ MOBILENETS = (Backbone.MOBILENET_V2, Backbone.MOBILENET_V3_LARGE)
 """The backbones of depthwise convolutions: seven blocks, any width, no multi-grid."""
 
 
+def auxiliary_part(backbone: Backbone) -> str:
+    """Returns the part of a backbone whose last map the auxiliary head reads.
+
+    It is the last part before the backbone's last stride, to 32.
+    """
+    return "block5" if backbone in MOBILENETS else "block3"
+
+
 class StridePlacement(enum.StrEnum):
     """The convolution of a ResNet block that carries the block's stride.
 
@@ -260,7 +268,7 @@ class ModelConfig:
             ASPP's.
         decoder_channels: filters of the 1x1 convolution of the backbone's last map of stride 4,
             which the decoder reads beside the ASPP's; 48 in DeepLabv3+. 0 leaves that map out, as
-            keras-hub's DeepLabV3.
+            keras-hub's DeepLabV3. No other number goes without `decoder_kernels`.
         separable: whether the 3x3 convolutions of ASPP, `head_conv` and decoder are atrous
             separable: one kernel for each channel, then a 1x1 convolution, with batch norm and ReLU
             after both (arXiv 1802.02611, section 3.1).
@@ -277,8 +285,8 @@ class ModelConfig:
             the unit begins as its shortcut (arXiv 1706.02677, section 5.1). A cascade needs this
             option when it is trained from scratch: otherwise the features of block5 to block7 add
             up, and the first steps throw the logits far off.
-        head_conv: whether a 3x3 convolution follows the ASPP, as in torchvision; the paper has
-            none.
+        head_conv: whether a 3x3 convolution follows the ASPP, as in torchvision, or the backbone
+            with the head `none`; the paper has none.
         aspp_dropout: the dropout rate after the ASPP's projection, 0.5 in torchvision, none in the
             paper.
         like: a `.keras` file that gives every other field of the network, except those that flags
@@ -451,7 +459,8 @@ class TrainConfig:
         layer_decay: a factor in (0, 1] of the learning rate that the last part of the backbone has
             once, the part before it twice, and so on down to conv1; 1: one rate for all parts.
         freeze_through: the last part of the backbone (`conv1`, `block1`, ...) whose weights and
-            batch norm statistics do not change; all parts before it are frozen too.
+            batch norm statistics do not change; all parts before it are frozen too. With
+            `auxiliary_loss` it lies before the part that the auxiliary head reads.
         precision: see `Precision`; evaluation and export are in float32 whatever the precision.
         accumulate_steps: how many parts of an optimiser step's batch go through the network one
             after another. Steps, `batch_size` and the loss, a mean over the valid pixels of the
