@@ -15,6 +15,7 @@ from deeplab_tf.config import (
     DataConfig,
     Experiment,
     Fit,
+    Head,
     Loss,
     ModelConfig,
     TrainConfig,
