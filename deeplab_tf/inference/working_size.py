@@ -108,8 +108,12 @@ def working_size_of_saved_model(
     """
     if given is not None:
         set_working_size(loaded, folder, given)
-    if working_size_in(loaded) is None:
+    found = working_size_in(loaded)
+    if found is None:
         return WorkingSize(unknown_above=max(experiment.data.crop))
+    if found:
+        # The SavedModel may be of a version that found another size for the same experiment.
+        return WorkingSize(found)
     evaluate_config = experiment.evaluate
     if given is not None:
         evaluate_config = dataclasses.replace(evaluate_config, working_size=given)

@@ -1,5 +1,8 @@
 """Images larger than the training's, on every road from pixels to labels."""
 
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,7 +29,11 @@ from deeplab_tf.images.resampling import (
 from deeplab_tf.inference import strategies
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.inference.strategies import images_to_labels, images_to_probabilities
-from deeplab_tf.inference.working_size import WorkingSize, working_size_of
+from deeplab_tf.inference.working_size import (
+    WorkingSize,
+    working_size_of,
+    working_size_of_saved_model,
+)
 from deeplab_tf.models import build_model
 
 LONGEST = 65
@@ -181,6 +188,17 @@ def test_a_saved_model_of_before_has_no_working_size(known, tmp_path, monkeypatc
     assert len(lines) == 1 and "does not say how large" in lines[0]
     with pytest.raises(DeeplabError, match="before there was a --working_size; export it again"):
         load_predictor(tmp_path / "old", working_size=97)
+
+
+def test_what_is_said_of_a_saved_model_is_what_it_does():
+    """A SavedModel that was written when a letterbox had the working size of other crops."""
+    experiment = random_trained_model().experiment
+    experiment.data.longest_side, experiment.data.fit = 500, Fit.LETTERBOX
+    loaded = types.SimpleNamespace(working_size=tf.Variable(500))
+    found = working_size_of_saved_model(loaded, Path("folder"), experiment, None)
+    assert found == WorkingSize(500)
+    found = working_size_of_saved_model(loaded, Path("folder"), experiment, 80)
+    assert found == WorkingSize(80) and loaded.working_size.numpy() == 80
 
 
 @pytest.mark.parametrize(
