@@ -15,6 +15,7 @@ from deeplab_tf.config import (
     DataConfig,
     Experiment,
     Fit,
+    Head,
     Loss,
     ModelConfig,
     TrainConfig,
@@ -153,6 +154,53 @@ def test_only_deeplabv3s_aspp_has_a_decoder_and_separable_convolutions(fields, h
     validate(Experiment(model=ModelConfig(**fields)))
     with pytest.raises(DeeplabError, match="unless config.model.head is aspp. Received"):
         validate(Experiment(model=ModelConfig(head=head, **fields)))
+
+
+UNREAD = [
+    ({"atrous": False, "multi_grid": (1, 1, 1)}, {"early_rates": True}),
+    ({"decoder_kernels": ()}, {"decoder_channels": 64}),
+    ({"decoder_kernels": ()}, {"decoder_channels": 0}),
+    ({"head": Head.LR_ASPP}, {"head_conv": True}),
+    ({"head": Head.ASPP_V2}, {"head_conv": True}),
+    ({"head": Head.LR_ASPP}, {"aspp_dropout": 0.5}),
+    ({"head": Head.ASPP_V2}, {"aspp_dropout": 0.1}),
+    ({"head": Head.NONE}, {"aspp_dropout": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("network", "field"), UNREAD, ids=str)
+def test_what_a_network_would_not_read_is_refused_but_in_an_older_file(network, field):
+    ((name, value),) = field.items()
+    validate(Experiment(model=ModelConfig(decoder_kernels=(3,), **field)))
+    plain = validate(Experiment(model=ModelConfig(**network)))
+    unread = Experiment(model=ModelConfig(**network, **field))
+    with pytest.raises(DeeplabError, match=f"config.model.{name} must be .*: {value}$") as error:
+        validate(unread)
+    assert "\n" not in str(error.value)
+    assert from_json(to_json(unread)) == plain
+
+
+@pytest.mark.parametrize(
+    ("model", "last", "first_refused"),
+    [
+        (ModelConfig(), "block2", "block3"),
+        (ModelConfig(num_blocks=6), "block2", "block6"),
+        (ModelConfig(backbone="mobilenet_v3_large", multi_grid=(1, 1, 1)), "block4", "block5"),
+    ],
+)
+def test_an_auxiliary_loss_has_something_to_train_before_its_map(model, last, first_refused):
+    def frozen(part, auxiliary_loss):
+        return Experiment(
+            model=model, train=TrainConfig(freeze_through=part, auxiliary_loss=auxiliary_loss)
+        )
+
+    validate(frozen(last, 0.4))
+    validate(frozen(first_refused, 0.0))
+    with pytest.raises(DeeplabError, match="freeze_through must be a part before block") as error:
+        validate(frozen(first_refused, 0.4))
+    assert "\n" not in str(error.value)
+    with pytest.raises(DeeplabError, match="freeze_through must be one of conv1, "):
+        validate(frozen("block9", 0.4))
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

@@ -35,6 +35,14 @@ MOBILENETS = (Backbone.MOBILENET_V2, Backbone.MOBILENET_V3_LARGE)
 """The backbones of depthwise convolutions: seven blocks, any width, no multi-grid."""
 
 
+def auxiliary_part(backbone: Backbone) -> str:
+    """Returns the part of a backbone whose last map the auxiliary head reads.
+
+    It is the last part before the backbone's last stride, to 32.
+    """
+    return "block5" if backbone in MOBILENETS else "block3"
+
+
 class StridePlacement(enum.StrEnum):
     """The convolution of a ResNet block that carries the block's stride.
 
@@ -175,7 +183,8 @@ class Fit(enum.StrEnum):
 
     `scale_and_crop` scales the image at random and cuts a random crop, as in the paper. `letterbox`
     shows the whole image at the top left of the crop, shrunk where it is larger, as a network of
-    one fixed size is shown it when it predicts; `min_scale` and `max_scale` have no meaning then.
+    one fixed size is shown it when it predicts; `min_scale` and `max_scale` have no meaning then,
+    and the working size of predictions is at most the crop's longer side.
     What the image does not cover is the mean pixel, and void in the mask, either way.
     """
 
@@ -252,13 +261,14 @@ class ModelConfig:
             them by 16 / output_stride, so they double at 8 (section 3.3). No rates and
             `image_pooling` make the light head of the released MobileNetV2 models.
         image_pooling: whether ASPP has the image-level branch (section 3.3, figure 5b).
-        decoder_kernels: the sides of the kernels of the decoder's convolutions, each of 256
-            filters, behind the ASPP: none in DeepLabv3, (3, 3) in DeepLabv3+ (arXiv 1802.02611,
-            section 3.1), (1,) in keras-hub's networks. The decoder works on the map of stride 4, to
-            which it brings the ASPP's.
+        decoder_kernels: the sides of the kernels of the decoder's convolutions, each of as many
+            filters as the ASPP's (256, fewer with `resnet_slim` and `resnet_tiny`), behind the
+            ASPP: none in DeepLabv3, (3, 3) in DeepLabv3+ (arXiv 1802.02611, section 3.1), (1,) in
+            keras-hub's networks. The decoder works on the map of stride 4, to which it brings the
+            ASPP's.
         decoder_channels: filters of the 1x1 convolution of the backbone's last map of stride 4,
             which the decoder reads beside the ASPP's; 48 in DeepLabv3+. 0 leaves that map out, as
-            keras-hub's DeepLabV3.
+            keras-hub's DeepLabV3. No other number goes without `decoder_kernels`.
         separable: whether the 3x3 convolutions of ASPP, `head_conv` and decoder are atrous
             separable: one kernel for each channel, then a 1x1 convolution, with batch norm and ReLU
             after both (arXiv 1802.02611, section 3.1).
@@ -275,8 +285,8 @@ class ModelConfig:
             the unit begins as its shortcut (arXiv 1706.02677, section 5.1). A cascade needs this
             option when it is trained from scratch: otherwise the features of block5 to block7 add
             up, and the first steps throw the logits far off.
-        head_conv: whether a 3x3 convolution follows the ASPP, as in torchvision; the paper has
-            none.
+        head_conv: whether a 3x3 convolution follows the ASPP, as in torchvision, or the backbone
+            with the head `none`; the paper has none.
         aspp_dropout: the dropout rate after the ASPP's projection, 0.5 in torchvision, none in the
             paper.
         like: a `.keras` file that gives every other field of the network, except those that flags
@@ -358,7 +368,8 @@ class DataConfig:
             and void in the mask.
         copy_paste: the probability that pixels of rare classes of another image, which is scaled,
             cropped and turned in its own way, are pasted over the example. A class is rare that has
-            less than half of an equal share of the split's pixels, so 1 / (2 * classes).
+            less than half of an equal share of the split's pixels, so 1 / (2 * classes). Rare
+            classes and other images are those of `split` of `dataset`, also with `mixed_in`.
         shuffle_buffer: how many records are held for shuffling, still encoded (about 0.1 MB each).
         duplicate_classes: names of classes; an image with one of them comes twice in each epoch
             (section 4.3, for the test server).
@@ -410,11 +421,12 @@ class TrainConfig:
     """The optimisation (section 4.1, stage 1).
 
     Attributes:
-        steps: how many optimiser steps are done; the poly schedule reaches 0 after the last.
+        steps: how many optimiser steps are done; `schedule` is laid over them.
         batch_size: examples in the global batch of an optimiser step, over all devices.
         optimizer: see `OptimizerName`.
         schedule: see `ScheduleName`.
-        base_learning_rate, power: the poly learning rate is base * (1 - step / steps) ** power.
+        base_learning_rate: the highest learning rate, from which `schedule` goes on.
+        power: the exponent of the schedule `poly`.
         warmup_steps: over so many steps at the start the rate rises by equal amounts to
             `base_learning_rate`; the schedule takes the steps after these. 0: no warm-up.
         momentum: the momentum of SGD; beta_1 of AdamW.
@@ -441,12 +453,14 @@ class TrainConfig:
             a MobileNet), 0.5 in torchvision, 0.4 in successors of the paper; 0: no such head. The
             head is trained and kept beside the network, and is not part of the evaluated network.
         batch_norm: see `BatchNormMode`.
-        backbone_rate, head_rate: factors of the learning rate for the backbone and for the layers
-            after it (ASPP, the last layer and the auxiliary head), to fine-tune with.
+        backbone_rate, head_rate: factors of the learning rate for the backbone and for all layers
+            after it (the head with the decoder, the last layer and the auxiliary head), to
+            fine-tune with.
         layer_decay: a factor in (0, 1] of the learning rate that the last part of the backbone has
             once, the part before it twice, and so on down to conv1; 1: one rate for all parts.
         freeze_through: the last part of the backbone (`conv1`, `block1`, ...) whose weights and
-            batch norm statistics do not change; all parts before it are frozen too.
+            batch norm statistics do not change; all parts before it are frozen too. With
+            `auxiliary_loss` it lies before the part that the auxiliary head reads.
         precision: see `Precision`; evaluation and export are in float32 whatever the precision.
         accumulate_steps: how many parts of an optimiser step's batch go through the network one
             after another. Steps, `batch_size` and the loss, a mean over the valid pixels of the

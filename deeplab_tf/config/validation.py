@@ -25,6 +25,7 @@ from deeplab_tf.config.schema import (
     ModelConfig,
     ScheduleName,
     TrainConfig,
+    auxiliary_part,
 )
 from deeplab_tf.errors import DeeplabError
 
@@ -64,14 +65,20 @@ def to_json(experiment: Experiment) -> str:
 def from_json(text: str) -> Experiment:
     """Reads and validates what `to_json` wrote, in this version or an older one.
 
+    A field of the network that nothing reads, which older versions let pass, gets its default.
+
     Raises:
         DeeplabError: the text is no JSON, or fields are wrong or unknown; the message names the
             fields.
     """
     try:
-        return validate(_ADAPTER.validate_json(text))
+        experiment = _ADAPTER.validate_json(text)
     except pydantic.ValidationError as error:
         raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
+    for name, (holds, _) in _reading_rules(experiment.model).items():
+        if not holds:
+            setattr(experiment.model, name, getattr(ModelConfig, name))
+    return validate(experiment)
 
 
 def validate(experiment: Experiment) -> Experiment:
@@ -86,6 +93,7 @@ def validate(experiment: Experiment) -> Experiment:
         raise DeeplabError(f"config is not valid: {_field_errors(error)}") from error
     for name, section, rules in (
         ("config.model", checked.model, _model_rules(checked.model)),
+        ("config.model", checked.model, _reading_rules(checked.model)),
         ("config.data", checked.data, _data_rules(checked.data, checked.model)),
         ("config.train", checked.train, _train_rules(checked.train, checked.model)),
         ("config.evaluate", checked.evaluate, _evaluate_rules(checked.evaluate, checked.model)),
@@ -175,6 +183,30 @@ def _model_rules(model_config: ModelConfig) -> _Rules:
     }
 
 
+def _reading_rules(model_config: ModelConfig) -> _Rules:
+    """Returns the rules that leave out what the network would not read."""
+    has_aspp = model_config.head is Head.ASPP
+    return {
+        "early_rates": (
+            model_config.atrous or not model_config.early_rates,
+            "off where config.model.atrous is off: no convolution has a rate",
+        ),
+        "decoder_channels": (
+            bool(model_config.decoder_kernels)
+            or model_config.decoder_channels == ModelConfig.decoder_channels,
+            "left out unless config.model.decoder_kernels, such as 3,3, make a decoder",
+        ),
+        "head_conv": (
+            has_aspp or model_config.head is Head.NONE or not model_config.head_conv,
+            "off unless config.model.head is aspp or none",
+        ),
+        "aspp_dropout": (
+            has_aspp or not model_config.aspp_dropout,
+            "0 unless config.model.head is aspp",
+        ),
+    }
+
+
 def _multi_grid_rule(model_config: ModelConfig) -> tuple[bool, str]:
     """Returns whether every unit can have its rate, and the rule."""
     if model_config.backbone in MOBILENETS:
@@ -210,6 +242,8 @@ def _data_rules(data: DataConfig, model_config: ModelConfig) -> _Rules:
 def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
     last = 7 if model_config.backbone in MOBILENETS else model_config.num_blocks
     parts = ("conv1", *(f"block{number}" for number in range(1, last + 1)))
+    read = auxiliary_part(model_config.backbone)
+    behind = parts[parts.index(read) :] if train.auxiliary_loss else ()
     return {
         "steps": (train.steps >= 1, "at least 1"),
         "batch_size": (train.batch_size >= 1, "at least 1"),
@@ -241,8 +275,11 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
         "head_rate": (train.head_rate >= 0, "0 or more"),
         "layer_decay": (0 < train.layer_decay <= 1, "in (0, 1]"),
         "freeze_through": (
-            train.freeze_through in (None, *parts),
-            f"one of {', '.join(parts)}, or left out",
+            train.freeze_through in (None, *parts) and train.freeze_through not in behind,
+            f"a part before {read}, or left out: config.train.auxiliary_loss trains what lies "
+            f"before the map of {read}, which would be frozen as a whole"
+            if train.freeze_through in behind
+            else f"one of {', '.join(parts)}, or left out",
         ),
         "accumulate_steps": _accumulation_rule(train),
         "ema_momentum": (
@@ -317,10 +354,25 @@ def _evaluation_stride_rule(stride: int, model_config: ModelConfig) -> tuple[boo
 
 def _output_stride_rule(output_stride: int, num_blocks: int) -> tuple[bool, str]:
     """Returns whether a network up to block `num_blocks` can have `output_stride`, and the rule."""
-    # conv1 and the pooling have stride 4 together, and every block but one stride 2 (figure 3a).
-    strides = tuple(stride for stride in OUTPUT_STRIDES if stride <= 4 * 2 ** (num_blocks - 1))
+    strides = tuple(stride for stride in OUTPUT_STRIDES if stride <= _whole_stride(num_blocks))
     rule = f"one of {strides}, since the last block is block{num_blocks}"
     return output_stride in strides, rule
+
+
+def _whole_stride(num_blocks: int) -> int:
+    """Returns the stride of a network up to block `num_blocks` that drops none.
+
+    conv1 and the pooling have stride 4 together, and every block but one stride 2 (figure 3a). The
+    MobileNets, whose `num_blocks` is 4, have 32 too.
+    """
+    return 4 * 2 ** (num_blocks - 1)
+
+
+def drops_a_stride(model_config: ModelConfig) -> bool:
+    """Returns whether atrous convolutions make up for a stride that the network drops."""
+    return model_config.atrous and model_config.output_stride < _whole_stride(
+        model_config.num_blocks
+    )
 
 
 def _field_errors(error: pydantic.ValidationError) -> str:

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
-from deeplab_tf.data.geometry import Geometry, sample_geometry
+from deeplab_tf.data.geometry import Geometry
 from deeplab_tf.data.line_product import product
 from deeplab_tf.images.classes import VOID
 
@@ -60,31 +60,6 @@ class _Axis(NamedTuple):
     nearest: tf.Tensor
 
 
-def augment(
-    image: tf.Tensor,
-    mask: tf.Tensor,
-    seed: tf.Tensor,
-    data: DataConfig,
-    mean_pixel: tuple[float, ...],
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scales, pads, crops and mirrors one example at random, as a pure function of `seed`.
-
-    Args:
-        image: uint8, uint16 or float32 [H, W, bands], any H and W from 1.
-        mask: uint8 [H, W], class ids and `VOID`.
-        seed: int64 [2]; equal seeds give equal crops.
-        data: `crop_size`, `crop_width`, `fit`, `min_scale`, `max_scale` and `flip` are read.
-        mean_pixel: one number for each band; the value of pixels that the scaled image does not
-            cover.
-
-    Returns:
-        The image, float32 [*data.crop, bands], and the mask, uint8 of shape `data.crop`, which is
-        `VOID` in padding.
-    """
-    geometry = sample_geometry(tf.shape(mask, out_type=tf.int64), seed, data)
-    return crop_by(geometry, image, mask, data, mean_pixel)
-
-
 def crop_by(
     geometry: Geometry,
     image: tf.Tensor,
@@ -92,7 +67,20 @@ def crop_by(
     data: DataConfig,
     mean_pixel: tuple[float, ...],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scales, pads, crops and mirrors one example by `geometry`; see `augment`."""
+    """Scales, pads, crops and mirrors one example.
+
+    Args:
+        geometry: scale, position and flip.
+        image: uint8, uint16 or float32 [H, W, bands], any H and W from 1.
+        mask: uint8 [H, W], class ids and `VOID`.
+        data: `crop_size` and `crop_width` are read.
+        mean_pixel: one number for each band; the value of pixels that the scaled image does not
+            cover.
+
+    Returns:
+        The image, float32 [*data.crop, bands], and the mask, uint8 of shape `data.crop`, which is
+        `VOID` in padding.
+    """
     source = tf.shape(mask, out_type=tf.int64)
     rows, columns = (
         _axis(source[i], geometry.size[i], geometry.offset[i], data.crop[i]) for i in (0, 1)

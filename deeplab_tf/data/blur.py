@@ -7,11 +7,10 @@ lies beyond the crop, has no weight, so neither padding nor missing data bleeds 
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
-from deeplab_tf.data.draws import Draw, uniform
+from deeplab_tf.data.draws import PROBABILITY, Draw, uniform
 from deeplab_tf.data.line_product import product
 from deeplab_tf.data.select import select
 
-PROBABILITY = 0.5
 LEAST_SIGMA = 0.05
 """Below this standard deviation, in pixels, the neighbours' weights are 0 in float32."""
 RADIUS_IN_SIGMA = 3

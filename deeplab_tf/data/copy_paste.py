@@ -1,8 +1,9 @@
 """Pixels of rare classes, pasted from other images (after arXiv 2012.07177, for whole classes).
 
 The donor of example i of a run is donor i of its own order, so that it follows from the seed and i
-alone. It is scaled, turned and mirrored like an example, and its crop is placed at random where
-it shows at least one pixel of a rare class.
+alone. It is scaled, turned and mirrored like an example, and its crop is placed at random over a
+pixel of a rare class. Nearly every such crop shows one: shrinking may lose a region of few pixels,
+and a turn may move the pixel out of the crop.
 """
 
 import dataclasses
@@ -91,7 +92,7 @@ def is_one_of(mask: tf.Tensor, classes: Sequence[int]) -> tf.Tensor:
 def donor_geometry(
     mask: tf.Tensor, seed: tf.Tensor, data: DataConfig, classes: Sequence[int]
 ) -> Geometry:
-    """Draws scale, position and flip of a donor, whose crop shows a pixel of a rare class.
+    """Draws scale, position and flip of a donor, whose crop lies over a pixel of a rare class.
 
     The pixel is drawn from all pixels of the rare classes, and the position from all positions
     inside the scaled image that show it. A mask without such a pixel gets any position.

@@ -8,6 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+PROBABILITY = 0.5
+"""The probability of an augmentation whose field is a strength."""
+
 
 class Draw(enum.IntEnum):
     """The augmentations that draw; a number that is taken must stay, or old runs change.

@@ -1,6 +1,6 @@
 """The random choices of scale, position and flip.
 
-Tested in tests/data/test_augment.py.
+Tested in tests/data/test_augment.py and tests/data/test_letterbox.py.
 """
 
 from typing import NamedTuple

@@ -4,9 +4,8 @@ import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.config.augmentation import AUGMENTATIONS
-from deeplab_tf.data.draws import Draw, uniform
+from deeplab_tf.data.draws import PROBABILITY, Draw, uniform
 
-PROBABILITY = 0.5
 BEST_QUALITY = int(AUGMENTATIONS["jpeg_quality"])
 """The highest quality that is drawn; beyond it a file is large and hardly differs."""
 

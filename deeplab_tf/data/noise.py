@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.config.image_format import ImageFormat
-from deeplab_tf.data.draws import Draw, uniform
+from deeplab_tf.data.draws import PROBABILITY, Draw, uniform
 from deeplab_tf.data.photometric import clip, pixel_range
 
-PROBABILITY = 0.5
 PLACES = 2**20
 """The number of places that a crop's noise can begin at."""
 SEED = (2, 7)

@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.config.image_format import ImageFormat
-from deeplab_tf.data.draws import Draw, uniform
+from deeplab_tf.data.draws import PROBABILITY, Draw, uniform
 
-PROBABILITY = 0.5
 RANGE_IN_STD = 4.0
 """The range of a band without a convention in its standard deviations; ImageNet's RGB has 4.4."""
 LUMA = (0.299, 0.587, 0.114)

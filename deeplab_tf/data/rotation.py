@@ -54,7 +54,7 @@ def rotated_crop(
     Args:
         geometry: scale, position and flip.
         angle: radians, counterclockwise, float32.
-        image, mask, mean_pixel: as `augment` takes them.
+        image, mask, mean_pixel: as `crop_by` takes them.
         data: `crop_size` and `crop_width` are read.
 
     Returns:

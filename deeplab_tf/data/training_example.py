@@ -1,6 +1,6 @@
 """One training example: its crop, and the augmentations in their order.
 
-1. Scale, rotation, crop and flip.
+1. Scale, rotation, crop and flip; a letterbox is shrunk as in a prediction.
 2. Pixels of rare classes of another image are pasted.
 3. Blur, brightness, contrast, saturation, hue, grey, noise and JPEG, the order in which a camera
    makes them: the lens, the processing, the sensor's noise that it leaves, the file. Pixels that
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab_tf.config import DataConfig
+from deeplab_tf.config import DataConfig, Fit
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.augment import crop_by
 from deeplab_tf.data.blur import blur_at_random
@@ -24,6 +24,7 @@ from deeplab_tf.data.cut_out import cut_out_at_random
 from deeplab_tf.data.draws import Draw, seed_of
 from deeplab_tf.data.geometry import Geometry, sample_geometry
 from deeplab_tf.data.jpeg import jpeg_at_random
+from deeplab_tf.data.letterbox import shrunk
 from deeplab_tf.data.noise import noise_at_random
 from deeplab_tf.data.photometric import distort_colours, grey_at_random
 from deeplab_tf.data.rotation import draw_angle, rotated_crop
@@ -88,6 +89,8 @@ def _crop(
     data: DataConfig,
     mean_pixel: tuple[float, ...],
 ) -> Example:
+    if data.fit is Fit.LETTERBOX:
+        image, mask = shrunk(geometry, image, mask)
     if not data.rotation:
         return crop_by(geometry, image, mask, data, mean_pixel)
     return rotated_crop(geometry, draw_angle(seed, data), image, mask, data, mean_pixel)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_tf.artefacts.saved_model import set_working_size, working_size_in
-from deeplab_tf.config import EvaluateConfig, Experiment
+from deeplab_tf.config import EvaluateConfig, Experiment, Fit
 from deeplab_tf.images.resampling import enlarge_labels, shrink_images
 
 Look = Callable[[np.ndarray], tuple[np.ndarray | None, np.ndarray | None]]
@@ -76,7 +76,9 @@ def working_size_of(experiment: Experiment, evaluate_config: EvaluateConfig) -> 
     """Returns the working size that the inference strategy and the training images give.
 
     `evaluate_config.working_size` decides where it is given. Images are seen as they are in windows
-    and where the training images were tiles, since the scale of a pixel has a meaning there.
+    and where the training images were tiles, since the scale of a pixel has a meaning there. A
+    network that was trained on whole images, shrunk into the crop (`Fit.LETTERBOX`), has seen none
+    whose longer side was above that of the crop.
     """
     given, trained = evaluate_config.working_size, experiment.data.longest_side
     if given is not None:
@@ -85,6 +87,8 @@ def working_size_of(experiment: Experiment, evaluate_config: EvaluateConfig) -> 
         return WorkingSize()
     if trained is None:
         return WorkingSize(unknown_above=max(experiment.data.crop))
+    if trained and experiment.data.fit is Fit.LETTERBOX:
+        trained = min(trained, max(experiment.data.crop))
     return WorkingSize(trained or None)
 
 
@@ -104,8 +108,12 @@ def working_size_of_saved_model(
     """
     if given is not None:
         set_working_size(loaded, folder, given)
-    if working_size_in(loaded) is None:
+    found = working_size_in(loaded)
+    if found is None:
         return WorkingSize(unknown_above=max(experiment.data.crop))
+    if found:
+        # The SavedModel may be of a version that found another size for the same experiment.
+        return WorkingSize(found)
     evaluate_config = experiment.evaluate
     if given is not None:
         evaluate_config = dataclasses.replace(evaluate_config, working_size=given)

@@ -6,16 +6,13 @@ the paper. The loss of its logits reaches the inner layers by a short way.
 
 import keras
 
-from deeplab_tf.config import Backbone, ModelConfig
-from deeplab_tf.config.schema import MOBILENETS
+from deeplab_tf.config import ModelConfig
+from deeplab_tf.config.schema import auxiliary_part
 from deeplab_tf.models.conv_bn import ConvBN, class_scores
 from deeplab_tf.models.dropout import KeyedDropout
 from deeplab_tf.models.parts import part_of
 from deeplab_tf.models.resize import Upsample
 
-READS: dict[Backbone, str] = dict.fromkeys(MOBILENETS, "block5")
-"""The part of the backbone whose last map the head reads, where it is not block3: the last part
-before the backbone's last stride, to 32."""
 DROPOUT = 0.1
 NARROWER = 4
 """How many times fewer channels the head's 3x3 convolution has than the map."""
@@ -35,7 +32,7 @@ def with_auxiliary(model: keras.Model, model_config: ModelConfig) -> keras.Model
         model: a network of `build_model`.
         model_config: the config that describes `model`.
     """
-    part = READS.get(model_config.backbone, "block3")
+    part = auxiliary_part(model_config.backbone)
     # Layers are listed in the order in which they run.
     features = [layer for layer in model.layers if part_of(layer.name) == part][-1].output
     x = ConvBN(model_config)(

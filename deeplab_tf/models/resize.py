@@ -10,6 +10,9 @@ if keras.backend.backend() == "tensorflow":
 else:
     tf = None
 
+OLDER_NAME = "output_stride"
+"""The name of `Upsample.ratio` in files, from when only logits were upsampled."""
+
 
 def resize_bilinear(x, size, *, align_corners: bool):
     """Resizes a map [B, h, w, C] to [B, *size, C] float32.
@@ -42,24 +45,24 @@ def interpolation_matrix(source: int, target: int, align_corners: bool):
 class Upsample(keras.layers.Layer):
     """The layer that upsamples a map onto the grid of a second, finer one.
 
-    Logits are upsampled to the size of the image, in training too (section 4.1). `output_stride` is
-    the number of pixels, or of samples of the second map, from one sample of the map to the next.
+    Logits are upsampled to the size of the image, in training too (section 4.1). `ratio` is the
+    number of pixels, or of samples of the second map, from one sample of the map to the next.
 
-    With `align_corners` the map's sample i lies exactly on pixel i * output_stride. For an image of
-    k * output_stride + 1 pixels this is the usual align_corners resizing. For any other size the
-    last sample does not reach the last pixel. Stretching the map would move every class border by
-    up to output_stride - 1 pixels, so the map's last row and column are repeated once instead, and
-    the part beyond the image is cut off.
+    With `align_corners` the map's sample i lies exactly on pixel i * ratio. For an image of
+    k * ratio + 1 pixels this is the usual align_corners resizing. For any other size the last
+    sample does not reach the last pixel. Stretching the map would move every class border by up to
+    ratio - 1 pixels, so the map's last row and column are repeated once instead, and the part
+    beyond the image is cut off.
     """
 
-    def __init__(self, output_stride: int, upsampling: str, **kwargs):
+    def __init__(self, ratio: int, upsampling: str, **kwargs):
         super().__init__(**kwargs)
-        self.output_stride = output_stride
+        self.ratio = ratio
         self.upsampling = Upsampling(upsampling)
 
     def call(self, inputs):
         """Maps [B, h, w, C] and [B, H, W, D] to [B, H, W, C] in the layer's compute dtype."""
-        if self.output_stride == 1:
+        if self.ratio == 1:
             return ops.cast(inputs[0], self.compute_dtype)
         return ops.cast(self._upsampled(*inputs), self.compute_dtype)
 
@@ -73,11 +76,11 @@ class Upsample(keras.layers.Layer):
         logits = ops.concatenate([logits, logits[:, -1:]], axis=1)
         logits = ops.concatenate([logits, logits[:, :, -1:]], axis=2)
         grid = ops.shape(logits)
-        size = ((grid[1] - 1) * self.output_stride + 1, (grid[2] - 1) * self.output_stride + 1)
+        size = ((grid[1] - 1) * self.ratio + 1, (grid[2] - 1) * self.ratio + 1)
         return resize_bilinear(logits, size, align_corners=True)[:, :height, :width]
 
     def _fits(self, size: int | None) -> bool:
-        return size is not None and size % self.output_stride == 1 % self.output_stride
+        return size is not None and size % self.ratio == 1 % self.ratio
 
     def compute_output_shape(self, input_shape):
         """Returns the shape of the second input with the channels of the first."""
@@ -85,9 +88,15 @@ class Upsample(keras.layers.Layer):
         return (*image[:3], logits[-1])
 
     def get_config(self):
-        """Returns the arguments of `__init__`."""
+        """Returns the arguments of `__init__`, with `ratio` under its older name."""
         return {
             **super().get_config(),
-            "output_stride": self.output_stride,
+            OLDER_NAME: self.ratio,
             "upsampling": str(self.upsampling),
         }
+
+    @classmethod
+    def from_config(cls, config):
+        """Makes the layer that `get_config` described."""
+        config = dict(config)
+        return super().from_config({"ratio": config.pop(OLDER_NAME), **config})

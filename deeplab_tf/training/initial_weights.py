@@ -10,6 +10,7 @@ from deeplab_tf.artefacts.load_report import LoadReport
 from deeplab_tf.artefacts.trained_model import read_keras_file, read_model_config
 from deeplab_tf.config import ModelConfig
 from deeplab_tf.config.schema import MOBILENETS
+from deeplab_tf.config.validation import drops_a_stride
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models.parts import HEAD, part_of
 
@@ -18,7 +19,8 @@ ENOUGH = 0.9
 WIDTHS = ("backbone", "width_multiplier", "channel_divisor", "deep_root")
 """Fields of `ModelConfig` that decide the shapes of a backbone's weights."""
 CONVENTIONS = ("stride_placement", "normalization")
-"""Fields of `ModelConfig` that shapes do not show, but that decide what weights mean."""
+"""Fields of `ModelConfig` that shapes do not show, but that decide what weights mean; so does
+`early_rates` where both networks have atrous convolutions."""
 
 
 def load_initial_weights(model: keras.Model, path: str, model_config: ModelConfig) -> LoadReport:
@@ -33,7 +35,7 @@ def load_initial_weights(model: keras.Model, path: str, model_config: ModelConfi
     Raises:
         DeeplabError: the file does not exist, is no Keras file, or fits less than `ENOUGH` of the
             backbone; or its network reads pixels otherwise than `model_config` says, or strides in
-            other places.
+            other places, or has other rates where a stride is dropped.
     """
     file = pathlib.Path(path)
     if not file.is_file():
@@ -52,7 +54,7 @@ def load_initial_weights(model: keras.Model, path: str, model_config: ModelConfi
             variable.assign(theirs[name])
             report.loaded.append(name)
     _check_share(report.loaded, list(ours), list(theirs), model_config, file)
-    _check_conventions(model_config, file)
+    _check_conventions(model_config, file, list(theirs))
     return report
 
 
@@ -101,11 +103,17 @@ def _difference(theirs: ModelConfig | None, ours: ModelConfig) -> str:
     )
 
 
-def _check_conventions(model_config: ModelConfig, path: pathlib.Path) -> None:
+def _check_conventions(model_config: ModelConfig, path: pathlib.Path, weights: list[str]) -> None:
     theirs = read_model_config(path)
-    if theirs is None or not model_config.input_format.is_rgb:
+    if theirs is None:
         return
-    names = CONVENTIONS[1:] if model_config.backbone in MOBILENETS else CONVENTIONS
+    names = ()
+    if model_config.input_format.is_rgb:
+        names = CONVENTIONS[1:] if model_config.backbone in MOBILENETS else CONVENTIONS
+    # A classifier's backbone was trained with all of its strides, and has no rates.
+    is_segmenter = any(part_of(name.partition("/")[0]) == HEAD for name in weights)
+    if is_segmenter and drops_a_stride(theirs) and drops_a_stride(model_config):
+        names = (*names, "early_rates")
     wrong = [name for name in names if getattr(theirs, name) != getattr(model_config, name)]
     if wrong:
         flags = " ".join(f"--config.model.{name}={getattr(theirs, name)}" for name in wrong)

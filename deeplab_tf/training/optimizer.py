@@ -130,10 +130,19 @@ def _rules(train: TrainConfig, network: keras.Model) -> Rules:
 
 
 def rate_note(train: TrainConfig) -> list[str]:
-    """Returns a line on a learning rate that is too high for the optimiser; none for another."""
-    if train.optimizer is not OptimizerName.ADAMW or train.base_learning_rate < TOO_HIGH:
-        return []
-    return [
-        f"note: train.base_learning_rate={train.base_learning_rate:g} is a rate for SGD; AdamW "
-        "moves each weight by about the rate in a step, and wants 1e-5 to 1e-3"
-    ]
+    """Returns the lines on a learning rate and a weight decay that are SGD's, with AdamW."""
+    notes = []
+    if train.optimizer is not OptimizerName.ADAMW:
+        return notes
+    if train.base_learning_rate >= TOO_HIGH:
+        notes.append(
+            f"note: train.base_learning_rate={train.base_learning_rate:g} is a rate for SGD; AdamW "
+            "moves each weight by about the rate in a step, and wants 1e-5 to 1e-3"
+        )
+    if train.weight_decay == TrainConfig.weight_decay:
+        notes.append(
+            f"note: train.weight_decay={train.weight_decay:g} is a decay for SGD; AdamW takes rate "
+            "* weight_decay * w off a kernel in a step, so that it does next to nothing; 0.01 to "
+            "0.05 is usual, and 0 is none"
+        )
+    return notes

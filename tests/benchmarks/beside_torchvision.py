@@ -111,14 +111,14 @@ def _in_turns(commands: dict[str, list[str]]) -> dict[str, dict[str, list[float]
 def _print_table(measured: dict[str, dict[str, list[float]]], cores: int) -> None:
     """A line a side; the ratios are medians over the turns, in which ours and theirs are near."""
     head = ("images/s a core", "ms CPU an image", "ours, by clock", "ours, by CPU")
-    print(" " * 26 + "".join(f"{title:>18}" for title in head))
+    print(" " * 26 + "".join(f"{title:>22}" for title in head))
     ours = measured["deeplab_tf"]
     for name, of in measured.items():
         pace = [value / cores for value in of["images_s"]]
         clock = [a / b for a, b in zip(ours["images_s"], of["images_s"], strict=True)]
         cpu = [b / a for a, b in zip(ours["cpu_ms"], of["cpu_ms"], strict=True)]
         columns = ((pace, 0), (of["cpu_ms"], 2), (clock, 2), (cpu, 2))
-        print(f"{name:<26}" + "".join(f"{_spread(*column):>18}" for column in columns))
+        print(f"{name:<26}" + "".join(f"{_spread(*column):>22}" for column in columns))
 
 
 def _spread(values: list[float], digits: int) -> str:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from serve import serve
 
 from deeplab_tf.config import DataConfig, ModelConfig
-from deeplab_tf.data.augment import augment
+from deeplab_tf.data.augment import crop_by
 from deeplab_tf.data.geometry import sample_geometry
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import SplitFiles, open_records, parse_record
@@ -60,8 +60,8 @@ def _write_crops(split: SplitFiles, data: DataConfig, path: str) -> None:
         fields = parse_record(record)
         seed = tf.constant([0, index], tf.int64)
         source = tf.shape(fields["mask"], out_type=tf.int64)
-        image, mask = augment(fields["image"], fields["mask"], seed, data, MEAN)
         drawn = sample_geometry(source, seed, data)
+        image, mask = crop_by(drawn, fields["image"], fields["mask"], data, MEAN)
         rows.append([np.asarray(x) for x in (fields["id"].numpy().decode(), *drawn, image, mask)])
     names = ("id", "size", "offset", "flip", "image", "mask")
     columns = zip(*rows, strict=True)

@@ -30,7 +30,6 @@ def main(_) -> None:
 
     from deeplab_tf.config import DataConfig, ModelConfig
     from deeplab_tf.config.image_format import RGB
-    from deeplab_tf.data.augment import augment
     from deeplab_tf.data.pipeline import training_batches
     from deeplab_tf.data.records import decode, open_records, parse_encoded
     from deeplab_tf.data.training_example import make_example
@@ -51,10 +50,6 @@ def main(_) -> None:
     encoded = tf.data.TFRecordDataset(split.files).take(STAGE_IMAGES.value).map(parse_encoded)
     decoded = encoded.map(decode)
 
-    def augmented(index: tf.Tensor, fields: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        seed = tf.stack([tf.constant(0, tf.int64), index])
-        return augment(fields["image"], fields["mask"], seed, data, mean)
-
     def augmented_by(strengths: dict) -> Callable:
         changed = dataclasses.replace(data, **strengths)
 
@@ -64,6 +59,7 @@ def main(_) -> None:
 
         return stage
 
+    augmented = augmented_by({})
     # TensorFlow leaves out what a stage does not return: the image's decoding, say.
     stages: dict[str, tuple[tf.data.Dataset, Callable]] = {
         "nothing": (encoded, lambda index, fields: index),

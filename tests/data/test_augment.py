@@ -5,15 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
-from support.fuzz import cases
+from support.random_crop import random_crop
 
-from deeplab_tf.config import DataConfig, Fit
-from deeplab_tf.data.augment import augment
+from deeplab_tf.config import DataConfig
 from deeplab_tf.data.geometry import Geometry, sample_geometry
 from deeplab_tf.images.classes import VOID
-from deeplab_tf.images.frame import into_frame
 
 MEAN = (123.15, 115.90, 103.06)
 SMALL = DataConfig(crop_size=33)
@@ -21,7 +17,7 @@ SMALL = DataConfig(crop_size=33)
 
 @tf.function(reduce_retracing=True)
 def _augment_33(image, mask, seed):
-    return augment(image, mask, seed, SMALL, MEAN)
+    return random_crop(image, mask, seed, SMALL, MEAN)
 
 
 def _seed(number: int) -> tf.Tensor:
@@ -71,34 +67,20 @@ def test_equals_resize_pad_crop_flip(size):
         np.testing.assert_array_equal(got_mask, want_mask)
 
 
-@pytest.mark.parametrize("fit", Fit)
 @pytest.mark.parametrize("size", [(1, 1), (7, 90), (90, 7), (30, 20), (50, 80)], ids=str)
-def test_a_crop_that_is_not_square_and_a_letterbox_equal_the_same_steps(size, fit):
-    data = DataConfig(crop_size=21, crop_width=38, fit=fit)
+def test_a_crop_that_is_not_square_equals_the_same_steps(size):
+    data = DataConfig(crop_size=21, crop_width=38)
     generator = np.random.default_rng(sum(size))
     image = generator.integers(0, 256, (*size, 3), np.uint8)
     mask = generator.integers(0, 256, size, np.uint8)
     for number in range(4):
         seed = _seed(number)
-        got_image, got_mask = augment(image, mask, seed, data, MEAN)
+        got_image, got_mask = random_crop(image, mask, seed, data, MEAN)
         geometry = _geometry(*size, seed, data)
         want_image, want_mask = _plain(image, mask, geometry, (21, 38))
         assert got_image.shape == (21, 38, 3)
         np.testing.assert_allclose(got_image, want_image, atol=0.05)
         np.testing.assert_array_equal(got_mask, want_mask)
-
-
-@cases(60)
-@given(*[st.integers(1, 3000)] * 2, *[st.integers(1, 700)] * 2)
-def test_a_letterbox_has_the_size_and_place_that_a_network_of_that_size_predicts_at(
-    height, width, crop_height, crop_width
-):
-    data = DataConfig(crop_size=crop_height, crop_width=crop_width, fit=Fit.LETTERBOX)
-    geometry = _geometry(height, width, _seed(0), data)
-    image = np.broadcast_to(np.uint8(0), (height, width, 3))
-    _, inner = into_frame(image, data.crop, np.zeros(3, np.uint8))
-    assert tuple(geometry.size) == inner
-    assert tuple(geometry.offset) == (0, 0)
 
 
 def test_padding_is_exactly_the_mean_pixel_and_void():
@@ -115,7 +97,7 @@ def test_mask_agrees_with_tensorflows_nearest_resize():
     # Sizes at which float32 coordinates cannot fall on the wrong side of a boundary.
     data = dataclasses.replace(SMALL, min_scale=2.0, max_scale=2.0, flip=False, crop_size=64)
     mask = np.random.default_rng(0).integers(0, 21, (32, 32), np.uint8)
-    _, got = augment(np.zeros((32, 32, 3), np.uint8), mask, _seed(0), data, MEAN)
+    _, got = random_crop(np.zeros((32, 32, 3), np.uint8), mask, _seed(0), data, MEAN)
     want = tf.image.resize(mask[..., None], (64, 64), method="nearest")[..., 0]
     np.testing.assert_array_equal(got, want)
 
@@ -131,7 +113,7 @@ def test_image_and_mask_stay_aligned(crop):
     flips = 0
     for number in range(8):
         got_image, got_mask = (
-            part.numpy() for part in augment(image, mask, _seed(number), data, MEAN)
+            part.numpy() for part in random_crop(image, mask, _seed(number), data, MEAN)
         )
         covered = got_mask != VOID
         coded = got_image[..., 0] / 12
@@ -189,6 +171,6 @@ def test_flip_off_and_fixed_scale_leave_a_fitting_image_as_it_is():
     data = DataConfig(crop_size=40, min_scale=1.0, max_scale=1.0, flip=False)
     image = np.random.default_rng(3).integers(0, 256, (40, 40, 3), np.uint8)
     for number in range(4):
-        got_image, got_mask = augment(image, image[..., 1], _seed(number), data, MEAN)
+        got_image, got_mask = random_crop(image, image[..., 1], _seed(number), data, MEAN)
         np.testing.assert_array_equal(got_image, image)
         np.testing.assert_array_equal(got_mask, image[..., 1])

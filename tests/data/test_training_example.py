@@ -8,11 +8,11 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fuzz import cases
+from support.random_crop import random_crop
 
 from deeplab_tf.config import DataConfig, Fit
 from deeplab_tf.config.augmentation import AUGMENTATIONS, RGB_ONLY
 from deeplab_tf.config.image_format import RGB, ImageFormat
-from deeplab_tf.data.augment import augment
 from deeplab_tf.data.training_example import Donor, make_example
 from deeplab_tf.images.classes import VOID
 
@@ -73,7 +73,7 @@ def test_with_everything_off_an_example_is_its_crop_bit_for_bit():
         image, mask = example(size)
         for number in range(3):
             got = make_example(image, mask, seed_of(number), PLAIN, RGB, MEAN, donor())
-            want = augment(image, mask, seed_of(number), PLAIN, MEAN)
+            want = random_crop(image, mask, seed_of(number), PLAIN, MEAN)
             for one, other in zip(got, want, strict=True):
                 np.testing.assert_array_equal(one, other)
 
@@ -90,7 +90,7 @@ def test_each_augmentation_changes_some_examples_and_only_what_it_may(name):
     data = dataclasses.replace(PLAIN, **{name: STRENGTHS[name]})
     changed = 0
     for number in range(8):
-        want = augment(image, mask, seed_of(number), PLAIN, MEAN)
+        want = random_crop(image, mask, seed_of(number), PLAIN, MEAN)
         got = make_example(image, mask, seed_of(number), data, RGB, MEAN, donor())
         same = [np.array_equal(*pair) for pair in zip(got, want, strict=True)]
         changed += not all(same)
@@ -156,7 +156,7 @@ def test_other_bands_get_what_makes_sense(image_format, fit):
             assert got.shape == (24, 31, image_format.bands) and np.isfinite(got).all()
             if image_format.bits == 16:
                 assert got.min() >= 0 and got.max() <= 65535
-            want = augment(image, mask, seed_of(number), plain, image_format.mean)[0]
+            want = random_crop(image, mask, seed_of(number), plain, image_format.mean)[0]
             changed += not np.array_equal(got, want)
     assert changed >= 6
 

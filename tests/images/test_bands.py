@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 import tifffile
 from PIL import Image
+from support.random_crop import random_crop
 from support.turned import chunk
 
 from deeplab_tf.config import DataConfig
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data import read_pair
-from deeplab_tf.data.augment import augment
 from deeplab_tf.data.check.doctor import examine
 from deeplab_tf.data.pipeline import evaluation_images
 from deeplab_tf.data.read_pair import MOST_COLUMNS, MOST_SAMPLES
@@ -154,9 +154,9 @@ def test_each_band_is_augmented_as_if_alone():
     pixels, mask = pixels_of(0), np.zeros((30, 41), np.uint8)
     data, seed = DataConfig(crop_size=33), tf.constant([1, 2], tf.int64)
     means = tuple(float(1000 * band) for band in range(5))
-    together, _ = augment(tf.constant(pixels), mask, seed, data, means)
+    together, _ = random_crop(tf.constant(pixels), mask, seed, data, means)
     for band in range(5):
-        alone, _ = augment(
+        alone, _ = random_crop(
             tf.constant(pixels[..., band : band + 1]), mask, seed, data, means[band : band + 1]
         )
         np.testing.assert_array_equal(together[..., band], alone[..., 0])

@@ -1,5 +1,8 @@
 """Images larger than the training's, on every road from pixels to labels."""
 
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +11,7 @@ from support.random_model import random_picture, random_trained_model
 
 import deeplab_tf
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
-from deeplab_tf.config import Backbone, EvaluateConfig, Experiment, ModelConfig
+from deeplab_tf.config import Backbone, EvaluateConfig, Experiment, Fit, ModelConfig
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import Options, write_litert
@@ -26,7 +29,11 @@ from deeplab_tf.images.resampling import (
 from deeplab_tf.inference import strategies
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.inference.strategies import images_to_labels, images_to_probabilities
-from deeplab_tf.inference.working_size import WorkingSize, working_size_of
+from deeplab_tf.inference.working_size import (
+    WorkingSize,
+    working_size_of,
+    working_size_of_saved_model,
+)
 from deeplab_tf.models import build_model
 
 LONGEST = 65
@@ -183,6 +190,17 @@ def test_a_saved_model_of_before_has_no_working_size(known, tmp_path, monkeypatc
         load_predictor(tmp_path / "old", working_size=97)
 
 
+def test_what_is_said_of_a_saved_model_is_what_it_does():
+    """A SavedModel that was written when a letterbox had the working size of other crops."""
+    experiment = random_trained_model().experiment
+    experiment.data.longest_side, experiment.data.fit = 500, Fit.LETTERBOX
+    loaded = types.SimpleNamespace(working_size=tf.Variable(500))
+    found = working_size_of_saved_model(loaded, Path("folder"), experiment, None)
+    assert found == WorkingSize(500)
+    found = working_size_of_saved_model(loaded, Path("folder"), experiment, 80)
+    assert found == WorkingSize(80) and loaded.working_size.numpy() == 80
+
+
 @pytest.mark.parametrize(
     ("longest_side", "evaluate", "expected"),
     [
@@ -201,6 +219,23 @@ def test_what_decides_the_working_size(longest_side, evaluate, expected):
     experiment = random_trained_model().experiment
     experiment.data.longest_side = longest_side
     assert working_size_of(experiment, EvaluateConfig(**evaluate)) == expected
+
+
+@pytest.mark.parametrize(
+    ("longest_side", "evaluate", "expected"),
+    [
+        (500, {}, 97),
+        (80, {}, 80),
+        (0, {}, None),  # tiles
+        (500, {"working_size": 700}, 700),
+        (500, {"window": 257}, None),
+    ],
+)
+def test_a_letterbox_shows_no_image_longer_than_its_crop(longest_side, evaluate, expected):
+    experiment = random_trained_model().experiment
+    experiment.data.longest_side, experiment.data.fit = longest_side, Fit.LETTERBOX
+    experiment.data.crop_size, experiment.data.crop_width = 65, 97
+    assert working_size_of(experiment, EvaluateConfig(**evaluate)) == WorkingSize(expected)
 
 
 def test_the_longer_side_of_a_crop_is_what_an_older_model_knows():

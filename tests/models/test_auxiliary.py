@@ -54,7 +54,7 @@ def test_the_head_reads_the_last_map_before_the_last_stride(model_config, layer,
     network = with_auxiliary(model, model_config)
     read = auxiliary_input(network)
     assert read is model.get_layer(layer).output and read.shape[-1] == channels
-    assert network.get_layer("auxiliary_upsample").output_stride == stride
+    assert network.get_layer("auxiliary_upsample").ratio == stride
     kernel = network.get_layer("auxiliary_conv").kernel
     assert kernel.shape == (3, 3, channels, channels // 4)
     assert network.get_layer("auxiliary_logits").kernel.shape == (1, 1, channels // 4, 3)

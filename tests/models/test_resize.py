@@ -119,9 +119,12 @@ def test_half_pixel_stretches_over_the_image(static):
 
 
 def test_upsample_logits_is_saved_with_its_arguments():
-    layer = Upsample(16, "half_pixel", name="upsample")
+    layer = Upsample(16, "half_pixel", dtype="float32", name="upsample")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert (copy.output_stride, str(copy.upsampling)) == (16, "half_pixel")
+    assert (copy.ratio, str(copy.upsampling)) == (16, "half_pixel")
+    assert copy.get_config() == layer.get_config()
+    # Files of all versions have the same key.
+    assert layer.get_config()["output_stride"] == 16
 
 
 def test_a_layer_of_an_older_file_is_read():
@@ -134,7 +137,7 @@ def test_a_layer_of_an_older_file_is_read():
             "registered_name": "deeplab_tf>UpsampleLogits",
         }
     )
-    assert isinstance(layer, Upsample) and (layer.output_stride, layer.name) == (8, "upsample")
+    assert isinstance(layer, Upsample) and (layer.ratio, layer.name) == (8, "upsample")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -12,6 +12,7 @@ from deeplab_tf.config import Backbone, Experiment, ModelConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
+from deeplab_tf.models.deeplab import build_backbone
 from deeplab_tf.training.initial_weights import load_initial_weights
 
 MODEL_CONFIG = ModelConfig(backbone=Backbone.RESNET_SLIM, num_classes=6)
@@ -75,6 +76,28 @@ def test_another_width_is_named_and_refused(tmp_path):
     ours = dataclasses.replace(MOBILE, width_multiplier=0.35)
     with pytest.raises(DeeplabError, match="file has width_multiplier 0.25 .here 0.35.; --config"):
         load_initial_weights(build_model(ours), path, ours)
+
+
+def test_rates_that_begin_elsewhere_are_refused(tmp_path):
+    """torchvision's MobileNetV3 has them: the weights fit, and the network computes another map."""
+    path = described(tmp_path, early_rates=True)
+    model = build_model(MOBILE)
+    said = "another early_rates, .*; give --config.model.early_rates=True, or --config.model.like"
+    with pytest.raises(DeeplabError, match=said):
+        load_initial_weights(model, path, MOBILE)
+    for fields in ({"early_rates": True}, {"output_stride": 32}, {"atrous": False}):
+        ours = dataclasses.replace(MOBILE, **fields)
+        assert not load_initial_weights(model, path, ours).skipped
+    strided = described(tmp_path, early_rates=True, output_stride=32)
+    assert not load_initial_weights(model, strided, MOBILE).skipped
+
+
+def test_a_classifiers_backbone_has_no_rates_yet(tmp_path):
+    theirs = dataclasses.replace(MOBILE, early_rates=True)
+    trained = TrainedModel(build_backbone(theirs), Experiment(model=theirs), SHAPES)
+    save_model(trained, tmp_path / "backbone.keras")
+    report = load_initial_weights(build_model(MOBILE), str(tmp_path / "backbone.keras"), MOBILE)
+    assert report.loaded and not report.skipped
 
 
 def test_a_cascade_begins_with_a_plain_resnet(saved):

@@ -8,7 +8,14 @@ import pytest
 import tensorflow as tf
 from support.noise_run import MODEL_CONFIG
 
-from deeplab_tf.config import OptimizerName, Precision, StrategyName, TrainConfig
+from deeplab_tf.config import (
+    Experiment,
+    OptimizerName,
+    Precision,
+    StrategyName,
+    TrainConfig,
+    validate,
+)
 from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.models import build_model
 from deeplab_tf.models.conv import AtrousConv2D, decayed_kernels
@@ -223,17 +230,20 @@ def test_the_weight_decay_of_adamw_is_no_part_of_the_loss(name):
 @pytest.mark.parametrize(
     ("fields", "noted"),
     [
-        ({"optimizer": OptimizerName.ADAMW}, True),
-        ({"optimizer": OptimizerName.ADAMW, "base_learning_rate": 0.05}, True),
-        ({"optimizer": OptimizerName.ADAMW, "base_learning_rate": 0.001}, False),
-        ({}, False),
+        ({"optimizer": "adamw"}, ["base_learning_rate=0.007", "weight_decay=0.0001"]),
+        (
+            {"optimizer": "adamw", "base_learning_rate": 0.05, "weight_decay": 0.01},
+            ["base_learning_rate=0.05"],
+        ),
+        ({"optimizer": "adamw", "base_learning_rate": 0.001}, ["weight_decay=0.0001"]),
+        ({"optimizer": "adamw", "base_learning_rate": 0.001, "weight_decay": 0.0}, []),
+        ({}, []),
     ],
 )
-def test_adamw_at_a_rate_for_sgd_gets_one_line(fields, noted):
-    lines = rate_note(TrainConfig(**fields))
-    assert len(lines) == noted
-    for line in lines:
-        assert line.startswith(
-            f"note: train.base_learning_rate={fields.get('base_learning_rate', 0.007)}"
-        )
+def test_adamw_with_the_numbers_of_sgd_gets_a_line_for_each(fields, noted):
+    train = validate(Experiment(train=TrainConfig(**fields))).train
+    lines = rate_note(train)
+    assert len(lines) == len(noted)
+    for line, start in zip(lines, noted, strict=True):
+        assert line.startswith(f"note: train.{start} is a ")
         assert "AdamW" in line and "\n" not in line

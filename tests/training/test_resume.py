@@ -36,6 +36,7 @@ from deeplab_tf.config import (
     OptimizerName,
     Precision,
     ScheduleName,
+    StrategyName,
     StridePlacement,
     TrainConfig,
     Upsampling,
@@ -150,14 +151,18 @@ def experiments(draw) -> Experiment:
     fields = [draw(st.fixed_dictionaries(section)) for section in (MODEL, DATA, TRAIN)]
     model, data, train_fields = fields
     if model["head"] is not Head.ASPP:
-        model |= {"decoder_kernels": (), "separable": False}
+        model |= {"decoder_kernels": (), "separable": False, "aspp_dropout": 0.0}
+    if model["head"] not in (Head.ASPP, Head.NONE):
+        model["head_conv"] = False
+    if not model["decoder_kernels"]:
+        model["decoder_channels"] = 48
     if model["backbone"] in MOBILENETS:
         model |= {"width_multiplier": 0.25, "multi_grid": (1, 1, 1), "num_blocks": 4}
         model["deep_root"] = False
     if data["duplicate_classes"]:
         data["balance"] = 0.0
     if not model["atrous"]:
-        model["multi_grid"] = (1,) * len(model["multi_grid"])
+        model |= {"multi_grid": (1,) * len(model["multi_grid"]), "early_rates": False}
     if train_fields["loss"] is Loss.DICE or train_fields["ohem_share"] < 1:
         train_fields["accumulate_steps"] = 1
     if train_fields["schedule"] is not ScheduleName.POLY:
@@ -189,8 +194,33 @@ def test_every_option_of_the_schema_is_drawn():
     assert {*MODEL, *DATA, *TRAIN} == fields - GIVEN
 
 
+MOBILE = Experiment(
+    model=ModelConfig(
+        backbone=Backbone.MOBILENET_V3_LARGE,
+        width_multiplier=0.25,
+        multi_grid=(1, 1, 1),
+        head=Head.LR_ASPP,
+        early_rates=True,
+    ),
+    data=DataConfig(dataset="shapes", crop_size=33),
+    train=TrainConfig(
+        steps=STEPS,
+        batch_size=2,
+        base_learning_rate=0.001,
+        auxiliary_loss=0.4,
+        rematerialize=True,
+        ema_momentum=0.5,
+        strategy=StrategyName.ONE,
+        log_every=1,
+        checkpoint_every=1,
+    ),
+)
+"""What the drawn experiments, which are small, hardly ever have together."""
+
+
 # Without shrinking, each step of which is three trainings.
 @hypothesis.settings(cases(CASES), phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+@hypothesis.example(experiment=MOBILE, ends="crash", at=2)
 @hypothesis.given(
     experiment=experiments(), ends=st.sampled_from(["crash", "SIGTERM"]), at=st.integers(1, STEPS)
 )
