@@ -47,6 +47,8 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.training.stages import train
 
 CASES = int(os.environ.get("DEEPLAB_FUZZ_CASES", "1"))
+PHASES = [hypothesis.Phase.generate, *([hypothesis.Phase.explicit] if CASES > 1 else [])]
+"""The example of a MobileNetV3, whose three trainings take most of a minute, is tried by hand."""
 STEPS = 4
 TRIED = collections.Counter()
 
@@ -219,7 +221,7 @@ MOBILE = Experiment(
 
 
 # Without shrinking, each step of which is three trainings.
-@hypothesis.settings(cases(CASES), phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+@hypothesis.settings(cases(CASES), phases=PHASES)
 @hypothesis.example(experiment=MOBILE, ends="crash", at=2)
 @hypothesis.given(
     experiment=experiments(), ends=st.sampled_from(["crash", "SIGTERM"]), at=st.integers(1, STEPS)
