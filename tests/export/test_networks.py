@@ -6,14 +6,18 @@ one change with the rounding.
 
 import dataclasses
 
+import numpy as np
 import pytest
+from support.random_model import random_picture
 from support.train_processes import metrics, small
 
+from deeplab_tf.artefacts.litert import open_segmenter
+from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Backbone, Head, validate
 from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.export.export_model import export_model
+from deeplab_tf.export.litert import Options, convert
 from deeplab_tf.export.operations import litert_operations
-from deeplab_tf.export.parity import LARGEST_MEAN_IOU_LOSS
 from deeplab_tf.export.web_page import page_facts
 from deeplab_tf.training.stages import train
 
@@ -69,20 +73,34 @@ def test_saved_model_and_onnx(network, shapes_data, tmp_path):
         assert exported.parity.largest_logit_difference < 2e-3
 
 
-@pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_litert(network, shapes_data, quantize, tmp_path):
-    name, workdir = network
-    exported = export_model(
-        workdir, tmp_path / "litert", "litert", data_dir=shapes_data, quantize=quantize
-    )
-    operations = litert_operations(exported.artefact.read_bytes())
-    if quantize == "none":
-        assert exported.parity.label_agreement > 0.9999
-        page_facts(exported.artefact)  # which refuses what LiteRT.js does not run
-    else:
-        assert exported.parity.mean_iou_loss <= LARGEST_MEAN_IOU_LOSS
-        assert not {"DEQUANTIZE", "CAST"} & operations.keys()
+def check_hard_swish(name, operations):
     if name == "mobilenet_v3":
         # The root, the two in each unit of block4 to block6, and the last.
         assert operations["HARD_SWISH"] == 1 + 2 * 9 + 1
         assert operations["MEAN"] == 8 + 1
+
+
+def test_litert(network, shapes_data, tmp_path):
+    name, workdir = network
+    exported = export_model(workdir, tmp_path / "litert", "litert", data_dir=shapes_data)
+    assert exported.parity.label_agreement > 0.9999
+    page_facts(exported.artefact)  # which refuses what LiteRT.js does not run
+    check_hard_swish(name, litert_operations(exported.artefact.read_bytes()))
+
+
+def test_litert_in_integers(network, tmp_path):
+    """Labels of a network of 40 steps are too close to call, so its scores are compared."""
+    name, workdir = network
+    trained = load_model(workdir)
+    images = [random_picture(65, 65, seed) for seed in range(4)]
+    options = Options(image_size=(65, 65), quantize="int8", outputs="logits")
+    content = convert(trained, options, calibration=images)[0]
+    (tmp_path / "a.tflite").write_bytes(content)
+    segmenter = open_segmenter(tmp_path / "a.tflite")
+    expected = np.asarray(trained.model(np.stack(images)))
+    found = np.concatenate([segmenter.run(image[None])[1] for image in images])
+    decibels = 10 * np.log10(np.var(expected) / np.mean((found - expected) ** 2))
+    assert decibels > 12  # 27 and 19 were seen; a dead or clipped tensor leaves less than 3
+    operations = litert_operations(content)
+    assert not {"DEQUANTIZE", "CAST"} & operations.keys()
+    check_hard_swish(name, operations)
