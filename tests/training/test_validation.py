@@ -12,6 +12,7 @@ from support.train_processes import all_metrics, metrics, small
 
 from deeplab_tf.artefacts.best import Best, read_best, weight_files
 from deeplab_tf.artefacts.trained_model import load_model
+from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.curves import PICTURES, draw_curves
 from deeplab_tf.evaluation.evaluate import evaluate
@@ -22,6 +23,7 @@ from deeplab_tf.paper.results import read_result
 from deeplab_tf.prediction.job import model_digest
 from deeplab_tf.runs.checkpoints import AVERAGED, checkpoint_prefix, checkpoint_steps, restore
 from deeplab_tf.runs.run_log import RunLog
+from deeplab_tf.training import resolve
 from deeplab_tf.training import validation as validation_module
 from deeplab_tf.training.held_out import HeldOut, Measured
 from deeplab_tf.training.stages import train
@@ -155,7 +157,7 @@ def test_the_best_weights_are_those_that_a_job_is_held_to(evaluated, tmp_path):
     assert model_digest(workdir) != before
     lines = []
     assert load_model(workdir, lines.append).step == 4
-    assert lines == [f"the last checkpoint of {workdir}, step 4: no weights are the best yet"]
+    assert lines == [f"the last checkpoint of {workdir}, step 4: there is no best.keras"]
 
 
 def test_best_weights_of_others_are_one_line(evaluated, tmp_path):
@@ -262,7 +264,9 @@ def test_patience_ends_the_run_and_the_same_command_does_not_go_on(shapes_data, 
         train(experiment, shapes_data, tmp_path, report=silent)
 
 
-def test_the_last_weights_are_kept_by_default_and_the_best_is_said(shapes_data, tmp_path, curve):
+def test_the_last_weights_are_kept_by_default_and_the_best_is_said(
+    shapes_data, tmp_path, curve, monkeypatch
+):
     curve([0.3, 0.5, 0.4])
     lines = []
     workdir = tmp_path / "run"
@@ -273,6 +277,13 @@ def test_the_last_weights_are_kept_by_default_and_the_best_is_said(shapes_data, 
     assert load_model(workdir, lines.append).step == 3 and lines[-1].startswith("done: ")
     # Another interval changes no weight, and what was evaluated stays in the log.
     train(small(steps=3, evaluate_every=0), shapes_data, workdir, report=silent)
+    # A data set without the split is trained on all the same.
+    records = open_records(shapes_data, "shapes")
+    without = dataclasses.replace(records, splits={"train": records.splits["train"]})
+    monkeypatch.setattr(resolve, "open_records", lambda *_: without)
+    result = train(small(steps=3, evaluate_every=1), shapes_data, workdir, report=lines.append)
+    assert result.step == 3 and lines[-1] == f"done: {workdir / 'model.keras'}"
+    assert sum(line.startswith("note: the run is not evaluated while") for line in lines) == 1
     assert [row["step"] for row in all_metrics(workdir) if "val_loss" in row] == [1, 2, 3]
 
 
