@@ -7,12 +7,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from deeplab_tf.config import EvaluateConfig, Experiment, Keep, TrainConfig
+from deeplab_tf.data.mask_counts import presence
 from deeplab_tf.data.mixture import MixedSplit
-from deeplab_tf.data.pipeline import labelled_images
-from deeplab_tf.data.records import Records, SplitFiles
+from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file
 from deeplab_tf.data.split_names import held_out_split, may_share_images
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.classes import VOID
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _fault(name: str, records: Records, train: TrainConfig) -> str | None:
     if not sum(records.pixels[name][:-1]):
         return "whose masks are not public, or void everywhere"
     every = _every(files, train)
-    if every > 1 and not _has_labels(files, every):
+    if every > 1 and not _has_labels(files, every, records.classes.num_classes):
         return (
             f"of which train.evaluate_images={train.evaluate_images} takes only images without a "
             "labelled pixel (a higher number takes others)"
@@ -138,6 +137,8 @@ def _fault(name: str, records: Records, train: TrainConfig) -> str | None:
     return None
 
 
-def _has_labels(files: SplitFiles, every: int) -> bool:
-    """Returns whether a pixel of every `every`-th image is labelled; reads up to the first one."""
-    return any((mask != VOID).any() for _, _, mask in labelled_images(files, 0, every))
+def _has_labels(files: SplitFiles, every: int, num_classes: int) -> bool:
+    """Returns whether one of every `every`-th image has a labelled pixel."""
+    with naming_corrupt_file(files):
+        present = [classes for file in presence(files, num_classes) for classes in file]
+    return any(present[::every])

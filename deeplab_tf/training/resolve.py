@@ -75,9 +75,6 @@ def resolve_run(
     records.labelled_split(experiment.data.split)
     class_ids(records.classes, experiment.data.duplicate_classes)
     mixed_in = open_mixed_in(data_dir, experiment.data, records)
-    held_out, notes = None, []
-    if evaluated:
-        held_out, notes = find_held_out(experiment, records, mixed_in)
     records = dataclasses.replace(
         records,
         fingerprint=mixed_fingerprint(records, mixed_in),
@@ -86,6 +83,10 @@ def resolve_run(
     experiment = _with_data(experiment, records)
     check_rare_classes(records, experiment.data)
     strategy = make_strategy(experiment.train.strategy)
+    held_out, notes = None, []
+    if evaluated:
+        # May read records, which starts TensorFlow: workers must be connected before.
+        held_out, notes = find_held_out(experiment, records, mixed_in)
     check_parts(experiment.train, strategy)
     class_weights = find_class_weights(experiment, records, mixed_in)
     workers = workers_of(experiment.train.strategy)

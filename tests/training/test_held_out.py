@@ -283,3 +283,8 @@ def test_a_subset_without_a_labelled_pixel_is_seen_before_the_first_step(tmp_pat
     with pytest.raises(DeeplabError, match="val, of which train.evaluate_images=1 takes only"):
         find_held_out(small(evaluate_every=7, evaluate_images=1, keep="best"), records)
     assert find_held_out(small(evaluate_every=7, evaluate_images=2), records)[0].every == 2
+    # Records of before, whose description does not say the classes in each.
+    older = dataclasses.replace(records.split("val"), present=None)
+    records.splits["val"] = older
+    assert find_held_out(small(evaluate_every=7, evaluate_images=1), records)[0] is None
+    assert find_held_out(small(evaluate_every=7, evaluate_images=2), records)[0].every == 2
