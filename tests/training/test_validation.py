@@ -287,6 +287,38 @@ def test_the_last_weights_are_kept_by_default_and_the_best_is_said(
     assert [row["step"] for row in all_metrics(workdir) if "val_loss" in row] == [1, 2, 3]
 
 
+def test_figures_of_another_evaluation_are_not_in_one_history(shapes_data, tmp_path, curve):
+    """The weights at the end are the last, so a run may go on with another evaluation."""
+    curve([0.3, 0.5, 0.4])
+    experiment, lines = small(steps=3, evaluate_every=1), []
+    train(experiment, shapes_data, tmp_path, report=silent)
+    experiment.evaluate.scales = (0.5, 1.0)
+    for notes in (1, 1):  # the second time there is nothing new to say
+        train(experiment, shapes_data, tmp_path, report=lines.append)
+        said = [line for line in lines if line.startswith("note: the run is evaluated otherwise")]
+        assert len(said) == notes and "(scales=[0.5, 1.0] instead of [1.0])" in said[0]
+        assert [row["step"] for row in validations(tmp_path)] == [3]
+        assert [row["step"] for row in all_metrics(tmp_path) if "val_loss" in row] == [3]
+    assert lines[-1].endswith("(best: step 3, mean IoU 40.00 on val)")
+
+
+def test_the_best_weights_outlive_their_history(shapes_data, tmp_path, curve):
+    """A history that was damaged and removed; the run goes on from step 3."""
+    curve([0.3, 0.5, 0.4, 0.45])
+    experiment, lines = small(steps=4, evaluate_every=1, keep="best", keep_checkpoints=9), []
+    train(experiment, shapes_data, tmp_path, report=silent)
+    best = (tmp_path / "best.keras").read_bytes()
+    for name in ("validation.json", "model.keras", "checkpoints/step-4.index"):
+        (tmp_path / name).unlink()
+    result = train(experiment, shapes_data, tmp_path, report=lines.append)
+    assert [row["step"] for row in validations(tmp_path)] == [3, 4]
+    assert result.kept == Best(2, 0.5, "val")
+    assert (tmp_path / "best.keras").read_bytes() == best == (tmp_path / "model.keras").read_bytes()
+    assert sum("lacks the evaluation of the best weights (step 2, mean" in line for line in lines)
+    assert sum(line.endswith("(best 50.00 at step 2)") for line in lines) == 2
+    assert lines[-1].endswith("(best: step 2, mean IoU 50.00 on val)")
+
+
 def test_a_run_that_begins_anew_is_not_judged_by_the_one_before(evaluated, shapes_data, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(evaluated[0], workdir, ignore=shutil.ignore_patterns("checkpoints"))
