@@ -177,14 +177,15 @@ class Validator:
 
     def _notes(self, step: int, measured: Measured) -> list[str]:
         """Returns a line for each thing that is wrong with the curves."""
-        split, steps = self._split.name, self._train.steps
+        split, steps, experiment = self._split.name, self._train.steps, self._trained.experiment
         rows = read_metrics(self._training.run.workdir / METRICS_FILE)
-        notes = [overfitting_note(self.history, training_losses(self.history, rows), split)]
+        losses = training_losses(self.history, rows)
+        notes = [overfitting_note(self.history, losses, split, experiment)]
         before = self.history[-2].step if len(self.history) > 1 else 0
         halfway = before < steps / 2 <= step
         if halfway or step == steps or self.is_exhausted:
             names = self._trained.classes.names
-            notes.append(never_found_note(measured.scores, names, step, split))
+            notes.append(never_found_note(measured.scores, names, step, split, experiment))
         return [note for note in notes if note]
 
     def cost(self, step: int) -> str | None:

@@ -134,6 +134,17 @@ def test_scores_that_are_not_finite_name_the_image(split):
         HeldOut(trained, split, [], Workers()).measure(never)
 
 
+def test_a_mask_with_a_label_that_is_no_class_names_the_image(trained, split, monkeypatch):
+    held_out = HeldOut(trained, split, [], Workers())
+    (name, image, mask), *rest = labelled_images(split.files)
+    mask = mask.copy()
+    mask[3, 5] = 7
+    monkeypatch.setattr(held_out, "_examples", lambda: iter([(name, image, mask), *rest]))
+    said = f"example {name}: the truth has label 7 at row 3, column 5; classes are 0..5"
+    with pytest.raises(DeeplabError, match=re.escape(said)):
+        held_out.measure(never)
+
+
 def test_nothing_is_looked_for_where_the_run_is_not_evaluated(records):
     assert find_held_out(small(), dataclasses.replace(records, splits={})) == (None, [])
 
