@@ -109,10 +109,12 @@ def _every(files: SplitFiles, train: TrainConfig) -> int:
 
 
 def _refused(train: TrainConfig, name: str, fault: str) -> DeeplabError:
+    choosers = _choosers(train)
     return DeeplabError(
         "config.evaluate.split must be a labelled split that is held out from the training, "
         f"which is evaluated on it every {train.evaluate_every} steps. Received: {name}, "
         f"{fault}; give another --config.evaluate.split, or --config.train.evaluate_every=0"
+        f"{f' without {choosers}' if choosers else ''}"
     )
 
 

@@ -192,7 +192,11 @@ def check_refused(experiment, records, said):
     with pytest.raises(DeeplabError, match=re.escape(f"Received: {said}; give another")) as error:
         find_held_out(experiment, records)
     assert "evaluated on it every 7 steps" in str(error.value)
-    assert str(error.value).endswith("or --config.train.evaluate_every=0")
+    train, last = experiment.train, "or --config.train.evaluate_every=0"
+    chosen = "" if train.keep == "last" else " without train.keep=best"
+    assert str(error.value).endswith(
+        last + (" without train.patience" if train.patience else chosen)
+    )
     assert "\n" not in str(error.value)
 
 
