@@ -99,7 +99,7 @@ def _note_on_another(name: str, asked: str, records: Records, choosers: str) -> 
         return note
     return (
         f"{note}; {choosers} would choose by the images of the test, so that figures on {name} "
-        "flatter the network: hold out a split for validation to have a test that is none of this"
+        "flatter the network; a split val of its own would leave the test to the end"
     )
 
 
