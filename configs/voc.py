@@ -7,8 +7,9 @@
 The paper starts from ImageNet weights; without `init_from` the network is trained from scratch and
 stays far below the paper's figures. `deeplabv3_plus` has the decoder of DeepLabv3+ (arXiv
 1802.02611) on the same schedule. `resnet101_frozen` is the second stage: frozen batch norm,
-output_stride 8, trainval, a lower rate, from the first stage's `model.keras`. `slim` is a small
-network for a quick look on a CPU.
+output_stride 8, trainval, a lower rate, from the first stage's `model.keras`. It is not evaluated
+while it trains, since trainval has the images of val, and the masks of test are not public. `slim`
+is a small network for a quick look on a CPU.
 """
 
 from deeplab_tf.config import (
@@ -36,9 +37,7 @@ EXPERIMENTS = {
     "resnet101_frozen": Experiment(
         model=ModelConfig(output_stride=8),
         data=DataConfig(split="trainval"),
-        train=TrainConfig(
-            base_learning_rate=0.001, batch_norm=BatchNormMode.FROZEN, evaluate_every=2000
-        ),
+        train=TrainConfig(base_learning_rate=0.001, batch_norm=BatchNormMode.FROZEN),
     ),
     "slim": Experiment(
         model=ModelConfig(backbone=Backbone.RESNET_SLIM, batch_norm_momentum=0.95),

@@ -230,7 +230,7 @@ def _load_workdir(workdir: pathlib.Path, report: Callable[[str], None]) -> Train
     for line in describe_broken(workdir, broken):
         report(f"{line}; the checkpoint of step {step} is used")
     if experiment.train.keep is Keep.BEST:
-        report(f"the last checkpoint of {workdir}, step {step}: no weights are the best yet")
+        report(f"the last checkpoint of {workdir}, step {step}: there is no {BEST_FILE}")
     return TrainedModel(model, experiment, classes, step)
 
 

@@ -144,8 +144,11 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
             _fail(
                 name,
                 "out of memory: use fewer or smaller images at a time: a lower "
-                "--config.train.batch_size or --config.data.crop_size in a training, --window in "
-                f"an evaluation, --window and --batch_size=1 in a prediction ({text[:120]})",
+                "--config.train.batch_size or --config.data.crop_size in a training, whose "
+                "evaluations take whole images unless --config.evaluate.window or "
+                "--config.evaluate.working_size is given, or none with "
+                "--config.train.evaluate_every=0; --window in an evaluation, --window and "
+                f"--batch_size=1 in a prediction ({text[:120]})",
             )
         raise
 

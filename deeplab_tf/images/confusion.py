@@ -32,11 +32,20 @@ def confusion_matrix(mask: np.ndarray, labels: np.ndarray, num_classes: int) -> 
             f"truth and prediction must have one size. Received: {_size(mask)} and {_size(labels)}"
         )
     counted = mask != VOID
-    _check_range("the truth", mask, counted, num_classes)
+    check_truth(mask, num_classes)
     _check_range("the prediction", labels, counted, num_classes)
     pairs = mask[counted].astype(np.int64) * num_classes + labels[counted]
     counts = np.bincount(pairs, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).astype(np.int64)
+
+
+def check_truth(mask: np.ndarray, num_classes: int) -> None:
+    """Checks that the ground truth, an integer array, has only classes and `VOID`.
+
+    Raises:
+        DeeplabError: a label is neither; the message names the label and its pixel.
+    """
+    _check_range("the truth", mask, mask != VOID, num_classes)
 
 
 def _check_range(what: str, labels: np.ndarray, counted: np.ndarray, num_classes: int) -> None:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.confusion import confusion_matrix
+from deeplab_tf.images.confusion import check_truth, confusion_matrix
 from deeplab_tf.parallel import in_threads
 
 More = TypeVar("More")
@@ -58,6 +58,10 @@ def count_examples(
 
     def count(example: tuple[str, np.ndarray, np.ndarray]) -> CountedExample[More]:
         name, image, mask = example
+        try:
+            check_truth(mask, num_classes)  # before `predict`, which may use it as an index
+        except DeeplabError as error:
+            raise DeeplabError(f"example {name}: {error}") from error
         labels, more = predict(image, mask)
         try:
             matrix = confusion_matrix(mask, labels, num_classes)

@@ -152,8 +152,9 @@ def load_predictor(
 
     Args:
         path: the artefact.
-        report: gets a line for each broken checkpoint of a workdir that is passed over, and one at
-            the first image that is larger than those of the training.
+        report: gets a line for each broken checkpoint of a workdir that is passed over, one on
+            which weights are taken where the training of the workdir keeps the best, and one at the
+            first image that is larger than those of the training.
         overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
             `.keras`); None takes the value of the experiment's `evaluate` section. A SavedModel, a
             LiteRT and an ONNX file have their inference fixed and take only `working_size`.

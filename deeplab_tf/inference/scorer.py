@@ -1,5 +1,9 @@
-"""An image's labels and cross entropy by an inference strategy, for weights that change."""
+"""An image's labels and cross entropy by an inference strategy, for weights that change.
 
+A training evaluates its network so.
+"""
+
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -41,6 +45,7 @@ class Scorer:
         self._are_logits = tf.constant(gives_logits(evaluate_config))
         scores = self._strategy.apply(score_function)
         working = working_size_of(trained.experiment, evaluate_config)
+        working = dataclasses.replace(working, in_training=True)
         at_any_size = at_working_size(
             scores,
             lambda images: (None, scores(images)),

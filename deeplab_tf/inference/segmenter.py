@@ -34,8 +34,9 @@ def load(path: str | os.PathLike, report: Callable[[str], None] = print) -> "Seg
 
     Args:
         path: the artefact.
-        report: gets a line for each broken checkpoint of a workdir that is passed over, and one at
-            the first image that is larger than those of the training.
+        report: gets a line for each broken checkpoint of a workdir that is passed over, one on
+            which weights are taken where the training of the workdir keeps the best, and one at the
+            first image that is larger than those of the training.
 
     Raises:
         DeeplabError: `path` is none of these, or is damaged.

@@ -34,11 +34,13 @@ class WorkingSize:
         unknown_above: where the model does not say how large its training images were, the side of
             its training crops, in pixels; longer images may be too large, and nobody knows.
         frame: (height, width) of the images that a LiteRT file takes where it takes only one size.
+        in_training: whether a training evaluates the network, whose flags have other names.
     """
 
     longest: int | None = None
     unknown_above: int | None = None
     frame: tuple[int, int] | None = None
+    in_training: bool = False
 
     def note_on(self, height: int, width: int) -> str | None:
         """Returns a line about images of this size; None where there is nothing to say."""
@@ -54,16 +56,18 @@ class WorkingSize:
     @property
     def note(self) -> str | None:
         """Returns a line about images that are too long; None where no image is."""
+        flag = "--config.evaluate.working_size" if self.in_training else "--working_size"
+        as_they_are = "0" if self.in_training else "none"
         if self.longest is not None:
             return (
                 f"images longer than {self.longest} pixels are shrunk to {self.longest} for the "
-                "network and its scores are enlarged again; --working_size=none leaves them as "
+                f"network and its scores are enlarged again; {flag}={as_they_are} leaves them as "
                 "they are"
             )
         if self.unknown_above is not None:
             return (
                 "the model does not say how large its training images were, so that no image is "
-                "shrunk; --working_size=N shrinks those longer than N pixels for the network"
+                f"shrunk; {flag}=N shrinks those longer than N pixels for the network"
             )
         return None
 

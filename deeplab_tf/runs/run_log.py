@@ -88,7 +88,12 @@ class RunLog:
         self.restart_clock(step)
 
     def write_validation(
-        self, split: str, images: int, seconds: float, history: Sequence[Validation]
+        self,
+        split: str,
+        images: int,
+        seconds: float,
+        history: Sequence[Validation],
+        unrecorded: Sequence[Validation] = (),
     ) -> None:
         """Records the last evaluation of `history`, and reports a line.
 
@@ -96,6 +101,7 @@ class RunLog:
             split: the split that was evaluated.
             images, seconds: how many images were evaluated, and how long that took.
             history: the evaluations of the run, the present one last.
+            unrecorded: earlier ones, which are not in the history.
         """
         validation = history[-1]
         row = _row(validation)
@@ -104,7 +110,7 @@ class RunLog:
         with self._writer.as_default(validation.step):
             for name in (MEAN_IOU, LOSS):
                 tf.summary.scalar(name, row[name])
-        best = best_of(history)
+        best = best_of([*unrecorded, *history])
         assert best is not None
         standing = (
             "the best so far"

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import json_text, write_text
@@ -11,6 +11,10 @@ from deeplab_tf.runs.workdir import VALIDATION_FILE, WORKDIR_FILES
 
 MEAN_IOU, LOSS = "val_mean_iou", "val_loss"
 """The numbers of an evaluation in a line of `metrics.jsonl`, and their names in TensorBoard."""
+
+Evaluated = Mapping[str, object]
+"""What all evaluations of a history have in common, so that their figures may be compared: the name
+of the `split`, the number of its `images`, and the fields of the section `evaluate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +46,11 @@ def since_best(history: Sequence[Validation]) -> int:
     return len(history) - 1 - history.index(best) if best else 0
 
 
-def history_to_json(split: str, history: Sequence[Validation]) -> str:
+def history_to_json(evaluated: Evaluated, history: Sequence[Validation]) -> str:
     """Returns the text of a `VALIDATION_FILE`, which `history_from_json` reads."""
-    return json_text({"split": split, "validations": [dataclasses.asdict(v) for v in history]})
+    split, how = evaluated["split"], {k: v for k, v in evaluated.items() if k != "split"}
+    rows = [dataclasses.asdict(each) for each in history]
+    return json_text({"split": split, "evaluated": how, "validations": rows})
 
 
 def history_from_json(text: str) -> list[Validation]:
@@ -56,27 +62,44 @@ def history_from_json(text: str) -> list[Validation]:
     return [Validation(**row) for row in json.loads(text)["validations"]]
 
 
-def write_validations(workdir: pathlib.Path, split: str, history: Sequence[Validation]) -> None:
-    """Writes the `VALIDATION_FILE` of a run that is evaluated on `split`."""
-    text = history_to_json(split, history)
+def write_validations(
+    workdir: pathlib.Path, evaluated: Evaluated, history: Sequence[Validation]
+) -> None:
+    """Writes the `VALIDATION_FILE` of a run."""
+    text = history_to_json(evaluated, history)
     write_text(workdir / VALIDATION_FILE, text, WORKDIR_FILES[VALIDATION_FILE])
 
 
-def read_validations(workdir: pathlib.Path, last: int) -> list[Validation]:
-    """Reads the evaluations of the steps up to `last`; an empty list where there is no file.
+def read_validations(
+    workdir: pathlib.Path, evaluated: Evaluated, last: int
+) -> tuple[list[Validation], list[str]]:
+    """Reads the evaluations of the steps up to `last`, and how they differ from `evaluated`.
 
-    Evaluations of later steps are of steps that are done again.
+    Evaluations of later steps are of steps that are done again. Files of before say only the split.
+
+    Returns:
+        The evaluations, none where there is no file; and `NAME=NOW instead of BEFORE` for each
+        thing that is evaluated otherwise now, so that no new figure may stand beside the old.
 
     Raises:
         DeeplabError: the file is damaged.
     """
     path = workdir / VALIDATION_FILE
     if not path.is_file():
-        return []
+        return [], []
     try:
-        return [each for each in history_from_json(path.read_text()) if each.step <= last]
+        text = path.read_text()
+        history = [each for each in history_from_json(text) if each.step <= last]
+        fields = json.loads(text)
+        before = {"split": fields["split"], **fields.get("evaluated", {})}
     except (ValueError, KeyError, TypeError) as error:
         raise DeeplabError(
             f"{path} is damaged ({one_line(str(error))}); remove the file to go on without the "
             "evaluations so far"
         ) from error
+    now = json.loads(json_text(dict(evaluated)))  # a tuple is a list in the file
+    return history, [
+        f"{name}={now[name]} instead of {before[name]}"
+        for name in now
+        if history and name in before and now[name] != before[name]
+    ]

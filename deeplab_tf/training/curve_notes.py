@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from deeplab_tf.config import Experiment, Keep
 from deeplab_tf.images.confusion import Scores
 from deeplab_tf.runs.validations import Validation, best_of
 
@@ -36,22 +37,27 @@ def training_losses(history: Sequence[Validation], rows: Sequence[dict]) -> list
 
 
 def overfitting_note(
-    history: Sequence[Validation], losses: Sequence[float], split: str
+    history: Sequence[Validation], losses: Sequence[float], split: str, experiment: Experiment
 ) -> str | None:
     """Returns a line where the last evaluation shows overfitting and the one before did not yet.
 
     A run overfits where its last `FALLING` evaluations lie `FALL` or more below its best, while its
-    training loss is lower than at the best. `losses` are those of `training_losses`.
+    training loss is lower than at the best. `losses` are those of `training_losses`. The line
+    advises what `experiment` does not do already.
     """
     if not _overfits(history, losses) or _overfits(history[:-1], losses[:-1]):
         return None
     best = best_of(history)
     assert best is not None
+    train = experiment.train
+    advice = [] if train.keep is Keep.BEST else ["train.keep=best keeps the best weights"]
+    advice += ["train.patience stops earlier"] if train.patience is None else []
     return (
         f"note: the network overfits: mean IoU on {split} fell from {100 * best.mean_iou:.2f} at "
         f"step {best.step} to {100 * history[-1].mean_iou:.2f}, while the training's cross entropy "
-        f"fell from {losses[history.index(best)]:.4f} to {losses[-1]:.4f}; train.keep=best keeps "
-        "the best weights, train.patience stops earlier, and more images or augmentation help"
+        f"fell from {losses[history.index(best)]:.4f} to {losses[-1]:.4f}; "
+        f"{''.join(f'{each}, ' for each in advice)}{'and ' if advice else ''}"
+        "more images or augmentation help"
     )
 
 
@@ -63,7 +69,9 @@ def _overfits(history: Sequence[Validation], losses: Sequence[float]) -> bool:
     return fell and losses[-1] < losses[history.index(best)]
 
 
-def never_found_note(scores: Scores, names: Sequence[str], step: int, split: str) -> str | None:
+def never_found_note(
+    scores: Scores, names: Sequence[str], step: int, split: str, experiment: Experiment
+) -> str | None:
     """Returns a line with the classes that the truth of the split has and whose IoU is 0.
 
     Args:
@@ -71,6 +79,7 @@ def never_found_note(scores: Scores, names: Sequence[str], step: int, split: str
         names: the names of the classes.
         step: the step of the evaluation.
         split: the name of the split.
+        experiment: the training, of which nothing is advised that it does already.
 
     Returns:
         The line; None where there is no such class.
@@ -81,8 +90,12 @@ def never_found_note(scores: Scores, names: Sequence[str], step: int, split: str
     if not missed:
         return None
     more = f" and {len(missed) - MOST_NAMES} more" if len(missed) > MOST_NAMES else ""
+    train, data = experiment.train, experiment.data
+    advice = ["train.class_weights=auto"] if train.class_weights == "none" else []
+    # The two fields exclude each other.
+    advice += ["data.balance=0.1"] if not (data.balance or data.duplicate_classes) else []
     return (
         f"note: IoU 0 on {split} at step {step} for {len(missed)} of the {len(true)} classes of "
         f"its truth: {', '.join(missed[:MOST_NAMES])}{more}; if that stays so, "
-        "train.class_weights=auto or data.balance=0.1 may help"
+        f"{', '.join(advice)}{' or ' if advice else ''}more images of them may help"
     )

@@ -99,11 +99,6 @@ class HeldOut:
                 return None, stop
         *cells, units = self._workers.sum(np.array([*matrix.flat, units], np.int64))
         matrix = np.array(cells, np.int64).reshape(matrix.shape)
-        if not matrix.any():
-            raise DeeplabError(
-                f"the {self._split.num_images} images of {self._split.name} that are evaluated "
-                "have no labelled pixel; give a higher --config.train.evaluate_images"
-            )
         return Measured(Scores.from_matrix(matrix), int(units) / LOSS_UNITS / int(matrix.sum())), 0
 
     def _score(self, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:

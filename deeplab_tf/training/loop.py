@@ -120,8 +120,7 @@ def train_run(
             report(line)
     if run.class_weights:
         report(f"class weights ({train.class_weights}): {format_class_weights(run.class_weights)}")
-    notes = [run.held_out.note] if run.held_out and run.held_out.note else []
-    for line in (*notes, *training.notes, _describe(training)):
+    for line in (*run.held_out_notes, *training.notes, _describe(training)):
         report(line)
     log, history = None, None
     if validator:

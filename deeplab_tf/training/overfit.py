@@ -47,7 +47,8 @@ def overfit_one_batch(
     Raises:
         DeeplabError: the batch is not learnt after `MAX_STEPS` steps, or an error of `train`.
     """
-    run = resolve_run(resolve_like(experiment), pathlib.Path(data_dir), pathlib.Path(workdir))
+    experiment = resolve_like(experiment)
+    run = resolve_run(experiment, pathlib.Path(data_dir), pathlib.Path(workdir), evaluated=False)
     experiment, records = run.experiment, run.records
     # The schedule gets so many steps that it hardly falls over the steps taken here.
     steps = max(experiment.train.steps, 20 * MAX_STEPS)

@@ -40,6 +40,7 @@ class Run:
             training.
         mixed_in: the splits of other data sets that the training mixes in.
         held_out: the split that the training is evaluated on; None where it is not.
+        held_out_notes: lines on that split, or on why there is none, that the user should see.
         class_weights: the loss weight of each class by name; None where the loss has no weights.
         strategy: the devices.
         workers: the processes.
@@ -54,12 +55,16 @@ class Run:
     workdir: pathlib.Path
     mixed_in: tuple[MixedSplit, ...] = ()
     held_out: HeldOutSplit | None = None
+    held_out_notes: tuple[str, ...] = ()
 
 
-def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path) -> Run:
+def resolve_run(
+    experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib.Path, evaluated: bool = True
+) -> Run:
     """Finds everything that `experiment` names, and checks that the parts fit each other.
 
-    All workers must call this function.
+    All workers must call this function. Where `evaluated` is false, the training is not evaluated
+    while it trains, whatever the experiment says, and needs no split for that.
 
     Raises:
         DeeplabError: data, classes, class weights, devices or workdir do not fit the experiment,
@@ -70,7 +75,6 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
     records.labelled_split(experiment.data.split)
     class_ids(records.classes, experiment.data.duplicate_classes)
     mixed_in = open_mixed_in(data_dir, experiment.data, records)
-    held_out = find_held_out(experiment, records, mixed_in)
     records = dataclasses.replace(
         records,
         fingerprint=mixed_fingerprint(records, mixed_in),
@@ -79,13 +83,20 @@ def resolve_run(experiment: Experiment, data_dir: pathlib.Path, workdir: pathlib
     experiment = _with_data(experiment, records)
     check_rare_classes(records, experiment.data)
     strategy = make_strategy(experiment.train.strategy)
+    held_out, notes = None, []
+    if evaluated:
+        # May read records, which starts TensorFlow: workers must be connected before.
+        held_out, notes = find_held_out(experiment, records, mixed_in)
     check_parts(experiment.train, strategy)
     class_weights = find_class_weights(experiment, records, mixed_in)
     workers = workers_of(experiment.train.strategy)
     check_same_run(workers, experiment, records, class_weights)
     check_workdir(workdir, experiment, records)
     check_recorded(workdir, class_weights)
-    return Run(experiment, records, class_weights, strategy, workers, workdir, mixed_in, held_out)
+    return Run(
+        *(experiment, records, class_weights, strategy, workers, workdir, mixed_in),
+        *(held_out, tuple(notes)),
+    )
 
 
 def _image_format(experiment: Experiment, records: Records) -> ImageFormat | None:

@@ -5,6 +5,7 @@ weights, the history in `VALIDATION_FILE`, the line of the log. A run that was k
 goes on from that checkpoint, whose step is not in the history, with the evaluation.
 """
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from deeplab_tf.runs.workdir import (
     BEST_FILE,
     METRICS_FILE,
     MODEL_FILE,
+    VALIDATION_FILE,
     read_metrics,
 )
 from deeplab_tf.training.build import Training
@@ -67,6 +69,12 @@ class Validator:
         devices = own_devices(run.strategy)
         self._held_out = HeldOut(self._trained, split, devices, run.workers, report)
         self._start, self._begun, self._cost = 0, time.monotonic(), ValidationCost()
+        self._evaluated = {
+            "split": split.name,
+            "images": split.num_images,
+            **{k: v for k, v in vars(experiment.evaluate).items() if k != "split"},
+        }
+        self._unrecorded: list[Validation] = []
 
     @property
     def _train(self) -> TrainConfig:
@@ -75,15 +83,44 @@ class Validator:
     def begin(self, start: int) -> None:
         """Reads the history of a run that goes on from step `start`; all workers must call this.
 
+        A history of evaluations on another split, or in another way, is left out.
+
         Raises:
-            DeeplabError: the history is damaged.
+            DeeplabError: the history or the file of the best weights is damaged.
         """
         run = self._training.run
         # Other workers may see an older state of a shared folder than worker 0.
-        history = read_validations(run.workdir, start) if run.workers.is_chief else []
-        texts = run.workers.gather_text(history_to_json(self._split.name, history))
+        history = self._read_history(start) if run.workers.is_chief else []
+        texts = run.workers.gather_text(history_to_json(self._evaluated, history))
         self.history = history_from_json(texts[0])
         self._start, self._begun = start, time.monotonic()
+
+    def _read_history(self, start: int) -> list[Validation]:
+        """Returns the evaluations up to step `start` that may stand beside new ones.
+
+        The best weights may be of an evaluation that is in no file any more; it is remembered in
+        `_unrecorded`, so that only a higher mean IoU replaces the weights.
+        """
+        workdir = self._training.run.workdir
+        history, changes = read_validations(workdir, self._evaluated, start)
+        if changes:
+            self._report(
+                f"note: the run is evaluated otherwise from here on ({'; '.join(changes)}), so the "
+                "earlier figures do not compare and the history begins anew"
+            )
+            history = []
+        file = workdir / BEST_FILE
+        if self._train.keep is not Keep.BEST or not file.is_file():
+            return history
+        best = read_best(file)
+        # The weights of `start` itself are evaluated again where their figures were lost.
+        if best.step < start and all(each.step != best.step for each in history):
+            self._unrecorded = [Validation(best.step, best.mean_iou, math.nan, {})]
+            self._report(
+                f"note: {VALIDATION_FILE} lacks the evaluation of the best weights ({best}), which "
+                "stay until there are better ones"
+            )
+        return history
 
     def due(self, step: int) -> bool:
         """Returns whether the weights of `step` are to be evaluated."""
@@ -128,25 +165,27 @@ class Validator:
         if log is None:
             return
         workdir, split = self._training.run.workdir, self._split
-        if self._train.keep is Keep.BEST and best_of(self.history) is self.history[-1]:
+        is_best = best_of([*self._unrecorded, *self.history]) is self.history[-1]
+        if self._train.keep is Keep.BEST and is_best:
             best = Best(step, scores.mean_iou, split.name)
             self._trained.auxiliary = self._training.auxiliary_weights()
             save_model(self._trained, workdir / BEST_FILE, {BEST: best.to_json()})
-        write_validations(workdir, split.name, self.history)
-        log.write_validation(split.name, split.num_images, seconds, self.history)
+        write_validations(workdir, self._evaluated, self.history)
+        log.write_validation(split.name, split.num_images, seconds, self.history, self._unrecorded)
         for note in self._notes(step, measured):
             self._report(note)
 
     def _notes(self, step: int, measured: Measured) -> list[str]:
         """Returns a line for each thing that is wrong with the curves."""
-        split, steps = self._split.name, self._train.steps
+        split, steps, experiment = self._split.name, self._train.steps, self._trained.experiment
         rows = read_metrics(self._training.run.workdir / METRICS_FILE)
-        notes = [overfitting_note(self.history, training_losses(self.history, rows), split)]
+        losses = training_losses(self.history, rows)
+        notes = [overfitting_note(self.history, losses, split, experiment)]
         before = self.history[-2].step if len(self.history) > 1 else 0
         halfway = before < steps / 2 <= step
         if halfway or step == steps or self.is_exhausted:
             names = self._trained.classes.names
-            notes.append(never_found_note(measured.scores, names, step, split))
+            notes.append(never_found_note(measured.scores, names, step, split, experiment))
         return [note for note in notes if note]
 
     def cost(self, step: int) -> str | None:

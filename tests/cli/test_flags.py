@@ -132,7 +132,9 @@ def test_no_traceback_and_no_workdir_for_missing_data(tmp_path):
         (
             tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
             "out of memory: use fewer or smaller images at a time: a lower "
-            "--config.train.batch_size",
+            "--config.train.batch_size or --config.data.crop_size in a training, whose evaluations "
+            "take whole images unless --config.evaluate.window or --config.evaluate.working_size "
+            "is given, or none with --config.train.evaluate_every=0; --window in an evaluation",
         ),
     ],
 )

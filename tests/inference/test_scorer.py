@@ -68,6 +68,23 @@ def test_the_loss_of_one_view_is_the_cross_entropy_of_the_network(trained, mask)
     assert loss == pytest.approx((log_sums - true)[valid].sum(), rel=1e-5)
 
 
+def test_the_line_on_large_images_names_a_flag_of_the_training(trained, mask):
+    lines = []
+    Scorer(trained, EvaluateConfig(working_size=40), lines.append)(IMAGE, mask)
+    assert lines == [
+        "images longer than 40 pixels are shrunk to 40 for the network and its scores are enlarged "
+        "again; --config.evaluate.working_size=0 leaves them as they are"
+    ]
+    unknown = dataclasses.replace(trained.experiment.data, longest_side=None)
+    experiment = dataclasses.replace(trained.experiment, data=unknown)
+    Scorer(dataclasses.replace(trained, experiment=experiment), EvaluateConfig(), lines.append)(
+        np.zeros((3, 700, 3), np.uint8), np.zeros((3, 700), np.uint8)
+    )
+    assert lines[1].endswith(
+        "; --config.evaluate.working_size=N shrinks those longer than N pixels for the network"
+    )
+
+
 def test_a_mask_of_void_has_no_loss(trained):
     assert Scorer(trained, EvaluateConfig())(IMAGE, np.full((50, 71), VOID, np.uint8))[1] == 0
 

@@ -1,5 +1,7 @@
 """The history of a run's evaluations, and its file."""
 
+import json
+
 import pytest
 
 from deeplab_tf.errors import DeeplabError
@@ -12,6 +14,8 @@ from deeplab_tf.runs.validations import (
     since_best,
     write_validations,
 )
+
+EVALUATED = {"split": "val", "images": 4, "output_stride": None, "scales": (1.0,), "flip": False}
 
 
 def history(*mious):
@@ -38,14 +42,38 @@ def test_without_an_evaluation_nothing_is_the_best():
 
 def test_a_history_is_read_number_for_number_up_to_a_step(tmp_path):
     written = history(0.1, 1 / 3, 2**0.5 / 2)
-    write_validations(tmp_path, "val", written)
-    assert read_validations(tmp_path, 30) == written
-    assert read_validations(tmp_path, 29) == written[:2]
-    assert history_from_json(history_to_json("val", written)) == written
+    write_validations(tmp_path, EVALUATED, written)
+    assert read_validations(tmp_path, EVALUATED, 30) == (written, [])
+    assert read_validations(tmp_path, EVALUATED, 29) == (written[:2], [])
+    assert history_from_json(history_to_json(EVALUATED, written)) == written
 
 
 def test_without_a_file_there_is_no_history(tmp_path):
-    assert read_validations(tmp_path, 30) == []
+    assert read_validations(tmp_path, EVALUATED, 30) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("now", "differences"),
+    [
+        ({"split": "test"}, ["split=test instead of val"]),
+        ({"images": 2}, ["images=2 instead of 4"]),
+        ({"output_stride": 8}, ["output_stride=8 instead of None"]),
+        (
+            {"scales": (0.5, 1.0), "flip": True},
+            ["scales=[0.5, 1.0] instead of [1.0]", "flip=True instead of False"],
+        ),
+    ],
+)
+def test_what_is_evaluated_otherwise_is_told(tmp_path, now, differences):
+    write_validations(tmp_path, EVALUATED, history(0.1))
+    assert read_validations(tmp_path, {**EVALUATED, **now}, 10)[1] == differences
+    assert read_validations(tmp_path, {**EVALUATED, **now}, 9) == ([], [])  # nothing to compare
+    # A file of before says only the split.
+    fields = json.loads((tmp_path / "validation.json").read_text())
+    del fields["evaluated"]
+    (tmp_path / "validation.json").write_text(json.dumps(fields))
+    found = read_validations(tmp_path, {**EVALUATED, **now}, 10)
+    assert found == (history(0.1), differences if "split" in now else [])
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"validations": [{"step": 1}]}', "[]"])
@@ -54,11 +82,11 @@ def test_a_damaged_history_is_one_line(tmp_path, text):
     with pytest.raises(
         DeeplabError, match=r"validation\.json is damaged .*remove the file"
     ) as error:
-        read_validations(tmp_path, 30)
+        read_validations(tmp_path, EVALUATED, 30)
     assert "\n" not in str(error.value)
 
 
 def test_a_strangers_file_is_not_replaced(tmp_path):
     (tmp_path / "validation.json").write_text('{"mine": 1}')
     with pytest.raises(DeeplabError, match="validation.json would be replaced"):
-        write_validations(tmp_path, "val", history(0.1))
+        write_validations(tmp_path, EVALUATED, history(0.1))

@@ -2,22 +2,28 @@
 
 import dataclasses
 import pathlib
+import re
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.random_model import random_trained_model
 from support.train_processes import small
 
 from deeplab_tf.config import Backbone, EvaluateConfig, StrategyName
-from deeplab_tf.data.mixture import open_mixed_in
+from deeplab_tf.data.mixture import MixedSplit, open_mixed_in
 from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import open_records
+from deeplab_tf.data.sources.shapes import write_shapes_devkit
+from deeplab_tf.data.sources.voc import voc_source
+from deeplab_tf.data.write_records import write_records
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.distributed.strategy import make_strategy, own_devices
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate_split import evaluate_split
-from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.classes import SHAPES, VOID
 from deeplab_tf.inference.predictor import trained_predictor
 from deeplab_tf.training.held_out import LOSS_UNITS, HeldOut
 from deeplab_tf.training.held_out_split import HeldOutSplit, find_held_out
@@ -103,8 +109,8 @@ def test_two_devices_are_one(trained, split):
 
 def test_every_second_image(trained, records, split):
     experiment = small(evaluate_every=1, evaluate_images=2)
-    found = find_held_out(experiment, records)
-    assert (found.every, found.num_images) == (2, 2)
+    found, notes = find_held_out(experiment, records)
+    assert (found.every, found.num_images, notes) == (2, 2, [])
     part = PartOfAll(0)
     part.addresses = ()
     HeldOut(trained, found, [], part).measure(never)
@@ -128,8 +134,19 @@ def test_scores_that_are_not_finite_name_the_image(split):
         HeldOut(trained, split, [], Workers()).measure(never)
 
 
+def test_a_mask_with_a_label_that_is_no_class_names_the_image(trained, split, monkeypatch):
+    held_out = HeldOut(trained, split, [], Workers())
+    (name, image, mask), *rest = labelled_images(split.files)
+    mask = mask.copy()
+    mask[3, 5] = 7
+    monkeypatch.setattr(held_out, "_examples", lambda: iter([(name, image, mask), *rest]))
+    said = f"example {name}: the truth has label 7 at row 3, column 5; classes are 0..5"
+    with pytest.raises(DeeplabError, match=re.escape(said)):
+        held_out.measure(never)
+
+
 def test_nothing_is_looked_for_where_the_run_is_not_evaluated(records):
-    assert find_held_out(small(), dataclasses.replace(records, splits={})) is None
+    assert find_held_out(small(), dataclasses.replace(records, splits={})) == (None, [])
 
 
 def with_split(experiment, split):
@@ -138,7 +155,7 @@ def with_split(experiment, split):
 
 
 def changed(records, **changes):
-    """The data set without what a split needs."""
+    """The data set without what a split needs, or with a split of an odd name."""
     splits, pixels = dict(records.splits), dict(records.pixels)
     if "empty" in changes:
         splits["val"] = dataclasses.replace(splits["val"], files=[], num_examples=0)
@@ -147,25 +164,60 @@ def changed(records, **changes):
         pixels["val"] = [0] * (len(pixels["val"]) - 1) + [100]
     if "absent" in changes:
         del splits["val"]
+    if "odd" in changes:
+        splits["dev"], pixels["dev"] = records.splits["val"], records.pixels["val"]
     return dataclasses.replace(records, splits=splits, pixels=pixels)
+
+
+FAULTS = [
+    ({"empty": True}, "val, which has no image"),
+    ({"void": True}, "val, whose masks are not public, or void everywhere"),
+    ({"absent": True}, "val, and data set shapes has no such split (splits are train)"),
+    (
+        {"absent": True, "odd": True},
+        "val, and data set shapes has no such split (splits are train, dev)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "fault"), FAULTS)
+def test_a_data_set_without_a_held_out_split_is_trained_on_and_not_evaluated(records, data, fault):
+    """As the command that deeplab-prepare prints is, whatever the data set has."""
+    found, notes = find_held_out(small(evaluate_every=7), changed(records, **data))
+    why = f"since config.evaluate.split is {fault}"
+    assert (found, notes) == (None, [f"note: the run is not evaluated while it trains, {why}"])
+
+
+def check_refused(experiment, records, said):
+    with pytest.raises(DeeplabError, match=re.escape(f"Received: {said}; give another")) as error:
+        find_held_out(experiment, records)
+    assert "evaluated on it every 7 steps" in str(error.value)
+    train, last = experiment.train, "or --config.train.evaluate_every=0"
+    chosen = "" if train.keep == "last" else " without train.keep=best"
+    assert str(error.value).endswith(
+        last + (" without train.patience" if train.patience else chosen)
+    )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("choosing", [{"keep": "best"}, {"patience": 3}])
+@pytest.mark.parametrize(("data", "fault"), FAULTS)
+def test_a_choice_needs_a_split_that_can_be_evaluated(records, data, fault, choosing):
+    check_refused(small(evaluate_every=7, **choosing), changed(records, **data), fault)
 
 
 @pytest.mark.parametrize(
     ("split", "data", "said"),
     [
-        ("train", {}, "Received: train, the split that is trained on; give another --config.eval"),
-        ("val", {"empty": True}, "Received: val, which has no image;"),
-        ("val", {"void": True}, "Received: val, whose masks are not public, or void everywhere;"),
-        ("val", {"absent": True}, r"Received: val, and data set shapes has no such split \(splits"),
+        ("train", {}, "train, the split that is trained on"),
+        ("dve", {"absent": True, "odd": True}, "dve, and data set shapes has no such split ("),
     ],
 )
-def test_a_split_that_cannot_be_evaluated_is_one_line(records, split, data, said):
-    experiment = with_split(small(evaluate_every=7), split)
-    with pytest.raises(DeeplabError, match=said) as error:
-        find_held_out(experiment, changed(records, **data))
-    assert "evaluated on it every 7 steps" in str(error.value)
-    assert str(error.value).endswith("or --config.train.evaluate_every=0")
-    assert "\n" not in str(error.value)
+def test_a_wrong_split_that_is_given_is_refused(records, split, data, said):
+    experiment, records = with_split(small(evaluate_every=7), split), changed(records, **data)
+    if said.endswith("("):
+        said += f"splits are {', '.join(records.splits)})"
+    check_refused(experiment, records, said)
 
 
 def test_a_split_that_is_mixed_in_is_trained_on(records):
@@ -181,8 +233,73 @@ def test_a_split_of_another_name_is_found_and_one_inside_the_other_is_noted(reco
     pixels = {"training": records.pixels["train"], "validation": records.pixels["val"]}
     renamed = dataclasses.replace(records, splits=splits, pixels=pixels)
     experiment = small(evaluate_every=1)
-    assert find_held_out(experiment, renamed).name == "validation"
-    assert find_held_out(experiment, records).note is None
+    experiment.data.split = "training"
+    found, notes = find_held_out(experiment, renamed)
+    assert found.name == "validation"
+    assert notes == ["note: shapes has no split val, so the run is evaluated on validation"]
     experiment.data.split = "trainval"
-    note = find_held_out(experiment, records).note
+    _, notes = find_held_out(experiment, records)
+    (note,) = notes
     assert note.startswith("note: by its name, trainval has the images of val")
+
+
+def test_a_choice_by_the_test_split_is_said(records):
+    data = {
+        "splits": {"train": records.splits["train"], "test": records.splits["val"]},
+        "pixels": {"train": records.pixels["train"], "test": records.pixels["val"]},
+    }
+    tested = dataclasses.replace(records, **data)
+    said = "note: shapes has no split val, so the run is evaluated on test"
+    assert find_held_out(small(evaluate_every=1), tested)[1] == [said]
+    for choosing, names in (
+        ({"keep": "best"}, "train.keep=best"),
+        ({"keep": "best", "patience": 2}, "train.keep=best and train.patience"),
+    ):
+        found, (note,) = find_held_out(small(evaluate_every=1, **choosing), tested)
+        assert found.name == "test"
+        assert note.startswith(f"{said}; {names} would choose by the images of the test")
+
+
+@pytest.mark.parametrize("choosing", [{"keep": "best"}, {"patience": 3}])
+def test_no_choice_is_made_by_images_that_are_trained_on(records, choosing):
+    experiment = small(evaluate_every=7, **choosing)
+    assert find_held_out(experiment, records)[0].name == "val"
+    experiment.data.split = "trainval"
+    fault = "val, whose images trainval has by its name, so that "
+    with pytest.raises(DeeplabError, match=fault + "train.* would choose by them; give another"):
+        find_held_out(experiment, records)
+
+
+def test_a_split_that_is_mixed_in_may_have_the_images(records):
+    trainval = MixedSplit(records, "trainval", records.splits["train"], Fraction(1, 2))
+    _, notes = find_held_out(small(evaluate_every=1), records, [trainval])
+    assert [note[:53] for note in notes] == [
+        "note: by its name, trainval has the images of val, so"
+    ]
+    elsewhere = dataclasses.replace(records.classes, dataset="elsewhere")
+    other = dataclasses.replace(trainval, records=dataclasses.replace(records, classes=elsewhere))
+    assert find_held_out(small(evaluate_every=1), records, [other])[1] == []
+
+
+def test_a_subset_without_a_labelled_pixel_is_seen_before_the_first_step(tmp_path):
+    """Only the last of three records has a labelled pixel."""
+    write_shapes_devkit(tmp_path / "VOCdevkit", train=1, val=3, seed=0)
+    source = voc_source(tmp_path / "VOCdevkit", classes=SHAPES)
+    for name in ("val_0000", "val_0002"):
+        (path,) = (tmp_path / "VOCdevkit").rglob(f"SegmentationClass/{name}.png")
+        with Image.open(path) as mask:
+            size = mask.size
+        Image.new("L", size, VOID).save(path)
+    records = write_records(source, tmp_path / "data")[0]
+    (present,) = records.split("val").present
+    assert [bool(bits) for bits in present] == [False, False, True]  # in the order of the records
+    found, notes = find_held_out(small(evaluate_every=7, evaluate_images=1), records)
+    assert found is None and "takes only images without a labelled pixel" in notes[0]
+    with pytest.raises(DeeplabError, match="val, of which train.evaluate_images=1 takes only"):
+        find_held_out(small(evaluate_every=7, evaluate_images=1, keep="best"), records)
+    assert find_held_out(small(evaluate_every=7, evaluate_images=2), records)[0].every == 2
+    # Records of before, whose description does not say the classes in each.
+    older = dataclasses.replace(records.split("val"), present=None)
+    records.splits["val"] = older
+    assert find_held_out(small(evaluate_every=7, evaluate_images=1), records)[0] is None
+    assert find_held_out(small(evaluate_every=7, evaluate_images=2), records)[0].every == 2

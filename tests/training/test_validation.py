@@ -12,6 +12,7 @@ from support.train_processes import all_metrics, metrics, small
 
 from deeplab_tf.artefacts.best import Best, read_best, weight_files
 from deeplab_tf.artefacts.trained_model import load_model
+from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.curves import PICTURES, draw_curves
 from deeplab_tf.evaluation.evaluate import evaluate
@@ -22,6 +23,7 @@ from deeplab_tf.paper.results import read_result
 from deeplab_tf.prediction.job import model_digest
 from deeplab_tf.runs.checkpoints import AVERAGED, checkpoint_prefix, checkpoint_steps, restore
 from deeplab_tf.runs.run_log import RunLog
+from deeplab_tf.training import resolve
 from deeplab_tf.training import validation as validation_module
 from deeplab_tf.training.held_out import HeldOut, Measured
 from deeplab_tf.training.stages import train
@@ -155,7 +157,7 @@ def test_the_best_weights_are_those_that_a_job_is_held_to(evaluated, tmp_path):
     assert model_digest(workdir) != before
     lines = []
     assert load_model(workdir, lines.append).step == 4
-    assert lines == [f"the last checkpoint of {workdir}, step 4: no weights are the best yet"]
+    assert lines == [f"the last checkpoint of {workdir}, step 4: there is no best.keras"]
 
 
 def test_best_weights_of_others_are_one_line(evaluated, tmp_path):
@@ -262,7 +264,9 @@ def test_patience_ends_the_run_and_the_same_command_does_not_go_on(shapes_data, 
         train(experiment, shapes_data, tmp_path, report=silent)
 
 
-def test_the_last_weights_are_kept_by_default_and_the_best_is_said(shapes_data, tmp_path, curve):
+def test_the_last_weights_are_kept_by_default_and_the_best_is_said(
+    shapes_data, tmp_path, curve, monkeypatch
+):
     curve([0.3, 0.5, 0.4])
     lines = []
     workdir = tmp_path / "run"
@@ -273,7 +277,47 @@ def test_the_last_weights_are_kept_by_default_and_the_best_is_said(shapes_data, 
     assert load_model(workdir, lines.append).step == 3 and lines[-1].startswith("done: ")
     # Another interval changes no weight, and what was evaluated stays in the log.
     train(small(steps=3, evaluate_every=0), shapes_data, workdir, report=silent)
+    # A data set without the split is trained on all the same.
+    records = open_records(shapes_data, "shapes")
+    without = dataclasses.replace(records, splits={"train": records.splits["train"]})
+    monkeypatch.setattr(resolve, "open_records", lambda *_: without)
+    result = train(small(steps=3, evaluate_every=1), shapes_data, workdir, report=lines.append)
+    assert result.step == 3 and lines[-1] == f"done: {workdir / 'model.keras'}"
+    assert sum(line.startswith("note: the run is not evaluated while") for line in lines) == 1
     assert [row["step"] for row in all_metrics(workdir) if "val_loss" in row] == [1, 2, 3]
+
+
+def test_figures_of_another_evaluation_are_not_in_one_history(shapes_data, tmp_path, curve):
+    """The weights at the end are the last, so a run may go on with another evaluation."""
+    curve([0.3, 0.5, 0.4])
+    experiment, lines = small(steps=3, evaluate_every=1), []
+    train(experiment, shapes_data, tmp_path, report=silent)
+    experiment.evaluate.scales = (0.5, 1.0)
+    for notes in (1, 1):  # the second time there is nothing new to say
+        train(experiment, shapes_data, tmp_path, report=lines.append)
+        said = [line for line in lines if line.startswith("note: the run is evaluated otherwise")]
+        assert len(said) == notes and "(scales=[0.5, 1.0] instead of [1.0])" in said[0]
+        assert [row["step"] for row in validations(tmp_path)] == [3]
+        assert [row["step"] for row in all_metrics(tmp_path) if "val_loss" in row] == [3]
+    assert lines[-1].endswith("(best: step 3, mean IoU 40.00 on val)")
+
+
+def test_the_best_weights_outlive_their_history(shapes_data, tmp_path, curve):
+    """A history that was damaged and removed; the run goes on from step 3."""
+    curve([0.3, 0.5, 0.4, 0.45])
+    experiment, lines = small(steps=4, evaluate_every=1, keep="best", keep_checkpoints=9), []
+    train(experiment, shapes_data, tmp_path, report=silent)
+    best = (tmp_path / "best.keras").read_bytes()
+    for name in ("validation.json", "model.keras", "checkpoints/step-4.index"):
+        (tmp_path / name).unlink()
+    result = train(experiment, shapes_data, tmp_path, report=lines.append)
+    assert [row["step"] for row in validations(tmp_path)] == [3, 4]
+    assert result.kept == Best(2, 0.5, "val")
+    assert (tmp_path / "best.keras").read_bytes() == best == (tmp_path / "model.keras").read_bytes()
+    lacking = "lacks the evaluation of the best weights (step 2, mean IoU 50.00 on val)"
+    assert sum(lacking in line for line in lines) == 1
+    assert sum(line.endswith("(best 50.00 at step 2)") for line in lines) == 2
+    assert lines[-1].endswith("(best: step 2, mean IoU 50.00 on val)")
 
 
 def test_a_run_that_begins_anew_is_not_judged_by_the_one_before(evaluated, shapes_data, tmp_path):
