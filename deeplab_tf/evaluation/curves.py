@@ -57,7 +57,8 @@ def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
     with _picture(folder / "mean_iou.png", title) as axes:
         axes.plot(evaluated, 100 * mean_iou, "o-", color=_LINE, linewidth=2, markersize=3)
         axes.plot(evaluated[best], 100 * mean_iou[best], "o", color=_MARK, markersize=8)
-    with _picture(folder / "cross_entropy.png", "cross entropy, blue: held out") as axes:
+    title = "cross entropy; grey: training, blue: held out"
+    with _picture(folder / "cross_entropy.png", title) as axes:
         _draw(axes, *_curve(training, "cross_entropy"), smooth=True, color=_INK)
         values = _curve(evaluations, LOSS)[1]
         axes.plot(evaluated, values, "o-", color=_LINE, linewidth=2, markersize=3)
@@ -78,6 +79,7 @@ def _picture(path: pathlib.Path, title: str) -> Iterator[Any]:
     axes.set_ylim(bottom=0)
     axes.set_title(title, color=_INK, loc="left", fontsize=12)
     axes.set_xlabel("step", color=_INK)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(colors=_INK)
     axes.grid(color=_INK, alpha=0.25)
     axes.spines[:].set_visible(False)
