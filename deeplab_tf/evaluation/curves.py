@@ -73,13 +73,15 @@ def _curve(rows: list[dict], name: str) -> tuple[list[int], np.ndarray]:
 @contextlib.contextmanager
 def _picture(path: pathlib.Path, title: str) -> Iterator[Any]:
     """Yields the axes of a picture, which is written to `path` at the end."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure((6, 3.6), dpi=160)
     axes = figure.add_subplot()
     yield axes
     axes.set_ylim(bottom=0)
     axes.set_title(title, color=_INK, loc="left", fontsize=12)
     axes.set_xlabel("step", color=_INK)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(colors=_INK)
     axes.grid(color=_INK, alpha=0.25)
     axes.spines[:].set_visible(False)
