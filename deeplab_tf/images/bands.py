@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.config.image_format import ImageFormat
-from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.files import PNG_BIT_DEPTH, PNG_COLOR_TYPE, read_pixels
-from deeplab_tf.images.geotiff import TIFF, import_tifffile, read_nodata
+from deeplab_tf.images.geotiff import (
+    TIFF,
+    import_tifffile,
+    naming_broken_image,
+    read_nodata,
+)
 from deeplab_tf.images.nodata import without_absent
 from deeplab_tf.images.picture import BROKEN, open_picture
 
@@ -123,18 +128,9 @@ def read_any(path: Path) -> np.ndarray:
         DeeplabError: the file is missing or broken, or tifffile or imagecodecs is not installed.
     """
     tifffile = import_tifffile()
-    try:
+    with naming_broken_image(path, "as TIFF or PNG"):
         if path.suffix.lower() in TIFF:
             return tifffile.imread(path)
         import imagecodecs
 
         return imagecodecs.png_decode(path.read_bytes())
-    except OSError as error:
-        reason = error.strerror or one_line(str(error))[:200]
-        raise DeeplabError(f"image {path} cannot be read: {reason}") from error
-    # The two libraries raise many kinds of error over broken bytes, and all mean a broken file.
-    except Exception as error:
-        raise DeeplabError(
-            f"image {path} cannot be read as TIFF or PNG: {one_line(str(error))[:200]}; replace "
-            "the file"
-        ) from error

@@ -180,6 +180,27 @@ def _tile_row(rows: np.ndarray) -> Iterator[np.ndarray]:
         yield tile
 
 
+@contextlib.contextmanager
+def naming_broken_image(path: Path, how: str) -> Iterator[None]:
+    """Turns each error of the block, which decodes the file `path`, into one that names the file.
+
+    `how` ends "cannot be read", such as "as TIFF or PNG".
+
+    Raises:
+        DeeplabError: the block raised an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or one_line(str(error))[:200]
+        raise DeeplabError(f"image {path} cannot be read: {reason}") from error
+    # tifffile and the decoders raise many kinds of error over broken bytes.
+    except Exception as error:
+        raise DeeplabError(
+            f"image {path} cannot be read {how}: {one_line(str(error))[:200]}; replace the file"
+        ) from error
+
+
 @functools.cache
 def import_tifffile():
     """Returns the module tifffile.

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_tf.config.image_format import ImageFormat
-from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.images.geotiff import TIFF, import_tifffile
+from deeplab_tf.images.geotiff import TIFF, import_tifffile, naming_broken_image
 
 ORIENTATION = 274
 
@@ -38,17 +37,8 @@ class Scene:
         Raises:
             DeeplabError: the file is broken there.
         """
-        try:
+        with naming_broken_image(self.path, f"at rows {top} to {bottom}"):
             pixels = self._decode(top, bottom)
-        except OSError as error:
-            reason = error.strerror or one_line(str(error))[:200]
-            raise DeeplabError(f"image {self.path} cannot be read: {reason}") from error
-        # tifffile and its decoders raise many kinds of error over broken bytes.
-        except Exception as error:
-            raise DeeplabError(
-                f"image {self.path} cannot be read at rows {top} to {bottom}: "
-                f"{one_line(str(error))[:200]}; replace the file"
-            ) from error
         if self._format.is_rgb:
             # Grey becomes RGB, and an alpha channel is dropped, as Pillow's reader does.
             return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, -1)

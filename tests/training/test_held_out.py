@@ -182,7 +182,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("data", "fault"), FAULTS)
 def test_a_data_set_without_a_held_out_split_is_trained_on_and_not_evaluated(records, data, fault):
-    """As the command that deeplab-prepare prints is, whatever the data set has."""
+    """The command that deeplab-prepare prints works whatever splits the data set has."""
     found, notes = find_held_out(small(evaluate_every=7), changed(records, **data))
     why = f"since config.evaluate.split is {fault}"
     assert (found, notes) == (None, [f"note: the run is not evaluated while it trains, {why}"])
