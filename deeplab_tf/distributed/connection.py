@@ -3,15 +3,19 @@
 Tested in tests/training/test_workers.py.
 """
 
+import contextlib
+import os
 import signal
 import socket
+import sys
 import threading
+import time
 
 import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
-from deeplab_tf.distributed.processes import GOODBYE_SECONDS, Workers, answers
+from deeplab_tf.distributed.processes import Workers, answers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.machine.signals import handling_stops
 
@@ -20,6 +24,9 @@ ARRIVAL_SECONDS = 300
 
 SILENCE_SECONDS = 20
 """How many seconds without a heartbeat make a worker lost, where its machine or network is gone."""
+
+GOODBYE_SECONDS = 3
+"""How many seconds a worker that ends waits for the others to end too."""
 
 LOST = (
     tf.errors.UnavailableError,
@@ -78,6 +85,29 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
         ) from error
     CONNECTED.set()
     return strategy
+
+
+def leave(workers: Workers, code: int) -> None:
+    """Ends this process with exit code `code` where there are other workers.
+
+    TensorFlow's own exit waits seconds for the other workers, and a SIGTERM leaves few seconds.
+    All workers must call this, after the same gatherings.
+    """
+    if workers.count == 1:
+        return
+    last = time.monotonic() + GOODBYE_SECONDS
+    # A worker has its part of a gathering before the others have received what it sent them: they
+    # would find it gone. At the barrier each worker has received everything.
+    with contextlib.suppress(*LOST):
+        context.context().wait_at_barrier("leave", GOODBYE_SECONDS * 1000)
+    # Worker 0 runs the service that all workers are connected to, so it ends last.
+    while workers.is_chief and time.monotonic() < last:
+        if not any(map(answers, workers.addresses[1:])):
+            break
+        time.sleep(0.05)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _check_port(workers: Workers) -> None:

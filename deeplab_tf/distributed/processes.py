@@ -8,17 +8,12 @@ import itertools
 import json
 import os
 import socket
-import sys
-import time
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import StrategyName
 from deeplab_tf.errors import DeeplabError, one_line
-
-GOODBYE_SECONDS = 3
-"""How many seconds a worker that ends waits for the others to end too."""
 
 CONNECT_SECONDS = 1.0
 """How many seconds an attempt to connect to a worker takes at most."""
@@ -82,23 +77,6 @@ class Workers:
     def meet(self) -> None:
         """Returns when all workers have called this method."""
         self.gather_flag(0)
-
-    def leave(self, code: int) -> None:
-        """Ends this process with exit code `code` where there are other workers, after a `meet`.
-
-        TensorFlow's own exit waits seconds for the other workers, and a SIGTERM leaves few seconds.
-        """
-        if self.count == 1:
-            return
-        last = time.monotonic() + GOODBYE_SECONDS
-        # Worker 0 runs the service that all workers are connected to, so it ends last.
-        while self.is_chief and time.monotonic() < last:
-            if not any(map(answers, self.addresses[1:])):
-                break
-            time.sleep(0.05)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
     def _gather(self, values: np.ndarray, key: int) -> np.ndarray:
         if self.count == 1:

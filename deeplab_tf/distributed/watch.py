@@ -12,14 +12,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
-from deeplab_tf.distributed.connection import CONNECTED, LOST, SILENCE_SECONDS
-from deeplab_tf.distributed.processes import (
-    GOODBYE_SECONDS,
-    Reach,
-    Workers,
-    answers,
-    reach,
-)
+from deeplab_tf.distributed.connection import CONNECTED, GOODBYE_SECONDS, LOST, SILENCE_SECONDS
+from deeplab_tf.distributed.processes import Reach, Workers, answers, reach
 from deeplab_tf.errors import DeeplabError
 
 PROBE_SECONDS = 1.0

@@ -14,6 +14,7 @@ from deeplab_tf.artefacts.best import Best
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import BatchNormMode, Experiment
 from deeplab_tf.data.records import naming_corrupt_file
+from deeplab_tf.distributed.connection import leave
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.machine.signals import caught_stops
@@ -143,7 +144,7 @@ def train_run(
         workers.meet()  # waits until worker 0 has written the checkpoint
         stopped_by = signal.Signals(stop)
         report(f"stopped by {stopped_by.name}; checkpoint saved; run the same command to go on")
-        workers.leave(128 + stop)  # keeps `batches`, whose end waits for the other workers
+        leave(workers, 128 + stop)  # keeps `batches`, whose end waits for the other workers
         return TrainingResult(step, stopped_by)
     del batches  # while all workers run, since its end waits for them
 

@@ -45,11 +45,15 @@ class Command:
     def __init__(self, *python: object, env: dict[str, str] | None = None, cwd=None):
         self.args = [str(part) for part in python]
         self.returncode: int | None = None
-        # Closed with this object.
+        # Closed in `__del__`.
         self._outputs = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
         order = {"python": self.args, "env": dict(env or os.environ), "cwd": str(cwd or Path.cwd())}
         self.pid = _ask(order, [output.fileno() for output in self._outputs])
         self._ended = os.pidfd_open(self.pid)
+
+    def __del__(self):
+        for output in self._outputs:
+            output.close()
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""

@@ -57,12 +57,12 @@ EQUAL = {
 
 
 GATHERING = """
-from deeplab_tf.distributed.connection import connect
+from deeplab_tf.distributed.connection import connect, leave
 from deeplab_tf.distributed.processes import read_workers
 connect(read_workers())
 for length in (100, 50):
     print([len(text) for text in read_workers().gather_text("x" * length)])
-read_workers().leave(0)
+leave(read_workers(), 0)
 """
 
 
