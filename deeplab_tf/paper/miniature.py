@@ -7,7 +7,8 @@ reads new results from a folder of runs.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+import statistics
+from collections.abc import Collection, Sequence
 
 from deeplab_tf.config import Experiment, load_rows
 from deeplab_tf.errors import DeeplabError
@@ -54,7 +55,16 @@ class MeasuredRow:
     @property
     def mean(self) -> float:
         """Our mean IoU in %, averaged over the seeds."""
-        return sum(self.mious.values()) / len(self.mious)
+        return statistics.mean(self.mious.values())
+
+    def gains(self, first: "MeasuredRow") -> list[float]:
+        """Returns this row's mean IoU above that of the row `first`, in points, seed by seed.
+
+        Seeds that only one of the two rows has are left out. Rows of one seed see the same crops
+        in the same order, so part of a seed's luck is in both.
+        """
+        shared = sorted(self.mious.keys() & first.mious.keys())
+        return [self.mious[seed] - first.mious[seed] for seed in shared]
 
 
 def collect(runs: pathlib.Path) -> list[MeasuredRow]:
@@ -132,14 +142,26 @@ def _by_table(measured: Sequence[MeasuredRow]) -> dict[int, list[MeasuredRow]]:
     return {table: rows for table, rows in found.items() if rows}
 
 
+def _with_error(values: Collection[float], sign: str = "") -> str:
+    """Returns the mean of `values` with its standard error, where there are two values or more."""
+    if not values:
+        return "-"
+    mean = f"{statistics.mean(values):{sign}.2f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.2f}"
+
+
 def format_rows(measured: Sequence[MeasuredRow]) -> str:
     """Returns a text table for each of the paper's tables.
 
-    The columns are the paper's mean IoU, ours, ours by seed, and the minutes of training.
+    The columns are the paper's mean IoU, ours, how much higher ours is than in the table's first
+    row, ours by seed, and the minutes of training. Means of two seeds or more have their standard
+    error.
     """
     blocks = []
     for table, rows in _by_table(measured).items():
-        lines = [["", "paper", "ours", "seeds", "minutes"]]
+        lines = [["", "paper", "ours", "gain", "seeds", "minutes"]]
         for row in rows:
             seeds = ", ".join(f"{miou:.2f}" for miou in row.mious.values())
             minutes = sum(row.minutes.values()) / len(row.minutes) if row.minutes else None
@@ -147,7 +169,8 @@ def format_rows(measured: Sequence[MeasuredRow]) -> str:
                 [
                     row.name,
                     f"{row.paper:.2f}",
-                    f"{row.mean:.2f}",
+                    _with_error(row.mious.values()),
+                    "" if row is rows[0] else _with_error(row.gains(rows[0]), "+"),
                     seeds,
                     f"{minutes:.1f}" if minutes else "-",
                 ]

@@ -65,11 +65,23 @@ def test_rows_are_collected_by_seed_with_their_cost(tmp_path, make_miniature):
     assert miniature.read_measured(tmp_path / "measured.json") == rows
     text = miniature.format_rows(rows)
     assert "Table 1 in miniature: output_stride, block7" in text
-    assert "os16  73.88  54.50  55.00, 54.00     13.3" in text
+    # The standard error of 55 and 54: 0.7071 / sqrt(2).
+    assert "os16  73.88  54.50 ± 0.50        55.00, 54.00     13.3" in text
+    assert "os8   78.05         56.12  +1.12         56.12        -" in text
 
     miniature.draw(rows, tmp_path / "study.png")
     picture = np.asarray(Image.open(tmp_path / "study.png").convert("RGB"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+
+
+def test_a_gain_is_taken_seed_by_seed():
+    """Seeds differ by 4 points, and the gain is 1.2, 1.0 and 0.8 in each: 0.2 / sqrt(3)."""
+    block4 = miniature.MeasuredRow("table2_block4", 64.8, {0: 50.0, 1: 52.0, 2: 54.0, 3: 9.0}, None)
+    block5 = miniature.MeasuredRow("table2_block5", 72.1, {0: 51.2, 1: 53.0, 2: 54.8}, None)
+    table = miniature.format_rows([block4, block5]).splitlines()
+    assert "53.00 ± 1.04  +1.00 ± 0.12" in table[-1]
+    other = miniature.MeasuredRow("table2_block6", 74.3, {7: 50.0}, None)
+    assert miniature.format_rows([block4, other]).splitlines()[-1].split()[3] == "-"
 
 
 def test_new_results_are_joined_to_those_kept_before(tmp_path, make_miniature):
