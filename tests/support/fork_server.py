@@ -4,14 +4,20 @@
 
 TensorFlow's runtime begins with its first operation, in the forked process. Modules that define
 flags are not imported here: each command has its own.
+
+A command that returns or raises `SystemExit` waits for its threads, runs its exit handlers and
+flushes its output. It does not take TensorFlow's modules apart after that, as an interpreter does:
+every page that it wrote to would be copied first, one second for each command.
 """
 
+import atexit
 import os
 import pickle
 import runpy
 import signal
 import socket
 import sys
+import threading
 import types
 
 import ai_edge_litert.interpreter  # noqa: F401
@@ -43,15 +49,14 @@ def serve(connection: socket.socket) -> None:
         child = os.fork()
         if child == 0:
             connection.close()
-            become(order, outputs)
-            return  # to the interpreter's end, as a command does
+            end(become(order, outputs))
         for output in outputs:
             os.close(output)
         connection.send(pickle.dumps(child))
 
 
-def become(order: dict, outputs: list[int]) -> None:
-    """Does what `python` with these arguments does."""
+def become(order: dict, outputs: list[int]) -> int:
+    """Does what `python` with these arguments does; returns its exit code."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, output in enumerate(outputs, start=1):
         os.dup2(output, number)
@@ -63,12 +68,28 @@ def become(order: dict, outputs: list[int]) -> None:
     kind, what, *arguments = order["python"]
     sys.path[0] = "" if kind == "-c" else os.getcwd()
     sys.argv = [kind, *arguments]
-    if kind == "-c":
-        main = types.ModuleType("__main__")
-        sys.modules["__main__"] = main
-        exec(compile(what, "<string>", "exec"), main.__dict__)
-    else:
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    try:
+        if kind == "-c":
+            main = types.ModuleType("__main__")
+            sys.modules["__main__"] = main
+            exec(compile(what, "<string>", "exec"), main.__dict__)
+        else:
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        print(ended.code, file=sys.stderr)
+        return 1
+    return 0
+
+
+def end(code: int) -> None:
+    """Ends the process as an interpreter does, up to the order in which it does it."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
