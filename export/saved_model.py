@@ -289,6 +289,8 @@ def decode_images(encoded: tf.Tensor) -> tf.Tensor:
     return tf.map_fn(decode_like_first, tf.range(count), fn_output_signature=each)
 
 
+# A function of its own is traced once, for the first image and for the others.
+@tf.function(autograph=False, input_signature=[tf.TensorSpec((), tf.string)])
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a scalar string to uint8 [H, W, 3].
 
