@@ -34,11 +34,11 @@ def serve(connection: socket.socket) -> None:
     """Forks what is ordered and waits for what has ended, until the other side closes.
 
     An order is a dict of `python` (an interpreter's arguments), `env` and `cwd`, and comes with the
-    file descriptors of stdout and stderr; the answer is the process' id. Or it is such an id of a
-    process that has ended, and the answer its exit code.
+    file descriptors of stdout, stderr and, unless it is empty, stdin; the answer is the process'
+    id. Or it is such an id of a process that has ended, and the answer its exit code.
     """
     while True:
-        content, outputs, _, _ = socket.recv_fds(connection, LARGEST_ORDER, 2)
+        content, files, _, _ = socket.recv_fds(connection, LARGEST_ORDER, 3)
         if not content:
             return
         order = pickle.loads(content)
@@ -49,18 +49,18 @@ def serve(connection: socket.socket) -> None:
         child = os.fork()
         if child == 0:
             connection.close()
-            end(become(order, outputs))
-        for output in outputs:
-            os.close(output)
+            end(become(order, files))
+        for file in files:
+            os.close(file)
         connection.send(pickle.dumps(child))
 
 
-def become(order: dict, outputs: list[int]) -> int:
+def become(order: dict, files: list[int]) -> int:
     """Does what `python` with these arguments does; returns its exit code."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, output in enumerate(outputs, start=1):
-        os.dup2(output, number)
-        os.close(output)
+    out, err, *given = files
+    for number, file in enumerate([*(given or [os.open(os.devnull, os.O_RDONLY)]), out, err]):
+        os.dup2(file, number)
+        os.close(file)
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
