@@ -227,7 +227,7 @@ def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType, ru
 
     # The batch is 1 already here: LiteRT.js refuses an open batch, which also leaves batch norms
     # unfolded.
-    @tf.function(input_signature=[spec])
+    @tf.function(autograph=False, input_signature=[spec])
     def serving_default(images):
         logits = trained.model(images, training=False)
         labels = tf.argmax(logits, -1, output_type=tf.int32)

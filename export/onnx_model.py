@@ -174,7 +174,7 @@ def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
     """Returns the network as the converter makes it, for images of any number and size."""
     spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 
-    @tf.function(input_signature=[spec])
+    @tf.function(autograph=False, input_signature=[spec])
     def serving_default(images):
         logits = trained.model(images, training=False)
         labels = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)

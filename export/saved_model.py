@@ -183,7 +183,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         tf.constant(_working_size(trained) or 0), trainable=False, dtype=tf.int32, name=WORKING_SIZE
     )
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(autograph=False, input_signature=[pixels])
     def seen(images):
         # A function of its own, so that the SavedModel holds the network once.
         if serving.one_view:
@@ -200,7 +200,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         small.set_shape((None, None, None, image_format.bands))
         return seen(small), is_larger, (height, width)
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(autograph=False, input_signature=[pixels])
     def scores(images):
         scored, is_larger, size = look(images)
         return tf.cond(is_larger, lambda: enlarge(scored, size), lambda: scored)
@@ -224,19 +224,19 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         shares = class_shares(scored)
         return {"uncertainty": -tf.reduce_sum(tf.math.xlogy(shares, shares), axis=-1)}
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(autograph=False, input_signature=[pixels])
     def serving_default(images):
         return maps(images, labels_and_confidence)
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(autograph=False, input_signature=[pixels])
     def probabilities(images):
         return {"probabilities": class_shares(scores(images))}
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(autograph=False, input_signature=[pixels])
     def logits(images):
         return {"logits": scores(images)}
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(autograph=False, input_signature=[pixels])
     def uncertainty(images):
         return maps(images, entropy)
 
@@ -249,7 +249,9 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
         setattr(module, name, extra[name])
     if image_format.is_rgb:
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+        @tf.function(
+            autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")]
+        )
         def image_bytes(image_bytes):
             return serving_default(decode_images(image_bytes))
 
@@ -287,6 +289,8 @@ def decode_images(encoded: tf.Tensor) -> tf.Tensor:
     return tf.map_fn(decode_like_first, tf.range(count), fn_output_signature=each)
 
 
+# A function of its own is traced once, for the first image and for the others.
+@tf.function(autograph=False, input_signature=[tf.TensorSpec((), tf.string)])
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a scalar string to uint8 [H, W, 3].
 

@@ -32,6 +32,7 @@ def count_masks(split: SplitFiles, num_classes: int) -> MaskCounts:
         tf.errors.OpError: a record file cannot be read.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def count(record: tf.Tensor) -> tf.Tensor:
         mask = tf.cast(decode_mask(parse_encoded(record)), tf.int32)
         return tf.math.bincount(tf.reshape(mask, [-1]), minlength=VOID + 1, dtype=tf.int64)

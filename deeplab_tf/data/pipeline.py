@@ -44,6 +44,8 @@ DONOR_BUFFER = 256
 EPOCHS = 2**40
 """More epochs than a run has: epoch e of the n-th split mixed in is drawn as n * EPOCHS + e. The
 donors have the number after the last split's."""
+plain = tf.autograph.experimental.do_not_convert
+"""Traces a function as it is: rewriting the thirty that an example goes through takes a second."""
 
 
 def training_batches(
@@ -98,12 +100,15 @@ def training_batches(
     # Every element becomes (index, record) or (index, (record, donor)).
     records = records.enumerate(start)
     if num_shards > 1:
-        records = records.filter(lambda *example: example[0] % batch_size // share == shard_index)
+        records = records.filter(
+            plain(lambda *example: example[0] % batch_size // share == shard_index)
+        )
 
     def read(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = parse_record(record, split.image_format)
         return parsed["image"], parsed["mask"]
 
+    @plain
     def example(index: tf.Tensor, record) -> tuple[tf.Tensor, tf.Tensor]:
         donor = None
         if donors is not None:
@@ -136,7 +141,7 @@ def _mixed_records(
         for source, part in enumerate([split, *(part.split for part in mixed_in)])
     ]
     order = tf.data.Dataset.range(start, tf.int64.max).map(
-        lambda index: tf.gather(pattern, index % len(pattern))
+        plain(lambda index: tf.gather(pattern, index % len(pattern)))
     )
     return tf.data.Dataset.choose_from_datasets(sources, order)
 
@@ -151,7 +156,7 @@ def _records(split: SplitFiles, buffer: int, seed: int, start: int, source: int)
     first = epoch + source * EPOCHS
     return (
         tf.data.Dataset.range(first, tf.int64.max)
-        .flat_map(lambda epoch: _epoch(split, buffer, seed, epoch))
+        .flat_map(plain(lambda epoch: _epoch(split, buffer, seed, epoch)))
         .skip(position)
     )
 
@@ -171,6 +176,7 @@ def evaluation_images(
     """
     _check_not_empty(split)
 
+    @plain
     def example(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         parsed = parse_record(record, split.image_format)
         return parsed["id"], parsed["image"], parsed["mask"]

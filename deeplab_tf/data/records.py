@@ -272,6 +272,7 @@ def parse_record(serialized: tf.Tensor, image_format: ImageFormat = RGB) -> dict
 def find_longest_side(split: SplitFiles) -> int:
     """Returns the longest side of all images of `split`, in pixels, by the heads of the masks."""
 
+    @tf.autograph.experimental.do_not_convert
     def longer(record: tf.Tensor) -> tf.Tensor:
         # A PNG has the width and the height, big-endian, at byte 16.
         sides = tf.strings.substr(parse_encoded(record)["mask"], 16, 8)

@@ -153,22 +153,25 @@ def enlarge_probabilities(
     return _enlarged_probabilities(*arguments).numpy()
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(autograph=False, reduce_retracing=True)
 def _shrink(images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return shrink(images, (size[0], size[1]))
 
 
-@tf.function(input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([2], tf.int32)])
+@tf.function(
+    autograph=False, input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([2], tf.int32)]
+)
 def _argmax_of_enlarged(scores: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return enlarge_by_strips(scores, (size[0], size[1]), _labels)["labels"]
 
 
 @tf.function(
+    autograph=False,
     input_signature=[
         tf.TensorSpec([None] * 4),
         tf.TensorSpec([2], tf.int32),
         tf.TensorSpec([], tf.bool),
-    ]
+    ],
 )
 def _enlarged_probabilities(scores: tf.Tensor, size: tf.Tensor, are_logits: tf.Tensor) -> tf.Tensor:
     enlarged = enlarge(scores, (size[0], size[1]))

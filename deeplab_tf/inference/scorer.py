@@ -76,11 +76,12 @@ class Scorer:
 
 
 @tf.function(
+    autograph=False,
     input_signature=[
         tf.TensorSpec([None, None, None], tf.float32),
         tf.TensorSpec([None, None], tf.uint8),
         tf.TensorSpec([], tf.bool),
-    ]
+    ],
 )
 def _labels_and_loss(
     scores: tf.Tensor, mask: tf.Tensor, are_logits: tf.Tensor

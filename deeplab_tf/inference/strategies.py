@@ -182,7 +182,7 @@ def label_function(
     scales, flip = tuple(evaluate_config.scales), evaluate_config.flip
     plain = gives_logits(evaluate_config)
 
-    @tf.function(input_signature=[_any_images(model, dtype)])
+    @tf.function(autograph=False, input_signature=[_any_images(model, dtype)])
     def labels(images):
         if plain:
             scores = model(images, training=False)
@@ -210,7 +210,9 @@ def score_function(
     if not gives_logits(evaluate_config):
         return probability_function(model, evaluate_config, dtype)
     logits = tf.function(
-        lambda images: model(images, training=False), input_signature=[_any_images(model, dtype)]
+        lambda images: model(images, training=False),
+        autograph=False,
+        input_signature=[_any_images(model, dtype)],
     )
     return lambda images: logits(tf.constant(images)).numpy()
 
@@ -229,6 +231,7 @@ def probability_function(
         check_dense_crf()
     probabilities = tf.function(
         lambda images: class_probabilities(model, images, scales, flip),
+        autograph=False,
         input_signature=[_any_images(model, dtype)],
     )
 

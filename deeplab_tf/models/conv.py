@@ -142,8 +142,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             is_training=train,
         )
         if train:
-            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
-            self._move_statistics(mean, variance * ((count - 1.0) / count))
+            self._move_statistics(mean, variance * _uncorrected(inputs))
         return output
 
     def _move_statistics(self, mean, variance):
@@ -160,6 +159,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         scale = tf.cast(self.gamma, tf.float32) * tf.math.rsqrt(variance + self.epsilon)
         offset = tf.cast(self.beta, tf.float32) - tf.convert_to_tensor(self.moving_mean) * scale
         return tf.nn.bias_add(inputs * scale, offset)
+
+
+def _uncorrected(inputs):
+    """Returns the factor that undoes Bessel's correction of a variance over [B, H, W, C]."""
+    if inputs.shape[:3].is_fully_defined():
+        count = max(1, inputs.shape[:3].num_elements())
+    else:
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+    return (count - 1.0) / count
 
 
 def set_batch_norm_mode(model: keras.Model, mode: BatchNormMode, replicas: int) -> None:

@@ -71,12 +71,12 @@ def accumulated_step(
         for total in sums:
             total.assign(tf.zeros_like(total))
 
-    @tf.function
+    @tf.function(autograph=False)
     def run_part(image, mask, index):
         losses = strategy.run(replica_part, args=(image, mask, index))
         return sum_losses(strategy, losses)
 
-    @tf.function
+    @tf.function(autograph=False)
     def run_end():
         strategy.run(replica_end)
 

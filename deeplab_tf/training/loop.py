@@ -264,7 +264,7 @@ def _run_steps(
     train, classes = training.run.experiment.train, training.run.records.classes
     train_step = training.make_step()
     schedule = make_schedule(train)
-    predict = tf.function(lambda image: training.model(image, training=False))
+    predict = tf.function(lambda image: training.model(image, training=False), autograph=False)
     pending: list[dict[str, tf.Tensor]] = []
     for step, batch in zip(range(start + 1, train.steps + 1), batches, strict=False):
         if step == 1:

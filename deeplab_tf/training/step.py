@@ -75,7 +75,7 @@ def make_train_step(
         apply(gradients)
         return losses
 
-    @tf.function
+    @tf.function(autograph=False)
     def whole_step(image, mask):
         return sum_losses(strategy, strategy.run(replica_step, args=(image, mask)))
 

@@ -1,16 +1,16 @@
 """deeplab-predict as a user runs it, on images good and bad."""
 
+import contextlib
 import fractions
+import os
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.commands import call
+from support.commands import Command, call
 from support.random_model import random_picture, random_trained_model, write_kinds
 from support.tiny_voc import write_voc
 
@@ -18,11 +18,19 @@ from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.images.classes import VOC
 from deeplab_tf.images.video import Frame, open_video, video_file
 
-COMMAND = [sys.executable, "-m", "deeplab_tf.cli.predict"]
-
 
 def predict(*arguments):
     return call("predict", *arguments)
+
+
+@contextlib.contextmanager
+def reading(*arguments):
+    """The command, and a binary stream to its standard input that ends with the block."""
+    end, beginning = os.pipe()
+    with open(beginning, "wb") as stream:
+        process = Command("-m", "deeplab_tf.cli.predict", *arguments, stdin=end)
+        os.close(end)
+        yield process, stream
 
 
 @pytest.fixture(scope="module")
@@ -120,25 +128,19 @@ def test_a_stream_is_answered_as_it_comes(trained, images, tmp_path):
     frames.insert(1, frames[1][:400])
     out = tmp_path / "out"
     arguments = [f"--model={tmp_path}/model.keras", "--images=-", f"--out={out}"]
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    for number, frame in enumerate(frames, 1):
-        process.stdin.write(frame)
-        process.stdin.flush()
-        # What is cut ends where the next one begins, and says nothing before.
-        deadline = time.monotonic() + 120
-        while number != 2 and not (out / f"frame_{number:06}_overlay.jpg").exists():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.05)
+    with reading(*arguments) as (process, stream):
+        for number, frame in enumerate(frames, 1):
+            stream.write(frame)
+            stream.flush()
+            # What is cut ends where the next one begins, and says nothing before.
+            deadline = time.monotonic() + 120
+            while number != 2 and not (out / f"frame_{number:06}_overlay.jpg").exists():
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.05)
     stdout, stderr = process.communicate(timeout=60)
-    assert stdout.decode() == f"3 of 4 frames predicted into {out}\n"
+    assert stdout == f"3 of 4 frames predicted into {out}\n"
     assert process.returncode == 1
-    assert "1 of 4 frames could not be read: image frame_000002 cannot be read" in stderr.decode()
+    assert "1 of 4 frames could not be read: image frame_000002 cannot be read" in stderr
     assert len(list(out.iterdir())) == 6
     with Image.open(out / "frame_000003.png") as labels:
         assert labels.size == (40, 53)  # upright
@@ -147,34 +149,23 @@ def test_a_stream_is_answered_as_it_comes(trained, images, tmp_path):
 def test_ctrl_c_ends_a_stream_with_its_summary(trained, images, tmp_path):
     save_model(trained, tmp_path / "model.keras")
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [*COMMAND, f"--model={tmp_path}/model.keras", "--images=-", f"--out={out}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    process.stdin.write((images / "rgb.png").read_bytes())
-    process.stdin.flush()
-    deadline = time.monotonic() + 120
-    while not (out / "frame_000001_overlay.jpg").exists():
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (0, b"")
-    assert stdout.decode() == f"1 of 1 frames predicted into {out}\n"
+    arguments = [f"--model={tmp_path}/model.keras", "--images=-", f"--out={out}"]
+    with reading(*arguments) as (process, stream):
+        stream.write((images / "rgb.png").read_bytes())
+        stream.flush()
+        deadline = time.monotonic() + 120
+        while not (out / "frame_000001_overlay.jpg").exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, "")
+    assert stdout == f"1 of 1 frames predicted into {out}\n"
 
 
 def test_an_empty_stream_is_an_error(trained, tmp_path):
     save_model(trained, tmp_path / "model.keras")
-    done = subprocess.run(
-        [*COMMAND, f"--model={tmp_path}/model.keras", "--images=-", f"--out={tmp_path}/out"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = predict(f"--model={tmp_path}/model.keras", "--images=-", f"--out={tmp_path}/out")
     assert done.returncode == 1
     assert "standard input ended before any image came" in done.stderr
 

@@ -241,7 +241,7 @@ def test_the_digest_is_of_what_is_in_the_model(artefacts, tmp_path):
     assert model_digest(artefacts / "model.keras") != first
 
 
-COUNT = 72
+COUNT = 40
 """Images of a job that is killed: several seconds' work for two processes."""
 
 

@@ -40,15 +40,19 @@ class Command:
         python: the arguments, `-m` or `-c` first.
         env: its environment, by default this process'.
         cwd: its folder, by default this process'.
+        stdin: the file descriptor that it reads, by default of an empty file.
     """
 
-    def __init__(self, *python: object, env: dict[str, str] | None = None, cwd=None):
+    def __init__(
+        self, *python: object, env: dict[str, str] | None = None, cwd=None, stdin: int | None = None
+    ):
         self.args = [str(part) for part in python]
         self.returncode: int | None = None
         # Closed in `__del__`.
         self._outputs = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
         order = {"python": self.args, "env": dict(env or os.environ), "cwd": str(cwd or Path.cwd())}
-        self.pid = _ask(order, [output.fileno() for output in self._outputs])
+        files = [output.fileno() for output in self._outputs]
+        self.pid = _ask(order, files if stdin is None else [*files, stdin])
         self._ended = os.pidfd_open(self.pid)
 
     def __del__(self):
@@ -92,9 +96,9 @@ class Command:
         self.send_signal(signal.SIGTERM)
 
 
-def _ask(order: dict | int, outputs: list[int] | None = None) -> int:
+def _ask(order: dict | int, files: list[int] | None = None) -> int:
     with _LOCK:
-        socket.send_fds(_server(), [pickle.dumps(order)], outputs or [])
+        socket.send_fds(_server(), [pickle.dumps(order)], files or [])
         answer = _server().recv(1 << 10)
     assert answer, "the fork server has ended"
     return pickle.loads(answer)

@@ -14,6 +14,12 @@ print(sys.argv[1:], os.getcwd(), os.environ.get("COLOUR"), __name__)
 print("seen", file=sys.stderr)
 sys.exit(3)
 """
+ENDS = """
+import atexit, sys, threading, time
+atexit.register(print, "handler")
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+sys.exit("in words")
+"""
 WAITS = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
@@ -30,6 +36,11 @@ def test_it_is_what_a_process_of_its_own_is(tmp_path):
         [sys.executable, *arguments], capture_output=True, text=True, env=env, cwd=tmp_path
     )
     assert (done.returncode, done.stdout, done.stderr) == (3, plain.stdout, "seen\n")
+
+
+def test_threads_and_exit_handlers_come_to_their_end():
+    done = run("-c", ENDS)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "thread\nhandler\n", "in words\n")
 
 
 def test_an_error_ends_it_with_1():

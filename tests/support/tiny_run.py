@@ -1,6 +1,9 @@
 """A workdir with checkpoints, without a training."""
 
+import functools
 import pathlib
+import shutil
+import tempfile
 
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
 from deeplab_tf.data.records import Records
@@ -24,8 +27,16 @@ def make(workdir, experiment=EXPERIMENT, keep=2):
 
 def begin(workdir, steps=(10, 20)):
     """A described workdir with checkpoints of an optimiser that counts `steps`."""
+    shutil.copytree(_begun(steps).name, workdir, dirs_exist_ok=True)
+
+
+@functools.cache
+def _begun(steps) -> tempfile.TemporaryDirectory:
+    folder = tempfile.TemporaryDirectory()
+    workdir = pathlib.Path(folder.name)
     describe_workdir(workdir, EXPERIMENT, RECORDS)
     _, optimizer, checkpoints = make(workdir)
     for step in steps:
         optimizer.iterations.assign(step)
         checkpoints.save()
+    return folder

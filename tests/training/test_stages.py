@@ -63,20 +63,41 @@ EXPERIMENTS = {{
 """
 
 
-@pytest.fixture
-def rows(tmp_path):
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
     """A config file of rows that come after each other."""
-    path = tmp_path / "chain.py"
+    path = tmp_path_factory.mktemp("rows") / "chain.py"
     path.write_text(ROWS.format(file=str(path)))
     return path
 
 
-def test_three_stages_by_one_call(rows, shapes_data, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    assert train(load_experiment(f"{rows}:third"), shapes_data, workdir).stopped_by is None
+@pytest.fixture(scope="module")
+def chain(rows, shapes_data, tmp_path_factory):
+    """The workdir of `third`, trained by one call, and what the call said; not to be changed."""
+    workdir, said = tmp_path_factory.mktemp("chain") / "run", []
+    result = train(load_experiment(f"{rows}:third"), shapes_data, workdir, report=said.append)
+    assert result.stopped_by is None
+    return workdir, "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def seeded(rows, shapes_data, tmp_path_factory):
+    """The workdir of `second` by another seed."""
+    workdir = tmp_path_factory.mktemp("seeded") / "run"
+    train(with_seed(load_experiment(f"{rows}:second"), 7), shapes_data, workdir)
+    return workdir
+
+
+@pytest.fixture
+def second(chain, tmp_path):
+    """A workdir of `second` of this test's own, trained to its end."""
+    return shutil.copytree(chain[0] / "previous_stage", tmp_path / "run")
+
+
+def test_three_stages_by_one_call(rows, chain):
+    workdir, said = chain
     second, first = workdir / "previous_stage", workdir / "previous_stage" / "previous_stage"
     assert [read_experiment(folder).train.steps for folder in (first, second, workdir)] == [2, 3, 1]
-    said = capsys.readouterr().out
     for number, name in enumerate(("first", "second", "third"), start=1):
         assert f"stage {number} of 3: {rows}:{name} in" in said
     assert f"initial weights from {second}/model.keras" in said
@@ -119,10 +140,11 @@ def test_a_stage_begins_with_the_best_weights_of_the_one_before(rows, shapes_dat
             report=crash_at_the_first_step,
         )
     # A stage that was evaluated otherwise may have had others.
-    other = (tmp_path / "chain.py").read_text().replace("evaluate_every=1", "evaluate_every=2")
-    (tmp_path / "chain.py").write_text(other)
+    written = rows.read_text()
+    rows.write_text(written.replace("evaluate_every=1", "evaluate_every=2"))
     with pytest.raises(DeeplabError, match="Received: train.evaluate_every=1 instead of 2"):
         train(load_experiment(f"{rows}:after_judged"), shapes_data, workdir)
+    rows.write_text(written)
 
 
 def with_seed(experiment, seed):
@@ -131,27 +153,24 @@ def with_seed(experiment, seed):
     )
 
 
-def test_earlier_stages_have_the_seed_and_the_way_of_running(rows, shapes_data, tmp_path):
-    train(with_seed(load_experiment(f"{rows}:second"), 7), shapes_data, tmp_path / "run")
-    first = read_experiment(tmp_path / "run" / "previous_stage").train
+def test_earlier_stages_have_the_seed_and_the_way_of_running(seeded):
+    first = read_experiment(seeded / "previous_stage").train
     assert (first.seed, first.log_every, first.steps) == (7, 1, 2)
 
 
-def test_a_stage_that_was_trained_elsewhere_is_taken(rows, shapes_data, tmp_path, capsys):
+def test_a_stage_that_was_trained_elsewhere_is_taken(rows, chain, shapes_data, tmp_path, capsys):
     workdir = tmp_path / "run"
     (workdir / "previous_stage").mkdir(parents=True)
-    train(load_experiment(f"{rows}:first"), shapes_data, tmp_path / "elsewhere")
-    shutil.copy(tmp_path / "elsewhere" / "model.keras", workdir / "previous_stage")
-    capsys.readouterr()
+    elsewhere = chain[0] / "previous_stage" / "previous_stage"
+    shutil.copy(elsewhere / "model.keras", workdir / "previous_stage")
     assert train(load_experiment(f"{rows}:second"), shapes_data, workdir).stopped_by is None
     said = capsys.readouterr().out
     assert "stage 1 of" not in said and "previous_stage/model.keras\n  loaded" in said
 
 
-def test_a_stage_that_is_not_the_rows_is_refused(rows, shapes_data, tmp_path):
+def test_a_stage_that_is_not_the_rows_is_refused(rows, seeded, shapes_data, tmp_path):
     workdir = tmp_path / "run"
-    other = with_seed(load_experiment(f"{rows}:first"), 7)
-    train(other, shapes_data, workdir / "previous_stage")
+    shutil.copytree(seeded / "previous_stage", workdir / "previous_stage")
     with pytest.raises(
         DeeplabError,
         match=r":first. Received: train.seed=7 instead of 0",
@@ -159,23 +178,18 @@ def test_a_stage_that_is_not_the_rows_is_refused(rows, shapes_data, tmp_path):
         train(load_experiment(f"{rows}:second"), shapes_data, workdir)
 
 
-def test_a_run_under_way_needs_no_earlier_stage(rows, shapes_data, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    second = load_experiment(f"{rows}:second")
-    train(second, shapes_data, workdir)
-    shutil.rmtree(workdir / "previous_stage")
-    assert train(second, shapes_data, workdir).stopped_by is None
+def test_a_run_under_way_needs_no_earlier_stage(rows, second, shapes_data, capsys):
+    shutil.rmtree(second / "previous_stage")
+    assert train(load_experiment(f"{rows}:second"), shapes_data, second).stopped_by is None
     assert "going on from step 3" in capsys.readouterr().out
-    assert not (workdir / "previous_stage").exists()
+    assert not (second / "previous_stage").exists()
 
 
-def test_a_workdir_of_another_run_is_refused_before_the_first_stage(rows, shapes_data, tmp_path):
-    second = load_experiment(f"{rows}:second")
-    train(second, shapes_data, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "previous_stage")
+def test_a_workdir_of_another_run_is_refused_before_the_first_stage(rows, second, shapes_data):
+    shutil.rmtree(second / "previous_stage")
     with pytest.raises(DeeplabError, match="holds a run with .*previous_stage"):
-        train(load_experiment(f"{rows}:third"), shapes_data, tmp_path / "run")
-    assert not (tmp_path / "run" / "previous_stage").exists()
+        train(load_experiment(f"{rows}:third"), shapes_data, second)
+    assert not (second / "previous_stage").exists()
 
 
 def test_two_processes_cannot_train_in_one_workdir(rows, shapes_data, tmp_path):
@@ -204,11 +218,9 @@ train(experiment, pathlib.Path(data_dir), pathlib.Path(workdir))
     assert done.stdout.count("2 device(s)") == 2
 
 
-def test_initial_weights_are_the_first_stages(rows, shapes_data, tmp_path, capsys):
-    train(load_experiment(f"{rows}:first"), shapes_data, tmp_path / "given")
-    trained = load_model(tmp_path / "given")
+def test_initial_weights_are_the_first_stages(rows, chain, shapes_data, tmp_path, capsys):
+    trained = load_model(chain[0] / "previous_stage" / "previous_stage")
     save_model(trained, tmp_path / "given.keras")
-    capsys.readouterr()
     experiment = dataclasses.replace(
         load_experiment(f"{rows}:second"), init_from=str(tmp_path / "given.keras")
     )
