@@ -166,10 +166,10 @@ def write_geo_values(
     within: Path | None = None,
     durable: bool = True,
 ) -> None:
-    """Writes uint16 [H, W, bands] as a tiled TIFF at the place `place`.
+    """Writes integers of 16 bits as a tiled TIFF at the place `place`.
 
     Args:
-        values: uint16 [H, W, bands], which may be mapped from a file; the memory holds one row of
+        values: uint16 [H, W] or [H, W, bands], which may be mapped from a file; the memory holds one row of
             tiles.
         names: the names of the bands, which GDAL shows.
         scale: what a value is multiplied with to be a real number, as GDAL reads it.
@@ -196,7 +196,7 @@ def write_geo_values(
         shape=values.shape,
         dtype=values.dtype,
         photometric="minisblack",
-        planarconfig="contig",
+        planarconfig="contig" if values.ndim == 3 else None,
         predictor=True,
     )
 

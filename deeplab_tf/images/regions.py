@@ -63,7 +63,8 @@ def simplified(regions: list[Region], tolerance: float) -> list[Region]:
 
     A corner goes where the triangle with the corners beside it has an area below `tolerance`
     squared, in pixels, the smallest triangle first (Visvalingam and Whyatt's rule). Points where
-    three regions meet stay, no region vanishes, and neither gaps nor overlaps arise.
+    three regions meet and the border of the image stay, no region vanishes, and neither gaps nor
+    overlaps arise.
 
     Args:
         regions: all regions of an image.
@@ -77,7 +78,7 @@ def simplified(regions: list[Region], tolerance: float) -> list[Region]:
     polygons = shapely.segmentize(
         np.array([shapely.Polygon(each.exterior, each.holes) for each in regions], object), 1.0
     )
-    found = shapely.coverage_simplify(polygons, tolerance, simplify_boundary=True)
+    found = shapely.coverage_simplify(polygons, tolerance, simplify_boundary=False)
     return [
         dataclasses.replace(
             region,
@@ -89,7 +90,10 @@ def simplified(regions: list[Region], tolerance: float) -> list[Region]:
 
 
 def _corners(ring) -> np.ndarray:
-    return np.asarray(ring.coords)[:-1]
+    """Returns the points of a ring of shapely, [N, 2], where it turns."""
+    points = np.asarray(ring.coords)[:-1]
+    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+    return points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
 
 
 def without_small_regions(labels: np.ndarray, min_area: int) -> np.ndarray:

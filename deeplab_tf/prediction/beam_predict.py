@@ -207,7 +207,7 @@ def predict_by_beam(
                     FAILED, main="written"
                 )
             )
-            failures = (read[FAILED], bad) | beam.Flatten()
+            failures = (read[FAILED], bad) | "all failures" >> beam.Flatten()
             write_failures(failures, writing / FAILED_FILE)
             _write_counts(written, read[THERE], failures, writing / COUNTS_FILE)
         counts = _read_counts(writing / COUNTS_FILE)

@@ -117,8 +117,8 @@ def check_outputs(
 ) -> None:
     """Raises `DeeplabError` where an output in `out` would overwrite something else.
 
-    An output may not be one of the input `files`, a file that exists in the folder of its input, an
-    output of another input, or what is not an earlier output.
+    An output may not be one of the input `files`, labels or an overlay that exist in the folder of
+    their input, an output of another input, or what is not an earlier output.
 
     Args:
         files: images and videos.
@@ -140,9 +140,10 @@ def check_outputs(
             if is_video(file)
             else image_outputs(file.stem, geo, out, outputs)
         )
-        for path in paths.values():
+        for each, path in paths.items():
             # NAME.png in the folder of an image may well be the image's mask.
-            beside_input = path.exists() and file.parent.resolve() == out.resolve()
+            could_be_mask = each in ("labels", "overlay") and path.exists()
+            beside_input = could_be_mask and file.parent.resolve() == out.resolve()
             if beside_input or path.resolve() in inputs:
                 raise DeeplabError(f"{path} would be overwritten; give another --out")
             if (other := owners.setdefault(path, file)) is not file:

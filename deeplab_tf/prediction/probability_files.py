@@ -25,7 +25,7 @@ def write_confidence(
     `whole` are `within` and `durable` of `whole_file`.
     """
     if place:
-        write_geo_values(confidence[..., None], ["confidence"], 1 / ONE, place, path, **whole)
+        write_geo_values(confidence, ["confidence"], 1 / ONE, place, path, **whole)
         return
     with whole_file(path, is_marked, **whole) as temporary:
         Image.fromarray(confidence).save(temporary, pnginfo=png_mark())
