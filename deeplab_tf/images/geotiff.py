@@ -169,8 +169,8 @@ def write_geo_values(
     """Writes integers of 16 bits as a tiled TIFF at the place `place`.
 
     Args:
-        values: uint16 [H, W] or [H, W, bands], which may be mapped from a file; the memory holds one row of
-            tiles.
+        values: uint16 [H, W] or [H, W, bands], which may be mapped from a file; the memory holds
+            one row of tiles.
         names: the names of the bands, which GDAL shows.
         scale: what a value is multiplied with to be a real number, as GDAL reads it.
         place: the tags, as `read_place` gives them.

@@ -91,7 +91,7 @@ def simplified(regions: list[Region], tolerance: float) -> list[Region]:
 
 def _corners(ring) -> np.ndarray:
     """Returns the points of a ring of shapely, [N, 2], where it turns."""
-    points = np.asarray(ring.coords)[:-1]
+    points = np.asarray(ring.coords)[:-1].astype(np.int32)  # corners of pixels, as before
     before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
     return points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
 

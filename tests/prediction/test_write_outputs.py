@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import fractions
+import functools
 import io
 
 import numpy as np
@@ -34,18 +35,27 @@ UTM_KEYS = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
 """GeoKeys of a projected map, EPSG 32633."""
 
 
-@pytest.fixture(scope="module")
-def trained():
-    return random_trained_model(aspp_rates=(1, 2))
-
-
-@pytest.fixture(scope="module")
-def predictor(trained):
-    return trained_predictor(trained, EvaluateConfig())
-
-
 def quiet(_line):
     pass
+
+
+@pytest.fixture(scope="module")
+def infer():
+    """From a strategy to the predictor, and to its probabilities as Python has them."""
+    trained = random_trained_model(aspp_rates=(1, 2))
+
+    @functools.cache
+    def make(**given):
+        config = EvaluateConfig(**given)
+        predictor = trained_predictor(trained, config, quiet)
+        return predictor, images_to_probabilities(trained, config, quiet)
+
+    return make
+
+
+@pytest.fixture
+def predictor(infer):
+    return infer()[0]
 
 
 def photo(path, pixels):
@@ -53,12 +63,13 @@ def photo(path, pixels):
     return path
 
 
-def test_probabilities_of_a_photo_are_those_in_python(trained, predictor, tmp_path):
+def test_probabilities_of_a_photo_are_those_in_python(infer, tmp_path):
+    predictor, probabilities = infer()
     pixels, out = random_picture(40, 53), tmp_path / "out"
     assert predict_images(predictor, [photo(tmp_path / "a.png", pixels)], out, writes=SHARES) == []
     labels = np.asarray(Image.open(out / "a.png"))
     np.testing.assert_array_equal(labels, predictor.predict(pixels[None])[0])
-    expected = images_to_probabilities(trained, EvaluateConfig(), quiet)(pixels[None])[0]
+    expected = probabilities(pixels[None])[0]
     with np.load(out / "a_probabilities.npz") as found:
         shares = found["probabilities"]
         assert shares.dtype == np.uint16 and found["scale"] == 65535
@@ -76,25 +87,25 @@ def test_probabilities_of_a_photo_are_those_in_python(trained, predictor, tmp_pa
     "given",
     [{"working_size": 49, "scales": (0.75, 1.25), "flip": True}, {"window": 65, "pad_to": 80}],
 )
-def test_every_strategy_has_its_probabilities(trained, tmp_path, given):
-    model = trained_predictor(trained, EvaluateConfig(**given), quiet)
+def test_every_strategy_has_its_probabilities(infer, tmp_path, given):
+    model, probabilities = infer(**given)
     pixels = random_picture(60, 79)
     path = photo(tmp_path / "a.png", pixels)
     assert predict_images(model, [path], tmp_path / "out", writes=SHARES) == []
     labels = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     np.testing.assert_array_equal(labels, model.predict(pixels[None])[0])
-    expected = images_to_probabilities(trained, EvaluateConfig(**given), quiet)(pixels[None])[0]
+    expected = probabilities(pixels[None])[0]
     with np.load(tmp_path / "out" / "a_probabilities.npz") as found:
         np.testing.assert_allclose(found["probabilities"] / 65535, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("window", [None, 65])
-def test_a_geotiff_has_geotiffs_also_by_rows_of_windows(trained, window, tmp_path):
-    model = trained_predictor(trained, EvaluateConfig(window=window))
+@pytest.mark.parametrize("given", [{}, {"window": 65}])
+def test_a_geotiff_has_geotiffs_also_by_rows_of_windows(infer, given, tmp_path):
+    model, probabilities = infer(**given)
     pixels = random_picture(150, 131)
     pixels[:90, :20] = 0
     path, out = write_geotiff(tmp_path / "a.tif", pixels, "0"), tmp_path / "out"
-    assert is_scene(path, model) == (window is not None)
+    assert is_scene(path, model) == bool(given)
     run_files(model, [path], out, 1, quiet, EVERYTHING)
     missing = (pixels == 0).all(-1)
     labels, shares, confidence = (
@@ -103,8 +114,7 @@ def test_a_geotiff_has_geotiffs_also_by_rows_of_windows(trained, window, tmp_pat
     np.testing.assert_array_equal(labels == VOID, missing)
     np.testing.assert_array_equal(labels[~missing], model.predict(pixels[None])[0][~missing])
     assert shares.dtype == confidence.dtype == np.uint16 and shares.shape == (150, 131, 6)
-    config = EvaluateConfig(window=window)
-    expected = images_to_probabilities(trained, config, quiet)(pixels[None])[0]
+    expected = probabilities(pixels[None])[0]
     np.testing.assert_allclose(shares[~missing] / 65535, expected[~missing], atol=1e-5)
     assert not shares[missing].any() and not confidence[missing].any()
     np.testing.assert_array_equal(confidence, shares.max(-1))
@@ -127,8 +137,8 @@ def test_a_geotiff_has_geotiffs_also_by_rows_of_windows(trained, window, tmp_pat
     ]
 
 
-def test_a_broken_scene_leaves_no_file(trained, tmp_path):
-    model = trained_predictor(trained, EvaluateConfig(window=65))
+def test_a_broken_scene_leaves_no_file(infer, tmp_path):
+    model, _ = infer(window=65)
     path = write_geotiff(tmp_path / "a.tif", random_picture(200, 90), compression="zlib")
     with tifffile.TiffFile(path) as file:
         last = file.pages[0].dataoffsets[-1]
