@@ -1,4 +1,4 @@
-"""deeplab-predict: labels and a coloured overlay for each image.
+"""deeplab-predict: labels and a coloured overlay for each image, and polygons or probabilities.
 
     deeplab-predict --model=runs/demo --images='photos/*.jpg' --out=predictions
     deeplab-predict --model=model.keras --images=photo.jpg --out=predictions --output_stride=8
@@ -20,12 +20,21 @@ and its overlay before the next one is read. A LiteRT file has one input size: a
 padded with the mean pixel, and a larger one is shrunk to fit and its scores enlarged again. Images
 longer than the training's are shrunk for every network, unless --working_size or --window says
 otherwise.
+
+--write chooses the files of an image: labels, overlay, probabilities (NAME_probabilities.npz) and
+confidence (NAME_confidence.png) with 65535 for 1, polygons (--polygons=geojson,labelme,coco: to be
+corrected in a labelling tool) and areas (areas.csv). --min_area and --fill_holes remove small
+regions and holes before (pip install rasterio).
+
+    deeplab-predict --model=runs/fields --images=photos --out=photos --polygons=labelme \\
+        --write=polygons --min_area=200
+
 --submission packs the labels of the images of --list as VOC's test server takes them, and checks
 the archive against the list and the images' sizes.
 
 With --runner, Apache Beam predicts (pip install apache-beam) on this machine or a cluster, for more
 images than one process should do: files, or the records of a data set with --data_dir, --dataset
-and --split. Beam writes only labels, those of root/a/NAME.jpg as a/NAME.png, and OUT/failed.jsonl.
+and --split. Beam writes the labels of root/a/NAME.jpg as a/NAME.png, and OUT/failed.jsonl.
 The same command continues a job that was stopped.
 
     deeplab-predict --model=exported/saved_model --images='photos/**/*.jpg' --out=labels \\

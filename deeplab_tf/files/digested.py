@@ -1,6 +1,6 @@
 """JSON files with a list and its digest, by which a later run knows whether a person changed them.
 
-Tested in tests/prediction/test_polygon_files.py.
+Tested in tests/prediction/test_polygon_files.py, through `run_files`.
 """
 
 import hashlib

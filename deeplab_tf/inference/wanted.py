@@ -1,4 +1,7 @@
-"""How much of a prediction is wanted; the module imports no TensorFlow."""
+"""How much of a prediction is wanted; the module imports no TensorFlow.
+
+Tested in tests/prediction/test_write_outputs.py, through `run_files`.
+"""
 
 import enum
 

@@ -1,6 +1,6 @@
 """The areas of the classes as CSV: one row for each image and class.
 
-Tested in tests/prediction/test_write_outputs.py.
+Tested in tests/prediction/test_write_outputs.py, through `run_files`.
 """
 
 import csv

@@ -1,6 +1,6 @@
 """Regions of all images as one COCO JSON.
 
-Tested in tests/prediction/test_polygon_files.py.
+Tested in tests/prediction/test_polygon_files.py, through `run_files`.
 """
 
 from collections.abc import Iterator

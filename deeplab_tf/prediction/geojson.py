@@ -1,6 +1,6 @@
 """Regions as GeoJSON, in the coordinates of the map or of the image.
 
-Tested in tests/prediction/test_polygon_files.py.
+Tested in tests/prediction/test_polygon_files.py, through `run_files`.
 """
 
 import pathlib

@@ -1,6 +1,6 @@
 """Regions as Labelme's JSON, which a person opens beside the photo and corrects.
 
-Tested in tests/prediction/test_polygon_files.py.
+Tested in tests/prediction/test_polygon_files.py, through `run_files`.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Files of probabilities in 16 bits, at the place of a GeoTIFF where the image is one.
 
-Tested in tests/prediction/test_write_outputs.py.
+Tested in tests/prediction/test_write_outputs.py, through `run_files`.
 """
 
 import pathlib

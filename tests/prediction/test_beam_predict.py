@@ -46,6 +46,7 @@ from deeplab_tf.prediction.beam_predict import (
     predict_by_beam,
 )
 from deeplab_tf.prediction.job import model_digest
+from deeplab_tf.prediction.predict_files import run_files
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.prediction.write_outputs import Writer
 from deeplab_tf.prediction.writes import Writes
@@ -330,3 +331,26 @@ def test_the_labels_of_a_geotiff_keep_its_place_and_its_void(tmp_path):
     assert place_of(labels) == PLACE_OF_TAGS
     assert Outputs(tmp_path / "out").are_there(name, is_geo=True)
     assert not Outputs(tmp_path / "out", ("labels", "overlay")).are_there(name, is_geo=True)
+
+
+def test_what_else_is_written_is_that_of_one_process_and_goes_on(artefacts, images, tmp_path):
+    pytest.importorskip("rasterio")
+    folder, out = images / "below", tmp_path / "out"
+    writes = Writes(("labels", "overlay", "confidence", "polygons"), ("geojson", "labelme"), 9)
+    model, inputs = Model(artefacts / "saved"), ImageFiles(str(folder))
+    run_files(
+        load_predictor(model.path), sorted(folder.iterdir()), tmp_path / "one", 1, str, writes
+    )
+    for before in ("", ", 4 of them before"):  # the second time one image lacks a file
+        said = []
+        predict_by_beam(LOCAL, model, inputs, out, 2, said.append, writes)
+        assert said == [f"5 of 5 images predicted into {out}{before}"]
+        found = labels_in(out)
+        assert found == labels_in(one) and len(found) == 5 * 5 + 1
+        (out / "0.geojson").unlink()
+    with pytest.raises(DeeplabError, match="another job: writes .*min_area"):
+        predict_by_beam(LOCAL, model, inputs, out, 2, str)
+    refused = Writes(("areas", "polygons"), ("coco", "geojson"))
+    with pytest.raises(DeeplabError, match="--runner has no areas or coco; predict image files"):
+        predict_by_beam(LOCAL, model, inputs, tmp_path / "none", 2, str, refused)
+    assert not (tmp_path / "none").exists()
