@@ -346,7 +346,7 @@ def test_what_else_is_written_is_that_of_one_process_and_goes_on(artefacts, imag
         predict_by_beam(LOCAL, model, inputs, out, 2, said.append, writes)
         assert said == [f"5 of 5 images predicted into {out}{before}"]
         found = labels_in(out)
-        assert found == labels_in(one) and len(found) == 5 * 5 + 1
+        assert found == labels_in(tmp_path / "one") and len(found) == 5 * 5 + 1
         (out / "0.geojson").unlink()
     with pytest.raises(DeeplabError, match="another job: writes .*min_area"):
         predict_by_beam(LOCAL, model, inputs, out, 2, str)
