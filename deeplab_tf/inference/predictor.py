@@ -236,6 +236,10 @@ def _saved_model_predictor(
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
     def scores(images: np.ndarray) -> Scores:
+        if not hasattr(loaded, "scores"):
+            raise DeeplabError(
+                f"SavedModel {folder} was written before it gave probabilities; export it again"
+            )
         # SavedModels have no CRF: their scores are logits unless several views are averaged.
         evaluate_config = dataclasses.replace(experiment.evaluate, crf=False)
         return Scores(loaded.scores(tf.constant(images)).numpy(), gives_logits(evaluate_config))
