@@ -30,6 +30,8 @@ from deeplab_tf.paper import miniature, valid_weights
 from deeplab_tf.prediction.predict_files import check_files, run_files
 from deeplab_tf.prediction.predict_stream import predict_stream
 from deeplab_tf.prediction.submission import write_submission
+from deeplab_tf.prediction.write_outputs import Writer
+from deeplab_tf.prediction.writes import FORMS, KINDS, Writes
 from deeplab_tf.training.class_weights import record_class_weights
 from deeplab_tf.training.continuation import check_replaceable
 from deeplab_tf.training.stages import train
@@ -132,6 +134,18 @@ def test_predict(predictor, images, tmp_path):
     assert check(command, tmp_path, fewest=8) == []
 
 
+def test_predict_of_everything(predictor, images, tmp_path):
+    pytest.importorskip("rasterio")
+    writes = Writes(KINDS, FORMS)
+
+    def command(out):
+        check_files(images, out, writes)
+        run_files(predictor, images, out, 1, lambda _: None, writes)
+
+    # labels.txt of Labelme, areas.csv, coco.json, and six files of each of the two images
+    assert check(command, tmp_path, fewest=30) == []
+
+
 def test_predict_of_a_video(predictor, tmp_path):
     pytest.importorskip("av")
     import fractions
@@ -152,7 +166,8 @@ def test_predict_of_a_video(predictor, tmp_path):
 def test_predict_of_a_stream(predictor, images, tmp_path):
     def command(out):
         out.mkdir(parents=True, exist_ok=True)
-        predict_stream(predictor, io.BytesIO(images[0].read_bytes()), out, report_error=print)
+        writer = Writer.of(predictor, Writes(), out)
+        predict_stream(predictor, io.BytesIO(images[0].read_bytes()), writer, report_error=print)
 
     assert check(command, tmp_path, fewest=4) == []
 

@@ -3,7 +3,7 @@
 import math
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
@@ -33,6 +33,17 @@ def expression(text: str) -> str:
     if not text:
         raise ValueError(text)
     return text
+
+
+def one_of(values: Sequence[str]) -> Callable[[str], str]:
+    """Returns a function that takes one of `values` and raises `ValueError` for any other text."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(text)
+        return text
+
+    return parse
 
 
 class Items(flags.ArgumentParser):

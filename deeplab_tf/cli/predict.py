@@ -1,4 +1,4 @@
-"""deeplab-predict: labels and a coloured overlay for each image.
+"""deeplab-predict: labels and a coloured overlay for each image, and polygons or probabilities.
 
     deeplab-predict --model=runs/demo --images='photos/*.jpg' --out=predictions
     deeplab-predict --model=model.keras --images=photo.jpg --out=predictions --output_stride=8
@@ -20,12 +20,21 @@ and its overlay before the next one is read. A LiteRT file has one input size: a
 padded with the mean pixel, and a larger one is shrunk to fit and its scores enlarged again. Images
 longer than the training's are shrunk for every network, unless --working_size or --window says
 otherwise.
+
+--write chooses the files of an image: labels, overlay, probabilities (NAME_probabilities.npz) and
+confidence (NAME_confidence.png) with 65535 for 1, polygons (--polygons=geojson,labelme,coco: to be
+corrected in a labelling tool) and areas (areas.csv). --min_area and --fill_holes remove small
+regions and holes before (pip install rasterio).
+
+    deeplab-predict --model=runs/fields --images=photos --out=photos --polygons=labelme \\
+        --write=polygons --min_area=200
+
 --submission packs the labels of the images of --list as VOC's test server takes them, and checks
 the archive against the list and the images' sizes.
 
 With --runner, Apache Beam predicts (pip install apache-beam) on this machine or a cluster, for more
 images than one process should do: files, or the records of a data set with --data_dir, --dataset
-and --split. Beam writes only labels, those of root/a/NAME.jpg as a/NAME.png, and OUT/failed.jsonl.
+and --split. Beam writes the labels of root/a/NAME.jpg as a/NAME.png, and OUT/failed.jsonl.
 The same command continues a job that was stopped.
 
     deeplab-predict --model=exported/saved_model --images='photos/**/*.jpg' --out=labels \\
@@ -45,9 +54,10 @@ from absl import flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flag_rules import is_given, require
-from deeplab_tf.cli.flag_types import FileName
+from deeplab_tf.cli.flag_types import FileName, Items, one_of
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say, warn
 from deeplab_tf.distributed.beam import BeamRunner
+from deeplab_tf.prediction.writes import FORMS, KINDS, Writes
 
 STREAM = "-"
 """The value of --images that means standard input."""
@@ -82,6 +92,40 @@ _SUBMISSION = flags.DEFINE(
     None,
     "Also pack the labels for VOC's test server into this FILE.tar.gz; needs --list.",
 )
+_WRITE = flags.DEFINE(
+    Items(one_of(KINDS), f"must be some of {', '.join(KINDS)}, with commas between"),
+    "write",
+    None,
+    f"Write these of each image: {', '.join(KINDS)}; default: labels,overlay (with --runner: "
+    "labels).",
+)
+_POLYGONS = flags.DEFINE(
+    Items(one_of(FORMS), f"must be some of {', '.join(FORMS)}, with commas between"),
+    "polygons",
+    None,
+    f"Write polygons as {', '.join(FORMS)}; default: geojson. Implies polygons in --write.",
+)
+_SIMPLIFY = flags.DEFINE_float(
+    "simplify",
+    0.0,
+    "Leave out corners of polygons whose triangle with the corners beside them is smaller than "
+    "this many pixels squared; 0: exact outlines.",
+    lower_bound=0.0,
+)
+_MIN_AREA = flags.DEFINE_integer(
+    "min_area",
+    0,
+    "Give regions of fewer pixels the class of their largest neighbour, before anything is "
+    "written.",
+    lower_bound=0,
+)
+_FILL_HOLES = flags.DEFINE_integer(
+    "fill_holes",
+    0,
+    "Give holes of fewer pixels the class around them, before anything is written; where class 0 "
+    "is the background, only its regions are holes.",
+    lower_bound=0,
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     8,
@@ -109,6 +153,14 @@ require(
         ),
         "--submission needs --list=ImageSets/Segmentation/test.txt, the ids that the server "
         "expects": lambda submission, list: submission is None or list is not None,
+        "--submission needs labels in --write": (
+            lambda submission, write: submission is None or write is None or "labels" in write
+        ),
+        "--simplify needs polygons in --write": (
+            lambda simplify, write, polygons: (
+                not simplify or polygons is not None or "polygons" in (write or ())
+            )
+        ),
         f"--list needs files, and --images={STREAM} is a stream": (
             lambda list, images: list is None or images != STREAM
         ),
@@ -136,27 +188,50 @@ def main() -> int:
         _say_what_is_passed_over(images)
     import_tensorflow(trains=False)
     from deeplab_tf.inference.predictor import load_predictor
-    from deeplab_tf.prediction.predict_files import check_files, run_files, run_stream
+    from deeplab_tf.prediction.predict_files import (
+        check_files,
+        check_stream,
+        run_files,
+        run_stream,
+    )
     from deeplab_tf.prediction.submission import (
         check_archive,
         check_classes,
         write_submission,
     )
 
-    check_files(files, out)
+    writes = _writes(("labels", "overlay"))
+    if files:
+        check_files(files, out, writes)
+    else:
+        check_stream(writes)
     if _SUBMISSION.value:
         check_archive(pathlib.Path(_SUBMISSION.value))
     predictor = load_predictor(_MODEL.value, warn, **inference_flags.overrides())
     if _SUBMISSION.value:
         check_classes(predictor.classes)
     if not files:
-        run_stream(predictor, out, say, warn)
+        run_stream(predictor, out, say, warn, writes)
         return 0
-    run_files(predictor, files, out, _BATCH_SIZE.value, say)
+    run_files(predictor, files, out, _BATCH_SIZE.value, say, writes)
     if _SUBMISSION.value:
         write_submission(files, out, pathlib.Path(_SUBMISSION.value))
         print(f"submission of {len(files)} images, checked: {_SUBMISSION.value}")
     return 0
+
+
+def _writes(usual: tuple[str, ...]) -> Writes:
+    """Returns what is written, where `usual` are the kinds without a flag."""
+    kinds = _WRITE.value or usual
+    if _POLYGONS.value and "polygons" not in kinds:
+        kinds = (*kinds, "polygons")
+    return Writes(
+        tuple(dict.fromkeys(kinds)),
+        tuple(dict.fromkeys(_POLYGONS.value or ("geojson",))),
+        _MIN_AREA.value,
+        _FILL_HOLES.value,
+        _SIMPLIFY.value,
+    )
 
 
 def _say_what_is_passed_over(images: str) -> None:
@@ -182,7 +257,7 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
         records = open_records(str(_DATA_DIR.value), dataset)
         inputs = RecordImages(f"{dataset}/{name}", records.split(name), records.fingerprint)
     model = Model(pathlib.Path(_MODEL.value), inference_flags.overrides())
-    predict_by_beam(runner, model, inputs, out, _BATCH_SIZE.value, say)
+    predict_by_beam(runner, model, inputs, out, _BATCH_SIZE.value, say, _writes(("labels",)))
     return 0
 
 

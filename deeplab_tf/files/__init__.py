@@ -1,9 +1,11 @@
 """Files and folders that are whole or absent, and that replace only what is ours.
 
-`whole` writes, `json_text` makes the text of JSON files, `ours` recognises what may be replaced,
-`temporary` names what is being written, and `held` keeps a folder for one process.
+`whole` writes, `json_text` makes the text of JSON files, `digested` writes JSON that people
+correct, `ours` recognises what may be replaced, `temporary` names what is being written, and `held`
+keeps a folder for one process.
 """
 
+from deeplab_tf.files.digested import ListFile, digested
 from deeplab_tf.files.held import held_folder
 from deeplab_tf.files.json_text import json_text
 from deeplab_tf.files.ours import (
@@ -23,12 +25,14 @@ from deeplab_tf.files.temporary import is_temporary, remove_leftovers, temporary
 from deeplab_tf.files.whole import whole_file, whole_folder, write_jpeg, write_text
 
 __all__ = [
+    "ListFile",
     "Ours",
     "any_of",
     "beside",
     "check_file",
     "check_folder",
     "containing",
+    "digested",
     "folder_of",
     "held_folder",
     "is_temporary",

@@ -156,6 +156,7 @@ def write_jpeg(
     ours: Ours,
     *,
     comment: str = "",
+    within: pathlib.Path | None = None,
     durable: bool = True,
 ) -> None:
     """Writes `picture` as a JPEG to `path`, which has the old picture or the new, never a part.
@@ -164,11 +165,11 @@ def write_jpeg(
         path: the file.
         picture: the picture.
         quality: Pillow's, 0 to 95.
-        ours, durable: as for `whole_file`.
+        ours, within, durable: as for `whole_file`.
         comment: the comment inside the JPEG.
     """
     encoded = io.BytesIO()
     # Pillow writes a cut JPEG onto a full disk without an error, so it encodes in memory.
     picture.save(encoded, "JPEG", quality=quality, comment=comment)
-    with whole_file(path, ours, durable=durable) as temporary:
+    with whole_file(path, ours, within=within, durable=durable) as temporary:
         temporary.write_bytes(encoded.getvalue())

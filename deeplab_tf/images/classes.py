@@ -50,6 +50,15 @@ class Classes:
         """The number of classes, without void."""
         return len(self.names)
 
+    @property
+    def has_background(self) -> bool:
+        """Whether class 0 is the background."""
+        return self.names[0] == "background"
+
+    def name_of(self, label: int) -> str:
+        """Returns the name of a class id; `void` for every number that is none."""
+        return self.names[label] if label < self.num_classes else "void"
+
     def flat_palette(self) -> list[int]:
         """Returns the 768 numbers of the palette in a palette PNG.
 

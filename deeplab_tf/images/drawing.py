@@ -55,6 +55,7 @@ def write_overlay(
     classes: Classes,
     path: pathlib.Path,
     *,
+    within: pathlib.Path | None = None,
     durable: bool = True,
 ) -> None:
     """Writes the `overlay` of an image and its labels as a JPEG.
@@ -64,10 +65,10 @@ def write_overlay(
         labels: uint8 [H, W].
         classes: names and colours.
         path: the file to write, which ends in .jpg.
-        durable: as for `whole_file`.
+        within, durable: as for `whole_file`.
     """
     picture = overlay(image, labels, classes)
-    write_jpeg(path, picture, 92, is_overlay, comment=MARK, durable=durable)
+    write_jpeg(path, picture, 92, is_overlay, comment=MARK, within=within, durable=durable)
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Image:
@@ -86,7 +87,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Im
     palette = np.asarray(classes.flat_palette(), np.uint8).reshape(VOID + 1, 3)
     entries = []
     for label in map(int, np.unique(labels)):
-        name = classes.names[label] if label < classes.num_classes else "void"
+        name = classes.name_of(label)
         share = 100 * np.count_nonzero(labels == label) / labels.size
         entries.append((tuple(palette[label].tolist()), f"{name}  {share:.1f} %"))
     key = legend(entries, max(blended.width, LEGEND_WIDTH))
@@ -109,7 +110,7 @@ def blend(image: np.ndarray, labels: np.ndarray, classes: Classes) -> Image.Imag
     photo = Image.fromarray(image)
     colored = labels_image(labels, classes).convert("RGB")
     blended = Image.blend(photo, colored, OVERLAY_OPACITY)
-    if classes.names[0] == "background":
+    if classes.has_background:
         blended.paste(photo, mask=Image.fromarray(labels == 0))
     return blended
 

@@ -6,9 +6,10 @@ The tags are read by Pillow and labels are written by tifffile.
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import TiffImagePlugin
@@ -21,6 +22,8 @@ from deeplab_tf.images.marks import MARK
 TIFF = (".tif", ".tiff")
 NODATA = 42113
 """GDAL's tag: the value of pixels without data, as text."""
+METADATA = 42112
+"""GDAL's tag: the names of bands and the like, as XML."""
 PLACE = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
 """ModelPixelScale, ModelTiepoint, ModelTransformation, the three of the GeoKeys, and RPC."""
 SOFTWARE = 305
@@ -107,7 +110,7 @@ def _read_directory(path: Path) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
 
 
 def are_geo_labels(path: Path) -> bool:
-    """Returns whether `path` has labels that `write_geo_labels` wrote."""
+    """Returns whether `path` is a TIFF that `write_geo_labels` or `write_geo_values` wrote."""
     found = _read_directory(path)
     return found is not None and found.get(SOFTWARE) == MARK
 
@@ -138,44 +141,104 @@ def write_geo_labels(
     Raises:
         DeeplabError: tifffile is not installed.
     """
-    tifffile = import_tifffile()
     text = str(VOID)
     palette = np.array(classes.flat_palette(), np.uint16).reshape(VOID + 1, 3).T * 257
+    _write(
+        _tiles(chunks, np.empty((0, size[1]), np.uint8), VOID),
+        place=(*place, (NODATA, 2, len(text) + 1, text)),
+        path=path,
+        within=within,
+        durable=durable,
+        shape=size,
+        dtype=np.uint8,
+        photometric="palette",
+        colormap=palette,
+    )
+
+
+def write_geo_values(
+    values: np.ndarray,
+    names: Sequence[str],
+    scale: float,
+    place: Place,
+    path: Path,
+    *,
+    within: Path | None = None,
+    durable: bool = True,
+) -> None:
+    """Writes integers of 16 bits as a tiled TIFF at the place `place`.
+
+    Args:
+        values: uint16 [H, W] or [H, W, bands], which may be mapped from a file; the memory holds
+            one row of tiles.
+        names: the names of the bands, which GDAL shows.
+        scale: what a value is multiplied with to be a real number, as GDAL reads it.
+        place: the tags, as `read_place` gives them.
+        path: the file, which ends in .tif.
+        within, durable: as for `whole_file`.
+
+    Raises:
+        DeeplabError: tifffile is not installed.
+    """
+    chunks = (values[top : top + TILE] for top in range(0, len(values), TILE))
+    items = "".join(
+        f'<Item name="DESCRIPTION" sample="{band}" role="description">{escape(name)}</Item>'
+        f'<Item name="SCALE" sample="{band}" role="scale">{scale!r}</Item>'
+        for band, name in enumerate(names)
+    )
+    text = f"<GDALMetadata>{items}</GDALMetadata>".encode()
+    _write(
+        _tiles(chunks, np.empty((0, *values.shape[1:]), values.dtype), 0),
+        place=(*place, (METADATA, 2, len(text) + 1, text)),
+        path=path,
+        within=within,
+        durable=durable,
+        shape=values.shape,
+        dtype=values.dtype,
+        photometric="minisblack",
+        planarconfig="contig" if values.ndim == 3 else None,
+        predictor=True,
+    )
+
+
+def _write(
+    tiles: Iterator[np.ndarray],
+    place: Place,
+    path: Path,
+    within: Path | None,
+    durable: bool,
+    **form: Any,
+) -> None:
+    """Writes tiles as a TIFF of that form, compressed by zlib, with our mark."""
+    tifffile = import_tifffile()
     with whole_file(path, are_geo_labels, within=within, durable=durable) as temporary:
         tifffile.imwrite(
             temporary,
-            _tiles(chunks, size[1]),
-            shape=size,
-            dtype=np.uint8,
+            tiles,
             tile=(TILE, TILE),
-            photometric="palette",
-            colormap=palette,
             compression="zlib",
             metadata=None,
             software=MARK,
-            extratags=[
-                (tag, kind, count, value, True)
-                for tag, kind, count, value in (*place, (NODATA, 2, len(text) + 1, text))
-            ],
+            extratags=[(tag, kind, count, value, True) for tag, kind, count, value in place],
+            **form,
         )
 
 
-def _tiles(chunks: Iterable[np.ndarray], width: int) -> Iterator[np.ndarray]:
-    """Yields the tiles of the labels row by row; tiles over the border are filled up with void."""
-    waiting = np.empty((0, width), np.uint8)
+def _tiles(chunks: Iterable[np.ndarray], waiting: np.ndarray, fill: int) -> Iterator[np.ndarray]:
+    """Yields the tiles of `waiting` and `chunks` row by row; tiles are filled up with `fill`."""
     for chunk in chunks:
         waiting = np.concatenate([waiting, chunk])
         while len(waiting) >= TILE:
-            yield from _tile_row(waiting[:TILE])
+            yield from _tile_row(waiting[:TILE], fill)
             waiting = waiting[TILE:]
     if len(waiting):
-        yield from _tile_row(waiting)
+        yield from _tile_row(waiting, fill)
 
 
-def _tile_row(rows: np.ndarray) -> Iterator[np.ndarray]:
+def _tile_row(rows: np.ndarray, fill: int) -> Iterator[np.ndarray]:
     for left in range(0, rows.shape[1], TILE):
         part = rows[:, left : left + TILE]
-        tile = np.full((TILE, TILE), VOID, np.uint8)
+        tile = np.full((TILE, TILE, *rows.shape[2:]), fill, rows.dtype)
         tile[: part.shape[0], : part.shape[1]] = part
         yield tile
 

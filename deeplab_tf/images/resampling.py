@@ -43,7 +43,7 @@ def shrink(images: tf.Tensor, size: tuple) -> tf.Tensor:
 
 def enlarge(scores: tf.Tensor, size: tuple) -> tf.Tensor:
     """Returns scores [B, h, w, C] interpolated bilinearly to [B, *size, C], float32."""
-    return _enlarged_rows(scores, size, tf.range(size[0]))
+    return enlarged_rows(scores, size, tf.range(size[0]))
 
 
 def enlarge_by_strips(
@@ -72,7 +72,7 @@ def enlarge_by_strips(
 
     def add_strip(index, maps):
         rows = tf.range(index * strip, tf.minimum((index + 1) * strip, size[0]))
-        found = reduce(_enlarged_rows(scores, size, rows))
+        found = reduce(enlarged_rows(scores, size, rows))
         # Strips are joined along the first axis, so the rows come first.
         return index + 1, {
             name: array.write(index, tf.transpose(found[name], (1, 0, 2)))
@@ -88,7 +88,7 @@ def enlarge_by_strips(
     return {name: tf.transpose(array.concat(), (1, 0, 2)) for name, array in maps.items()}
 
 
-def _enlarged_rows(scores: tf.Tensor, size: tuple, rows: tf.Tensor) -> tf.Tensor:
+def enlarged_rows(scores: tf.Tensor, size: tuple, rows: tf.Tensor) -> tf.Tensor:
     """Returns the given rows of `enlarge(scores, size)`, [B, len(rows), W, C]."""
     height = tf.shape(scores)[1]
     scale = tf.cast(height, tf.float32) / tf.cast(size[0], tf.float32)

@@ -8,7 +8,9 @@ import numpy as np
 
 from deeplab_tf.images.geotiff import Place
 from deeplab_tf.images.nodata import with_void
+from deeplab_tf.images.scored import scored
 from deeplab_tf.inference.predictor import Predictor
+from deeplab_tf.inference.wanted import Wanted
 
 Source = TypeVar("Source")
 
@@ -36,24 +38,62 @@ class Picture(Generic[Source]):
 
 @dataclasses.dataclass(frozen=True)
 class Predicted(Generic[Source]):
-    """A picture and its labels, uint8 [H, W], which are void where the picture has no data."""
+    """A picture and what a model made of it.
+
+    Attributes:
+        picture: the picture.
+        labels: uint8 [H, W], void where the picture has no data.
+        confidence: uint16 [H, W], the largest probability, with 65535 for 1 and 0 where the picture
+            has no data; None where it was not asked for.
+        probabilities: the same of every class, uint16 [H, W, C], or None.
+    """
 
     picture: Picture[Source]
     labels: np.ndarray
+    confidence: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
 
 def predict_batches(
-    predictor: Predictor, pictures: Iterable[Picture[Source]], batch_size: int
+    predictor: Predictor,
+    pictures: Iterable[Picture[Source]],
+    batch_size: int,
+    wanted: Wanted = Wanted.LABELS,
 ) -> Iterator[Predicted[Source]]:
     """Yields the labels of all `pictures`, predicted in batches of one size.
 
     Batches have at most `batch_size` pictures. Pictures of one size keep their order; among several
-    sizes, the size whose batch is full first comes first.
+    sizes, the size whose batch is full first comes first. Where more than labels are wanted, the
+    pictures go one by one and keep their order, since their scores fill the memory.
+
+    Raises:
+        DeeplabError: the model gives only labels, and more are wanted.
     """
+    if wanted:
+        for picture in pictures:
+            yield predict_one(predictor, picture, wanted)
+        return
     for batch in by_size(pictures, batch_size):
         labels = predictor.predict(np.stack([picture.pixels for picture in batch]))
         for picture, found in zip(batch, labels, strict=True):
             yield Predicted(picture, with_void(found, picture.missing))
+
+
+def predict_one(
+    predictor: Predictor, picture: Picture[Source], wanted: Wanted
+) -> Predicted[Source]:
+    """Predicts one picture; raises `DeeplabError` as `predict_batches` does."""
+    images, missing = picture.pixels[None], picture.missing
+    if not wanted:
+        return Predicted(picture, with_void(predictor.predict(images)[0], missing))
+    every = wanted is Wanted.PROBABILITIES
+    found = scored(predictor.scores(images), (images.shape[1], images.shape[2]), every)
+    if missing is not None:
+        found.confidence[missing] = 0
+        if found.probabilities is not None:
+            found.probabilities[missing] = 0
+    labels = with_void(found.labels, missing)
+    return Predicted(picture, labels, found.confidence, found.probabilities)
 
 
 def by_size(

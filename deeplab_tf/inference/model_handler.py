@@ -15,8 +15,14 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.inference.batches import WAITING_PIXELS, Picture, Predicted, predict_batches
+from deeplab_tf.inference.batches import (
+    WAITING_PIXELS,
+    Picture,
+    Predicted,
+    predict_batches,
+)
 from deeplab_tf.inference.predictor import Predictor, load_predictor, trained_predictor
+from deeplab_tf.inference.wanted import Wanted
 
 GATHERED = 4
 """The pictures in one batch of Beam, as a multiple of the batch size.
@@ -67,10 +73,11 @@ class PredictorHandler(ModelHandler[Picture[Any], Predicted[Any], _Loaded]):
     Beam's `TFModelHandlerTensor` would stack all pictures, which must then be of one size.
     """
 
-    def __init__(self, model: Model, batch_size: int):
+    def __init__(self, model: Model, batch_size: int, wanted: Wanted = Wanted.LABELS):
         super().__init__()
         self._model = model
         self._batch_size = batch_size
+        self._wanted = wanted
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         # Beam's batch size is counted in pixels here, since pixels decide the memory.
@@ -91,7 +98,7 @@ class PredictorHandler(ModelHandler[Picture[Any], Predicted[Any], _Loaded]):
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[Predicted[Any]]:
         with model.lock:
-            return list(predict_batches(model.predictor, batch, self._batch_size))
+            return list(predict_batches(model.predictor, batch, self._batch_size, self._wanted))
 
     def get_num_bytes(self, batch: Sequence[Picture[Any]]) -> int:
         return sum(picture.pixels.nbytes for picture in batch)

@@ -27,21 +27,37 @@ from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
-from deeplab_tf.images.frame import predict_in_frame
-from deeplab_tf.inference.strategies import images_to_labels, in_parts, resolve_evaluate_config
+from deeplab_tf.images.frame import into_frame, predict_in_frame
+from deeplab_tf.images.resampling import shrink_images
+from deeplab_tf.images.scored import Scores
+from deeplab_tf.inference.strategies import (
+    gives_logits,
+    images_to_labels,
+    images_to_scores,
+    in_parts,
+    resolve_evaluate_config,
+)
 from deeplab_tf.inference.windows import spans
 from deeplab_tf.inference.working_size import (
     ANY_SIZE,
     WorkingSize,
     at_working_size,
     noting,
+    once,
     working_size_of,
     working_size_of_saved_model,
 )
 
 FILE_SUFFIXES = (".tflite", ".onnx")
+MOST_OFF = 0.02
+"""How far from 1 the outputs of a softmax in 8 bits may sum up to, over the classes of a pixel."""
 FOREIGN_MEAN = np.full(3, 128, np.uint8)
 """The pixel that a network of others is assumed to see as zero, next to the middle of 0..255."""
+
+
+def _no_scores(images: np.ndarray) -> Scores:
+    """Is the `Predictor.scores` of a model that gives only labels."""
+    raise DeeplabError("the model gives only labels, and no probabilities can be had of them")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +75,8 @@ class Predictor:
         row_spans: a function from the height of an image to the (start, end, first, last) of rows,
             as `spans` gives them: `predict` of the rows from start to end decides those from first
             to last as `predict` of the whole image does. None where `predict` needs whole images.
+        scores: a function like `predict` that gives the scores whose largest one is the label; it
+            raises `DeeplabError` where the model gives only labels.
     """
 
     classes: Classes
@@ -68,6 +86,7 @@ class Predictor:
     at_once: int = 1
     working: WorkingSize = ANY_SIZE
     row_spans: Callable[[int], list[tuple[int, int, int, int]]] | None = None
+    scores: Callable[[np.ndarray], Scores] = _no_scores
 
 
 def trained_predictor(
@@ -80,6 +99,7 @@ def trained_predictor(
     `report` gets one line at the first image that is larger than those of the training.
     """
     working = working_size_of(trained.experiment, evaluate_config)
+    report = once(report)
     return Predictor(
         trained.classes,
         images_to_labels(trained, evaluate_config, report),
@@ -87,7 +107,19 @@ def trained_predictor(
         trained.experiment,
         working=working,
         row_spans=_row_spans(trained.experiment, evaluate_config, working),
+        scores=_at_first_call(lambda: images_to_scores(trained, evaluate_config, report)),
     )
+
+
+def _at_first_call(
+    make: Callable[[], Callable[[np.ndarray], Scores]],
+) -> Callable[[np.ndarray], Scores]:
+    """Returns a function like that of `make`, which is called when the function first is.
+
+    Most predictors are never asked for scores, whose function is a second copy of the network.
+    """
+    made = functools.cache(make)
+    return lambda images: made()(images)
 
 
 def _row_spans(
@@ -177,8 +209,11 @@ def load_predictor(
         opened, working = _litert_predictor(path, working_size)
     else:
         opened, working = _saved_model_predictor(path, working_size)
-    predict = noting(opened.predict, working, report)
-    return dataclasses.replace(opened, predict=predict, working=working)
+    report = once(report)
+    predict, scores = (
+        noting(function, working, report) for function in (opened.predict, opened.scores)
+    )
+    return dataclasses.replace(opened, predict=predict, scores=scores, working=working)
 
 
 def _working_size(experiment: Experiment | None, given: int | None) -> WorkingSize:
@@ -200,9 +235,19 @@ def _saved_model_predictor(
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
+    def scores(images: np.ndarray) -> Scores:
+        if not hasattr(loaded, "scores"):
+            raise DeeplabError(
+                f"SavedModel {folder} was written before it gave probabilities; export it again"
+            )
+        # SavedModels have no CRF: their scores are logits unless several views are averaged.
+        evaluate_config = dataclasses.replace(experiment.evaluate, crf=False)
+        return Scores(loaded.scores(tf.constant(images)).numpy(), gives_logits(evaluate_config))
+
     predict_all = in_parts(predict, max(experiment.evaluate.scales))
     image_format = experiment.model.input_format
-    return Predictor(classes, predict_all, image_format, experiment), working
+    opened = Predictor(classes, predict_all, image_format, experiment, scores=scores)
+    return opened, working
 
 
 def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predictor, WorkingSize]:
@@ -217,7 +262,27 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
     working = _working_size(experiment, working_size)
     predict = in_parts(lambda images: segmenter.run(images)[0])
     predict = at_working_size(predict, segmenter.run, working.longest)
-    return Predictor(classes, predict, RGB, experiment), working
+
+    def scores(images: np.ndarray) -> Scores:
+        if working.longest is not None and max(images.shape[1:3]) > working.longest:
+            images = shrink_images(images, working.longest)
+        return _scores(path, segmenter.run(images)[1], of_others=False)
+
+    return Predictor(classes, predict, RGB, experiment, scores=scores), working
+
+
+def _scores(path: pathlib.Path, found: np.ndarray | None, of_others: bool) -> Scores:
+    """Returns what a file gave besides labels as scores; raises `DeeplabError` where it is None.
+
+    Files give logits. A file of others may end in their softmax, which sums of 1 show.
+    """
+    if found is None:
+        raise DeeplabError(
+            f"{path} gives only labels; export it again with --outputs=both, or give a workdir, "
+            "a .keras file or a SavedModel"
+        )
+    are_shares = of_others and found.min() >= 0 and np.abs(found.sum(axis=-1) - 1).max() < MOST_OFF
+    return Scores(found, are_logits=not are_shares)
 
 
 def _litert_predictor(
@@ -244,7 +309,20 @@ def _litert_predictor(
         # A LiteRT file takes one image at a time.
         return np.stack([predict_one(image) for image in images])
 
-    return Predictor(classes, predict, RGB, experiment), working
+    def scores(images: np.ndarray) -> Scores:
+        found = [_scores(path, look(image), description is None) for image in images]
+        return Scores(np.concatenate([each.values for each in found]), found[0].are_logits)
+
+    def look(image: np.ndarray) -> np.ndarray | None:
+        if segmenter.size is not None:
+            framed, (height, width) = into_frame(image, segmenter.size, fill, working.longest)
+            logits = segmenter.run(framed)[1]
+            return None if logits is None else logits[:, :height, :width]
+        if working.longest is not None and max(image.shape[:2]) > working.longest:
+            return segmenter.run(shrink_images(image[None], working.longest))[1]
+        return segmenter.run(image[None])[1]
+
+    return Predictor(classes, predict, RGB, experiment, scores=scores), working
 
 
 def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None:

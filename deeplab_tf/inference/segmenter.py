@@ -16,6 +16,7 @@ from deeplab_tf.images.drawing import overlay
 from deeplab_tf.images.files import picture_pixels
 from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.images.nodata import with_void, without_absent
+from deeplab_tf.images.resampling import enlarge_probabilities
 from deeplab_tf.inference.predictor import (
     Predictor,
     fixed_inference,
@@ -100,7 +101,8 @@ class Segmenter:
 
             None takes the value of the experiment's evaluate section, whose default for
             `working_size` is the longest side of the training images, or 0 with a window. An
-            exported artefact has its inference fixed and takes only `working_size`.
+            exported artefact has its inference fixed and takes only `working_size`, and
+            `probabilities` where it gives more than labels.
 
         Returns:
             uint8 [H, W], with 255 for pixels without data, or float32 [H, W, num_classes] that sum
@@ -135,10 +137,10 @@ class Segmenter:
 
     def _make(self, probabilities: bool, given: dict) -> Callable[[np.ndarray], np.ndarray]:
         if self.trained is None:
-            options = [*(given.keys() - {"working_size"}), *(["probabilities"] * probabilities)]
-            if options:
+            if options := [*(given.keys() - {"working_size"})]:
                 raise fixed_inference(self._path, options)
-            return load_predictor(self._path, self._report, **given).predict
+            predictor = load_predictor(self._path, self._report, **given)
+            return _probabilities(predictor) if probabilities else predictor.predict
         evaluate_config = resolve_evaluate_config(self.trained.experiment, **given)
         if probabilities:
             return images_to_probabilities(self.trained, evaluate_config, self._report)
@@ -159,6 +161,17 @@ class Segmenter:
                 f"Received: {image.dtype} {list(image.shape)}"
             )
         return without_absent(image, wanted.nodata, wanted)
+
+
+def _probabilities(predictor: Predictor) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from images to the class probabilities by the predictor's scores."""
+
+    def probabilities(images: np.ndarray) -> np.ndarray:
+        found = predictor.scores(images)
+        size = images.shape[1], images.shape[2]
+        return enlarge_probabilities(found.values, size, found.are_logits)
+
+    return probabilities
 
 
 def _key(probabilities: bool, given: dict) -> tuple:

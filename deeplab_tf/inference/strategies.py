@@ -14,7 +14,8 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.resampling import enlarge_probabilities
+from deeplab_tf.images.resampling import enlarge_probabilities, shrink_images
+from deeplab_tf.images.scored import Scores
 from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
 from deeplab_tf.inference.working_size import at_working_size, noting, working_size_of
@@ -88,6 +89,26 @@ def images_to_probabilities(
         lambda _, found, size: enlarge_probabilities(found, size, gives_logits(evaluate_config)),
     )
     return noting(predict, working, report)
+
+
+def images_to_scores(
+    trained: TrainedModel,
+    evaluate_config: EvaluateConfig,
+    report: Callable[[str], None] = print,
+) -> Callable[[np.ndarray], Scores]:
+    """Returns a function like that of `images_to_labels` which gives the scores of the labels.
+
+    The scores of an image larger than those of the training are those of the shrunk image.
+    """
+    find = Strategy(trained, evaluate_config).apply(score_function)
+    longest = working_size_of(trained.experiment, evaluate_config).longest
+
+    def scores(images: np.ndarray) -> Scores:
+        if longest is not None and max(images.shape[1:3]) > longest:
+            images = shrink_images(images, longest)
+        return Scores(find(images), gives_logits(evaluate_config))
+
+    return noting(scores, working_size_of(trained.experiment, evaluate_config), report)
 
 
 class Strategy:

@@ -9,13 +9,15 @@ import dataclasses
 import pathlib
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from deeplab_tf.artefacts.saved_model import set_working_size, working_size_in
 from deeplab_tf.config import EvaluateConfig, Experiment, Fit
 from deeplab_tf.images.resampling import enlarge_labels, shrink_images
+
+Result = TypeVar("Result")
 
 Look = Callable[[np.ndarray], tuple[np.ndarray | None, np.ndarray | None]]
 """A network, from images [B, h, w, bands] to labels [B, h, w] and the scores [B, h, w, C] whose
@@ -136,14 +138,14 @@ def once(report: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def noting(
-    predict: Callable[[np.ndarray], np.ndarray],
+    predict: Callable[[np.ndarray], Result],
     working: WorkingSize,
     report: Callable[[str], None],
-) -> Callable[[np.ndarray], np.ndarray]:
+) -> Callable[[np.ndarray], Result]:
     """Returns a function like `predict` that reports, once, what becomes of larger images."""
     report = once(report)
 
-    def predict_noting(images: np.ndarray) -> np.ndarray:
+    def predict_noting(images: np.ndarray) -> Result:
         note = working.note_on(images.shape[1], images.shape[2])
         if note:
             report(note)

@@ -1,4 +1,4 @@
-"""Labels of millions of images as an Apache Beam pipeline: files or records to PNGs.
+"""Predictions of millions of images as an Apache Beam pipeline, from files or records.
 
 The runner's workers list, read, predict and write the files. The name of each output is made only
 of the name of its image, an output is whole or absent, and an output that exists is not made again.
@@ -20,7 +20,6 @@ from deeplab_tf.data.records import SplitFiles
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import whole_file
-from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
@@ -38,18 +37,54 @@ from deeplab_tf.inference.model_handler import Model, PredictorHandler
 from deeplab_tf.prediction.inputs import no_image, root_of, walk_images
 from deeplab_tf.prediction.job import (
     FAILED_FILE,
+    WRITES,
     check_reserved,
     is_failures,
     job_folder,
     model_digest,
     write_job,
 )
-from deeplab_tf.prediction.outputs import labels_suffix
-from deeplab_tf.prediction.pictures import read_picture, write_picture_labels
+from deeplab_tf.prediction.outputs import SUFFIXES, image_outputs, is_geotiff
+from deeplab_tf.prediction.pictures import read_picture
+from deeplab_tf.prediction.write_outputs import Writer, write_names
+from deeplab_tf.prediction.writes import Writes
 
 THERE = "there"
-"""The tag of the names of labels that existed before."""
+"""The tag of the names whose outputs existed before."""
+BEAM_WRITES = Writes(("labels",))
+"""What is written where nothing else is asked for: overlays cost as much as the network."""
 COUNTS_FILE = "counts"
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """An image to predict.
+
+    Attributes:
+        stem: the name of its outputs below the folder, without suffix, as `a/NAME`.
+        image: the image file; None for a record.
+    """
+
+    stem: str
+    image: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """The outputs of each image.
+
+    Attributes:
+        out: the folder.
+        kinds: the kinds of files, as `Writes.outputs` has them.
+    """
+
+    out: pathlib.Path
+    kinds: tuple[str, ...] = ("labels",)
+
+    def are_there(self, stem: str, is_geo: bool) -> bool:
+        """Returns whether all outputs of an image exist."""
+        paths = image_outputs(stem, is_geo, self.out, self.kinds).values()
+        return all(path.is_file() for path in paths)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +95,8 @@ class ImageFiles:
     """
 
     pattern: str
+    kinds = tuple(kind for kind in SUFFIXES)
+    """The outputs that image files can have."""
 
     def identity(self) -> dict[str, object]:
         return {"images below": str(root_of(self.pattern).resolve())}
@@ -69,16 +106,16 @@ class ImageFiles:
             raise no_image(self.pattern)
 
     def pictures(
-        self, pipeline: beam.Pipeline, out: pathlib.Path, image_format: ImageFormat
+        self, pipeline: beam.Pipeline, outputs: Outputs, image_format: ImageFormat
     ) -> Collection:
         named = (
             pipeline
             | beam.Create([self.pattern])
-            | beam.FlatMap(functools.partial(_named_files, out=out))
+            | beam.FlatMap(functools.partial(_named_files, out=outputs.out))
             # Images with the same output come together, and Beam deals all out to the workers.
             | beam.GroupByKey()
         )
-        return named | beam.ParDo(_ReadImage(out, image_format)).with_outputs(
+        return named | beam.ParDo(_ReadImage(outputs, image_format)).with_outputs(
             THERE, FAILED, main="read"
         )
 
@@ -90,6 +127,8 @@ class RecordImages:
     name: str
     split: SplitFiles
     fingerprint: str
+    kinds = tuple(kind for kind in SUFFIXES if kind != "labelme")
+    """The outputs that records can have; Labelme needs image files."""
 
     def identity(self) -> dict[str, object]:
         return {"records": self.name, "fingerprint": self.fingerprint}
@@ -98,10 +137,10 @@ class RecordImages:
         """Does nothing: the records are open already."""
 
     def pictures(
-        self, pipeline: beam.Pipeline, out: pathlib.Path, image_format: ImageFormat
+        self, pipeline: beam.Pipeline, outputs: Outputs, image_format: ImageFormat
     ) -> Collection:
         files = record_files(pipeline, self.split)
-        return files | beam.ParDo(_ReadSplit(out, image_format)).with_outputs(
+        return files | beam.ParDo(_ReadSplit(outputs, image_format)).with_outputs(
             THERE, FAILED, main="read"
         )
 
@@ -113,14 +152,15 @@ def predict_by_beam(
     out: pathlib.Path,
     batch_size: int = BATCH_SIZE,
     report: Callable[[str], None] = print,
+    writes: Writes = BEAM_WRITES,
 ) -> None:
     """Predicts all `inputs` into `out`, and reports how many.
 
     A bad input is left out, and a stopped job goes on.
 
-    `out` gets the labels as palette PNGs, `failed.jsonl` with all that could not be read, and
-    `job.json`, which reserves the folder for this model and these inputs and gets the counts at the
-    end.
+    `out` gets the files of `writes` for each image, `failed.jsonl` with all that could not be read,
+    and `job.json`, which reserves the folder for this model and these inputs and gets the counts at
+    the end.
 
     Args:
         runner: the runner of Beam; its workers see all paths as this process does.
@@ -130,6 +170,7 @@ def predict_by_beam(
         batch_size: the images of one size that go through the network together.
         report: gets one line that says how many images were predicted, and one that says at which
             size the network sees large images.
+        writes: what is written of each image, but nothing that is one file of all images.
 
     Raises:
         DeeplabError: at the end, where images could not be read, and the message names the first;
@@ -137,28 +178,38 @@ def predict_by_beam(
             where the model was changed in the meantime.
     """
     runner.check()
+    writes.check()
+    writes.refuse("--runner", inputs.kinds, "predict image files, without --runner")
     inputs.check()
     check_reserved(out)  # before the model is loaded
     predictor = model.load()  # only for what it takes
-    classes, image_format = predictor.classes, predictor.image_format
+    writes.check_model(predictor)
     if predictor.working.note:
         report(predictor.working.note)
     digest = model_digest(model.path)
     job = {
         "model": digest,
         "inference": _given(model.overrides),
+        WRITES: _changed(writes),
         **inputs.identity(),
     }
     with job_folder(out, job) as writing:
         with runner.pipeline() as pipeline:
-            read = inputs.pictures(pipeline, out, image_format)
-            written = (
+            outputs = Outputs(out, tuple(writes.outputs))
+            read = inputs.pictures(pipeline, outputs, predictor.image_format)
+            writer = Writer.of(predictor, writes, out, within=writing, durable=True)
+            if "labelme" in writes.outputs:
+                write_names(writer)
+            written, bad = (
                 read["read"]
-                | RunInference(PredictorHandler(model, batch_size))
-                | beam.Map(functools.partial(_write, out=out, writing=writing, classes=classes))
+                | RunInference(PredictorHandler(model, batch_size, writes.wanted))
+                | beam.FlatMap(functools.partial(_write, writer=writer)).with_outputs(
+                    FAILED, main="written"
+                )
             )
-            write_failures(read[FAILED], writing / FAILED_FILE)
-            _write_counts(written, read[THERE], read[FAILED], writing / COUNTS_FILE)
+            failures = (read[FAILED], bad) | "all failures" >> beam.Flatten()
+            write_failures(failures, writing / FAILED_FILE)
+            _write_counts(written, read[THERE], failures, writing / COUNTS_FILE)
         counts = _read_counts(writing / COUNTS_FILE)
         if model_digest(model.path) != digest:
             raise DeeplabError(f"{model.path} was changed while it predicted; give another --out")
@@ -174,20 +225,26 @@ def _given(overrides: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(given))
 
 
+def _changed(writes: Writes) -> dict[str, Any]:
+    """Returns the fields of `writes` that differ from `BEAM_WRITES`, as JSON gives them back."""
+    fields, usual = dataclasses.asdict(writes), dataclasses.asdict(BEAM_WRITES)
+    return _given({name: each for name, each in fields.items() if each != usual[name]})
+
+
 def _named_files(pattern: str, out: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """Yields (output below `out`, image) for each file of `pattern` that is not below `out`."""
+    """Yields (name of the outputs, image) for each file of `pattern` that is not below `out`."""
     root = root_of(pattern)
     below = out.resolve()
     for path in walk_images(pattern, IMAGE_SUFFIXES + VIDEO_SUFFIXES):
         if not path.resolve().is_relative_to(below):
-            yield str(path.relative_to(root).with_suffix(labels_suffix(path))), str(path)
+            yield str(path.relative_to(root).with_suffix("")), str(path)
 
 
 class _ReadImage(beam.DoFn):
-    """A step from (output, images of that output) to a picture; two images or more are failures."""
+    """A step from (name, images of that name) to a picture; two images or more are failures."""
 
-    def __init__(self, out: pathlib.Path, image_format: ImageFormat):
-        self._out = out
+    def __init__(self, outputs: Outputs, image_format: ImageFormat):
+        self._outputs = outputs
         self._image_format = image_format
 
     def process(self, element: tuple[str, Iterable[str]]) -> Iterator[Any]:
@@ -197,45 +254,49 @@ class _ReadImage(beam.DoFn):
                 others = ", ".join(other for other in paths if other != path)
                 yield failed(
                     path,
-                    f"the labels of this file and of {others} would both be {name}; predict into "
-                    "two folders",
+                    f"the outputs of this file and of {others} would have one name, {name}; "
+                    "predict into two folders",
                 )
             return
         path = pathlib.Path(paths[0])
         if path.suffix.lower() in VIDEO_SUFFIXES:
             yield failed(str(path), "the file is a video; predict videos without --runner")
-        elif (self._out / name).is_file():
+        elif self._outputs.are_there(name, is_geotiff(path)):
             yield beam.pvalue.TaggedOutput(THERE, name)
         else:
             try:
-                yield read_picture(name, path, self._image_format)
+                yield read_picture(Named(name, str(path)), path, self._image_format)
             except DeeplabError as error:
                 yield failed(str(path), str(error))
 
 
 class _ReadSplit(ReadRecords):
-    """A step from a record file to pictures, and to the names of labels that exist already."""
+    """A step from a record file to pictures, and to the names whose outputs exist already."""
 
-    def __init__(self, out: pathlib.Path, image_format: ImageFormat):
+    def __init__(self, outputs: Outputs, image_format: ImageFormat):
         super().__init__(image_format)
-        self._out = out
+        self._outputs = outputs
 
     def example(self, name: str, encoded: dict[str, Any]) -> Any:
-        output = f"{name}.png"
-        if output.startswith("/") or ".." in pathlib.PurePath(output).parts:
+        if name.startswith("/") or ".." in pathlib.PurePath(name).parts:
             return failed(
                 f"record {name!r}",
                 "the record's id must name a file inside the folder of the predictions",
             )
-        if (self._out / output).is_file():
-            return beam.pvalue.TaggedOutput(THERE, output)
-        return Picture(output, self.image_of(encoded))
+        if self._outputs.are_there(name, is_geo=False):
+            return beam.pvalue.TaggedOutput(THERE, name)
+        return Picture(Named(name), self.image_of(encoded))
 
 
-def _write(done: Predicted[str], out: pathlib.Path, writing: pathlib.Path, classes: Classes) -> str:
-    """Writes the labels and returns their name; another worker may be writing the same labels."""
-    write_picture_labels(done, classes, out / done.picture.source, within=writing)
-    return done.picture.source
+def _write(done: Predicted[Named], writer: Writer) -> Iterator[Any]:
+    """Writes the outputs and yields their name; another worker may be writing the same ones."""
+    name, image = done.picture.source.stem, done.picture.source.image
+    try:
+        writer.write(done, name, pathlib.Path(image) if image else None)
+    except DeeplabError as error:
+        yield failed(image or f"record {name!r}", str(error))
+    else:
+        yield name
 
 
 def _write_counts(

@@ -27,6 +27,8 @@ from deeplab_tf.runs.workdir import CONFIG_FILE
 
 JOB_FILE = "job.json"
 FAILED_FILE = "failed.jsonl"
+WRITES = "writes"
+"""The key of what the job writes; a job of an earlier version lacks it and wrote only labels."""
 is_job = json_with("model", "inference")
 """Recognises a `JOB_FILE`."""
 is_failures = containing(b'{"source": ', b'"reason": ')
@@ -79,6 +81,7 @@ def _check_job(out: pathlib.Path, job: dict[str, object]) -> None:
         raise DeeplabError(
             f"{file} is damaged: {one_line(str(error))}; give another --out"
         ) from error
+    before.setdefault(WRITES, {})
     changed = [
         f"{name} {before.get(name)} (now {value})"
         for name, value in job.items()

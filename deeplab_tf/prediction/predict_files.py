@@ -16,13 +16,29 @@ from deeplab_tf.prediction.outputs import check_outputs, is_video
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.prediction.predict_stream import predict_stream
 from deeplab_tf.prediction.predict_video import predict_video
+from deeplab_tf.prediction.write_outputs import Writer, collected
+from deeplab_tf.prediction.writes import FORMS, KINDS, OF_VIDEOS, Writes
 
 
-def check_files(files: list[pathlib.Path], out: pathlib.Path) -> None:
+def check_files(files: list[pathlib.Path], out: pathlib.Path, writes: Writes | None = None) -> None:
     """Raises `DeeplabError` where the predictions of `files` cannot be written into `out`."""
-    check_outputs(files, out)
+    writes = writes or Writes()
+    writes.check()
     if any(map(is_video, files)):
         check_video()
+        writes.refuse(
+            "a video",
+            OF_VIDEOS,
+            "cut it into images (ffmpeg -i VIDEO frames/%06d.png), or leave it out",
+        )
+    check_outputs(files, out, writes.outputs)
+
+
+def check_stream(writes: Writes) -> None:
+    """Raises `DeeplabError` where a stream cannot have what is to be written."""
+    writes.check()
+    allowed = tuple({*KINDS, *FORMS} - {"labelme", "coco"})
+    writes.refuse("a stream", allowed, "labelling tools need image files; give --images=FOLDER")
 
 
 def run_files(
@@ -31,29 +47,33 @@ def run_files(
     out: pathlib.Path,
     batch_size: int,
     report: Callable[[str], None] = print,
+    writes: Writes | None = None,
 ) -> None:
     """Predicts image and video files into `out`, and reports how many; goes on after a bad file.
 
     Raises:
         DeeplabError: at the end, where files could not be read; the message names each file.
     """
+    writes = writes or Writes()
+    writes.check_model(predictor)
     videos = [file for file in files if is_video(file)]
     images = [file for file in files if not is_video(file)]
     if videos:
         check_rgb(predictor)
     out.mkdir(parents=True, exist_ok=True)
-    failed = predict_images(predictor, images, out, batch_size)
-    done = [f"{len(images) - len(failed)} of {len(images)} images"] if images else []
-    if videos:
-        predicted = frames = 0
-        for video in videos:
-            try:
-                count, problems = predict_video(predictor, video, out, batch_size)
-            except DeeplabError as error:
-                failed.append(error)
-                continue
-            predicted, frames, failed = predicted + 1, frames + count, failed + problems
-        done.append(f"{predicted} of {len(videos)} videos ({frames:,} frames)")
+    with collected(Writer.of(predictor, writes, out)) as add:
+        failed = predict_images(predictor, images, out, batch_size, writes, add)
+        done = [f"{len(images) - len(failed)} of {len(images)} images"] if images else []
+        if videos:
+            predicted = frames = 0
+            for video in videos:
+                try:
+                    found = predict_video(predictor, video, out, batch_size, writes, add)
+                except DeeplabError as error:
+                    failed.append(error)
+                    continue
+                predicted, frames, failed = predicted + 1, frames + found[0], failed + found[1]
+            done.append(f"{predicted} of {len(videos)} videos ({frames:,} frames)")
     summary = f"{' and '.join(done)} predicted into {out}"
     report(summary)
     _raise(failed, f"{len(files)} files could not be read, or not to the end")
@@ -64,6 +84,7 @@ def run_stream(
     out: pathlib.Path,
     report: Callable[[str], None] = print,
     report_error: Callable[[str], None] = print,
+    writes: Writes | None = None,
 ) -> None:
     """Predicts the images on standard input into `out`, and reports how many.
 
@@ -72,9 +93,13 @@ def run_stream(
     Raises:
         DeeplabError: no image came, or, at the end, frames could not be read.
     """
+    writes = writes or Writes()
+    writes.check_model(predictor)
     out.mkdir(parents=True, exist_ok=True)
     stdin = cast(io.BufferedReader, sys.stdin.buffer)
-    result = predict_stream(predictor, stdin, out, report_error)
+    writer = Writer.of(predictor, writes, out)
+    with collected(writer) as add:
+        result = predict_stream(predictor, stdin, writer, report_error, add)
     if not result.frames:
         raise DeeplabError("standard input ended before any image came")
     summary = f"{result.frames - result.failed} of {result.frames} frames predicted into {out}"

@@ -1,4 +1,4 @@
-"""Predictions of image files: labels, as a palette PNG or GeoTIFF, and an overlay for each.
+"""Predictions of image files: labels, overlays, and what else `Writes` asks for.
 
 Tested in tests/evaluation/test_evaluate.py and tests/prediction/test_beam_predict.py.
 """
@@ -9,14 +9,13 @@ from collections.abc import Iterator
 import tqdm
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.drawing import write_overlay
-from deeplab_tf.images.formats import view_rgb
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted, predict_batches
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.parallel import in_threads
-from deeplab_tf.prediction.outputs import image_outputs
-from deeplab_tf.prediction.pictures import read_picture, write_picture_labels
+from deeplab_tf.prediction.pictures import read_picture
 from deeplab_tf.prediction.predict_scene import is_scene, predict_scene
+from deeplab_tf.prediction.write_outputs import Add, Share, Writer
+from deeplab_tf.prediction.writes import Writes
 
 
 def predict_images(
@@ -24,23 +23,31 @@ def predict_images(
     images: list[pathlib.Path],
     out: pathlib.Path,
     batch_size: int = BATCH_SIZE,
+    writes: Writes | None = None,
+    add: Add = lambda share: None,
 ) -> list[DeeplabError]:
-    """Writes the labels and NAME_overlay.jpg into `out` for each image; goes on after a bad image.
+    """Writes the files of each image into `out`; goes on after a bad image.
 
-    The labels are NAME.png, or NAME.tif of a GeoTIFF. TIFFs larger than a window are read and
-    written by rows of windows.
+    TIFFs larger than a window are predicted by rows of windows. Threads read and write files while
+    the network computes. Progress is shown on stderr where stderr is a terminal.
 
-    Threads read and write files while the network computes. Progress is shown on stderr where
-    stderr is a terminal.
+    Args:
+        predictor: the model.
+        images: the files.
+        out: the folder.
+        batch_size: the most images of one size that go through the network together.
+        writes: what is written; None writes labels and an overlay.
+        add: gets the share of each image in the files of all images.
 
     Returns:
         One error for each image that could not be read; nothing is written for such an image.
     """
+    writer = Writer.of(predictor, writes or Writes(), out)
     failed: list[DeeplabError] = []
     scenes = [path for path in images if is_scene(path, predictor)]
     for path in scenes:
         try:
-            predict_scene(path, predictor, out)
+            add(predict_scene(path, predictor, writer))
         except DeeplabError as error:
             failed.append(error)
     images = [path for path in images if path not in scenes]
@@ -54,23 +61,22 @@ def predict_images(
                     failed.append(read)
                     progress.update()
 
-        predicted = predict_batches(predictor, pictures(), batch_size)
-        for _ in in_threads(lambda done: write_prediction(done, predictor, out), predicted):
+        predicted = predict_batches(predictor, pictures(), batch_size, writer.writes.wanted)
+        for written in in_threads(lambda done: _write(done, writer), predicted):
+            if isinstance(written, Share):
+                add(written)
+            else:
+                failed.append(written)
             progress.update()
     return failed
 
 
-def write_prediction(
-    done: Predicted[pathlib.Path], predictor: Predictor, out: pathlib.Path
-) -> None:
-    """Writes the labels and the overlay of one picture into `out`.
-
-    The files are not flushed to the disk one by one, since the same command makes them again.
-    """
-    labels_path, overlay_path = image_outputs(done.picture.source, out)
-    write_picture_labels(done, predictor.classes, labels_path, durable=False)
-    view = view_rgb(done.picture.pixels, predictor.image_format)
-    write_overlay(view, done.labels, predictor.classes, overlay_path, durable=False)
+def _write(done: Predicted[pathlib.Path], writer: Writer) -> Share | DeeplabError:
+    path = done.picture.source
+    try:
+        return writer.write(done, path.stem, path)
+    except DeeplabError as error:
+        return error
 
 
 def _read(path: pathlib.Path, predictor: Predictor) -> Picture[pathlib.Path] | DeeplabError:

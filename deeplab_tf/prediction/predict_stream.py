@@ -14,10 +14,10 @@ import tqdm
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.files import pixels_of
 from deeplab_tf.images.stream import split_images
-from deeplab_tf.inference.batches import Picture, Predicted
+from deeplab_tf.inference.batches import Picture, predict_one
 from deeplab_tf.inference.predictor import Predictor, check_rgb
 from deeplab_tf.prediction.outputs import FRAME, check_stream_outputs
-from deeplab_tf.prediction.predict_images import write_prediction
+from deeplab_tf.prediction.write_outputs import Add, Writer
 
 ERRORS = 20
 """The number of errors that are named at the end: a stream may be endless."""
@@ -41,10 +41,11 @@ class StreamResult:
 def predict_stream(
     predictor: Predictor,
     stream: io.BufferedIOBase,
-    out: pathlib.Path,
+    writer: Writer,
     report_error: Callable[[str], None],
+    add: Add = lambda share: None,
 ) -> StreamResult:
-    """Writes frame_000001.png and frame_000001_overlay.jpg into `out`, and so on for every frame.
+    """Writes the files of each frame into `writer.out`, the first as those of frame_000001.
 
     The stream ends with its last byte or with Ctrl-C. The files of a frame are written before the
     next frame is read. A frame that cannot be read keeps its number.
@@ -52,15 +53,16 @@ def predict_stream(
     Args:
         predictor: a predictor of a model for RGB images.
         stream: JPEGs and PNGs one after the other, of any sizes.
-        out: an existing folder.
+        writer: what is written, into an existing folder.
         report_error: gets a line for each frame that cannot be read, as it comes.
+        add: gets the share of each frame in the files of all frames.
 
     Raises:
         DeeplabError: the model takes other images than RGB, or an output would replace a file of
             somebody else.
     """
     check_rgb(predictor)
-    check_stream_outputs(out)
+    check_stream_outputs(writer.out, writer.writes.outputs)
     result = StreamResult()
     frames = tqdm.tqdm(split_images(stream), desc="predict", unit="frame", disable=None)
     # A camera's stream ends with Ctrl-C; each file is then whole or absent.
@@ -76,6 +78,6 @@ def predict_stream(
                 with frames.external_write_mode():  # takes the progress bar off the line
                     report_error(f"frame left out: {error}")
                 continue
-            labels = predictor.predict(picture.pixels[None])[0]
-            write_prediction(Predicted(picture, labels), predictor, out)
+            done = predict_one(predictor, picture, writer.writes.wanted)
+            add(writer.write(done, name.name, None))
     return result

@@ -1,5 +1,6 @@
 """Predictions of a video: a palette PNG of labels for each frame, and a video with overlays."""
 
+import contextlib
 import fractions
 import itertools
 import pathlib
@@ -22,18 +23,33 @@ from deeplab_tf.prediction.outputs import (
     is_overlay_video,
     video_outputs,
 )
+from deeplab_tf.prediction.write_outputs import Add, Share, Writer
+from deeplab_tf.prediction.writes import Writes
 
 MAX_SIDE = 1920
 """The longest side of the overlay video, in pixels; the labels have the frames' own size."""
 
 
 def predict_video(
-    predictor: Predictor, path: pathlib.Path, out: pathlib.Path, batch_size: int = BATCH_SIZE
+    predictor: Predictor,
+    path: pathlib.Path,
+    out: pathlib.Path,
+    batch_size: int = BATCH_SIZE,
+    writes: Writes | None = None,
+    add: Add = lambda share: None,
 ) -> tuple[int, list[DeeplabError]]:
     """Writes NAME/000001.png and so on, one a frame, and NAME_overlay.mp4 into `out`.
 
     Each of the two outputs is whole or absent. Frames are decoded, predicted and encoded as they
     come, so the memory does not grow with the length of the video.
+
+    Args:
+        predictor: the model.
+        path: the video.
+        out: the folder.
+        batch_size: the most frames that go through the network together.
+        writes: which of the two outputs are written; None writes both.
+        add: gets the share of each frame in the files of all images.
 
     Returns:
         The number of predicted frames, and errors for frames that could not be decoded; the rest of
@@ -44,8 +60,10 @@ def predict_video(
             the folder NAME was not written by `deeplab-predict`.
     """
     check_rgb(predictor)
-    folder, overlay_path = video_outputs(path, out)
-    check_folder(folder, is_labels_folder)
+    writes = writes or Writes()
+    writer, paths = Writer.of(predictor, writes, out), video_outputs(path, out, writes.outputs)
+    if "labels" in paths:
+        check_folder(paths["labels"], is_labels_folder)
     with open_video(path) as video:
         frames = video.frames()
         try:
@@ -59,17 +77,29 @@ def predict_video(
             Picture((number, frame.time), frame.pixels)
             for number, frame in enumerate(itertools.chain([first], frames), 1)
         )
-        with (
-            video_file(overlay_path, view.size, video.rate, is_overlay_video) as add,
-            whole_folder(folder, is_labels_folder, durable=False) as labels_folder,
-        ):
-            (labels_folder / MARK).touch()
+        with contextlib.ExitStack() as opened:
+            add_frame = labels_folder = None
+            if "overlay" in paths:
+                file = video_file(paths["overlay"], view.size, video.rate, is_overlay_video)
+                add_frame = opened.enter_context(file)
+            if "labels" in paths:
+                made = whole_folder(paths["labels"], is_labels_folder, durable=False)
+                labels_folder = opened.enter_context(made)
+                (labels_folder / MARK).touch()
 
-            def finish(done: Predicted[tuple[int, fractions.Fraction]]) -> Frame:
+            def finish(
+                done: Predicted[tuple[int, fractions.Fraction]],
+            ) -> tuple[Frame | None, Share]:
                 number, time = done.picture.source
-                path = labels_folder / f"{number:06}.png"
-                write_labels(done.labels, predictor.classes, path, durable=False)
-                return Frame(time, view.draw(done.picture.pixels, done.labels))
+                labels = writes.tidy(done.labels, predictor.classes)
+                if labels_folder is not None:
+                    file = labels_folder / f"{number:06}.png"
+                    write_labels(labels, predictor.classes, file, durable=False)
+                shown = None
+                if add_frame is not None:
+                    shown = Frame(time, view.draw(done.picture.pixels, labels))
+                name = f"{path.name}/{number:06}"
+                return shown, Share(name, (height, width), writer.areas(labels, name))
 
             predicted = tqdm.tqdm(
                 predict_batches(predictor, pictures, batch_size),
@@ -80,8 +110,10 @@ def predict_video(
             )
             # The encoder takes one frame after the other; threads do the work before it.
             count = 0
-            for frame in in_threads(finish, predicted):
-                add(frame)
+            for frame, share in in_threads(finish, predicted):
+                if add_frame is not None and frame is not None:
+                    add_frame(frame)
+                add(share)
                 count += 1
         return count, _problems(video, count)
 

@@ -12,7 +12,7 @@ from deeplab_tf.files import check_file, whole_file
 from deeplab_tf.images.classes import VOC, Classes
 from deeplab_tf.images.files import read_pixels
 from deeplab_tf.images.picture import open_picture
-from deeplab_tf.prediction.outputs import image_outputs
+from deeplab_tf.prediction.outputs import image_outputs, is_geotiff
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 """The folder in the archive. VOC's competition comp6 is for models trained on any data but VOC's
@@ -63,7 +63,8 @@ def write_submission(
     with whole_file(archive, is_submission) as temporary:
         with tarfile.open(temporary, "w:gz") as tar:
             for image in images:
-                labels, _ = image_outputs(image, predictions)
+                geo = is_geotiff(image)
+                labels = image_outputs(image.stem, geo, predictions, ["labels"])["labels"]
                 if not labels.is_file():
                     raise DeeplabError(f"{labels}, the prediction of {image}, does not exist")
                 tar.add(labels, f"{FOLDER}/{image.stem}.png", filter=_anonymous)

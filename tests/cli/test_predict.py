@@ -82,6 +82,26 @@ def test_good_images_are_predicted_beside_bad_ones(trained, images, tmp_path):
         np.testing.assert_array_equal(np.asarray(image), expected)
 
 
+def test_everything_is_written_by_its_flags(trained, images, tmp_path):
+    pytest.importorskip("rasterio")
+    save_model(trained, tmp_path / "model.keras")
+    out = tmp_path / "out"
+    arguments = (f"--model={tmp_path}/model.keras", f"--images={images}/turned.jpg", f"--out={out}")
+    done = predict(
+        *arguments, "--write=areas,confidence", "--polygons=labelme,coco", "--min_area=9"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "areas.csv",
+        "coco.json",
+        "labels.txt",
+        "turned.json",
+        "turned_confidence.png",
+    ]
+    with Image.open(out / "turned_confidence.png") as confidence:
+        assert confidence.size == (40, 53)  # upright
+
+
 def test_bad_input_is_one_line(images, tmp_path):
     out = f"--out={tmp_path}/out"
     for code, message, arguments in (
@@ -212,6 +232,11 @@ def test_submission_of_the_listed_images(tmp_path):
         (["--beam_options=region=x"], 2, "--beam_options needs --runner"),
         (["--dataset=voc", "--split=val"], 2, "--data_dir, --dataset and --split go together"),
         (["--batch_size=0"], 2, "0 is not a positive integer"),
+        (["--write=labels,masks"], 2, "must be some of labels, overlay, probabilities, confidence"),
+        (["--polygons=shp"], 2, "must be some of geojson, labelme, coco"),
+        (["--simplify=2"], 2, "--simplify needs polygons in --write"),
+        (["--min_area=-1"], 2, "--min_area"),
+        (["--submission=a.tar.gz", "--list=b", "--write=overlay"], 2, "needs labels in --write"),
         (["--list=absent.txt"], 1, "--list=absent.txt cannot be read"),
     ],
 )

@@ -90,9 +90,11 @@ def test_an_exported_file_answers_as_by_the_command(trained, tmp_path):
     exported = deeplab_tf.load(tmp_path / "model.tflite")
     expected = load_predictor(tmp_path / "model.tflite").predict(picture[None])[0]
     np.testing.assert_array_equal(exported.segment(picture), expected)
-    for given in ({"output_stride": 8}, {"probabilities": True}):
-        with pytest.raises(deeplab_tf.DeeplabError, match=f"fixed: {next(iter(given))} needs"):
-            exported.segment(picture, **given)
+    with pytest.raises(deeplab_tf.DeeplabError, match="fixed: output_stride needs"):
+        exported.segment(picture, output_stride=8)
+    shares = exported.segment(picture, probabilities=True)
+    np.testing.assert_array_equal(shares.argmax(-1), expected)
+    np.testing.assert_allclose(shares.sum(-1), 1, atol=1e-5)
 
 
 def test_a_picture_of_another_form_is_refused(segmenter, tmp_path):

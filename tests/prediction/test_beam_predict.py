@@ -37,6 +37,8 @@ from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.machine.system import process_space
 from deeplab_tf.prediction.beam_predict import (
     ImageFiles,
+    Named,
+    Outputs,
     RecordImages,
     _named_files,
     _ReadImage,
@@ -44,7 +46,10 @@ from deeplab_tf.prediction.beam_predict import (
     predict_by_beam,
 )
 from deeplab_tf.prediction.job import model_digest
+from deeplab_tf.prediction.predict_files import run_files
 from deeplab_tf.prediction.predict_images import predict_images
+from deeplab_tf.prediction.write_outputs import Writer
+from deeplab_tf.prediction.writes import Writes
 
 LOCAL = BeamRunner("DirectRunner")
 
@@ -120,8 +125,8 @@ def test_what_cannot_be_predicted_is_named_and_the_rest_is_done(artefacts, image
     assert "cut.jpg cannot be read" in reasons["cut.jpg"]
     assert "text.png cannot be read: it is no image" in reasons["text.png"]
     assert reasons["clip.mp4"] == "the file is a video; predict videos without --runner"
-    assert "rgb.jpg would both be rgb.png" in reasons["rgb.png"]
-    assert "rgb.png would both be rgb.png" in reasons["rgb.jpg"]
+    assert "rgb.jpg would have one name, rgb" in reasons["rgb.png"]
+    assert "rgb.png would have one name, rgb" in reasons["rgb.jpg"]
     assert sorted(labels_in(out)) == ["alpha.png", "grey.png", "thin.png", "turned.png"]
     counts = json.loads((out / "job.json").read_text())
     assert [counts[name] for name in ("predicted", "there_before", "failed")] == [4, 0, 5]
@@ -212,18 +217,19 @@ def test_two_workers_may_write_the_same_image(tmp_path):
     writing = tmp_path / "writing"
     writing.mkdir()
     pixels = random_picture(300, 400)
-    done = Predicted(Picture("a/b.png", pixels), pixels[..., 0] % 6)
-    _write(done, tmp_path, writing, SHAPES)
+    done = Predicted(Picture(Named("a/b"), pixels), pixels[..., 0] % 6)
+    writer = Writer(Writes(("labels",)), SHAPES, RGB, tmp_path, writing, durable=True)
+    assert list(_write(done, writer)) == ["a/b"]
     whole = (tmp_path / "a" / "b.png").read_bytes()
 
     def write_often():
         for _ in range(20):
-            _write(done, tmp_path, writing, SHAPES)
+            assert list(_write(done, writer)) == ["a/b"]
 
-    writers = [threading.Thread(target=write_often) for _ in range(2)]
-    for writer in writers:
-        writer.start()
-    while any(writer.is_alive() for writer in writers):
+    threads = [threading.Thread(target=write_often) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
         assert (tmp_path / "a" / "b.png").read_bytes() == whole
     assert os.listdir(writing) == [] and os.listdir(tmp_path / "a") == ["b.png"]
 
@@ -311,13 +317,40 @@ def test_the_labels_of_a_geotiff_keep_its_place_and_its_void(tmp_path):
     pixels[:4] = 0
     write_geotiff(tmp_path / "images" / "a" / "scene.tif", pixels, "0")
     ((name, path),) = _named_files(f"{tmp_path}/images/**/*.tif", tmp_path / "out")
-    assert name == "a/scene.tif"
-    reading = _ReadImage(tmp_path / "out", RGB)
+    assert name == "a/scene"
+    reading = _ReadImage(Outputs(tmp_path / "out"), RGB)
     (picture,) = reading.process((name, [path]))
     assert picture.missing[:4].all() and not picture.missing[4:].any()
     writing = tmp_path / "writing"
     writing.mkdir()
     done = Predicted(picture, np.zeros((20, 30), np.uint8))
-    assert _write(done, tmp_path / "out", writing, SHAPES) == name
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / name), done.labels)
-    assert place_of(tmp_path / "out" / name) == PLACE_OF_TAGS
+    writer = Writer(Writes(("labels",)), SHAPES, RGB, tmp_path / "out", writing, durable=True)
+    assert list(_write(done, writer)) == [name]
+    labels = tmp_path / "out" / "a" / "scene.tif"
+    np.testing.assert_array_equal(tifffile.imread(labels), done.labels)
+    assert place_of(labels) == PLACE_OF_TAGS
+    assert Outputs(tmp_path / "out").are_there(name, is_geo=True)
+    assert not Outputs(tmp_path / "out", ("labels", "overlay")).are_there(name, is_geo=True)
+
+
+def test_what_else_is_written_is_that_of_one_process_and_goes_on(artefacts, images, tmp_path):
+    pytest.importorskip("rasterio")
+    folder, out = images / "below", tmp_path / "out"
+    writes = Writes(("labels", "overlay", "confidence", "polygons"), ("geojson", "labelme"), 9)
+    model, inputs = Model(artefacts / "saved"), ImageFiles(str(folder))
+    run_files(
+        load_predictor(model.path), sorted(folder.iterdir()), tmp_path / "one", 1, str, writes
+    )
+    for before in ("", ", 4 of them before"):  # the second time one image lacks a file
+        said = []
+        predict_by_beam(LOCAL, model, inputs, out, 2, said.append, writes)
+        assert said == [f"5 of 5 images predicted into {out}{before}"]
+        found = labels_in(out)
+        assert found == labels_in(tmp_path / "one") and len(found) == 5 * 5 + 1
+        (out / "0.geojson").unlink()
+    with pytest.raises(DeeplabError, match="another job: writes .*min_area"):
+        predict_by_beam(LOCAL, model, inputs, out, 2, str)
+    refused = Writes(("areas", "polygons"), ("coco", "geojson"))
+    with pytest.raises(DeeplabError, match="--runner has no areas or coco; predict image files"):
+        predict_by_beam(LOCAL, model, inputs, tmp_path / "none", 2, str, refused)
+    assert not (tmp_path / "none").exists()

@@ -7,7 +7,13 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.prediction.inputs import find_images, passed_over_in, root_of, walk_images
-from deeplab_tf.prediction.outputs import MARK, check_outputs, image_outputs, video_outputs
+from deeplab_tf.prediction.outputs import (
+    MARK,
+    check_outputs,
+    common_outputs,
+    image_outputs,
+    video_outputs,
+)
 
 
 def test_find_images(tmp_path):
@@ -55,10 +61,37 @@ def test_the_root_of_a_pattern_is_what_is_before_its_wildcards(tmp_path, monkeyp
 
 
 def test_names_of_outputs(tmp_path):
-    labels, overlay = image_outputs(tmp_path / "a.photo.jpg", tmp_path / "out")
-    assert (labels.name, overlay.name) == ("a.photo.png", "a.photo_overlay.jpg")
-    folder, overlay = video_outputs(tmp_path / "clip.mov", tmp_path / "out")
-    assert (folder.name, overlay.name) == ("clip", "clip_overlay.mp4")
+    every = ("labels", "overlay", "probabilities", "confidence", "geojson", "labelme")
+    found = image_outputs("a/b.photo", False, tmp_path, (*every, "areas", "coco"))
+    assert [path.relative_to(tmp_path).as_posix() for path in found.values()] == [
+        "a/b.photo.png",
+        "a/b.photo_overlay.jpg",
+        "a/b.photo_probabilities.npz",
+        "a/b.photo_confidence.png",
+        "a/b.photo.geojson",
+        "a/b.photo.json",
+    ]
+    found = image_outputs("b", True, tmp_path, every)
+    assert [path.name for path in found.values()] == [
+        "b.tif",
+        "b_overlay.jpg",
+        "b_probabilities.tif",
+        "b_confidence.tif",
+        "b.geojson",
+        "b.json",
+    ]
+    found = common_outputs(tmp_path, (*every, "areas", "coco"))
+    assert [path.name for path in found.values()] == ["areas.csv", "coco.json"]
+    found = video_outputs(tmp_path / "clip.mov", tmp_path, ("labels", "overlay", "areas"))
+    assert [path.name for path in found.values()] == ["clip", "clip_overlay.mp4"]
+
+
+def test_a_file_of_all_images_is_nobody_elses(tmp_path):
+    with pytest.raises(DeeplabError, match=r"both be written to coco\.json"):
+        check_outputs([tmp_path / "coco.jpg"], tmp_path / "out", ("labelme", "coco"))
+    (tmp_path / "areas.csv").write_text("field,owner\n")
+    with pytest.raises(DeeplabError, match=r"areas\.csv would be replaced"):
+        check_outputs([tmp_path / "a.jpg"], tmp_path, ("areas",))
 
 
 @pytest.mark.parametrize(
