@@ -59,7 +59,8 @@ _SEEDS = flags.DEFINE(
 _INIT_FROM = flags.DEFINE_string(
     "init_from",
     None,
-    "With --config, begin with the weights in this FILE.keras; the paper begins with ImageNet's.",
+    "With --config, begin with the weights in this FILE.keras, or of this NAME of deeplab-models; "
+    "the paper begins with ImageNet's.",
 )
 require(
     {

@@ -66,7 +66,7 @@ def main() -> int:
     from deeplab_tf.training.stages import train
 
     given = config_flags.get_override_values(flags.FLAGS["config"])
-    experiment = resolve_like(experiment, given)
+    experiment = resolve_like(experiment, given, say)
     data_dir, workdir = pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value)
     if _OVERFIT.value:
         overfit_one_batch(experiment, data_dir, workdir, say)
