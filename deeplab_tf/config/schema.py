@@ -290,7 +290,8 @@ class ModelConfig:
         aspp_dropout: the dropout rate after the ASPP's projection, 0.5 in torchvision, none in the
             paper.
         like: a `.keras` file, or the name of a published model, that gives every other field of the
-            network, except those that flags or the data set give; a run's `config.json` has the fields and not the file.
+            network, except those that flags or the data set give; a run's `config.json` has the
+            fields and not the file.
     """
 
     __pydantic_config__ = STRICT

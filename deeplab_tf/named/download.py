@@ -43,6 +43,8 @@ def download(address: str, part: pathlib.Path) -> None:
             if status == OUT_OF_RANGE and begun:
                 return  # all of it is here already, which its hash will show
             if _size(part) <= begun:
+                if not begun:
+                    part.unlink(missing_ok=True)
                 raise NotFetchedError(_reason(error)) from error
         except OSError as error:
             part.unlink(missing_ok=True)

@@ -35,6 +35,7 @@ from deeplab_tf.training.continuation import describe_workdir
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
+from deeplab_tf.training.missing_statistics import fill_statistics
 from deeplab_tf.training.resolve import Run
 from deeplab_tf.training.schedule import make_schedule
 from deeplab_tf.training.validation import Validator
@@ -111,6 +112,7 @@ def train_run(
         network = training.network
         file = str(model_path(initial_weights, report))
         report(load_initial_weights(network, file, run.experiment.model).table())
+        fill_statistics(training, report)
     if not start:
         begin_average(training.optimizer)
 

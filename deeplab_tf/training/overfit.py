@@ -17,6 +17,7 @@ from deeplab_tf.training.build import build_training
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.like import resolve_like
+from deeplab_tf.training.missing_statistics import fill_statistics
 from deeplab_tf.training.resolve import resolve_run
 
 MAX_STEPS = 500
@@ -63,6 +64,7 @@ def overfit_one_batch(
         report(f"initial weights from {experiment.init_from}")
         file = model_path(experiment.init_from, report)
         load_initial_weights(training.network, str(file), experiment.model)
+        fill_statistics(training, report)
     train_step = training.make_step()
     with naming_corrupt_file(*training.splits):
         batch = next(iter(training.batches(0)))
