@@ -1,6 +1,6 @@
 """The dates in a `.keras` file, without which the same network gives the same bytes.
 
-Tested in tests/named/test_find.py.
+Tested in tests/named/test_find.py, through `run_import`.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""The published file of a model: from the cache, a mirror or its own address, and checked."""
+"""The published file of a model: from the cache, a mirror or its own address, and checked.
+
+Tested in tests/named/test_find.py, through `model_path`.
+"""
 
 import pathlib
 from collections.abc import Callable

@@ -17,7 +17,10 @@ from support.slim_archive import write_slim_archive
 from support.train_processes import small
 
 import deeplab_tf
+from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import SHAPES
+from deeplab_tf.models import build_model
 from deeplab_tf.named import cache, find, is_a_name, model_path
 from deeplab_tf.named.cache import cache_folder, imported_file
 from deeplab_tf.named.table import MODELS, NamedModel
@@ -90,8 +93,13 @@ def test_a_name_is_fetched_once_and_is_the_import_by_hand(server, content, home)
     assert files_in(path.parent) == sorted([FILE, path.name])
 
 
-def test_a_training_begins_with_a_name_and_says_so(server, shapes_data, home):
+def test_a_training_begins_with_a_name_and_says_so(server, quick, shapes_data, home, monkeypatch):
     experiment = small(steps=1)
+    experiment.model.num_classes = SHAPES.num_classes
+    model = build_model(experiment.model)
+    save_model(TrainedModel(model, experiment, SHAPES), home / "first.keras")
+    content = server.files[FILE] = (home / "first.keras").read_bytes()
+    monkeypatch.setitem(MODELS, "tiny", entry(server.address, content))
     experiment.model.like = experiment.init_from = "tiny"
     said = []
     train(experiment, shapes_data, home / "run", report=said.append)

@@ -32,17 +32,19 @@ def test_a_name_is_the_file_imported_by_hand(name, tmp_path, monkeypatch):
     assert MODELS[name].megabytes == round(source.stat().st_size / 1e6, 1)
     said = run_import("tflite", source, tmp_path / "by_hand.keras", [])
     assert "compared with the source's own runtime" in said
-    by_name = model_path(name)
-    assert by_name.read_bytes() == (tmp_path / "by_hand.keras").read_bytes()
+    path = model_path(name)
+    assert path.read_bytes() == (tmp_path / "by_hand.keras").read_bytes()
     if name.startswith("imagenet-"):
-        model_config = read_model_config(by_name)
+        model_config = read_model_config(path)
         assert model_config is not None and model_config.num_classes is None
         return
-    by_hand = deeplab_tf.load(str(tmp_path / "by_hand.keras"))
-    labels = deeplab_tf.load(name).segment(PHOTO)
-    np.testing.assert_array_equal(labels, by_hand.segment(PHOTO))
+    by_name = deeplab_tf.load(name)
+    labels = by_name.segment(PHOTO)
+    if name == "voc-mobilenet-v2":  # once, since the files have the same bytes
+        by_hand = deeplab_tf.load(str(tmp_path / "by_hand.keras"))
+        np.testing.assert_array_equal(labels, by_hand.segment(PHOTO))
     mask = np.asarray(Image.open(MASK))
-    bird = by_hand.classes.names.index("bird")
+    bird = by_name.classes.names.index("bird")
     both = (labels == bird) & (mask == bird)
     iou = both.sum() / ((labels == bird) | (mask == bird)).sum()
     assert iou > (0.7 if "050" in name else 0.9)

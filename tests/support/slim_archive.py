@@ -17,18 +17,14 @@ def write_slim_archive(folder: pathlib.Path, network: str = "mobilenet_v2 0.5") 
     rng = np.random.default_rng(0)
     model = build_model(model_config)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        variables, feeds = {}, []
-        for weight in model.weights:
+        variables = {}
+        for number, weight in enumerate(model.weights):
             value = np.abs(rng.normal(0.5, 0.1, weight.shape)).astype(np.float32)
-            name = slim_name(weight.path, scope)
             if "kernel" in weight.path:
                 value -= 0.5
-            variable = tf.compat.v1.Variable(tf.zeros(value.shape), name=f"v{len(variables)}")
-            variables[name] = variable
-            feeds.append((variable, value))
+            name = slim_name(weight.path, scope)
+            variables[name] = tf.compat.v1.Variable(value, name=f"v{number}")
         session.run(tf.compat.v1.global_variables_initializer())
-        for variable, value in feeds:
-            variable.load(value, session)
         saver = tf.compat.v1.train.Saver(variables)
         checkpoint = folder / "release" / "model.ckpt-30000"
         checkpoint.parent.mkdir()
