@@ -6,7 +6,7 @@ Tested in tests/named/test_table.py.
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.named.cache import MIRROR, cache_folder, imported_file
 from deeplab_tf.named.hashes import describe_hash
-from deeplab_tf.named.table import MODELS, VOC_FIGURES, NamedModel
+from deeplab_tf.named.table import CONVENTIONS, MODELS, VOC_FIGURES, NamedModel
 from deeplab_tf.text_table import align
 
 NOT_TRIED = "not tried"
@@ -61,6 +61,7 @@ def format_model(name: str) -> str:
         "size": "unknown" if model.megabytes is None else f"{model.megabytes:g} MB",
         "licence": model.licence,
         "importer": f"deeplab-import --source={model.source}",
+        "conventions": CONVENTIONS[model.source],
         "this file": "imported and run here"
         if model.at_hand
         else "never seen here; the importer was tried on random weights of this network",

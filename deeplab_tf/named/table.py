@@ -30,6 +30,17 @@ COCO_VOC = "MS-COCO, the images with VOC's classes"
 COCO_AND_VOC = "ImageNet, MS-COCO, VOC 2012"
 IMAGENET = "ImageNet-1k"
 
+CONVENTIONS = {
+    "tflite": "pixels in [-1, 1]; batch norms folded; DeepLab's photos at most 513 pixels long",
+    "torchvision": "pixels by mean and deviation; the stride in the first unit of a block; "
+    "half-pixel upsampling; photos at most 693 pixels long",
+    "keras_applications": "BGR pixels minus the mean; the stride in the first convolution of a "
+    "block; biases folded into the batch norms",
+    "slim": "pixels minus the mean, or in [-1, 1] for beta ResNets and MobileNetV2; the stride in "
+    "the last unit of a block; DeepLab's photos padded to 513 pixels",
+}
+"""What each importer sets, in words, by the keys of `READERS`; the imported file has the fields."""
+
 
 @dataclasses.dataclass(frozen=True)
 class NamedModel:

@@ -2,10 +2,12 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from support.file_server import file_server
 from support.light_network import light_model, write_light
 from support.random_model import random_picture
 from support.slim_archive import write_slim_archive
+from support.torch_mobilenet import StateDict, answer
 from support.train_processes import small
 
 import deeplab_tf
@@ -237,7 +240,7 @@ def test_a_cache_that_cannot_be_made_says_which_variable_to_set(server, home):
 
 
 def test_two_processes_fetch_and_import_once(home, tmp_path):
-    """By the real table, whose releases of DeepLab are archives without a known hash."""
+    """The name is one of the real table: a release of DeepLab, an archive without a known hash."""
     name = "voc-mobilenet-v2-050-trainaug"
     archive = write_slim_archive(tmp_path)
     with file_server() as server:
@@ -267,10 +270,34 @@ def test_an_evaluation_of_a_name_needs_a_place_for_its_results(home):
     )
 
 
-def test_torch_is_asked_for_in_one_line(server, home, content, monkeypatch):
-    monkeypatch.setitem(MODELS, "tiny", entry(server.address, content, source="torchvision"))
+FAKE_TORCH = """
+import numpy as np
+
+class Tensor:
+    def __init__(self, array):
+        self.numpy = lambda: array
+
+def load(path, map_location, weights_only):
+    assert weights_only
+    with np.load(path) as arrays:
+        return {name: Tensor(arrays[name]) for name in arrays}
+"""
+
+
+def test_torchvisions_files_are_imported_in_a_process_of_their_own(server, home, monkeypatch):
     (home / "torch").mkdir()
-    (home / "torch" / "torch.py").write_text("raise ImportError\n")
     monkeypatch.setenv("PYTHONPATH", str(home / "torch"))
+    state = StateDict()
+    answer(state, "lraspp", np.zeros((33, 33, 3), np.uint8), 0.25, 4)
+    written = io.BytesIO()
+    np.savez(written, **state.tensors)
+    server.files[FILE] = written.getvalue()
+    changes = {"source": "torchvision"}
+    monkeypatch.setitem(MODELS, "tiny", entry(server.address, written.getvalue(), **changes))
+    (home / "torch" / "torch.py").write_text("raise ImportError\n")
     with pytest.raises(DeeplabError, match=f"^to read .*{FILE}: pip install torch$"):
         model_path("tiny")
+    (home / "torch" / "torch.py").write_text(FAKE_TORCH)
+    trained = deeplab_tf.load_model("tiny")
+    assert (trained.experiment.model.head, trained.classes.num_classes) == ("lr_aspp", 4)
+    assert "torch" not in sys.modules and len(server.asked) == 1

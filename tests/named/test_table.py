@@ -1,14 +1,19 @@
 """The table: what every entry must have, what is printed of it, and docs/models.md."""
 
+import dataclasses
 import pathlib
 import re
 
 import pytest
 from support import commands
+from support.slim_networks import slim_networks
 
+from deeplab_tf.config import load_rows
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.named.listing import format_model, format_models
+from deeplab_tf.named import table
 from deeplab_tf.named.table import MODELS
+from deeplab_tf.training.initial_weights import CONVENTIONS, WIDTHS
 from deeplab_tf.weights.convert import READERS
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
@@ -26,8 +31,18 @@ def test_every_entry_can_be_a_name_and_be_fetched():
             assert re.fullmatch(f"[0-9a-f]{{{digits[kind]}}}", value), name
         if model.source == "torchvision":  # whose file names carry the first digits
             assert model.hash and f"-{model.hash.partition(':')[2][:8]}." in model.file
-        assert model.source in READERS
+        assert model.source in READERS and model.source in table.CONVENTIONS
         assert name.startswith("voc-") == (model.classes == "VOC's 21")
+
+
+def test_the_papers_rows_take_the_weights_that_are_named_after_theirs():
+    for name, network in (("resnet50", "resnet_v1_50"), ("resnet101", "resnet_v1_101")):
+        assert MODELS[f"imagenet-{name}"].file.startswith(f"{network}_2016")
+        theirs = slim_networks()[network][1]
+        for row in load_rows("configs/paper/table3.py").values():
+            ours = dataclasses.replace(row.model, backbone=theirs.backbone)
+            for field in (*WIDTHS, *CONVENTIONS):
+                assert getattr(ours, field) == getattr(theirs, field), field
 
 
 def test_the_list_and_one_entry_say_what_was_not_tried():
