@@ -290,7 +290,7 @@ def test_torchvisions_files_are_imported_in_a_process_of_their_own(server, home,
     state = StateDict()
     answer(state, "lraspp", np.zeros((33, 33, 3), np.uint8), 0.25, 4)
     written = io.BytesIO()
-    np.savez(written, **state.tensors)
+    np.savez(written, allow_pickle=False, **state.tensors)
     server.files[FILE] = written.getvalue()
     changes = {"source": "torchvision"}
     monkeypatch.setitem(MODELS, "tiny", entry(server.address, written.getvalue(), **changes))
