@@ -40,7 +40,7 @@ def main() -> int:
         for name in _FETCH.value:
             format_model(name)  # so that a wrong name is found before the first is fetched
         import_tensorflow(trains=False)
-        from deeplab_tf.named.find import fetched_model
+        from deeplab_tf.named.fetched import fetched_model
 
         for name in _FETCH.value:
             print(fetched_model(name, say))

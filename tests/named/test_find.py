@@ -24,7 +24,7 @@ from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
-from deeplab_tf.named import cache, find, is_a_name, model_path
+from deeplab_tf.named import cache, fetched, is_a_name, model_path
 from deeplab_tf.named.cache import cache_folder, imported_file
 from deeplab_tf.named.table import MODELS, NamedModel
 from deeplab_tf.runs.workdir import CONFIG_FILE, ENVIRONMENT_FILE
@@ -68,7 +68,7 @@ def server(home, content, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Imports that only copy the file, where the transfer is what is tested."""
-    monkeypatch.setattr(find, "_import", lambda source, path, out: shutil.copyfile(path, out))
+    monkeypatch.setattr(fetched, "_import", lambda source, path, out: shutil.copyfile(path, out))
 
 
 def files_in(folder):
