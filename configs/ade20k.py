@@ -2,7 +2,7 @@
 
     deeplab-prepare --dataset=ade20k --source=ADEChallengeData2016 --data_dir=data
     deeplab-train --config=configs/ade20k.py:resnet101 --data_dir=data --workdir=runs/ade20k \\
-        --config.init_from=imagenet_resnet101.keras
+        --config.init_from=imagenet-resnet101
 
 Crop 513, output_stride 16, rates 6, 12 and 18, and 150,000 steps are in the authors' guide
 (github.com/tensorflow/models, research/deeplab/g3doc/ade20k.md). The guide also resizes each image

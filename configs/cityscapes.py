@@ -2,7 +2,7 @@
 
     deeplab-prepare --dataset=cityscapes --source=cityscapes --data_dir=data
     deeplab-train --config=configs/cityscapes.py:resnet101 --data_dir=data \\
-        --workdir=runs/cityscapes --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/cityscapes --config.init_from=imagenet-resnet101
 
 Crop 769, output_stride 16, rates 6, 12 and 18, and 90,000 steps on the finely annotated training
 images are in the authors' guide (github.com/tensorflow/models, research/deeplab/g3doc/

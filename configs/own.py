@@ -2,11 +2,12 @@
 
     deeplab-prepare --dataset=folder --source=DIR --data_dir=data
     deeplab-train --config=configs/own.py:resnet50 --config.data.dataset=NAME --data_dir=data \\
-        --workdir=runs/NAME --config.init_from=imagenet_resnet50.keras
+        --workdir=runs/NAME --config.init_from=imagenet-resnet50
 
 The classes with their names and colours come from the data set. `resnet50` is a schedule for
 fine-tuning on hundreds to thousands of images, and needs a GPU and weights to begin with
-(`init_from`); `slim` is small enough to be trained from scratch on a CPU, as in configs/camvid.py.
+(`init_from`); `slim` is small enough to be trained from scratch on a CPU, as in configs/camvid.py;
+`mobilenet_v2` is fine-tuned on a CPU, with `--config.init_from=imagenet-mobilenet-v2`.
 
 While it trains, a run is evaluated on at most 200 images of the split `val`, where there is one.
 The images are shown whole, so the share of the run that this takes grows with their size: by the
@@ -27,6 +28,6 @@ EXPERIMENTS = {
         train=dataclasses.replace(experiment.train, evaluate_images=200),
         row=None,
     )
-    for row in ("resnet50", "slim")
+    for row in ("resnet50", "mobilenet_v2", "slim")
     for experiment in [load_experiment(f"configs/camvid.py:{row}")]
 }

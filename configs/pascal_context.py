@@ -2,7 +2,7 @@
 
     deeplab-prepare --dataset=pascal_context --source=VOCdevkit --data_dir=data
     deeplab-train --config=configs/pascal_context.py:resnet101 --data_dir=data \\
-        --workdir=runs/context --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/context --config.init_from=imagenet-resnet101
 
 DeepLabv3's authors publish no protocol for PASCAL Context; the images are VOC's, so the schedule
 for VOC is taken. `slim` is a small network for a quick look on a CPU.

@@ -2,7 +2,7 @@
 
     deeplab-prepare --dataset=voc --source=VOCdevkit --data_dir=data
     deeplab-train --config=configs/voc.py:resnet101 --data_dir=data --workdir=runs/voc \\
-        --config.init_from=imagenet_resnet101.keras
+        --config.init_from=imagenet-resnet101
 
 The paper starts from ImageNet weights; without `init_from` the network is trained from scratch and
 stays far below the paper's figures. `deeplabv3_plus` has the decoder of DeepLabv3+ (arXiv

@@ -1,7 +1,6 @@
 """The public names of `deeplab_tf`; `__init__.py` imports each from its place here on first use."""
 
 from .artefacts.trained_model import TrainedModel as TrainedModel
-from .artefacts.trained_model import load_model as load_model
 from .artefacts.trained_model import save_model as save_model
 from .config import Backbone as Backbone
 from .config import BatchNormMode as BatchNormMode
@@ -31,4 +30,5 @@ from .inference.segmenter import Segmenter as Segmenter
 from .inference.segmenter import load as load
 from .models.conv import AtrousConv2D as AtrousConv2D
 from .models.deeplab import build_model as build_model
+from .named.load import load_model as load_model
 from .training.stages import train as train

@@ -9,10 +9,11 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from deeplab_tf.artefacts.trained_model import TrainedModel, at_output_stride, load_model
+from deeplab_tf.artefacts.trained_model import TrainedModel, at_output_stride
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.inference.working_size import working_size_of
+from deeplab_tf.named.load import load_model
 
 from .images import data_set_images, file_images, shrink_picture
 from .parity import INT8, ComparedImages, Export
@@ -60,7 +61,7 @@ def export_model(
     """Writes an artefact into the folder `out` if it agrees with the Keras model on images.
 
     Args:
-        model: a trained model, a workdir or a `.keras` file.
+        model: a trained model, a workdir, a `.keras` file, or the name of a published model.
         out: the folder; `saved_model` and `web` replace it, the others write a file into it.
         format: `saved_model`, `litert`, `onnx`, or `web` for a page that runs a LiteRT file.
         images: a file, a folder or a glob pattern to compare on; either this or `data_dir` is

@@ -25,6 +25,7 @@ CLI = {
     "deeplab_tf/cli/export_flags.py": "tests/cli/test_export.py",
     "deeplab_tf/cli/flag_rules.py": "tests/cli/test_paper.py",
     "deeplab_tf/cli/inference_flags.py": "tests/cli/test_eval.py",
+    "deeplab_tf/cli/models.py": "tests/named/test_table.py",
     "deeplab_tf/cli/serve.py": "tests/serving/test_server_life.py",
     "deeplab_tf/cli/train.py": "tests/cli/test_flags.py",
 }

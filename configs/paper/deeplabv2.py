@@ -1,7 +1,7 @@
 """DeepLabv2's network (arXiv 1606.00915) in this project's protocol, to compare with.
 
     deeplab-train --config=configs/paper/deeplabv2.py:resnet101 --data_dir=data \\
-        --workdir=runs/deeplabv2 --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/deeplabv2 --config.init_from=imagenet-resnet101
     deeplab-eval --workdir=runs/deeplabv2 --config=configs/paper/deeplabv2.py:resnet101_crf \\
         --data_dir=data --out=runs/deeplabv2_crf
 

@@ -2,7 +2,7 @@
 
     deeplab-prepare --dataset=voc_aug --source=DIR --data_dir=data
     deeplab-train --config=configs/paper/table1.py:os8 --data_dir=data --workdir=runs/table1_os8 \\
-        --config.init_from=imagenet_resnet50.keras
+        --config.init_from=imagenet-resnet50
     deeplab-eval --workdir=runs/table1_os8 --data_dir=data
 
 No stride is dropped and no convolution is atrous at output_stride 256 (figure 3a); each halving

@@ -1,7 +1,7 @@
 """Table 2: ResNet-50 and ResNet-101 by the number of cascaded blocks, output_stride 16.
 
     deeplab-train --config=configs/paper/table2.py:resnet101_block7 --data_dir=data \\
-        --workdir=runs/table2_resnet101_block7 --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/table2_resnet101_block7 --config.init_from=imagenet-resnet101
 
 block4 is the plain atrous ResNet; block5 to block7 are replicas of block4 after it.
 """

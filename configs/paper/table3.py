@@ -1,7 +1,7 @@
 """Table 3: multi-grid, by the number of cascaded blocks; ResNet-101, output_stride 16.
 
     deeplab-train --config=configs/paper/table3.py:mg121_block7 --data_dir=data \\
-        --workdir=runs/table3_mg121_block7 --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/table3_mg121_block7 --config.init_from=imagenet-resnet101
 
 The unit rates hold in block4 and every block after it, each times the block's own rate. The rows of
 (1, 1, 1) are those of ResNet-101 in Table 2.

@@ -1,7 +1,7 @@
 """Table 4: inference strategies on block7 with multi-grid (1, 2, 1); ResNet-101.
 
     deeplab-train --config=configs/paper/table3.py:mg121_block7 --data_dir=data \\
-        --workdir=runs/table3_mg121_block7 --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/table3_mg121_block7 --config.init_from=imagenet-resnet101
     deeplab-eval --workdir=runs/table3_mg121_block7 --config=configs/paper/table4.py:os8_ms \\
         --data_dir=data --out=runs/table4_os8_ms
 

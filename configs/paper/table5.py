@@ -1,7 +1,7 @@
 """Table 5: ASPP with multi-grid, a fourth rate, image-level features; ResNet-101, output_stride 16.
 
     deeplab-train --config=configs/paper/table5.py:mg124_aspp_pool --data_dir=data \\
-        --workdir=runs/table5_mg124_aspp_pool --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/table5_mg124_aspp_pool --config.init_from=imagenet-resnet101
 
 The row names say the network: `aspp` has the rates (6, 12, 18), `aspp4` the rates (6, 12, 18, 24),
 and `pool` adds image-level features. The last row is the paper's best network.

@@ -1,11 +1,11 @@
 """Table 6: inference strategies on the best network of Table 5, and pretraining on COCO.
 
     deeplab-train --config=configs/paper/table5.py:mg124_aspp_pool --data_dir=data \\
-        --workdir=runs/table5_mg124_aspp_pool --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/table5_mg124_aspp_pool --config.init_from=imagenet-resnet101
     deeplab-eval --workdir=runs/table5_mg124_aspp_pool --config=configs/paper/table6.py:os8_ms \\
         --data_dir=data --out=runs/table6_os8_ms
     deeplab-train --config=configs/paper/table6.py:os8_ms_flip_coco --data_dir=data \\
-        --workdir=runs/table6_os8_ms_flip_coco --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/table6_os8_ms_flip_coco --config.init_from=imagenet-resnet101
     deeplab-eval --workdir=runs/table6_os8_ms_flip_coco --data_dir=data
 
 The first four rows evaluate Table 5's `mg124_aspp_pool`. The COCO row is a training of its own:

@@ -1,7 +1,7 @@
 """Table 7: the networks whose predictions go to VOC's test server (section 4.3).
 
     deeplab-train --config=configs/paper/test_server.py:deeplabv3 --data_dir=data \\
-        --workdir=runs/deeplabv3 --config.init_from=imagenet_resnet101.keras
+        --workdir=runs/deeplabv3 --config.init_from=imagenet-resnet101
     deeplab-predict --model=runs/deeplabv3 --images=VOC2012/JPEGImages \\
         --list=VOC2012/ImageSets/Segmentation/test.txt --out=runs/deeplabv3/test \\
         --submission=runs/deeplabv3/results.tar.gz

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from deeplab_tf.artefacts.auxiliary import auxiliary_members
 from deeplab_tf.artefacts.best import has_best, read_best
+from deeplab_tf.artefacts.dates import remove_dates
 from deeplab_tf.artefacts.description import (
     DESCRIPTION,
     describe,
@@ -82,31 +83,50 @@ def at_output_stride(trained: TrainedModel, output_stride: int) -> TrainedModel:
 
 
 def save_model(
-    trained: TrainedModel, path: str | os.PathLike, members: Mapping[str, str] | None = None
+    trained: TrainedModel,
+    path: str | os.PathLike,
+    members: Mapping[str, str] | None = None,
+    *,
+    dated: bool = True,
 ) -> None:
     """Writes a `.keras` file with the description inside; either the whole file or none appears.
 
-    `members` are the texts of further members of the zip archive, by name.
+    Args:
+        trained: the network.
+        path: the file.
+        members: the texts of further members of the zip archive, by name.
+        dated: whether the file says when it was written. Without a date, the same network gives
+            the same bytes.
     """
     description = {DESCRIPTION: describe(trained.experiment, trained.classes)}
     _save(
         trained.model,
         {**auxiliary_members(trained.auxiliary), **description, **(members or {})},
         path,
+        dated,
     )
 
 
-def save_backbone(model: keras.Model, model_config: ModelConfig, path: str | os.PathLike) -> None:
-    """Writes a `.keras` file of a backbone without a head, with its config, for `init_from`."""
-    _save(model, {DESCRIPTION: describe(Experiment(model=model_config), None)}, path)
+def save_backbone(
+    model: keras.Model, model_config: ModelConfig, path: str | os.PathLike, *, dated: bool = True
+) -> None:
+    """Writes a `.keras` file of a backbone without a head, with its config, for `init_from`.
+
+    `dated` is that of `save_model`.
+    """
+    _save(model, {DESCRIPTION: describe(Experiment(model=model_config), None)}, path, dated)
 
 
-def _save(model: keras.Model, members: Mapping[str, str | bytes], path: str | os.PathLike) -> None:
+def _save(
+    model: keras.Model, members: Mapping[str, str | bytes], path: str | os.PathLike, dated: bool
+) -> None:
     with whole_file(pathlib.Path(path), is_described_zip) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
+        if not dated:
+            remove_dates(temporary)
 
 
 def load_model(path: str | os.PathLike, report: Callable[[str], None] = print) -> TrainedModel:

@@ -33,8 +33,8 @@ _MODEL = define_two_names(
     "model",
     "workdir",
     "WORKDIR of deeplab-train, whose latest checkpoint (with train.keep=best its best weights) is "
-    "evaluated, FILE.keras, SAVED_MODEL_DIR, FILE.onnx, or FILE.tflite (anyone's, as it is). "
-    "--workdir is the same flag.",
+    "evaluated, FILE.keras, SAVED_MODEL_DIR, FILE.onnx, FILE.tflite (anyone's, as it is), or a "
+    "NAME of deeplab-models. --workdir is the same flag.",
     required=True,
 )
 _DATA_DIR = flags.DEFINE_string(
@@ -73,6 +73,8 @@ flags.adopt_module_key_flags(beam_flags)
 
 def main() -> int:
     """Evaluates the model; imports TensorFlow late, so that a wrong flag is reported at once."""
+    from deeplab_tf.named import is_a_name
+
     source = pathlib.Path(_MODEL.value)
     given = not flags.FLAGS["config"].using_default_value
     evaluate_config = validate(_CONFIG.value).evaluate if given else None
@@ -81,14 +83,15 @@ def main() -> int:
         runner.check()
     out = _OUT.value
     if out is None:
-        if source.exists() and not (source / CONFIG_FILE).is_file():
+        exists = source.exists() or is_a_name(_MODEL.value)
+        if exists and not (source / CONFIG_FILE).is_file():
             raise DeeplabError(f"{source} is no workdir; give --out=DIR for the results")
         out = source  # where there is no model, the evaluation says so before it writes
     import_tensorflow(trains=False)
     from deeplab_tf.evaluation.evaluate import evaluate
 
     evaluate(
-        source,
+        _MODEL.value,
         pathlib.Path(str(_DATA_DIR.value)),
         out,
         dataset=_DATASET.value,

@@ -79,9 +79,11 @@ def main() -> None:
 def _benchmark(model: str, out: pathlib.Path) -> None:
     from deeplab_tf.artefacts.trained_model import load_model
     from deeplab_tf.export import benchmark  # pyright: ignore[reportMissingImports]
+    from deeplab_tf.named import model_path
 
-    size = given.image_size() or load_model(model, warn).experiment.data.crop
-    print(benchmark.format_measured(benchmark.measure_artefacts(pathlib.Path(model), out, size)))
+    path = model_path(model, warn)
+    size = given.image_size() or load_model(path, warn).experiment.data.crop
+    print(benchmark.format_measured(benchmark.measure_artefacts(path, out, size)))
 
 
 def _print(exported: "Export") -> None:

@@ -11,7 +11,7 @@ MODEL = flag_types.define_two_names(
     "model",
     "workdir",
     "WORKDIR of deeplab-train, whose latest checkpoint (with train.keep=best its best weights) is "
-    "exported, or FILE.keras. --workdir is the same flag.",
+    "exported, FILE.keras, or a NAME of deeplab-models. --workdir is the same flag.",
     required=True,
 )
 OUT = flags.DEFINE_string("out", None, "Write into this directory.", required=True)

@@ -3,7 +3,7 @@
     deeplab-paper --table=3
     deeplab-paper --table=3 --runs=runs
     deeplab-paper --config=configs/paper/table3.py:mg124_block7 --data_dir=data \\
-        --runs=runs --init_from=imagenet_resnet101.keras
+        --runs=runs --init_from=imagenet-resnet101
     deeplab-paper --explain=configs/paper/table6.py:os8
     deeplab-paper --figure=4 --out=figure4.png
     deeplab-paper --miniature
@@ -59,7 +59,8 @@ _SEEDS = flags.DEFINE(
 _INIT_FROM = flags.DEFINE_string(
     "init_from",
     None,
-    "With --config, begin with the weights in this FILE.keras; the paper begins with ImageNet's.",
+    "With --config, begin with the weights in this FILE.keras, or of this NAME of deeplab-models; "
+    "the paper begins with ImageNet's.",
 )
 require(
     {

@@ -1,5 +1,6 @@
 """deeplab-predict: labels and a coloured overlay for each image, and polygons or probabilities.
 
+    deeplab-predict --model=voc-mobilenet-v2 --images=photo.jpg --out=predictions
     deeplab-predict --model=runs/demo --images='photos/*.jpg' --out=predictions
     deeplab-predict --model=model.keras --images=photo.jpg --out=predictions --output_stride=8
     deeplab-predict --model=exported/saved_model --images=photos --out=predictions
@@ -65,7 +66,8 @@ STREAM = "-"
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Predict with this model: WORKDIR, FILE.keras, SAVED_MODEL_DIR, FILE.tflite or FILE.onnx.",
+    "Predict with this model: a NAME of deeplab-models, WORKDIR, FILE.keras, SAVED_MODEL_DIR, "
+    "FILE.tflite or FILE.onnx.",
     required=True,
 )
 _IMAGES = flags.DEFINE_string(
@@ -247,6 +249,7 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
     import_tensorflow(trains=False)
     from deeplab_tf.data.records import open_records
     from deeplab_tf.inference.model_handler import Model
+    from deeplab_tf.named import model_path
     from deeplab_tf.prediction.beam_predict import ImageFiles, RecordImages, predict_by_beam
 
     if _IMAGES.value is not None:
@@ -256,7 +259,7 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
         dataset, name = str(_DATASET.value), str(_SPLIT.value)
         records = open_records(str(_DATA_DIR.value), dataset)
         inputs = RecordImages(f"{dataset}/{name}", records.split(name), records.fingerprint)
-    model = Model(pathlib.Path(_MODEL.value), inference_flags.overrides())
+    model = Model(model_path(_MODEL.value, warn), inference_flags.overrides())
     predict_by_beam(runner, model, inputs, out, _BATCH_SIZE.value, say, _writes(("labels",)))
     return 0
 

@@ -34,8 +34,8 @@ from deeplab_tf.errors import DeeplabError
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Serve this SavedModel of deeplab-export, or the highest number in a folder of numbered "
-    "SavedModels (served/1).",
+    "Serve this SavedModel of deeplab-export, the highest number in a folder of numbered "
+    "SavedModels (served/1), or a NAME of deeplab-models.",
     required=True,
 )
 _MODEL_NAME = flags.DEFINE_string(
@@ -129,10 +129,20 @@ def main() -> int:
         time_limit=_TIME_LIMIT.value,
         batch_size=_BATCH_SIZE.value,
     )
-    path = pathlib.Path(_MODEL.value)
-    model = open_served_model(path, _MODEL_NAME.value, _WORKING_SIZE.value)
+    path, name = _find_model(str(_MODEL.value))
+    model = open_served_model(path, _MODEL_NAME.value or name, _WORKING_SIZE.value)
     serve(Service(model, limits), Address(_HOST.value, _PORT.value, _GRPC_PORT.value), say)
     return 0
+
+
+def _find_model(model: str) -> tuple[pathlib.Path, str | None]:
+    """Returns the SavedModel to serve, and the name of a published model."""
+    from deeplab_tf.export.named_model import saved_model_of  # pyright: ignore[reportMissingImports]
+    from deeplab_tf.named import is_a_name, model_path
+
+    if is_a_name(model):
+        return saved_model_of(model, say), model
+    return model_path(model, say), None
 
 
 def run() -> None:

@@ -2,7 +2,9 @@
 
     deeplab-train --config=configs/shapes.py:demo --data_dir=data --workdir=runs/demo
     deeplab-train --config=configs/voc.py:resnet101 --data_dir=data --workdir=runs/voc \\
-        --config.train.batch_size=8 --config.init_from=weights.keras
+        --config.train.batch_size=8 --config.init_from=imagenet-resnet101
+
+config.init_from is a FILE.keras or a NAME of deeplab-models.
 
 Every field of the experiment can be overridden: --config.SECTION.FIELD=VALUE, with the sections
 model, data, train and evaluate. --config.model.like=FILE.keras takes the network of a file, and
@@ -66,7 +68,7 @@ def main() -> int:
     from deeplab_tf.training.stages import train
 
     given = config_flags.get_override_values(flags.FLAGS["config"])
-    experiment = resolve_like(experiment, given)
+    experiment = resolve_like(experiment, given, say)
     data_dir, workdir = pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value)
     if _OVERFIT.value:
         overfit_one_batch(experiment, data_dir, workdir, say)

@@ -289,8 +289,9 @@ class ModelConfig:
             with the head `none`; the paper has none.
         aspp_dropout: the dropout rate after the ASPP's projection, 0.5 in torchvision, none in the
             paper.
-        like: a `.keras` file that gives every other field of the network, except those that flags
-            or the data set give; a run's `config.json` has the fields and not the file.
+        like: a `.keras` file, or the name of a published model, that gives every other field of the
+            network, except those that flags or the data set give; a run's `config.json` has the
+            fields and not the file.
     """
 
     __pydantic_config__ = STRICT
@@ -564,8 +565,9 @@ class Experiment:
 
     Attributes:
         model, data, train, evaluate: the network, its data, its training and its evaluation.
-        init_from: a `.keras` file with the initial weights; tensors that do not fit are skipped and
-            listed. With `previous_stage` the file is for the first stage.
+        init_from: a `.keras` file with the initial weights, or the name of a published model;
+            tensors that do not fit are skipped and listed. With `previous_stage` the file is for
+            the first stage.
         initial_weights: the kind of weights that the paper's row begins with ("ImageNet"), to be
             given by `init_from`; None: random weights.
         previous_stage: `FILE.py:ROW` of a training whose final weights this experiment starts from;

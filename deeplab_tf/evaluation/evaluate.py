@@ -40,6 +40,7 @@ from deeplab_tf.inference.predictor import (
 )
 from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.inference.working_size import once
+from deeplab_tf.named import model_path
 from deeplab_tf.runs.workdir import EVAL_FILE, METRICS_FILE, MODEL_FILE
 
 TABLE_FILE = "eval.txt"
@@ -84,10 +85,11 @@ def evaluate(
         DeeplabError: `out` is a file, or has other files under the names of the results; model,
             data, `evaluate_config` and devices do not fit; or another worker is gone.
     """
-    source, out = pathlib.Path(model), pathlib.Path(out)
+    out = pathlib.Path(out)
     if out.exists() and not out.is_dir():
         raise DeeplabError(f"{out} is a file; give a folder for the results")
     _check_replaceable(out)
+    source = model_path(model, report)
     workers = Workers() if runner else workers_of(strategy)
     if workers.count > 1:
         connect(workers)

@@ -47,6 +47,7 @@ from deeplab_tf.inference.working_size import (
     working_size_of,
     working_size_of_saved_model,
 )
+from deeplab_tf.named import model_path
 
 FILE_SUFFIXES = (".tflite", ".onnx")
 MOST_OFF = 0.02
@@ -179,14 +180,14 @@ def load_predictor(
 ) -> Predictor:
     """Loads a predictor from an artefact.
 
-    The artefact is a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, or
-    anyone's `.tflite` file.
+    The artefact is a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, anyone's
+    `.tflite` file, or the name of a published model.
 
     Args:
-        path: the artefact.
+        path: the artefact, or the name.
         report: gets a line for each broken checkpoint of a workdir that is passed over, one on
-            which weights are taken where the training of the workdir keeps the best, and one at the
-            first image that is larger than those of the training.
+            which weights are taken where the training of the workdir keeps the best, one at the
+            first image that is larger than those of the training, and those of `model_path`.
         overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
             `.keras`); None takes the value of the experiment's `evaluate` section. A SavedModel, a
             LiteRT and an ONNX file have their inference fixed and take only `working_size`.
@@ -194,7 +195,7 @@ def load_predictor(
     Raises:
         DeeplabError: `path` is no such artefact, is damaged, or cannot take the options.
     """
-    path = pathlib.Path(path)
+    path = model_path(path, report)
     if not is_exported(path):
         trained = load_model(path, report)
         evaluate_config = resolve_evaluate_config(trained.experiment, **overrides)

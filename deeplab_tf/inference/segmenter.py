@@ -25,24 +25,25 @@ from deeplab_tf.inference.predictor import (
     trained_predictor,
 )
 from deeplab_tf.inference.strategies import images_to_probabilities, resolve_evaluate_config
+from deeplab_tf.named import model_path
 
 Picture = str | os.PathLike | np.ndarray | Image.Image
 """An image file, pixels [H, W, bands] in the model's own dtype, or a Pillow image."""
 
 
 def load(path: str | os.PathLike, report: Callable[[str], None] = print) -> "Segmenter":
-    """Loads a workdir, a `.keras`, `.onnx` or `.tflite` file, or a SavedModel folder.
+    """Loads a workdir, a `.keras`, `.onnx` or `.tflite` file, a SavedModel folder, or a name.
 
     Args:
-        path: the artefact.
+        path: the artefact, or the name of a published model, as `voc-mobilenet-v2`.
         report: gets a line for each broken checkpoint of a workdir that is passed over, one on
-            which weights are taken where the training of the workdir keeps the best, and one at the
-            first image that is larger than those of the training.
+            which weights are taken where the training of the workdir keeps the best, one at the
+            first image that is larger than those of the training, and those of `model_path`.
 
     Raises:
-        DeeplabError: `path` is none of these, or is damaged.
+        DeeplabError: `path` is none of these, is damaged, or the published model cannot be had.
     """
-    path = pathlib.Path(path)
+    path = model_path(path, report)
     if is_exported(path):
         return Segmenter(path, None, load_predictor(path, report), report)
     trained = load_model(path, report)

@@ -55,7 +55,7 @@ def environment() -> dict[str, str]:
     """Returns this process' packages, code, processor and settings, as text by name."""
     values = {"python": platform.python_version()}
     values |= {name: importlib.metadata.version(name) for name in PACKAGES}
-    values["deeplab_tf"] = f"{importlib.metadata.version('deeplab_tf')}, sources {_sources()}"
+    values["deeplab_tf"] = f"{importlib.metadata.version('deeplab_tf')}, sources {sources()}"
     values["platform"] = f"{platform.system()} {platform.machine()}"
     values[PROCESSOR] = processor_name()
     values["processor model"] = processor_model()
@@ -77,7 +77,7 @@ def _intra_op_threads() -> int:
     return threads or (int(variable) if variable.isdigit() else 0) or usable_cores()
 
 
-def _sources() -> str:
+def sources() -> str:
     """Returns a short sha256 of this package's code, since many commits have the same version."""
     package = pathlib.Path(__file__).parents[1]
     digest = hashlib.sha256()

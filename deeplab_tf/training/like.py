@@ -4,23 +4,28 @@ Tested in tests/training/test_like.py.
 """
 
 import dataclasses
-import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from deeplab_tf.artefacts.trained_model import read_model_config
 from deeplab_tf.config import Experiment, validate
 from deeplab_tf.config.differences import FROM_DATA
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.named import model_path
 
 
-def resolve_like(experiment: Experiment, given: Iterable[str] = ()) -> Experiment:
+def resolve_like(
+    experiment: Experiment, given: Iterable[str] = (), report: Callable[[str], None] = print
+) -> Experiment:
     """Returns `experiment` with the network of the file `model.like`, and without `like`.
+
+    The file may also be the name of a published model.
 
     An experiment without `like` is returned as it is.
 
     Args:
         experiment: the experiment; fields that the data set fills in are taken from the data set.
         given: dotted names of the fields, as `model.output_stride`, that go over those of the file.
+        report: gets the lines of `model_path`.
 
     Raises:
         DeeplabError: the file does not exist, was not written by this package, or its network does
@@ -29,9 +34,10 @@ def resolve_like(experiment: Experiment, given: Iterable[str] = ()) -> Experimen
     like = experiment.model.like
     if like is None:
         return experiment
-    if not pathlib.Path(like).is_file():
+    file = model_path(like, report)
+    if not file.is_file():
         raise DeeplabError(f"config.model.like={like} does not exist; it must be a .keras file")
-    theirs = read_model_config(pathlib.Path(like))
+    theirs = read_model_config(file)
     if theirs is None:
         raise DeeplabError(
             f"config.model.like={like} was not written by deeplab_tf and does not say what its "

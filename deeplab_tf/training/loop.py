@@ -18,6 +18,7 @@ from deeplab_tf.distributed.connection import leave
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.machine.signals import caught_stops
+from deeplab_tf.named import is_a_name, model_path
 from deeplab_tf.runs.average import begin_average
 from deeplab_tf.runs.checkpoints import Checkpoints, checkpoint_steps
 from deeplab_tf.runs.environment import record_environment, repeat_differences
@@ -34,6 +35,7 @@ from deeplab_tf.training.continuation import describe_workdir
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.loss_scale import SMALLEST_SCALE
+from deeplab_tf.training.missing_statistics import fill_statistics
 from deeplab_tf.training.resolve import Run
 from deeplab_tf.training.schedule import make_schedule
 from deeplab_tf.training.validation import Validator
@@ -108,7 +110,9 @@ def train_run(
     elif initial_weights:
         report(f"initial weights from {initial_weights}")
         network = training.network
-        report(load_initial_weights(network, initial_weights, run.experiment.model).table())
+        file = str(model_path(initial_weights, report))
+        report(load_initial_weights(network, file, run.experiment.model).table())
+        fill_statistics(training, report)
     if not start:
         begin_average(training.optimizer)
 
@@ -216,6 +220,8 @@ def _environment_lines(
     """
     # A previous stage's file holds dates, so its sha256 is another each time it is written.
     init_from = None if experiment.previous_stage else experiment.init_from
+    if init_from and not start:
+        init_from = str(model_path(init_from, report=lambda line: None))
     lines = []
     if changed := record_environment(workdir, start, init_from):
         lines.append(f"note: the run goes on under other conditions: {'; '.join(changed)}")
@@ -366,7 +372,7 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
     `config.json` then means the same files wherever it is used.
     """
     init_from, weights = experiment.init_from, experiment.train.class_weights
-    if init_from is not None:
+    if init_from is not None and not is_a_name(init_from):
         init_from = os.path.abspath(init_from)
     if weights not in ("none", "auto"):
         weights = os.path.abspath(weights)

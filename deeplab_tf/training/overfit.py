@@ -12,10 +12,12 @@ from collections.abc import Callable
 from deeplab_tf.config import Experiment
 from deeplab_tf.data.records import naming_corrupt_file
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.named import model_path
 from deeplab_tf.training.build import build_training
 from deeplab_tf.training.first_batch import describe_batch, describe_first_loss
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.training.like import resolve_like
+from deeplab_tf.training.missing_statistics import fill_statistics
 from deeplab_tf.training.resolve import resolve_run
 
 MAX_STEPS = 500
@@ -47,7 +49,7 @@ def overfit_one_batch(
     Raises:
         DeeplabError: the batch is not learnt after `MAX_STEPS` steps, or an error of `train`.
     """
-    experiment = resolve_like(experiment)
+    experiment = resolve_like(experiment, report=report)
     run = resolve_run(experiment, pathlib.Path(data_dir), pathlib.Path(workdir), evaluated=False)
     experiment, records = run.experiment, run.records
     # The schedule gets so many steps that it hardly falls over the steps taken here.
@@ -60,7 +62,9 @@ def overfit_one_batch(
         report(note)
     if experiment.init_from:
         report(f"initial weights from {experiment.init_from}")
-        load_initial_weights(training.network, experiment.init_from, experiment.model)
+        file = model_path(experiment.init_from, report)
+        load_initial_weights(training.network, str(file), experiment.model)
+        fill_statistics(training, report)
     train_step = training.make_step()
     with naming_corrupt_file(*training.splits):
         batch = next(iter(training.batches(0)))

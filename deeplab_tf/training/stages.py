@@ -59,7 +59,7 @@ def train(
             has other files under the names of a run's. Every stage is resolved before the first
             begins.
     """
-    experiment = resolve_like(experiment)
+    experiment = resolve_like(experiment, report=report)
     data_dir, workdir = pathlib.Path(data_dir), pathlib.Path(workdir)
     repeat_of = None if repeat_of is None else pathlib.Path(repeat_of)
     workers = workers_of(experiment.train.strategy)

@@ -1,6 +1,6 @@
 """Estimates of batch norm statistics, for weights into which the batch norms had been folded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -8,8 +8,12 @@ import numpy as np
 from deeplab_tf.models import FusedBatchNormalization
 
 
-def estimate_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> None:
-    """Sets the mean and variance of each batch norm of `model` to those of its inputs on `images`.
+def estimate_statistics(
+    model: keras.Model,
+    images: Iterable[np.ndarray],
+    norms: Sequence[FusedBatchNormalization] | None = None,
+) -> None:
+    """Sets the mean and variance of batch norms of `model` to those of their inputs on `images`.
 
     Gamma and beta change with the statistics, so that the network remains the same function. The
     network can then be fine-tuned with batch norm in training mode: on a batch like `images` it
@@ -18,11 +22,13 @@ def estimate_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> Non
     Args:
         model: a network of this package, whose batch norms may have any values.
         images: uint8 arrays [H, W, bands], of any sizes.
+        norms: the batch norms to set; None sets all.
 
     Raises:
         ValueError: there is no image.
     """
-    norms = [layer for layer in model.layers if isinstance(layer, FusedBatchNormalization)]
+    if norms is None:
+        norms = [layer for layer in model.layers if isinstance(layer, FusedBatchNormalization)]
     inputs = keras.Model(model.input, [norm.input for norm in norms])
     totals = [np.zeros((2, norm.gamma.shape[0])) for norm in norms]
     counts = np.zeros(len(norms))

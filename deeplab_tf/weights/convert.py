@@ -114,7 +114,7 @@ def run_import(
             f"multi_grid is {multi_grid}, as given; the comparison was made without multi_grid"
         )
     if model_config.num_classes is None:
-        save_backbone(model, model_config, out)
+        save_backbone(model, model_config, out, dated=False)
     else:
         classes = classes_by_number(model_config.num_classes)
         experiment = Experiment(model=model_config)
@@ -122,7 +122,8 @@ def run_import(
         experiment.data = dataclasses.replace(
             experiment.data, dataset=classes.dataset, longest_side=imported.longest_side
         )
-        save_model(TrainedModel(model, experiment, classes, auxiliary=auxiliary), out)
+        trained = TrainedModel(model, experiment, classes, auxiliary=auxiliary)
+        save_model(trained, out, dated=False)
     lines.append(f"written: {out}")
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from deeplab_tf.cli import flags
 from deeplab_tf.serving.limits import Limits
 
 BINARIES = {name: name for name in ("prepare", "train", "eval", "score", "predict", "export")}
-BINARIES |= {"serve": "serve", "paper": "paper", "import": "import_weights"}
+BINARIES |= {"serve": "serve", "paper": "paper", "import": "import_weights", "models": "models"}
 """The module of each binary."""
 
 

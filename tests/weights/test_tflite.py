@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from support.random_model import random_picture, random_trained_model
+from support.light_network import SIDE, light_model, light_network, write_light
+from support.random_model import random_picture
 from support.shared_data import SHARED
 
 from deeplab_tf.artefacts.litert import open_segmenter
 from deeplab_tf.artefacts.trained_model import load_model, read_model_config
-from deeplab_tf.config import Backbone, EvaluateConfig
+from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
@@ -27,21 +28,10 @@ from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.parity import ImportParity, measure
 from deeplab_tf.weights.tflite import read_tflite
 
-SIDE = 65
-
 
 @pytest.fixture(scope="module")
 def trained():
-    return random_trained_model(
-        backbone=Backbone.MOBILENET_V2,
-        width_multiplier=0.25,
-        channel_divisor=1,
-        output_stride=8,
-        multi_grid=(1, 1, 1),
-        aspp_rates=(),
-        normalization="symmetric",
-        batch_norm_epsilon=1e-5,
-    )
+    return light_model()
 
 
 def convert(function, shape, path):
@@ -54,35 +44,7 @@ def convert(function, shape, path):
 
 @pytest.fixture(scope="module")
 def released(trained, tmp_path_factory):
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([light_network(trained)])
-    path = tmp_path_factory.mktemp("file") / "released.tflite"
-    path.write_bytes(converter.convert())
-    return path
-
-
-def light_network(trained, side=SIDE):
-    """The network as DeepLab's exporter made them: float input in [-1, 1], image pooling first in
-    the concatenation, batch norms folded, logits at the size of the image."""
-    model = trained.model
-    features = keras.Model(model.input, model.get_layer("block7_unit1_project_bn").output)
-    layer = model.get_layer
-    resize = tf.compat.v1.image.resize_bilinear
-
-    def block(name, x):
-        return tf.nn.relu(layer(f"{name}_bn")(layer(name)(x), training=False))
-
-    def logits(image):
-        x = features(image * 127.5 + 127.5, training=False)
-        pooled = tf.nn.avg_pool2d(x, x.shape[1:3], x.shape[1:3], "VALID")
-        pooled = resize(block("aspp_pool", pooled), x.shape[1:3], align_corners=True)
-        kernel = layer("aspp_project").kernel
-        kernel = tf.concat([kernel[:, :, 256:], kernel[:, :, :256]], axis=2)
-        x = tf.nn.conv2d(tf.concat([pooled, block("aspp_conv1", x)], -1), kernel, 1, "SAME")
-        x = layer("logits")(tf.nn.relu(layer("aspp_project_bn")(x, training=False)))
-        return resize(x, (side, side), align_corners=True)
-
-    signature = tf.TensorSpec((1, side, side, 3), tf.float32, name="image")
-    return tf.function(logits, input_signature=[signature]).get_concrete_function()
+    return write_light(trained, tmp_path_factory.mktemp("file") / "released.tflite")
 
 
 def test_the_network_and_its_logits_are_the_files(trained, released):

@@ -1,0 +1,36 @@
+"""A published model behind deeplab-serve: exported once into the cache, as its `.keras` file."""
+
+import hashlib
+
+import numpy as np
+from support.light_network import light_model, write_light
+from support.random_model import random_picture
+
+import deeplab_tf
+from deeplab_tf.export import named_model
+from deeplab_tf.export.named_model import saved_model_of
+from deeplab_tf.named import cache
+from deeplab_tf.named.table import MODELS, NamedModel
+from deeplab_tf.serving.served_model import open_served_model
+
+
+def test_a_name_is_served_as_it_predicts(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(cache.MIRROR, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    content = write_light(light_model(), tmp_path / "tiny.tflite").read_bytes()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    address = "https://nowhere/tiny.tflite"
+    tiny = NamedModel(address, digest, 0.4, "none", "tflite", "6", "nothing")
+    monkeypatch.setitem(MODELS, "tiny", tiny)
+    said = []
+    folder = saved_model_of("tiny", said.append)
+    assert said[-1] == f"tiny: exporting a SavedModel into {folder}" and len(said) == 3
+    served = open_served_model(folder, "tiny")
+    assert (served.name, served.version) == ("tiny", 1)
+    picture = random_picture(65, 65)
+    labels = served.run("serving_default", picture[None])["labels"][0]
+    np.testing.assert_array_equal(labels, deeplab_tf.load("tiny").segment(picture))
+    assert saved_model_of("tiny", said.append) == folder and len(said) == 3
+    monkeypatch.setattr(named_model, "sources", lambda: "another version of the package")
+    assert saved_model_of("tiny", said.append) != folder
