@@ -17,16 +17,10 @@ from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.evaluate_split import (
-    MATRIX_FILE,
-    Evaluation,
-    check_data,
-    evaluate_split,
-    is_eval,
-    is_matrix,
-    write_results,
-)
+from deeplab_tf.evaluation.boundary import mean_of_present
+from deeplab_tf.evaluation.evaluate_split import Evaluation, check_data, evaluate_split
 from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
+from deeplab_tf.evaluation.write_results import check_replaceable, write_results
 from deeplab_tf.files import check_file, check_folder, containing, write_text
 from deeplab_tf.images.confusion import format_table
 from deeplab_tf.images.coverage import coverage
@@ -57,6 +51,7 @@ def evaluate(
     overrides: dict | None = None,
     runner: BeamRunner | None = None,
     strategy: StrategyName = StrategyName.AUTO,
+    details: bool = True,
     report: Callable[[str], None] = print,
 ) -> Evaluation:
     """Evaluates `model`, writes the results into `out` and reports the table.
@@ -66,7 +61,7 @@ def evaluate(
             a SavedModel, an `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
         data_dir: the folder into which `deeplab-prepare` wrote the records.
         out: the folder that gets `eval.json`, `eval.txt` (the reported text),
-            `confusion_matrix.csv` and `report/`.
+            `confusion_matrix.csv`, `images.csv`, `images_by_class.csv` and `report/`.
         dataset: the name of the data set; None takes the experiment's.
         evaluate_config: the inference strategy and the split; None takes the experiment's. Where
             the data set has no such split, its only split for validation is taken, or else its only
@@ -77,6 +72,7 @@ def evaluate(
         strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
             each worker calls this function and does its share of the images; worker 0 writes and
             reports.
+        details: whether to measure boundary IoU, calibration and objects by size too.
         report: gets the table of classes, the names of the files, a line for each checkpoint that
             is broken and passed over, and one where images are larger than the training's.
 
@@ -110,11 +106,13 @@ def evaluate(
         note = predictor.working.note_on(records.longest_side or 0, 0)
         if note:
             report(note)
-        evaluation = _evaluate_by_beam(runner, source, predictor, evaluate_config, records, out)
+        evaluation = _evaluate_by_beam(
+            runner, source, predictor, evaluate_config, records, out, details
+        )
     else:
         with naming_lost_worker(workers, lambda: ""):
             _check_same(workers, facts, records)
-            evaluation = evaluate_split(predictor, records, evaluate_config.split, workers)
+            evaluation = evaluate_split(predictor, records, evaluate_config.split, workers, details)
     if not workers.is_chief:
         report(f"worker {workers.index} of {workers.count}; worker 0 has the results")
         return evaluation
@@ -138,7 +136,7 @@ def evaluate(
         source / METRICS_FILE,
     )
     text = (
-        f"{format_table(evaluation.scores, predictor.classes.names)}\n\n"
+        f"{_format_table(evaluation, predictor.classes.names)}\n\n"
         f"{evaluation.images} images of {records.classes.dataset}/{evaluate_config.split}; "
         f"{truth}\n"
         f"figures  {out / EVAL_FILE}\n"
@@ -151,11 +149,20 @@ def evaluate(
     return evaluation
 
 
+def _format_table(evaluation: Evaluation, names: tuple[str, ...]) -> str:
+    boundary, more = evaluation.boundary_iou, {}
+    if boundary is not None:
+        more["mean boundary IoU"] = mean_of_present(boundary)
+    if evaluation.calibration is not None:
+        more["calibration error"] = evaluation.calibration.error
+    return format_table(evaluation.scores, names, boundary, more)
+
+
 def _check_replaceable(out: pathlib.Path) -> None:
     """Raises `DeeplabError` where a result would replace what no evaluation wrote."""
     check_folder(out / REPORT_DIR, is_report)
-    for name, ours in ((EVAL_FILE, is_eval), (MATRIX_FILE, is_matrix), (TABLE_FILE, is_table)):
-        check_file(out / name, ours)
+    check_file(out / TABLE_FILE, is_table)
+    check_replaceable(out)
 
 
 def _check_same(workers: Workers, facts: dict, records: Records) -> None:
@@ -215,6 +222,7 @@ def _evaluate_by_beam(
     evaluate_config: EvaluateConfig,
     records: Records,
     out: pathlib.Path,
+    details: bool,
 ) -> Evaluation:
     runner.check()
     # apache_beam is an extra and may be absent, so its users are imported only here.
@@ -223,7 +231,7 @@ def _evaluate_by_beam(
 
     split = check_data(predictor, records, evaluate_config.split)
     model = Model(source, evaluate_config=None if is_exported(source) else evaluate_config)
-    return evaluate_by_beam(runner, model, records, split, out)
+    return evaluate_by_beam(runner, model, records, split, out, details)
 
 
 def _format_results(

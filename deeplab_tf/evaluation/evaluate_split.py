@@ -1,11 +1,11 @@
-"""The evaluation of a model on a split, each image at its own size, as one confusion matrix.
+"""The evaluation of a model on a split, each image at its own size.
 
 Tested in tests/evaluation/test_evaluate.py.
 """
 
-import csv
 import dataclasses
-import pathlib
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import tqdm
@@ -15,23 +15,23 @@ from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import Records, SplitFiles
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import containing, json_text, json_with, whole_file, write_text
-from deeplab_tf.images.classes import Classes, check_same_classes
+from deeplab_tf.evaluation.boundary import boundary_iou
+from deeplab_tf.evaluation.calibration import Calibration
+from deeplab_tf.evaluation.gathering import gather_images, gather_pictures, sum_tallies
+from deeplab_tf.evaluation.image_counts import ImageCounts, in_order
+from deeplab_tf.evaluation.tally import Judged, Tally, judge
+from deeplab_tf.evaluation.worst import Kept, Rank, worst_by_class
+from deeplab_tf.images.classes import check_same_classes
 from deeplab_tf.images.confusion import Scores
 from deeplab_tf.images.formats import view_rgb
-from deeplab_tf.inference.examples import count_examples
+from deeplab_tf.inference.examples import CountedExample, count_examples
 from deeplab_tf.inference.predictor import Predictor
-from deeplab_tf.runs.workdir import EVAL_FILE
+from deeplab_tf.parallel import in_threads
 
-MATRIX_FILE = "confusion_matrix.csv"
-CORNER = "truth \\ prediction"
-"""The first cell of the matrix file."""
-is_matrix = containing(CORNER.encode())
-"""Recognises a matrix file."""
-is_eval = json_with("mean_iou", "classes", "images")
-"""Recognises an `EVAL_FILE`."""
 SAMPLES = 8
 """The number of examples that are kept for the report."""
+WORST_CLASSES = 24
+"""The most classes, those with the lowest IoU, whose worst images are shown."""
 
 ALONE = Workers()
 
@@ -60,26 +60,100 @@ class Evaluation:
         matrix: int64 [C, C] over all images; rows are true classes, columns predicted classes.
         images: the number of images.
         samples: up to `SAMPLES` examples, spread over the split.
+        by_image: the counts of each image, by name.
+        calibration: the confidences against the truth; None where the model gives labels only, or
+            details are left out.
+        sizes: the sum of `object_counts`, int64 [C, GROUPS, 3]; None where details are left out.
+        worst: for the classes that are shown, the lowest IoU first, their worst images.
+        kept: the pictures of these images by name.
     """
 
     matrix: np.ndarray
     images: int
     samples: tuple[Sample, ...]
+    by_image: tuple[ImageCounts, ...] = ()
+    calibration: Calibration | None = None
+    sizes: np.ndarray | None = None
+    worst: dict[int, list[Rank]] = dataclasses.field(default_factory=dict)
+    kept: dict[str, Kept] = dataclasses.field(default_factory=dict)
 
     @property
     def scores(self) -> Scores:
         """Returns the figures of `matrix`."""
         return Scores.from_matrix(self.matrix)
 
+    @property
+    def boundary_iou(self) -> tuple[float | None, ...] | None:
+        """Returns the boundary IoU of each class, 0..1, None for a class that is absent.
+
+        None stands for all where details are left out.
+        """
+        if self.sizes is None:
+            return None
+        counts = np.zeros((len(self.matrix), 3), np.int64)
+        for image in self.by_image:
+            counts[image.classes] += image.counts[:, 3:]
+        return boundary_iou(counts)
+
+
+def make_evaluation(
+    tally: Tally,
+    samples: tuple[Sample, ...],
+    by_image: list[ImageCounts],
+    details: bool,
+    pictures: Callable[[set[str]], dict[str, Kept]],
+) -> Evaluation:
+    """Returns the evaluation of all images.
+
+    Args:
+        tally: the sums over the images.
+        samples: the examples for the report.
+        by_image: the counts of each image, in any order.
+        details: whether boundaries, confidences and objects were counted.
+        pictures: a function from the names of images to their pictures.
+    """
+    by_image = in_order(by_image)
+    found = worst_by_class(by_image)
+    iou = {
+        class_id: score.iou
+        for class_id, score in enumerate(Scores.from_matrix(tally.matrix).classes)
+        if score.iou is not None and class_id in found
+    }
+    shown = sorted(iou, key=lambda class_id: (iou[class_id], class_id))[:WORST_CLASSES]
+    worst = {class_id: found[class_id] for class_id in shown}
+    names = {name for ranks in worst.values() for _, _, name in ranks}
+    has_confidence = bool(tally.calibration.any())
+    return Evaluation(
+        tally.matrix,
+        tally.images,
+        samples,
+        tuple(by_image),
+        Calibration.of(tally.calibration) if has_confidence else None,
+        tally.sizes if details else None,
+        worst,
+        pictures(names),
+    )
+
 
 def evaluate_split(
-    predictor: Predictor, records: Records, split_name: str, workers: Workers = ALONE
+    predictor: Predictor,
+    records: Records,
+    split_name: str,
+    workers: Workers = ALONE,
+    details: bool = True,
 ) -> Evaluation:
     """Evaluates `predictor` on the split `split_name` of `records`.
 
-    Images are dealt out over `workers`. All workers must call this function; each gets the matrix
+    Images are dealt out over `workers`. All workers must call this function; each gets the figures
     of all images, and samples of its own images. Progress is shown on stderr where stderr is a
     terminal.
+
+    Args:
+        predictor: the model.
+        records: the data set.
+        split_name: the split.
+        workers: the processes that share the images.
+        details: whether to count boundaries, confidences and objects too.
 
     Raises:
         DeeplabError: the data set has other classes, another image format or no such split, or a
@@ -87,25 +161,49 @@ def evaluate_split(
     """
     split = check_data(predictor, records, split_name)
     classes = predictor.classes.num_classes
-    matrix = np.zeros((classes, classes), np.int64)
     own = len(range(workers.index, split.num_examples, workers.count))
     keep = set(np.linspace(0, own - 1, SAMPLES).round().astype(int).tolist())
-    samples, images = [], 0
+    samples, by_image, tally = [], [], Tally(classes)
+
+    def judged(each: CountedExample[np.ndarray | None]) -> tuple[CountedExample, Judged]:
+        found = judge(each.name, each.mask, each.labels, each.matrix, each.more, details)
+        return each, found
 
     examples = labelled_images(split, workers.index, workers.count)
-    counted = count_examples(
-        lambda image, _mask: (predictor.predict(image[None])[0], None),
-        examples,
-        classes,
-        predictor.at_once,
+    counted = count_examples(_predict(predictor, details), examples, classes, predictor.at_once)
+    # Other threads judge an image while the devices predict the next ones.
+    each_judged = in_threads(judged, counted)
+    for each, found in tqdm.tqdm(
+        each_judged, total=own, desc="evaluate", unit="image", disable=None
+    ):
+        view = functools.partial(view_rgb, each.image, records.image_format)
+        if tally.images in keep:
+            samples.append(Sample(each.name, view(), each.mask, each.labels))
+        tally.add(found, lambda each=each, view=view: Kept.of(view(), each.mask, each.labels))
+        by_image.append(found.image)
+    sum_tallies(tally, workers)
+    return make_evaluation(
+        tally,
+        tuple(samples),
+        gather_images(by_image, workers),
+        details,
+        lambda names: gather_pictures(tally.worst.kept, names, workers),
     )
-    for each in tqdm.tqdm(counted, total=own, desc="evaluate", unit="image", disable=None):
-        matrix += each.matrix
-        if images in keep:
-            picture = view_rgb(each.image, records.image_format)
-            samples.append(Sample(each.name, picture, each.mask, each.labels))
-        images += 1
-    return Evaluation(workers.sum(matrix), int(workers.sum(images)), tuple(samples))
+
+
+def _predict(
+    predictor: Predictor, details: bool
+) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]:
+    """Returns a function from an image and its mask to its labels and their confidence."""
+    confident = predictor.predict_confident
+    if confident is None or not details:
+        return lambda image, _mask: (predictor.predict(image[None])[0], None)
+
+    def predict(image: np.ndarray, _mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        both = confident(image[None])[0]
+        return np.ascontiguousarray(both["label"]), both["confidence"]
+
+    return predict
 
 
 def check_data(predictor: Predictor, records: Records, split_name: str) -> SplitFiles:
@@ -119,34 +217,3 @@ def check_same_format(model: ImageFormat, data: ImageFormat) -> None:
     """Raises `DeeplabError` where the model takes other bands or bits than the data set has."""
     if (model.bands, model.bits) != (data.bands, data.bits):
         raise DeeplabError(f"the model takes images of {model}, and the data set has {data}")
-
-
-def write_results(
-    evaluation: Evaluation, classes: Classes, facts: dict, folder: pathlib.Path
-) -> None:
-    """Writes `eval.json` and `confusion_matrix.csv` (with class names as heads) into `folder`.
-
-    Args:
-        evaluation: the results.
-        classes: the classes of the matrix.
-        facts: the other entries of `eval.json`: data set, settings, checkpoint.
-        folder: the folder of the results, made if absent.
-    """
-    with whole_file(folder / MATRIX_FILE, is_matrix) as path:
-        _write_matrix(evaluation.matrix, classes, path)
-    scores = evaluation.scores
-    by_class = [
-        {"name": name, **dataclasses.asdict(score)}
-        for name, score in zip(classes.names, scores.classes, strict=True)
-    ]
-    content = {**facts, "images": evaluation.images, **scores.summary(), "classes": by_class}
-    text = json_text(content)
-    write_text(folder / EVAL_FILE, text, is_eval)
-
-
-def _write_matrix(matrix: np.ndarray, classes: Classes, path: pathlib.Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([CORNER, *classes.names])
-        for name, row in zip(classes.names, matrix.tolist(), strict=True):
-            writer.writerow([name, *row])

@@ -49,6 +49,7 @@ def predict_in_frame(
     fill: np.ndarray,
     run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]],
     longest: int | None = None,
+    finish: Callable[..., np.ndarray] = enlarge_labels,
 ) -> np.ndarray:
     """Predicts the labels of an image of any size with a model of one static size.
 
@@ -64,14 +65,16 @@ def predict_in_frame(
         run: the model, from uint8 [1, height, width, 3] to integer labels [1, height, width] and
             the scores [1, height, width, C] whose argmax they are, or None.
         longest: as for `into_frame`.
+        finish: makes the result, [1, H, W], of the labels, the scores and (H, W), as
+            `enlarge_labels` does.
 
     Returns:
-        The labels, uint8 [H, W].
+        The labels, uint8 [H, W], or what `finish` gives.
     """
     framed, inner = into_frame(image, frame, fill, longest)
     part = np.s_[:, : inner[0], : inner[1]]
     labels, scores = run(framed)
     size = image.shape[0], image.shape[1]
-    if inner == size:
+    if inner == size and finish is enlarge_labels:
         return labels[part][0].astype(np.uint8)
-    return enlarge_labels(labels[part], None if scores is None else scores[part], size)[0]
+    return finish(labels[part], None if scores is None else scores[part], size)[0]

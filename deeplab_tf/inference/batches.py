@@ -36,24 +36,41 @@ class Picture(Generic[Source]):
 
 @dataclasses.dataclass(frozen=True)
 class Predicted(Generic[Source]):
-    """A picture and its labels, uint8 [H, W], which are void where the picture has no data."""
+    """A picture and what the network made of it.
+
+    Attributes:
+        picture: the picture.
+        labels: uint8 [H, W], which are void where the picture has no data.
+        confidence: uint16 [H, W] as of `CONFIDENT`; None where it was not asked for or there is
+            none.
+    """
 
     picture: Picture[Source]
     labels: np.ndarray
+    confidence: np.ndarray | None = None
 
 
 def predict_batches(
-    predictor: Predictor, pictures: Iterable[Picture[Source]], batch_size: int
+    predictor: Predictor,
+    pictures: Iterable[Picture[Source]],
+    batch_size: int,
+    confidence: bool = False,
 ) -> Iterator[Predicted[Source]]:
     """Yields the labels of all `pictures`, predicted in batches of one size.
 
     Batches have at most `batch_size` pictures. Pictures of one size keep their order; among several
-    sizes, the size whose batch is full first comes first.
+    sizes, the size whose batch is full first comes first. `confidence` asks for it where the model
+    gives it.
     """
+    sure = predictor.predict_confident if confidence else None
     for batch in by_size(pictures, batch_size):
-        labels = predictor.predict(np.stack([picture.pixels for picture in batch]))
-        for picture, found in zip(batch, labels, strict=True):
-            yield Predicted(picture, with_void(found, picture.missing))
+        pixels = np.stack([picture.pixels for picture in batch])
+        both = sure(pixels) if sure else None
+        labels = predictor.predict(pixels) if both is None else both["label"]
+        for index, (picture, found) in enumerate(zip(batch, labels, strict=True)):
+            found = np.ascontiguousarray(found)
+            share = None if both is None else both["confidence"][index]
+            yield Predicted(picture, with_void(found, picture.missing), share)
 
 
 def by_size(

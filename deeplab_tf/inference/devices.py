@@ -64,4 +64,15 @@ def on_devices(load: Callable[[], Predictor], devices: list[str]) -> Predictor:
         with each.take() as copy:
             return copy.predict(images)
 
-    return dataclasses.replace(each.copies[-1], predict=predict, at_once=len(devices))
+    def predict_confident(images: np.ndarray) -> np.ndarray:
+        with each.take() as copy:
+            assert copy.predict_confident is not None
+            return copy.predict_confident(images)
+
+    last = each.copies[-1]
+    return dataclasses.replace(
+        last,
+        predict=predict,
+        predict_confident=predict_confident if last.predict_confident else None,
+        at_once=len(devices),
+    )

@@ -65,10 +65,12 @@ class PredictorHandler(ModelHandler[Picture[Any], Predicted[Any], _Loaded]):
     """A Beam handler that loads a model once a process and predicts pictures, size by size.
 
     Beam's `TFModelHandlerTensor` would stack all pictures, which must then be of one size.
+    `confidence` is that of `predict_batches`.
     """
 
-    def __init__(self, model: Model, batch_size: int):
+    def __init__(self, model: Model, batch_size: int, confidence: bool = False):
         super().__init__()
+        self._confidence = confidence
         self._model = model
         self._batch_size = batch_size
 
@@ -91,7 +93,7 @@ class PredictorHandler(ModelHandler[Picture[Any], Predicted[Any], _Loaded]):
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[Predicted[Any]]:
         with model.lock:
-            return list(predict_batches(model.predictor, batch, self._batch_size))
+            return list(predict_batches(model.predictor, batch, self._batch_size, self._confidence))
 
     def get_num_bytes(self, batch: Sequence[Picture[Any]]) -> int:
         return sum(picture.pixels.nbytes for picture in batch)

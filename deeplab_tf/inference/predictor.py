@@ -27,14 +27,19 @@ from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
+from deeplab_tf.images.confidence import confident, confident_by_scores
 from deeplab_tf.images.frame import predict_in_frame
-from deeplab_tf.inference.strategies import images_to_labels, in_parts, resolve_evaluate_config
+from deeplab_tf.images.resampling import enlarge_labels
+from deeplab_tf.inference.strategies import Strategy, in_parts, resolve_evaluate_config
 from deeplab_tf.inference.windows import spans
 from deeplab_tf.inference.working_size import (
     ANY_SIZE,
+    Enlarge,
+    Look,
     WorkingSize,
     at_working_size,
     noting,
+    once,
     working_size_of,
     working_size_of_saved_model,
 )
@@ -59,6 +64,8 @@ class Predictor:
         row_spans: a function from the height of an image to the (start, end, first, last) of rows,
             as `spans` gives them: `predict` of the rows from start to end decides those from first
             to last as `predict` of the whole image does. None where `predict` needs whole images.
+        predict_confident: a function like `predict` that gives `CONFIDENT` [B, H, W], each label
+            with its confidence. None where the artefact gives labels and no scores.
     """
 
     classes: Classes
@@ -68,6 +75,7 @@ class Predictor:
     at_once: int = 1
     working: WorkingSize = ANY_SIZE
     row_spans: Callable[[int], list[tuple[int, int, int, int]]] | None = None
+    predict_confident: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def trained_predictor(
@@ -80,13 +88,16 @@ def trained_predictor(
     `report` gets one line at the first image that is larger than those of the training.
     """
     working = working_size_of(trained.experiment, evaluate_config)
+    # Both functions read one network.
+    strategy, note = Strategy(trained, evaluate_config), once(report)
     return Predictor(
         trained.classes,
-        images_to_labels(trained, evaluate_config, report),
+        strategy.labels(note),
         trained.image_format,
         trained.experiment,
         working=working,
         row_spans=_row_spans(trained.experiment, evaluate_config, working),
+        predict_confident=strategy.confident_labels(note),
     )
 
 
@@ -177,8 +188,14 @@ def load_predictor(
         opened, working = _litert_predictor(path, working_size)
     else:
         opened, working = _saved_model_predictor(path, working_size)
-    predict = noting(opened.predict, working, report)
-    return dataclasses.replace(opened, predict=predict, working=working)
+    note = once(report)
+    confident = opened.predict_confident
+    return dataclasses.replace(
+        opened,
+        predict=noting(opened.predict, working, note),
+        predict_confident=noting(confident, working, note) if confident else None,
+        working=working,
+    )
 
 
 def _working_size(experiment: Experiment | None, given: int | None) -> WorkingSize:
@@ -200,9 +217,18 @@ def _saved_model_predictor(
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
-    predict_all = in_parts(predict, max(experiment.evaluate.scales))
+    def predict_confident(images: np.ndarray) -> np.ndarray:
+        assert loaded is not None
+        found = serve(images=tf.constant(images))
+        return confident(found["labels"].numpy(), found["confidence"].numpy())
+
+    scale = max(experiment.evaluate.scales)
+    # SavedModels of earlier versions give labels only.
+    sure = in_parts(predict_confident, scale) if "confidence" in serve.structured_outputs else None
     image_format = experiment.model.input_format
-    return Predictor(classes, predict_all, image_format, experiment), working
+    return Predictor(
+        classes, in_parts(predict, scale), image_format, experiment, predict_confident=sure
+    ), working
 
 
 def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predictor, WorkingSize]:
@@ -217,7 +243,24 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
     working = _working_size(experiment, working_size)
     predict = in_parts(lambda images: segmenter.run(images)[0])
     predict = at_working_size(predict, segmenter.run, working.longest)
-    return Predictor(classes, predict, RGB, experiment), working
+    sure = None
+    if segmenter.gives_logits:
+        sure = at_working_size(
+            in_parts(_confident_run(segmenter.run)),
+            segmenter.run,
+            working.longest,
+            confident_by_scores,
+        )
+    return Predictor(classes, predict, RGB, experiment, predict_confident=sure), working
+
+
+def _confident_run(run: Look) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from images to `CONFIDENT` by a file's labels and logits."""
+
+    def predict_confident(images: np.ndarray) -> np.ndarray:
+        return confident_by_scores(*run(images), (images.shape[1], images.shape[2]))
+
+    return predict_confident
 
 
 def _litert_predictor(
@@ -235,16 +278,25 @@ def _litert_predictor(
         lambda images: segmenter.run(images)[0].astype(np.uint8), segmenter.run, working.longest
     )
 
-    def predict_one(image: np.ndarray) -> np.ndarray:
-        if segmenter.size is None:
-            return predict_open(image[None])[0]
-        return predict_in_frame(image, segmenter.size, fill, segmenter.run, working.longest)
+    confident_open = at_working_size(
+        _confident_run(segmenter.run), segmenter.run, working.longest, confident_by_scores
+    )
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        # A LiteRT file takes one image at a time.
-        return np.stack([predict_one(image) for image in images])
+    # A LiteRT file takes one image at a time.
+    def one_by_one(
+        predict_any_size: Callable[[np.ndarray], np.ndarray], enlarge: Enlarge
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        def predict_one(image: np.ndarray) -> np.ndarray:
+            if segmenter.size is None:
+                return predict_any_size(image[None])[0]
+            arguments = image, segmenter.size, fill, segmenter.run, working.longest
+            return predict_in_frame(*arguments, enlarge)
 
-    return Predictor(classes, predict, RGB, experiment), working
+        return lambda images: np.stack([predict_one(image) for image in images])
+
+    sure = one_by_one(confident_open, confident_by_scores) if segmenter.gives_logits else None
+    predict = one_by_one(predict_open, enlarge_labels)
+    return Predictor(classes, predict, RGB, experiment, predict_confident=sure), working
 
 
 def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None:

@@ -14,6 +14,7 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.confidence import confident, confident_by_scores, label_and_confidence
 from deeplab_tf.images.resampling import enlarge_probabilities
 from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
@@ -59,13 +60,7 @@ def images_to_labels(
         DeeplabError: `evaluate_config.crf` is true and the CRF's library is missing or the images
             are not RGB.
     """
-    strategy = Strategy(trained, evaluate_config)
-    scores = strategy.apply(score_function)
-    working = working_size_of(trained.experiment, evaluate_config)
-    predict = at_working_size(
-        strategy.apply(label_function), lambda images: (None, scores(images)), working.longest
-    )
-    return noting(predict, working, report)
+    return Strategy(trained, evaluate_config).labels(report)
 
 
 def images_to_probabilities(
@@ -103,6 +98,34 @@ class Strategy:
         self._model = folded(with_output_stride(trained.model, model_config, self._stride))
         self._dtype = tf.as_dtype(trained.image_format.dtype)
         self._mean = model_config.input_format.mean
+        self._working = working_size_of(trained.experiment, evaluate_config)
+
+    def labels(self, report: Callable[[str], None] = print) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns the function of `images_to_labels`."""
+        scores = self.apply(score_function)
+        predict = at_working_size(
+            self.apply(label_function),
+            lambda images: (None, scores(images)),
+            self._working.longest,
+        )
+        return noting(predict, self._working, report)
+
+    def confident_labels(
+        self, report: Callable[[str], None] = print
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns a function like that of `labels` whose result has the confidence too.
+
+        The function gives `CONFIDENT` [B, H, W]: the label, and the largest of the probabilities
+        that `images_to_probabilities` gives.
+        """
+        scores, are_logits = self.apply(score_function), gives_logits(self._evaluate_config)
+        predict = at_working_size(
+            self.apply(confident_label_function),
+            lambda images: (None, scores(images)),
+            self._working.longest,
+            lambda _, found, size: confident_by_scores(None, found, size, are_logits),
+        )
+        return noting(predict, self._working, report)
 
     def copy_weights(self) -> None:
         """Takes the present weights of `trained.model` over into every function of `apply`.
@@ -191,6 +214,36 @@ def label_function(
         return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
 
     return lambda images: labels(tf.constant(images)).numpy()
+
+
+def confident_label_function(
+    model: keras.Model, evaluate_config: EvaluateConfig, dtype: tf.DType = tf.uint8
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function like that of `label_function` that gives `CONFIDENT` [B, H, W]."""
+    if evaluate_config.crf:
+        refined = probability_function(model, evaluate_config, dtype)
+
+        def refined_labels(images: np.ndarray) -> np.ndarray:
+            found = refined(images)
+            return confident(found.argmax(axis=-1), found.max(axis=-1))
+
+        return refined_labels
+    scales, flip = tuple(evaluate_config.scales), evaluate_config.flip
+    plain = gives_logits(evaluate_config)
+
+    @tf.function(input_signature=[_any_images(model, dtype)])
+    def maps(images):
+        if plain:
+            scores = model(images, training=False)
+        else:
+            scores = class_probabilities(model, images, scales, flip)
+        return label_and_confidence(scores, plain)
+
+    def labels(images: np.ndarray) -> np.ndarray:
+        found = maps(tf.constant(images))
+        return confident(found["label"].numpy(), found["confidence"].numpy())
+
+    return labels
 
 
 def gives_logits(evaluate_config: EvaluateConfig) -> bool:

@@ -18,8 +18,9 @@ from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation import evaluate_split as evaluate_module
 from deeplab_tf.evaluation.evaluate import evaluate
-from deeplab_tf.evaluation.evaluate_split import evaluate_split, write_results
+from deeplab_tf.evaluation.evaluate_split import evaluate_split
 from deeplab_tf.evaluation.score import score_folders
+from deeplab_tf.evaluation.write_results import write_results
 from deeplab_tf.images.classes import CAMVID, SHAPES, VOID, check_same_classes
 from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
@@ -71,7 +72,7 @@ def test_predicted_files_score_exactly_the_same(
     del inference["split"]
     predictor = load_predictor(tmp_path / "model.keras", **inference)
     assert predict_images(predictor, find_images(f"{raw_folder}/images"), tmp_path / "out") == []
-    scored, images, _ = score_folders(tmp_path / "out", raw_folder / "masks", 6, 255)
+    scored, images, *_ = score_folders(tmp_path / "out", raw_folder / "masks", 6, 255)
     np.testing.assert_array_equal(scored, matrix)
     assert images == 5
 
