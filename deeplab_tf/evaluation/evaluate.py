@@ -17,7 +17,6 @@ from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.boundary import mean_of_present
 from deeplab_tf.evaluation.evaluate_split import Evaluation, check_data, evaluate_split
 from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
 from deeplab_tf.evaluation.write_results import check_replaceable, write_results
@@ -135,8 +134,9 @@ def evaluate(
         out,
         source / METRICS_FILE,
     )
+    more = evaluation.boundary_iou, evaluation.more_figures
     text = (
-        f"{_format_table(evaluation, predictor.classes.names)}\n\n"
+        f"{format_table(evaluation.scores, predictor.classes.names, *more)}\n\n"
         f"{evaluation.images} images of {records.classes.dataset}/{evaluate_config.split}; "
         f"{truth}\n"
         f"figures  {out / EVAL_FILE}\n"
@@ -147,15 +147,6 @@ def evaluate(
     write_results(evaluation, records.classes, facts, out)
     report(text.rstrip())
     return evaluation
-
-
-def _format_table(evaluation: Evaluation, names: tuple[str, ...]) -> str:
-    boundary, more = evaluation.boundary_iou, {}
-    if boundary is not None:
-        more["mean boundary IoU"] = mean_of_present(boundary)
-    if evaluation.calibration is not None:
-        more["calibration error"] = evaluation.calibration.error
-    return format_table(evaluation.scores, names, boundary, more)
 
 
 def _check_replaceable(out: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import Records, SplitFiles
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.boundary import boundary_iou
+from deeplab_tf.evaluation.boundary import boundary_iou, mean_of_present
 from deeplab_tf.evaluation.calibration import Calibration
 from deeplab_tf.evaluation.gathering import gather_images, gather_pictures, sum_tallies
 from deeplab_tf.evaluation.image_counts import ImageCounts, in_order
@@ -94,6 +94,16 @@ class Evaluation:
         for image in self.by_image:
             counts[image.classes] += image.counts[:, 3:]
         return boundary_iou(counts)
+
+    @property
+    def more_figures(self) -> dict[str, float | None]:
+        """Returns the figures over all classes beyond those of the matrix, 0..1, by title."""
+        more = {}
+        if self.boundary_iou is not None:
+            more["mean boundary IoU"] = mean_of_present(self.boundary_iou)
+        if self.calibration is not None:
+            more["calibration error"] = self.calibration.error
+        return more
 
 
 def make_evaluation(

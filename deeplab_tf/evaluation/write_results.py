@@ -17,7 +17,7 @@ from deeplab_tf.evaluation.image_tables import (
     write_by_class,
     write_images,
 )
-from deeplab_tf.evaluation.object_sizes import sizes_to_json
+from deeplab_tf.evaluation.object_sizes import of_all_objects, sizes_to_json
 from deeplab_tf.files import check_file, containing, json_text, json_with, whole_file, write_text
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.runs.workdir import EVAL_FILE
@@ -87,7 +87,7 @@ def figures(evaluation: Evaluation, classes: Classes) -> dict:
     if boundary is not None:
         content["mean_boundary_iou"] = mean_of_present(boundary)
     if evaluation.sizes is not None:
-        content["objects"] = sizes_to_json(evaluation.sizes.sum(axis=0))
+        content["objects"] = sizes_to_json(of_all_objects(evaluation.sizes, classes.names))
     if evaluation.calibration is not None:
         content["calibration"] = evaluation.calibration.to_json()
     return content
