@@ -23,6 +23,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from deeplab_tf.cli import beam_flags, inference_flags
+from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flag_types import define_two_names
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.config import Experiment, StrategyName, load_experiment, validate
@@ -38,7 +39,10 @@ _MODEL = define_two_names(
     required=True,
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Read the records that deeplab-prepare wrote into this folder.", required=True
+    "data_dir",
+    None,
+    "Read the records that deeplab-prepare wrote into this folder; without it, --compare takes the "
+    "results that are in the workdir or --out.",
 )
 _DATASET = flags.DEFINE_string(
     "dataset",
@@ -67,6 +71,25 @@ _STRATEGY = flags.DEFINE_enum_class(
     "GPUs, or without a GPU all logical CPU devices; one takes one device.",
 )
 _OUT = flags.DEFINE_string("out", None, "Write the results into this folder; default: the workdir.")
+_DETAILS = flags.DEFINE_bool(
+    "details",
+    True,
+    "Measure boundary IoU, calibration and objects by size too; --nodetails leaves them out and "
+    "saves their time.",
+)
+_COMPARE = flags.DEFINE_string(
+    "compare",
+    None,
+    "Put the results beside those in this folder, of another run on the same split: differences by "
+    "class and the images that changed most.",
+)
+require(
+    {
+        "missing --data_dir; give it, or --compare to compare what is evaluated": (
+            lambda data_dir, compare: data_dir is not None or compare is not None
+        )
+    }
+)
 flags.adopt_module_key_flags(inference_flags)
 flags.adopt_module_key_flags(beam_flags)
 
@@ -84,16 +107,23 @@ def main() -> int:
         if source.exists() and not (source / CONFIG_FILE).is_file():
             raise DeeplabError(f"{source} is no workdir; give --out=DIR for the results")
         out = source  # where there is no model, the evaluation says so before it writes
+    if _DATA_DIR.value is None:
+        from deeplab_tf.evaluation.compare import compare
+
+        compare(pathlib.Path(str(_COMPARE.value)), pathlib.Path(out), say)
+        return 0
     import_tensorflow(trains=False)
     from deeplab_tf.evaluation.evaluate import evaluate
 
     evaluate(
         source,
-        pathlib.Path(str(_DATA_DIR.value)),
+        pathlib.Path(_DATA_DIR.value),
         out,
         dataset=_DATASET.value,
         evaluate_config=evaluate_config,
         strategy=_STRATEGY.value,
+        details=_DETAILS.value,
+        compare_with=_COMPARE.value,
         overrides={"split": _SPLIT.value, **inference_flags.overrides()},
         runner=runner,
         report=say,

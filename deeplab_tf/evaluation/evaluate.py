@@ -17,7 +17,10 @@ from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.compare import check_replaceable as check_comparison_replaceable
+from deeplab_tf.evaluation.compare import compare
 from deeplab_tf.evaluation.evaluate_split import Evaluation, check_data, evaluate_split
+from deeplab_tf.evaluation.evaluated import check_comparable, read_other
 from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
 from deeplab_tf.evaluation.write_results import check_replaceable, write_results
 from deeplab_tf.files import check_file, check_folder, containing, write_text
@@ -51,6 +54,7 @@ def evaluate(
     runner: BeamRunner | None = None,
     strategy: StrategyName = StrategyName.AUTO,
     details: bool = True,
+    compare_with: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
 ) -> Evaluation:
     """Evaluates `model`, writes the results into `out` and reports the table.
@@ -72,6 +76,8 @@ def evaluate(
             each worker calls this function and does its share of the images; worker 0 writes and
             reports.
         details: whether to measure boundary IoU, calibration and objects by size too.
+        compare_with: the folder of another evaluation, of a run or of `out`, on the same split;
+            `comparison.json` and `comparison.html` are written too, and reported.
         report: gets the table of classes, the names of the files, a line for each checkpoint that
             is broken and passed over, and one where images are larger than the training's.
 
@@ -83,6 +89,10 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise DeeplabError(f"{out} is a file; give a folder for the results")
     _check_replaceable(out)
+    other = None
+    if compare_with is not None:
+        check_comparison_replaceable(out)
+        other = read_other(pathlib.Path(compare_with), out)
     workers = Workers() if runner else workers_of(strategy)
     if workers.count > 1:
         connect(workers)
@@ -100,6 +110,9 @@ def evaluate(
         facts["split"] = split
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
+    if other is not None:
+        where = f"{records.classes.dataset}/{evaluate_config.split}"
+        check_comparable(other, source, predictor.classes.names, where)
     if runner:
         # The workers of Beam report nothing.
         note = predictor.working.note_on(records.longest_side or 0, 0)
@@ -146,6 +159,8 @@ def evaluate(
     # eval.json is written last, so whoever finds it finds the rest as well.
     write_results(evaluation, records.classes, facts, out)
     report(text.rstrip())
+    if other is not None:
+        compare(other.folder, out, report)
     return evaluation
 
 

@@ -77,17 +77,20 @@ class ImageCounts:
 
     def to_json(self) -> str:
         """Returns one line that `from_json` reads."""
-        fields = dataclasses.asdict(self)
-        return json.dumps(
-            {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}
-        )
+        fields = dataclasses.asdict(self) | {
+            "classes": self.classes.tolist(),
+            "counts": self.counts.tolist(),
+            "columns": self.counts.shape[1],
+        }
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, line: str) -> "ImageCounts":
         """Reads a line of `to_json`."""
         fields = json.loads(line)
         classes = np.array(fields.pop("classes"), np.int64)
-        counts = np.array(fields.pop("counts"), np.int64).reshape(len(classes), -1)
+        columns = fields.pop("columns")  # which an image that is all void does not show
+        counts = np.array(fields.pop("counts"), np.int64).reshape(len(classes), columns)
         return cls(classes=classes, counts=counts, **fields)
 
 

@@ -115,6 +115,9 @@ figcaption { color: var(--dim); font-size: .8rem; overflow-wrap: anywhere; }
   grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 4px; }
 .pair img { display: block; width: 100%; border-radius: 4px; }
+.interval path { stroke: var(--dim); }
+.interval .range { stroke: var(--bar); stroke-width: 3; }
+.interval circle { fill: var(--bar); }
 .figure { display: block; }
 .figure img { width: 100%; max-width: 640px; height: auto; }
 .large img { max-width: 100%; }
