@@ -21,7 +21,7 @@ class ChangedImage:
 
     Attributes:
         name: the id of the image.
-        before, after: mean IoU over the classes in its truth or prediction, 0..1.
+        before, after: mean IoU over the classes in its truth, 0..1.
         class_name: the class whose IoU in the image changed most.
         class_before, class_after: its IoU; 0 where the class is in neither truth nor prediction
             of that run.

@@ -118,5 +118,5 @@ def _images(title: str, images: Sequence[ChangedImage]) -> str:
     head = ["image", "before, %", "after, %", "change", "most by class, IoU %"]
     rows = [[escape(cell) for cell in cells] for cells in changes_of(images)]
     return f"""<section><h2>{title}</h2>
-<p>Mean IoU over the classes in the image's truth or prediction.</p>
+<p>Mean IoU over the classes in the image's truth.</p>
 {table(head, rows)}</section>"""

@@ -66,8 +66,13 @@ class ImageCounts:
 
     @property
     def mean_iou(self) -> float | None:
-        """Returns the mean IoU over `classes`; None where all pixels are void."""
-        return float(self.iou.mean()) if len(self.classes) else None
+        """Returns the mean IoU over the classes in the truth; None where all pixels are void.
+
+        A class that is only in the prediction lowers the IoU of those whose pixels it takes. With
+        an IoU of 0 of its own, a few wrong pixels of it would halve the figure of an image.
+        """
+        true = self.counts[:, 1] > 0
+        return float(self.iou[true].mean()) if true.any() else None
 
     @property
     def pixel_accuracy(self) -> float | None:

@@ -24,8 +24,8 @@ def write_images(images: Sequence[ImageCounts], names: Sequence[str], path: path
     """Writes one line an image, in the given order.
 
     The columns are its name, its size in pixels, the share of void in its truth, mean IoU over the
-    classes in its truth or prediction, pixel accuracy, and the IoU of each class as `iou_NAME`, all
-    0..1. A figure behind which there is no pixel is empty.
+    classes in its truth, pixel accuracy, and the IoU of each class as `iou_NAME`, all 0..1. A class
+    that is in neither truth nor prediction is empty, and so is every figure where all is void.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -32,7 +32,8 @@ def images():
 def test_figures_are_those_of_the_matrix(images):
     for image, matrix in images:
         scores = Scores.from_matrix(matrix)
-        assert image.mean_iou == pytest.approx(scores.mean_iou)
+        true = [s.iou for s in scores.classes if s.truth_pixels]
+        assert image.mean_iou == (pytest.approx(np.mean(true)) if true else None)
         assert image.pixel_accuracy == scores.pixel_accuracy
         assert image.void == image.height * image.width - matrix.sum()
         for class_id, iou in zip(image.classes, image.iou, strict=True):
