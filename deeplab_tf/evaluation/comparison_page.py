@@ -70,9 +70,7 @@ def _settings(comparison: Comparison) -> str:
     ]
     if not rows:
         return ""
-    return (
-        f"<section><h2>Settings that differ</h2>\n{table(['', 'before', 'after'], rows)}</section>"
-    )
+    return f"<section><h2>Settings that differ</h2>\n{table(['setting', 'before', 'after'], rows)}</section>"
 
 
 def _classes(comparison: Comparison) -> str:

@@ -8,7 +8,6 @@ from support.random_model import random_picture
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.export.litert import Options, write_litert
-from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.confidence import UNITS, confident, confident_by_scores
 from deeplab_tf.inference import predictor as predictor_module
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
@@ -29,10 +28,7 @@ def check(predictor, images, probabilities, units=1.0):
 @pytest.mark.parametrize(
     "given",
     [
-        {},
-        {"scales": (0.5, 1.0), "flip": True},
-        {"window": 65},
-        {"pad_to": 100, "flip": True},
+        {"scales": (0.5, 1.0), "flip": True, "window": 65, "pad_to": 100},
         {"working_size": 50},
         {"working_size": 50, "flip": True},
     ],
@@ -57,9 +53,8 @@ def keras_probabilities(trained, image):
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
-def test_of_a_saved_model(trained, tmp_path):
-    write_saved_model(trained, tmp_path / "saved")
-    predictor = load_predictor(tmp_path / "saved")
+def test_of_a_saved_model(trained, artefacts):
+    predictor = load_predictor(artefacts / "saved")
     check(predictor, IMAGE[None], keras_probabilities(trained, IMAGE), units=40)
 
 
@@ -70,8 +65,6 @@ def test_of_a_litert_file(trained, tmp_path):
     framed[:] = (123, 116, 103)
     framed[:, :70] = IMAGE
     expected = keras_probabilities(trained, framed)[:, :, :70]
-    if predictor.predict_confident is None:
-        pytest.fail("the file has logits")
     check(predictor, IMAGE[None], expected, units=400)
     large = random_picture(200, 180)
     both = predictor.predict_confident(large[None])
