@@ -1,4 +1,4 @@
-"""deeplab-eval: mean IoU and per-class IoU of a model on a split, each image at its own size.
+"""deeplab-eval: the figures of a model on a split by class and by image, each at its own size.
 
     deeplab-eval --model=runs/demo --data_dir=data
     deeplab-eval --model=runs/voc --data_dir=data --output_stride=8 --flip \\
@@ -7,9 +7,13 @@
     deeplab-eval --model=anyones.tflite --data_dir=data --dataset=voc --out=results
     deeplab-eval --model=runs/table3_mg121_block7 --data_dir=data --out=runs/table4_os8_ms \\
         --config=configs/paper/table4.py:os8_ms
+    deeplab-eval --workdir=runs/new --data_dir=data --compare=runs/old
+    deeplab-eval --workdir=runs/new --compare=runs/old
 
-The command prints the table of classes, and writes eval.json, confusion_matrix.csv and
-report/index.html into the workdir, or into --out. Several GPUs of this machine share the images,
+The command prints the table of classes, and writes eval.json, confusion_matrix.csv, images.csv,
+images_by_class.csv and report/index.html into the workdir, or into --out. --compare=RUN puts them
+beside those in the folder RUN and writes comparison.json and comparison.html; without --data_dir
+what is there is compared and nothing is evaluated. Several GPUs of this machine share the images,
 and so do the processes of TF_CONFIG, each started with the same command; the result is the same.
 With --runner, Apache Beam evaluates (pip install apache-beam) on this machine or a cluster: the
 record files are dealt out to its workers, and the figures are the same.

@@ -1,6 +1,6 @@
 """Two evaluations on the same images: their differences, and the images that changed most.
 
-Tested in tests/evaluation/test_compare.py.
+Tested in tests/evaluation/test_compare.py, through `compare`.
 """
 
 import dataclasses

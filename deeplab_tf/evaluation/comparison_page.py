@@ -1,4 +1,7 @@
-"""The page of a comparison: one file of HTML without pictures of others."""
+"""The page of a comparison: one file of HTML without pictures of others.
+
+Tested in tests/evaluation/test_compare.py, through `compare`.
+"""
 
 import json
 import pathlib
@@ -70,7 +73,8 @@ def _settings(comparison: Comparison) -> str:
     ]
     if not rows:
         return ""
-    return f"<section><h2>Settings that differ</h2>\n{table(['setting', 'before', 'after'], rows)}</section>"
+    shown = table(["setting", "before", "after"], rows)
+    return f"<section><h2>Settings that differ</h2>\n{shown}</section>"
 
 
 def _classes(comparison: Comparison) -> str:

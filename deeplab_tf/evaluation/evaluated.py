@@ -1,6 +1,6 @@
 """The results of an evaluation, read again from its folder, and whether two are of the same images.
 
-Tested in tests/evaluation/test_compare.py.
+Tested in tests/evaluation/test_compare.py, through `compare`.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """What the workers of an evaluation have of their own images, brought together on each of them.
 
-Tested in tests/evaluation/test_several_devices.py.
+Tested in tests/evaluation/test_several_devices.py, through `evaluate_split`.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """A page of HTML that is readable offline, on a phone, in light and in dark.
 
-Tested in tests/evaluation/test_report.py and tests/evaluation/test_comparison_page.py.
+Tested in tests/evaluation/test_report.py, through `write_report`.
 """
 
 from collections.abc import Sequence

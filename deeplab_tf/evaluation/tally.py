@@ -1,6 +1,7 @@
 """One image judged, and the sums over many, which are the same whoever adds them up.
 
-Tested in tests/evaluation/test_evaluate.py and tests/evaluation/test_beam_evaluate.py.
+Tested in tests/evaluation/test_evaluate.py and tests/evaluation/test_several_devices.py, through
+`evaluate_split`.
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
 """The images in which each class does worst, kept as small pictures while a split is evaluated.
 
-An image is the worse for a class, the lower the class' IoU in it; among equals, as the many with an
-IoU of 0, the one with more wrong pixels. Images are taken where the class is in truth or prediction
-and not wholly right. The `Worst` of the parts of a split make that of the split by `merge`,
-whatever the parts.
+An image is the worse for a class, the more wrong pixels it has of it, missed or wrongly seen: these
+are what the class's IoU over all images loses. (By the IoU in the image alone, a few pixels wrongly
+seen where the class is not would be the worst that can be.) The `Worst` of the parts of a split
+make that of the split by `merge`, whatever the parts.
 """
 
 import bisect
@@ -20,8 +20,8 @@ KEPT = 10
 """The images of each class."""
 SIDE = 400
 """The longest side of a kept picture, in pixels."""
-Rank = tuple[float, int, str]
-"""The IoU of a class in an image, minus its wrong pixels, and the name: the least is the worst."""
+Rank = tuple[int, float, str]
+"""Minus the wrong pixels of a class in an image, its IoU, and the name: the least is the worst."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +95,11 @@ def ranks_of(image: ImageCounts) -> list[tuple[int, Rank]]:
     """Returns (class, rank) for each class of the image that is not wholly right."""
     wrong = image.union - image.counts[:, 0]
     return [
-        (class_id, (iou, -missed, image.name))
-        for class_id, iou, missed in zip(
-            image.classes.tolist(), image.iou.tolist(), wrong.tolist(), strict=True
+        (class_id, (-pixels, iou, image.name))
+        for class_id, pixels, iou in zip(
+            image.classes.tolist(), wrong.tolist(), image.iou.tolist(), strict=True
         )
-        if missed
+        if pixels
     ]
 
 

@@ -1,6 +1,6 @@
 """The part of the report that shows the worst images of each class.
 
-Tested in tests/evaluation/test_report.py.
+Tested in tests/evaluation/test_report.py, through `write_report`.
 """
 
 import pathlib
@@ -48,20 +48,20 @@ def worst_images(evaluation: Evaluation, classes: Classes, folder: pathlib.Path)
         for color, words in ((FOUND, "found"), (MISSED, "missed"), (WRONG, "wrongly seen"))
     )
     return f"""<section><h2>Worst images</h2>
-<p>Up to {KEPT} images of {which} that is not wholly right, the lowest IoU of the class in the image
-first: the prediction over the image, and the errors of this class. Void is black.</p>
+<p>Up to {KEPT} images of {which} that is not wholly right, those with the most wrong pixels of the
+class first: the prediction over the image, and the errors of this class. Void is black.</p>
 <ul class='legend'>{legend}</ul>
 {"".join(blocks)}</section>"""
 
 
 def _pair(rank: Rank, number: int, class_id: int) -> str:
-    iou, minus_wrong, name = rank
+    minus_wrong, iou, name = rank
     files = {"prediction": f"worst{number}.jpg", "errors": f"worst{number}_class{class_id}.jpg"}
     pictures = "".join(
         f"<a href='{file}'><img src='{file}' alt='{what} of {escape(name)}' loading='lazy'></a>"
         for what, file in files.items()
     )
     return (
-        f"<figure><div class='pair'>{pictures}</div><figcaption>{escape(name)}: IoU "
-        f"{percent(iou, '')} %, {-minus_wrong:,} wrong pixels</figcaption></figure>"
+        f"<figure><div class='pair'>{pictures}</div><figcaption>{escape(name)}: "
+        f"{-minus_wrong:,} wrong pixels, IoU {percent(iou, '')} %</figcaption></figure>"
     )

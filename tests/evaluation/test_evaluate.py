@@ -168,11 +168,10 @@ def test_the_worst_images_of_each_class_are_kept(evaluation):
     )
     assert evaluation.kept.keys() == {f"example{k}" for k in range(5)}
     for class_id, ranks in evaluation.worst.items():
-        iou = [rank[0] for rank in ranks]
-        assert iou == sorted(iou) and len(ranks) <= 5
-        total = sum(-minus_wrong for _, minus_wrong, _ in ranks)
+        pixels = [-minus_wrong for minus_wrong, _, _ in ranks]
+        assert pixels == sorted(pixels, reverse=True) and len(ranks) <= 5
         wrong = evaluation.matrix.sum(0) + evaluation.matrix.sum(1) - 2 * np.diag(evaluation.matrix)
-        assert total == wrong[class_id]
+        assert sum(pixels) == wrong[class_id]
 
 
 def test_absent_class_is_null_in_the_file(evaluation, tmp_path):

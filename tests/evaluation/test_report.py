@@ -114,7 +114,7 @@ def judged(tmp_path):
         mask[10:30, 20:40], labels[found, 20:40] = 1, 1
         mask[50:, :10] = 255
         matrix = confusion_matrix(mask, labels, 6)
-        confidence = np.full(mask.shape, 60_000, np.uint16)
+        confidence = np.full(mask.shape, 50_000, np.uint16)
         each = judge(name, mask, labels, matrix, confidence, details=True)
         view = np.full((60, 80, 3), 200, np.uint8)
         tally.add(each, lambda view=view, mask=mask, labels=labels: Kept.of(view, mask, labels))
@@ -127,8 +127,8 @@ def judged(tmp_path):
 def test_the_worst_images_of_a_class_with_its_errors(judged, tmp_path):
     page, text = write(judged, tmp_path)
     assert text.index("circle: IoU 20.00 %") < text.index("background: IoU 91.")
-    order = re.findall(r"<figcaption>([^:]+): IoU ([\d.]+) %, (\d+) wrong pixels", text)
-    assert order[:2] == [("none", "0.00", "600"), ("&lt;half&gt;", "50.00", "200")]
+    order = re.findall(r"<figcaption>([^:]+): (\d+) wrong pixels, IoU ([\d.]+) %", text)
+    assert order[:2] == [("none", "600", "0.00"), ("&lt;half&gt;", "200", "50.00")]
     assert "every class that is not wholly right" in text and text.count("<details open>") == 1
     # Names in order, so <half> is 0. Grey 200 is drawn as 185 and coloured by 70 %.
     for number, hits in ((0, (10, 20)), (1, None)):
@@ -162,7 +162,7 @@ def test_classes_confusions_sizes_and_calibration_in_words(judged, tmp_path):
     assert "1.00 (1)" not in text and "25.00 (2)" in text  # IoU 0.5 and 0 of two circles of 20x20
     assert "The expected calibration error is " in text and "the model is not sure enough" in text
     accuracy = judged.scores.pixel_accuracy
-    assert judged.calibration.error == pytest.approx(abs(accuracy - 60_000 / 65_535))
+    assert judged.calibration.error == pytest.approx(abs(accuracy - 50_000 / 65_535))
     for name in ("confusion.png", "reliability.png", "object_sizes.png"):
         with Image.open(page.parent / name) as picture:
             assert picture.width > 400

@@ -50,13 +50,14 @@ def test_what_is_wholly_right_is_not_among_the_worst():
     assert ranks_of(right) == [] and worst_by_class([right]) == {}
 
 
-def test_of_equal_iou_the_one_with_more_wrong_pixels_is_worse():
+def test_more_wrong_pixels_are_worse_and_then_a_lower_iou():
     images = []
-    for name, wrong in (("few", 2), ("many", 5)):
-        mask = np.array([[1] * wrong + [0] * 9], np.uint8)
-        matrix = confusion_matrix(mask, np.zeros_like(mask), 2)
-        images.append(ImageCounts.of(name, mask, matrix, None))
-    assert [name for _, _, name in worst_by_class(images)[1]] == ["many", "few"]
+    for name, missed, found in (("few", 2, 0), ("right in part", 5, 4), ("all missed", 5, 0)):
+        mask = np.array([[1] * (missed + found) + [0] * 9], np.uint8)
+        labels = np.array([[0] * missed + [1] * found + [0] * 9], np.uint8)
+        images.append(ImageCounts.of(name, mask, confusion_matrix(mask, labels, 2), None))
+    order = [name for _, _, name in worst_by_class(images)[1]]
+    assert order == ["all missed", "right in part", "few"]
 
 
 def test_pictures_are_small_and_keep_the_labels():
