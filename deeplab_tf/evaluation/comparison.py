@@ -76,14 +76,21 @@ def compared(before: Evaluated, after: Evaluated) -> Comparison:
 def _changed(before: ImageCounts, after: ImageCounts, names: Sequence[str]) -> ChangedImage | None:
     if before.mean_iou is None or after.mean_iou is None:
         return None  # all void
-    first, second = (
-        dict(zip(image.classes.tolist(), image.iou.tolist(), strict=True))
-        for image in (before, after)
-    )
+    first, second = _iou_by_class(before), _iou_by_class(after)
     both = sorted(first.keys() | second.keys())
     most = max(both, key=lambda class_id: abs(second.get(class_id, 0) - first.get(class_id, 0)))
-    iou = first.get(most, 0.0), second.get(most, 0.0)
-    return ChangedImage(before.name, before.mean_iou, after.mean_iou, names[most], *iou)
+    return ChangedImage(
+        before.name,
+        before.mean_iou,
+        after.mean_iou,
+        names[most],
+        first.get(most, 0.0),
+        second.get(most, 0.0),
+    )
+
+
+def _iou_by_class(image: ImageCounts) -> dict[int, float]:
+    return dict(zip(image.classes.tolist(), image.iou.tolist(), strict=True))
 
 
 def changes_of(images: Sequence[ChangedImage]) -> list[list[str]]:

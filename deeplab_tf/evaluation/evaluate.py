@@ -108,6 +108,7 @@ def evaluate(
         split = held_out_split(records.splits, evaluate_config.split)
         evaluate_config = dataclasses.replace(evaluate_config, split=split)
         facts["split"] = split
+    facts["details"] = details
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
     if other is not None:

@@ -179,7 +179,11 @@ least {100 * FOUND_IOU:.0f} %.</p>
 def _calibration(evaluation: Evaluation, folder: pathlib.Path) -> str:
     calibration = evaluation.calibration
     if calibration is None:
-        return ""
+        if evaluation.sizes is None:
+            return ""
+        return (
+            "<section><h2>Calibration</h2>\n<p>The model gives labels without scores.</p></section>"
+        )
     draw_reliability(calibration, folder / RELIABILITY)
     accuracy = evaluation.scores.pixel_accuracy or 0.0
     sure = calibration.mean_confidence or 0.0
