@@ -17,6 +17,8 @@ from deeplab_tf.evaluation.image_counts import ImageCounts
 DRAWS = 1000
 LEVEL = 0.95
 SEED = 0
+FEW = 5
+"""The fewest images from which an interval is taken for clear: draws of one image are all alike."""
 _TOGETHER = 1 << 23
 """The most draws times images whose weights are in memory together, 64 MB."""
 
@@ -28,12 +30,14 @@ class Difference:
     Attributes:
         before, after: the figures.
         low, high: the interval of `after - before`.
+        images: the number of images whose truth has the class; of the mean, all images.
     """
 
     before: float | None
     after: float | None
     low: float | None
     high: float | None
+    images: int
 
     @property
     def change(self) -> float | None:
@@ -42,8 +46,10 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Returns whether the interval lies on one side of 0."""
-        return self.low is not None and self.high is not None and self.low * self.high > 0
+        """Returns whether the interval lies on one side of 0, and enough images stand behind it."""
+        if self.low is None or self.high is None or self.images < FEW:
+            return False
+        return self.low * self.high > 0
 
 
 def differences(
@@ -68,13 +74,19 @@ def differences(
         ],
         axis=1,
     )
+    behind = np.zeros(num_classes + 1, int)
+    behind[-1] = len(before)
+    for image in before:
+        behind[image.classes[image.counts[:, 1] > 0]] += 1
     columns = []
-    for iou, several in zip(np.moveaxis(np.stack(whole)[:, 0], 1, 0), drawn.T, strict=True):
+    each = zip(np.stack(whole)[:, 0].T, drawn.T, behind.tolist(), strict=True)
+    for iou, several, images in each:
         change = several[:, 1] - several[:, 0]
         change = change[~np.isnan(change)]  # draws without a pixel of the class
         tail = (1 - LEVEL) / 2
         low, high = np.quantile(change, [tail, 1 - tail]) if len(change) else (np.nan, np.nan)
-        columns.append(Difference(*(_or_none(x) for x in (*iou, low, high))))
+        first, second = map(_or_none, iou)
+        columns.append(Difference(first, second, _or_none(low), _or_none(high), images))
     return columns[-1], columns[:-1]
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from deeplab_tf.evaluation.bootstrap import DRAWS, LEVEL, SEED, Difference
+from deeplab_tf.evaluation.bootstrap import DRAWS, FEW, LEVEL, SEED, Difference
 from deeplab_tf.evaluation.comparison import Comparison, changes_of, compared, interval, signed
 from deeplab_tf.evaluation.comparison_page import is_comparison_page, write_comparison_page
 from deeplab_tf.evaluation.evaluated import read_evaluated, read_other
@@ -48,7 +48,7 @@ def compare(
 
 def format_comparison(comparison: Comparison) -> str:
     """Returns the tables of a comparison as text, in per cent."""
-    head = ["IoU, %", "before", "after", "change", f"{100 * LEVEL:.0f} % interval", ""]
+    head = ["IoU, %", "images", "before", "after", "change", f"{100 * LEVEL:.0f} % interval", ""]
     rows = [
         [name, *_cells(difference)]
         for name, difference in zip(
@@ -61,7 +61,7 @@ def format_comparison(comparison: Comparison) -> str:
         f"before  {comparison.before.folder}",
         f"after   {comparison.after.folder}",
         f"{len(comparison.after.images)} images of {comparison.after.split}; * the interval "
-        f"({DRAWS} bootstrap draws of images) lies on one side of 0",
+        f"({DRAWS} bootstrap draws of images) lies on one side of 0, by {FEW} images or more",
         "",
         align([head, *rows]),
     ]
@@ -75,6 +75,7 @@ def format_comparison(comparison: Comparison) -> str:
 def _cells(difference: Difference) -> list[str]:
     before, after = (percent(share, "-") for share in (difference.before, difference.after))
     return [
+        f"{difference.images:,}",
         *(before, after, signed(difference.change), interval(difference)),
         "*" if difference.is_clear else "",
     ]

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Sequence
 from html import escape
 
-from deeplab_tf.evaluation.bootstrap import DRAWS, LEVEL, Difference
+from deeplab_tf.evaluation.bootstrap import DRAWS, FEW, LEVEL, Difference
 from deeplab_tf.evaluation.comparison import (
     ChangedImage,
     Comparison,
@@ -85,6 +85,7 @@ def _classes(comparison: Comparison) -> str:
     rows = [
         [
             escape(name),
+            f"{one.images:,}",
             percent(one.before, "-"),
             percent(one.after, "-"),
             f"<b>{signed(one.change)}</b>" if one.is_clear else signed(one.change),
@@ -93,9 +94,18 @@ def _classes(comparison: Comparison) -> str:
         ]
         for name, one in each
     ]
-    head = ["class", "before, %", "after, %", "change", f"{100 * LEVEL:.0f} % interval", "drawn"]
+    head = [
+        "class",
+        "images",
+        "before, %",
+        "after, %",
+        "change",
+        f"{100 * LEVEL:.0f} % interval",
+        "drawn",
+    ]
     return f"""<section><h2>IoU by class</h2>
-<p>The class that lost most is first. Bold: the interval lies on one side of 0.</p>
+<p>The class that lost most is first. Images: those whose truth has the class. Bold: the interval
+lies on one side of 0, by {FEW} images or more.</p>
 {table(head, rows)}</section>"""
 
 

@@ -43,6 +43,13 @@ def test_intervals_are_those_of_images_drawn_one_by_one(monkeypatch, together):
     assert classes[0].change == pytest.approx(whole[1].classes[0].iou - whole[0].classes[0].iou)
     assert classes[4].change is classes[4].low is None  # in neither
     assert mean.is_clear and not classes[4].is_clear
+    assert [d.images for d in (*found, classes[4])] == [12, 12, 12, 1, 12, 0]
+
+
+def test_one_image_is_not_enough_for_a_clear_difference():
+    before, after = runs(1, 0.9)
+    mean, _ = differences(*([c for _, c in run] for run in (before, after)), 5, draws=20)
+    assert mean.low == mean.high == mean.change > 0 and not mean.is_clear
 
 
 def test_a_run_beside_itself_does_not_differ():

@@ -69,11 +69,12 @@ def test_figures_page_and_text(runs):
     assert first["after"] - first["before"] == pytest.approx(changes[listed[0]])
 
     (row,) = (line.split() for line in said[0].splitlines() if line.startswith("mean"))
-    assert row[1:4] == [
+    assert row[1:5] == [
+        "6",
         *(f"{100 * mean[which]:.2f}" for which in ("before", "after")),
         f"{100 * mean['change']:+.2f}",
     ]
-    assert row[4:] == [f"{100 * mean['low']:+.2f}", "to", f"{100 * mean['high']:+.2f}", "*"]
+    assert row[5:] == [f"{100 * mean['low']:+.2f}", "to", f"{100 * mean['high']:+.2f}", "*"]
     assert "6 images of shapes/val; * the interval (1000 bootstrap draws of images)" in said[0]
     page = (after / "comparison.html").read_text()
     assert "&lt;a&gt;" in page and "<a>" not in page
