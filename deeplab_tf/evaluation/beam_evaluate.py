@@ -15,7 +15,8 @@ from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.records import Records, SplitFiles, decode_mask
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.evaluate_split import SAMPLES, Evaluation, Sample, make_evaluation
+from deeplab_tf.evaluation.evaluate_split import SAMPLES
+from deeplab_tf.evaluation.evaluation import Evaluation, Sample, make_evaluation
 from deeplab_tf.evaluation.image_counts import ImageCounts
 from deeplab_tf.evaluation.tally import Judged, Tally, judge
 from deeplab_tf.evaluation.worst import Kept

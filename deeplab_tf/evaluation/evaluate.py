@@ -19,8 +19,9 @@ from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.compare import check_replaceable as check_comparison_replaceable
 from deeplab_tf.evaluation.compare import compare
-from deeplab_tf.evaluation.evaluate_split import Evaluation, check_data, evaluate_split
+from deeplab_tf.evaluation.evaluate_split import check_data, evaluate_split
 from deeplab_tf.evaluation.evaluated import check_comparable, read_other
+from deeplab_tf.evaluation.evaluation import Evaluation
 from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
 from deeplab_tf.evaluation.write_results import check_replaceable, write_results
 from deeplab_tf.files import check_file, check_folder, containing, write_text

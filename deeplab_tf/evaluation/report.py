@@ -9,7 +9,7 @@ from PIL import Image
 
 from deeplab_tf.evaluation.calibration import BINS
 from deeplab_tf.evaluation.curves import PICTURES, draw_curves
-from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
+from deeplab_tf.evaluation.evaluation import Evaluation, Sample
 from deeplab_tf.evaluation.object_sizes import FOUND as FOUND_IOU
 from deeplab_tf.evaluation.object_sizes import IOU_UNITS, group_names, of_all_objects
 from deeplab_tf.evaluation.page import GENERATOR, page, swatch, table

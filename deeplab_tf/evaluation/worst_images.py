@@ -7,7 +7,7 @@ import pathlib
 from html import escape
 
 from deeplab_tf.evaluation.error_map import FOUND, MISSED, WRONG, error_map, overlay_of
-from deeplab_tf.evaluation.evaluate_split import WORST_CLASSES, Evaluation
+from deeplab_tf.evaluation.evaluation import WORST_CLASSES, Evaluation
 from deeplab_tf.evaluation.page import swatch
 from deeplab_tf.evaluation.worst import KEPT, Rank
 from deeplab_tf.images.classes import Classes

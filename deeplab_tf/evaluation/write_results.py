@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 
 from deeplab_tf.evaluation.boundary import mean_of_present
-from deeplab_tf.evaluation.evaluate_split import Evaluation
+from deeplab_tf.evaluation.evaluation import Evaluation
 from deeplab_tf.evaluation.image_tables import (
     BY_CLASS_FILE,
     IMAGES_FILE,

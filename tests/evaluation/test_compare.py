@@ -11,7 +11,7 @@ from support.commands import call
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.calibration import BINS
 from deeplab_tf.evaluation.compare import compare
-from deeplab_tf.evaluation.evaluate_split import Evaluation
+from deeplab_tf.evaluation.evaluation import Evaluation
 from deeplab_tf.evaluation.image_counts import ImageCounts
 from deeplab_tf.evaluation.write_results import write_results
 from deeplab_tf.images.classes import SHAPES, VOID

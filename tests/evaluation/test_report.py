@@ -8,7 +8,7 @@ from PIL import Image
 from deeplab_tf.config import Experiment, to_json
 from deeplab_tf.evaluation.curves import draw_curves, moving_average
 from deeplab_tf.evaluation.error_map import FOUND, MISSED, WRONG
-from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample, make_evaluation
+from deeplab_tf.evaluation.evaluation import Evaluation, Sample, make_evaluation
 from deeplab_tf.evaluation.report import write_report
 from deeplab_tf.evaluation.report_figures import draw_confusion
 from deeplab_tf.evaluation.tally import Tally, judge
