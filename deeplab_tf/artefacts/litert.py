@@ -112,6 +112,11 @@ class LiteRTSegmenter:
     _labels: dict | None
     _logits: dict | None
 
+    @property
+    def gives_logits(self) -> bool:
+        """Returns whether `run` gives logits."""
+        return self._logits is not None
+
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Runs the file on an image, uint8 [1, H, W, 3], which `as_input` converts.
 

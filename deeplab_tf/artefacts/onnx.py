@@ -26,6 +26,11 @@ class OnnxSegmenter:
     metadata: dict[str, str]
     _session: Any
 
+    @property
+    def gives_logits(self) -> bool:
+        """Returns whether `run` gives logits."""
+        return any(output.name == "logits" for output in self._session.get_outputs())
+
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Runs the file on images, uint8 [B, H, W, 3].
 

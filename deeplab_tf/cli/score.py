@@ -42,11 +42,12 @@ _LIST = flags.DEFINE_string(
 
 def main() -> int:
     """Scores the predictions, without TensorFlow."""
+    from deeplab_tf.evaluation.boundary import boundary_iou, mean_of_present
     from deeplab_tf.evaluation.score import score_folders
     from deeplab_tf.images.confusion import Scores, format_table
     from deeplab_tf.images.coverage import coverage
 
-    matrix, images, void_pixels = score_folders(
+    matrix, images, void_pixels, boundary = score_folders(
         pathlib.Path(_PREDICTIONS.value),
         pathlib.Path(_GROUND_TRUTH.value),
         _NUM_CLASSES.value,
@@ -55,7 +56,8 @@ def main() -> int:
     )
     names = tuple(f"class {index}" for index in range(_NUM_CLASSES.value))
     scores = Scores.from_matrix(matrix)
-    print(format_table(scores, names))
+    iou = boundary_iou(boundary)
+    print(format_table(scores, names, iou, {"mean boundary IoU": mean_of_present(iou)}))
     print(f"\n{images} images; {coverage(scores, void_pixels, names)}")
     return 0
 

@@ -1,8 +1,9 @@
-"""An evaluation as an Apache Beam pipeline: confusion matrices of images, added up."""
+"""An evaluation as an Apache Beam pipeline: the counts of images, added up."""
 
 import dataclasses
 import hashlib
 import pathlib
+import pickle
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,7 +15,11 @@ from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.records import Records, SplitFiles, decode_mask
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.evaluate_split import SAMPLES, Evaluation, Sample
+from deeplab_tf.evaluation.evaluate_split import SAMPLES
+from deeplab_tf.evaluation.evaluation import Evaluation, Sample, make_evaluation
+from deeplab_tf.evaluation.image_counts import ImageCounts
+from deeplab_tf.evaluation.tally import Judged, Tally, judge
+from deeplab_tf.evaluation.worst import Kept
 from deeplab_tf.files import own_folder, temporary_folder, whole_file
 from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.images.formats import view_rgb
@@ -27,11 +32,14 @@ from deeplab_tf.inference.beam_steps import (
     format_failures,
     record_files,
     write_failures,
+    write_lines,
 )
 from deeplab_tf.inference.model_handler import Model, PredictorHandler
+from deeplab_tf.inference.wanted import Wanted
 from deeplab_tf.prediction.job import FAILED_FILE
 
-MATRIX_FILE = "matrix.npz"
+TALLY_FILE = "tally.pickle"
+IMAGES_FILE = "images.jsonl"
 SAMPLES_FILE = "samples.npz"
 
 
@@ -44,12 +52,17 @@ class _Truth:
 
 
 def evaluate_by_beam(
-    runner: BeamRunner, model: Model, records: Records, split: SplitFiles, out: pathlib.Path
+    runner: BeamRunner,
+    model: Model,
+    records: Records,
+    split: SplitFiles,
+    out: pathlib.Path,
+    details: bool = True,
 ) -> Evaluation:
     """Evaluates as `evaluate` does, with the record files dealt out to the runner's workers.
 
-    The matrix is that of `evaluate` to the last pixel, since the counts are integers. The samples
-    are other examples: those with the least hashes of their names.
+    The figures are those of `evaluate` to the last digit, since all sums are of integers. The
+    samples are other examples: those with the least hashes of their names.
 
     Args:
         runner: the runner of Beam; its workers see all paths as this process does.
@@ -57,6 +70,7 @@ def evaluate_by_beam(
         records: the data set.
         split: a split of `records`.
         out: a folder; the workers' results are gathered in a temporary folder inside it.
+        details: whether to count boundaries, confidences and objects too.
 
     Raises:
         DeeplabError: records are broken or have labels that are no class; the message names the
@@ -64,41 +78,57 @@ def evaluate_by_beam(
     """
     with temporary_folder(out) as results:
         with runner.pipeline() as pipeline:
-            _build(pipeline, model, records, split, results)
+            _build(pipeline, model, records, split, results, details)
         wrong = format_failures(results / FAILED_FILE)
         if wrong:
             raise DeeplabError(f"{records.folder} cannot be evaluated on: {wrong}")
-        with np.load(results / MATRIX_FILE) as counts:
-            matrix, images = counts["matrix"], int(counts["images"])
-        if images != split.num_examples:
+        tally: Tally = pickle.loads((results / TALLY_FILE).read_bytes())
+        if tally.images != split.num_examples:
             raise DeeplabError(
-                f"{records.folder} must have {split.num_examples} examples. Evaluated: {images}"
+                f"{records.folder} must have {split.num_examples} examples. "
+                f"Evaluated: {tally.images}"
             )
-        return Evaluation(matrix, images, _read_samples(results / SAMPLES_FILE))
+        with (results / IMAGES_FILE).open(encoding="utf-8") as lines:
+            by_image = [ImageCounts.from_json(line) for line in lines]
+        return make_evaluation(
+            tally,
+            _read_samples(results / SAMPLES_FILE),
+            by_image,
+            details,
+            lambda names: {name: tally.worst.kept[name] for name in sorted(names)},
+        )
 
 
 def _build(
-    pipeline: Any, model: Model, records: Records, split: SplitFiles, results: pathlib.Path
+    pipeline: Any,
+    model: Model,
+    records: Records,
+    split: SplitFiles,
+    results: pathlib.Path,
+    details: bool,
 ) -> None:
     read = record_files(pipeline, split) | beam.ParDo(
         _ReadLabelled(records.image_format)
     ).with_outputs(FAILED, main="read")
     # The batch size is 1, as in `evaluate`: in larger batches the network may round otherwise.
-    predicted = read["read"] | RunInference(PredictorHandler(model, 1))
-    counted = predicted | beam.ParDo(_Count(records.classes.num_classes)).with_outputs(
-        FAILED, main="counted"
+    wanted = Wanted.CONFIDENCE_IF_ANY if details else Wanted.LABELS
+    predicted = read["read"] | RunInference(PredictorHandler(model, 1, wanted))
+    judged = predicted | beam.ParDo(_Judge(records.classes.num_classes, details)).with_outputs(
+        FAILED, main="judged"
     )
     _ = (
-        counted["counted"]
-        | beam.CombineGlobally(_Sum(records.classes.num_classes))
-        | beam.Map(_write_matrix, results / MATRIX_FILE)
+        judged["judged"]
+        | beam.CombineGlobally(_Sum(records.classes.num_classes, records.image_format))
+        | beam.Map(_write_tally, results / TALLY_FILE)
     )
+    lines = judged["judged"] | "lines" >> beam.Map(lambda both: both[0].image.to_json())
+    write_lines(lines, results / IMAGES_FILE, "write images")
     _ = (
         predicted
         | "spread" >> beam.combiners.Top.Of(SAMPLES, key=_spread, reverse=True)
         | "write samples" >> beam.Map(_write_samples, results / SAMPLES_FILE, records.image_format)
     )
-    wrong: Collection = (read[FAILED], counted[FAILED]) | beam.Flatten()
+    wrong: Collection = (read[FAILED], judged[FAILED]) | beam.Flatten()
     write_failures(wrong, results / FAILED_FILE)
 
 
@@ -109,43 +139,49 @@ class _ReadLabelled(ReadRecords):
         return Picture(_Truth(name, decode_mask(encoded).numpy()), self.image_of(encoded))
 
 
-class _Count(beam.DoFn):
-    """A step from predictions to confusion matrices."""
+class _Judge(beam.DoFn):
+    """A step from predictions to their counts, beside them."""
 
-    def __init__(self, num_classes: int):
-        self._num_classes = num_classes
+    def __init__(self, num_classes: int, details: bool):
+        self._num_classes, self._details = num_classes, details
 
     def process(self, done: Predicted[_Truth]) -> Iterator[Any]:
         truth = done.picture.source
         try:
-            yield confusion_matrix(truth.mask, done.labels, self._num_classes)
+            matrix = confusion_matrix(truth.mask, done.labels, self._num_classes)
         except DeeplabError as error:
             yield failed(f"example {truth.name}", str(error))
+            return
+        arguments = truth.name, truth.mask, done.labels, matrix, done.confidence
+        yield judge(*arguments, details=self._details), done
 
 
 class _Sum(beam.CombineFn):
-    """The sum of int64 matrices and their number; each worker adds up before it sends anything."""
+    """The sums over images; each worker adds up before it sends anything."""
 
-    def __init__(self, num_classes: int):
-        self._num_classes = num_classes
+    def __init__(self, num_classes: int, image_format: ImageFormat):
+        self._num_classes, self._image_format = num_classes, image_format
 
-    def create_accumulator(self) -> tuple[np.ndarray, int]:
-        return np.zeros((self._num_classes, self._num_classes), np.int64), 0
+    def create_accumulator(self) -> Tally:
+        return Tally(self._num_classes)
 
-    def add_input(
-        self, accumulator: tuple[np.ndarray, int], element: np.ndarray
-    ) -> tuple[np.ndarray, int]:
-        return accumulator[0] + element, accumulator[1] + 1
+    def add_input(self, accumulator: Tally, element: tuple[Judged, Predicted[_Truth]]) -> Tally:
+        judged, done = element
 
-    def merge_accumulators(
-        self, accumulators: Iterable[tuple[np.ndarray, int]]
-    ) -> tuple[np.ndarray, int]:
-        matrix, images = self.create_accumulator()
-        for other, count in accumulators:
-            matrix, images = matrix + other, images + count
-        return matrix, images
+        def kept() -> Kept:
+            view = view_rgb(done.picture.pixels, self._image_format)
+            return Kept.of(view, done.picture.source.mask, done.labels)
 
-    def extract_output(self, accumulator: tuple[np.ndarray, int]) -> tuple[np.ndarray, int]:
+        accumulator.add(judged, kept)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            merged.merge(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: Tally) -> Tally:
         return accumulator
 
 
@@ -154,9 +190,9 @@ def _spread(done: Predicted[_Truth]) -> bytes:
     return hashlib.sha256(done.picture.source.name.encode()).digest()
 
 
-def _write_matrix(total: tuple[np.ndarray, int], path: pathlib.Path) -> None:
+def _write_tally(tally: Tally, path: pathlib.Path) -> None:
     with whole_file(path, own_folder) as temporary:
-        np.savez(temporary, matrix=total[0], images=total[1])
+        temporary.write_bytes(pickle.dumps(tally))
 
 
 def _write_samples(

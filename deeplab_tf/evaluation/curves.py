@@ -10,14 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from deeplab_tf.images.figure import new_figure
+from deeplab_tf.images.figure import INK, LINE, MARK, new_figure
 from deeplab_tf.runs.validations import LOSS, MEAN_IOU
 from deeplab_tf.runs.workdir import read_metrics
 
-_INK = "#7d8896"
-"""A grey that is readable on white and on near-black, since the pictures are transparent."""
-_LINE = "#3d7ff0"
-_MARK = "#e0662b"
 _SMOOTH_OVER = 15
 """The number of log lines in the moving average; odd."""
 
@@ -55,13 +51,13 @@ def draw_curves(metrics: pathlib.Path, folder: pathlib.Path) -> list[str]:
     best = int(np.argmax(mean_iou))
     title = f"mean IoU, %: best {100 * mean_iou[best]:.2f} at step {evaluated[best]}"
     with _picture(folder / "mean_iou.png", title) as axes:
-        axes.plot(evaluated, 100 * mean_iou, "o-", color=_LINE, linewidth=2, markersize=3)
-        axes.plot(evaluated[best], 100 * mean_iou[best], "o", color=_MARK, markersize=8)
+        axes.plot(evaluated, 100 * mean_iou, "o-", color=LINE, linewidth=2, markersize=3)
+        axes.plot(evaluated[best], 100 * mean_iou[best], "o", color=MARK, markersize=8)
     title = "cross entropy; grey: training, blue: held out"
     with _picture(folder / "cross_entropy.png", title) as axes:
-        _draw(axes, *_curve(training, "cross_entropy"), smooth=True, color=_INK)
+        _draw(axes, *_curve(training, "cross_entropy"), smooth=True, color=INK)
         values = _curve(evaluations, LOSS)[1]
-        axes.plot(evaluated, values, "o-", color=_LINE, linewidth=2, markersize=3)
+        axes.plot(evaluated, values, "o-", color=LINE, linewidth=2, markersize=3)
     return [*PICTURES]
 
 
@@ -79,16 +75,16 @@ def _picture(path: pathlib.Path, title: str) -> Iterator[Any]:
     axes = figure.add_subplot()
     yield axes
     axes.set_ylim(bottom=0)
-    axes.set_title(title, color=_INK, loc="left", fontsize=12)
-    axes.set_xlabel("step", color=_INK)
+    axes.set_title(title, color=INK, loc="left", fontsize=12)
+    axes.set_xlabel("step", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(colors=_INK)
-    axes.grid(color=_INK, alpha=0.25)
+    axes.tick_params(colors=INK)
+    axes.grid(color=INK, alpha=0.25)
     axes.spines[:].set_visible(False)
     figure.savefig(path, transparent=True)
 
 
-def _draw(axes: Any, steps: list[int], values: np.ndarray, *, smooth: bool, color: str = _LINE):
+def _draw(axes: Any, steps: list[int], values: np.ndarray, *, smooth: bool, color: str = LINE):
     averaged = smooth and len(values) > 2 * _SMOOTH_OVER
     width, alpha = (1, 0.35) if averaged else (2, 1)
     axes.plot(steps, values, color=color, linewidth=width, alpha=alpha)

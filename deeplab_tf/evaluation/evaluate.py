@@ -17,16 +17,13 @@ from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.evaluate_split import (
-    MATRIX_FILE,
-    Evaluation,
-    check_data,
-    evaluate_split,
-    is_eval,
-    is_matrix,
-    write_results,
-)
+from deeplab_tf.evaluation.compare import check_replaceable as check_comparison_replaceable
+from deeplab_tf.evaluation.compare import compare
+from deeplab_tf.evaluation.evaluate_split import check_data, evaluate_split
+from deeplab_tf.evaluation.evaluated import check_comparable, read_other
+from deeplab_tf.evaluation.evaluation import Evaluation
 from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
+from deeplab_tf.evaluation.write_results import check_replaceable, write_results
 from deeplab_tf.files import check_file, check_folder, containing, write_text
 from deeplab_tf.images.confusion import format_table
 from deeplab_tf.images.coverage import coverage
@@ -58,6 +55,8 @@ def evaluate(
     overrides: dict | None = None,
     runner: BeamRunner | None = None,
     strategy: StrategyName = StrategyName.AUTO,
+    details: bool = True,
+    compare_with: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
 ) -> Evaluation:
     """Evaluates `model`, writes the results into `out` and reports the table.
@@ -67,7 +66,7 @@ def evaluate(
             a SavedModel, an `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
         data_dir: the folder into which `deeplab-prepare` wrote the records.
         out: the folder that gets `eval.json`, `eval.txt` (the reported text),
-            `confusion_matrix.csv` and `report/`.
+            `confusion_matrix.csv`, `images.csv`, `images_by_class.csv` and `report/`.
         dataset: the name of the data set; None takes the experiment's.
         evaluate_config: the inference strategy and the split; None takes the experiment's. Where
             the data set has no such split, its only split for validation is taken, or else its only
@@ -78,6 +77,9 @@ def evaluate(
         strategy: the devices, with a copy of the model on each. With several workers in TF_CONFIG,
             each worker calls this function and does its share of the images; worker 0 writes and
             reports.
+        details: whether to measure boundary IoU, calibration and objects by size too.
+        compare_with: the folder of another evaluation, of a run or of `out`, on the same split;
+            `comparison.json` and `comparison.html` are written too, and reported.
         report: gets the table of classes, the names of the files, a line for each checkpoint that
             is broken and passed over, and one where images are larger than the training's.
 
@@ -90,6 +92,10 @@ def evaluate(
         raise DeeplabError(f"{out} is a file; give a folder for the results")
     _check_replaceable(out)
     source = model_path(model, report)
+    other = None
+    if compare_with is not None:
+        check_comparison_replaceable(out)
+        other = read_other(pathlib.Path(compare_with), out)
     workers = Workers() if runner else workers_of(strategy)
     if workers.count > 1:
         connect(workers)
@@ -105,18 +111,24 @@ def evaluate(
         split = held_out_split(records.splits, evaluate_config.split)
         evaluate_config = dataclasses.replace(evaluate_config, split=split)
         facts["split"] = split
+    facts["details"] = details
     if predictor.experiment is None:
         predictor = with_classes_of(predictor, records.classes)
+    if other is not None:
+        where = f"{records.classes.dataset}/{evaluate_config.split}"
+        check_comparable(other, source, predictor.classes.names, where)
     if runner:
         # The workers of Beam report nothing.
         note = predictor.working.note_on(records.longest_side or 0, 0)
         if note:
             report(note)
-        evaluation = _evaluate_by_beam(runner, source, predictor, evaluate_config, records, out)
+        evaluation = _evaluate_by_beam(
+            runner, source, predictor, evaluate_config, records, out, details
+        )
     else:
         with naming_lost_worker(workers, lambda: ""):
             _check_same(workers, facts, records)
-            evaluation = evaluate_split(predictor, records, evaluate_config.split, workers)
+            evaluation = evaluate_split(predictor, records, evaluate_config.split, workers, details)
     if not workers.is_chief:
         report(f"worker {workers.index} of {workers.count}; worker 0 has the results")
         return evaluation
@@ -139,8 +151,9 @@ def evaluate(
         out,
         source / METRICS_FILE,
     )
+    more = evaluation.boundary_iou, evaluation.more_figures
     text = (
-        f"{format_table(evaluation.scores, predictor.classes.names)}\n\n"
+        f"{format_table(evaluation.scores, predictor.classes.names, *more)}\n\n"
         f"{evaluation.images} images of {records.classes.dataset}/{evaluate_config.split}; "
         f"{truth}\n"
         f"figures  {out / EVAL_FILE}\n"
@@ -150,14 +163,16 @@ def evaluate(
     # eval.json is written last, so whoever finds it finds the rest as well.
     write_results(evaluation, records.classes, facts, out)
     report(text.rstrip())
+    if other is not None:
+        compare(other.folder, out, report)
     return evaluation
 
 
 def _check_replaceable(out: pathlib.Path) -> None:
     """Raises `DeeplabError` where a result would replace what no evaluation wrote."""
     check_folder(out / REPORT_DIR, is_report)
-    for name, ours in ((EVAL_FILE, is_eval), (MATRIX_FILE, is_matrix), (TABLE_FILE, is_table)):
-        check_file(out / name, ours)
+    check_file(out / TABLE_FILE, is_table)
+    check_replaceable(out)
 
 
 def _check_same(workers: Workers, facts: dict, records: Records) -> None:
@@ -217,6 +232,7 @@ def _evaluate_by_beam(
     evaluate_config: EvaluateConfig,
     records: Records,
     out: pathlib.Path,
+    details: bool,
 ) -> Evaluation:
     runner.check()
     # apache_beam is an extra and may be absent, so its users are imported only here.
@@ -225,7 +241,7 @@ def _evaluate_by_beam(
 
     split = check_data(predictor, records, evaluate_config.split)
     model = Model(source, evaluate_config=None if is_exported(source) else evaluate_config)
-    return evaluate_by_beam(runner, model, records, split, out)
+    return evaluate_by_beam(runner, model, records, split, out, details)
 
 
 def _format_results(

@@ -4,21 +4,38 @@ import json
 import pathlib
 from html import escape
 
+import numpy as np
 from PIL import Image
 
+from deeplab_tf.evaluation.calibration import BINS
 from deeplab_tf.evaluation.curves import PICTURES, draw_curves
-from deeplab_tf.evaluation.evaluate_split import Evaluation, Sample
+from deeplab_tf.evaluation.evaluation import Evaluation, Sample
+from deeplab_tf.evaluation.object_sizes import FOUND as FOUND_IOU
+from deeplab_tf.evaluation.object_sizes import IOU_UNITS, group_names, of_all_objects
+from deeplab_tf.evaluation.page import GENERATOR, page, swatch, table
+from deeplab_tf.evaluation.report_figures import (
+    CONFUSION,
+    FIGURES,
+    NUMBERED,
+    RELIABILITY,
+    SIZES,
+    draw_confusion,
+    draw_reliability,
+    draw_sizes,
+)
+from deeplab_tf.evaluation.worst_images import WORST_FILES, worst_images
 from deeplab_tf.files import any_of, containing, folder_of, whole_folder
-from deeplab_tf.images.classes import VOID, Classes, Color
-from deeplab_tf.images.confusion import TITLES, ClassScore, percent
+from deeplab_tf.images.classes import VOID, Classes
+from deeplab_tf.images.confusion import TITLES, percent
 from deeplab_tf.images.coverage import Coverage
 from deeplab_tf.images.drawing import labels_image
 
 MAX_PICTURE_SIDE = 640
 REPORT_DIR = "report"
-GENERATOR = '<meta name="generator" content="deeplab_tf">'
+LARGEST = 10
+"""The number of confusions in the table."""
 is_report = folder_of(
-    *("index.html", "sample*_*.png", *PICTURES),
+    *("index.html", "sample*_*.png", *PICTURES, *FIGURES, *WORST_FILES),
     known={
         "index.html": any_of(
             containing(GENERATOR.encode()),
@@ -59,41 +76,23 @@ def write_report(
             _headline(evaluation, facts),
             _coverage(truth),
             _class_table(evaluation, classes),
+            _confusion(evaluation.matrix, classes, temporary),
+            worst_images(evaluation, classes, temporary),
+            _sizes(evaluation, classes, temporary),
+            _calibration(evaluation, temporary),
             _samples(evaluation.samples, classes, temporary),
             _curves(curves),
             _config(config_json) if config_json else "",
         ]
-        (temporary / "index.html").write_text(_page(title, sections), encoding="utf-8")
+        (temporary / "index.html").write_text(page(title, sections), encoding="utf-8")
     return report / "index.html"
 
 
-def _page(title: str, sections: list[str]) -> str:
-    body = "\n".join(section for section in sections if section)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-{GENERATOR}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(title)}</title>
-<style>
-{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
-{body}
-</main>
-</body>
-</html>
-"""
-
-
 def _headline(evaluation: Evaluation, facts: dict[str, str]) -> str:
+    figures = {TITLES[key]: value for key, value in evaluation.scores.summary().items()}
     tiles = "".join(
-        f"<div class='tile'><b>{percent(value, '-')}</b><span>{escape(TITLES[key])}, %</span></div>"
-        for key, value in evaluation.scores.summary().items()
+        f"<div class='tile'><b>{percent(value, '-')}</b><span>{escape(title)}, %</span></div>"
+        for title, value in (figures | evaluation.more_figures).items()
     )
     listed = "".join(
         f"<div><dt>{escape(title)}</dt><dd>{escape(text)}</dd></div>"
@@ -111,36 +110,91 @@ def _coverage(truth: Coverage) -> str:
 
 def _class_table(evaluation: Evaluation, classes: Classes) -> str:
     total = max(int(evaluation.matrix.sum()), 1)
-    rows = "\n".join(
-        _class_row(name, color, score, total)
-        for name, color, score in zip(
-            classes.names, classes.palette, evaluation.scores.classes, strict=True
+    boundary = evaluation.boundary_iou
+    head = ["class", "IoU, %", "", "boundary IoU, %", "precision, %", "recall, %", "Dice, %"]
+    rows = []
+    for class_id, score in enumerate(evaluation.scores.classes):
+        name = f"{swatch(classes.palette[class_id])}{escape(classes.names[class_id])}"
+        iou, bar = "<td class='absent'>absent</td>", "<td class='bar'></td>"
+        if score.iou is not None:
+            iou = percent(score.iou, "")
+            bar = f"<td class='bar'><i style='width:{100 * score.iou:.1f}%'></i></td>"
+        figures = (boundary[class_id] if boundary else None, score.precision, score.accuracy)
+        shares = [percent(share, "-") for share in (*figures, score.dice)]
+        rows.append([name, iou, bar, *shares, percent(score.truth_pixels / total, "")])
+    return f"<section><h2>Classes</h2>\n{table([*head, 'share of pixels, %'], rows)}</section>"
+
+
+def _confusion(matrix: np.ndarray, classes: Classes, folder: pathlib.Path) -> str:
+    draw_confusion(matrix, classes.names, folder / CONFUSION)
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:LARGEST]
+    totals = matrix.sum(axis=1)
+    rows = [
+        [
+            *(f"{swatch(classes.palette[i])}{escape(classes.names[i])}" for i in (true, taken)),
+            f"{wrong[true, taken]:,}",
+            percent(wrong[true, taken] / totals[true], ""),
+        ]
+        for true, taken in np.stack(np.unravel_index(order, wrong.shape), axis=-1).tolist()
+        if wrong[true, taken]
+    ]
+    largest = table(["truth", "taken for", "pixels", "of the truth, %"], rows) if rows else ""
+    alt = "confusion matrix: rows are true classes, columns predictions, shares of the true class"
+    # Names of many classes need the width of the page.
+    layout, size = ("side", "") if classes.num_classes <= NUMBERED else ("", " large")
+    return f"""<section><h2>Confusion</h2>
+<div class='{layout}'>{_figure(CONFUSION, alt, size)}<div>{largest}</div></div></section>"""
+
+
+def _figure(file: str, alt: str, size: str = "") -> str:
+    return f"<a class='figure{size}' href='{file}'><img src='{file}' alt='{escape(alt)}'></a>"
+
+
+def _sizes(evaluation: Evaluation, classes: Classes, folder: pathlib.Path) -> str:
+    counts = evaluation.sizes
+    if counts is None or not counts.any():
+        return ""
+    draw_sizes(of_all_objects(counts, classes.names), folder / SIZES)
+    rows = [
+        [
+            f"{swatch(color)}{escape(name)}",
+            *(
+                f"{percent(units / IOU_UNITS / objects, '')} ({objects:,})" if objects else "-"
+                for objects, units, _ in groups
+            ),
+        ]
+        for name, color, groups in zip(classes.names, classes.palette, counts.tolist(), strict=True)
+    ]
+    by_class = table(["class", *group_names()], rows)
+    return f"""<section><h2>Objects by size</h2>
+<p>An object is a connected piece of one class in the truth, of any class but background; its IoU is
+that with the predicted pieces of its class that touch it, 0 where none does. Found: an IoU of at
+least {100 * FOUND_IOU:.0f} %.</p>
+{_figure(SIZES, "mean IoU of objects by size")}
+<details><summary>Mean IoU, %, and number of objects by class and side in pixels</summary>
+{by_class}</details></section>"""
+
+
+def _calibration(evaluation: Evaluation, folder: pathlib.Path) -> str:
+    calibration = evaluation.calibration
+    if calibration is None:
+        if evaluation.sizes is None:
+            return ""
+        return (
+            "<section><h2>Calibration</h2>\n<p>The model gives labels without scores.</p></section>"
         )
-    )
-    return f"""<section><h2>Classes</h2>
-<table>
-<thead><tr><th>class</th><th>IoU, %</th><th class='bar'></th><th>accuracy, %</th>
-<th>share of pixels, %</th></tr></thead>
-<tbody>
-{rows}
-</tbody></table></section>"""
-
-
-def _class_row(name: str, color: Color, score: ClassScore, total: int) -> str:
-    if score.iou is None:
-        iou, bar = "<td class='absent'>absent</td>", ""
-    else:
-        iou = f"<td>{percent(score.iou, '')}</td>"
-        bar = f"<i style='width:{100 * score.iou:.1f}%'></i>"
-    return (
-        f"<tr><th>{_swatch(color)}{escape(name)}</th>{iou}<td class='bar'>{bar}</td>"
-        f"<td>{percent(score.accuracy, '-')}</td>"
-        f"<td>{percent(score.truth_pixels / total, '')}</td></tr>"
-    )
-
-
-def _swatch(color: Color) -> str:
-    return f"<span class='swatch' style='background:rgb{tuple(color)}'></span>"
+    draw_reliability(calibration, folder / RELIABILITY)
+    accuracy = evaluation.scores.pixel_accuracy or 0.0
+    sure = calibration.mean_confidence or 0.0
+    which = "too sure" if sure > accuracy else "not sure enough"
+    return f"""<section><h2>Calibration</h2>
+<p>The expected calibration error is {percent(calibration.error, "-")} %, over all pixels outside
+void in {BINS} bins of confidence, the largest class probability. The mean confidence is
+{percent(sure, "")} % and the accuracy {percent(accuracy, "")} %: on the whole the model is {which}.
+On the dashed line it would be as often right as it is sure.</p>
+{_figure(RELIABILITY, "accuracy of pixels against their confidence, and pixels by confidence")}
+</section>"""
 
 
 def _samples(samples: tuple[Sample, ...], classes: Classes, folder: pathlib.Path) -> str:
@@ -168,11 +222,11 @@ def _samples(samples: tuple[Sample, ...], classes: Classes, folder: pathlib.Path
         )
     shown = {int(i) for s in samples for part in (s.mask, s.labels) for i in set(part.flat)}
     legend = "".join(
-        f"<li>{_swatch(classes.palette[i])}{escape(classes.names[i])}</li>"
+        f"<li>{swatch(classes.palette[i])}{escape(classes.names[i])}</li>"
         for i in sorted(shown - {VOID})
     )
     if VOID in shown:
-        legend += f"<li>{_swatch(classes.void_color)}void (not counted)</li>"
+        legend += f"<li>{swatch(classes.void_color)}void (not counted)</li>"
     return f"""<section><h2>Samples</h2>
 <ul class='legend'>{legend}</ul>
 <div class='triple heads'><span>input</span><span>truth</span><span>prediction</span></div>
@@ -193,56 +247,3 @@ def _config(text: str) -> str:
         "<section><details><summary>Config</summary>"
         f"<pre>{escape(json.dumps(json.loads(text), indent=2))}</pre></details></section>"
     )
-
-
-STYLE = """\
-:root { --text: #1d2530; --dim: #5d6875; --line: #d9dfe6; --back: #ffffff; --tile: #f3f6f9;
-  --bar: #2f6fde; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e6eaf0; --dim: #9aa6b4; --line: #333c47; --back: #14181d; --tile: #1e242c;
-    --bar: #5b93f5; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--text);
-  font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 1040px; margin: 0 auto; padding: 24px 16px 64px; }
-h1 { font-size: 1.7rem; margin: 0 0 16px; }
-h2 { font-size: 1.2rem; margin: 40px 0 12px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; }
-.tile { background: var(--tile); border-radius: 10px; padding: 14px 16px; }
-.tile b { display: block; font-size: 1.8rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.tile span { color: var(--dim); font-size: .85rem; }
-.tile:first-child { background: var(--bar); color: #fff; }
-.tile:first-child span { color: #fff; }
-.facts { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 16px 0 0; }
-.facts dt { color: var(--dim); font-size: .8rem; }
-.facts dd { margin: 0; overflow-wrap: anywhere; }
-.warning { border-left: 4px solid #d9822b; padding-left: 10px; font-weight: 600; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 8px; text-align: right; border-bottom: 1px solid var(--line); }
-thead th { color: var(--dim); font-size: .8rem; font-weight: 500; vertical-align: bottom; }
-th:first-child { text-align: left; font-weight: 500; }
-.absent { color: var(--dim); font-style: italic; }
-td.bar { width: 32%; }
-td.bar i { display: block; height: 10px; border-radius: 5px; background: var(--bar); }
-.swatch { display: inline-block; width: 14px; height: 14px; margin-right: 8px; border-radius: 3px;
-  border: 1px solid var(--dim); vertical-align: -2px; }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 18px; padding: 0; margin: 0 0 12px;
-  list-style: none; font-size: .9rem; }
-.triple { display: grid; grid-template-columns: repeat(3, 1fr); gap: 6px; }
-.heads { color: var(--dim); font-size: .85rem; margin-bottom: 4px; }
-.triple img { display: block; width: 100%; max-height: 480px; object-fit: contain;
-  border-radius: 4px; }
-figure { margin: 0 0 14px; }
-figcaption { color: var(--dim); font-size: .8rem; overflow-wrap: anywhere; }
-.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 12px; }
-.curves img { width: 100%; }
-details { margin-top: 40px; }
-summary { cursor: pointer; font-size: 1.2rem; font-weight: 600; }
-pre { overflow-x: auto; background: var(--tile); border-radius: 10px; padding: 14px;
-  font-size: .85rem; }
-@media (max-width: 560px) {
-  th, td { padding: 4px; font-size: .85rem; }
-  td.bar, th.bar { display: none; }
-}
-"""

@@ -7,6 +7,7 @@ import tqdm
 
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.evaluation.boundary import boundary_counts
 from deeplab_tf.images.classes import VOID
 from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.prediction.inputs import read_names
@@ -18,7 +19,7 @@ def score_folders(
     num_classes: int,
     ignore_label: int,
     listed: pathlib.Path | None = None,
-) -> tuple[np.ndarray, int, int]:
+) -> tuple[np.ndarray, int, int, np.ndarray]:
     """Scores all pairs of files.
 
     Args:
@@ -29,8 +30,8 @@ def score_folders(
             count. None: all files.
 
     Returns:
-        The confusion matrix over all pairs, int64 [C, C], the number of pairs, and the number of
-        void pixels in the truth.
+        The confusion matrix over all pairs, int64 [C, C], the number of pairs, the number of void
+        pixels in the truth, and the sum of `boundary_counts`, int64 [C, 3].
 
     Raises:
         DeeplabError: a file has no partner, another size, or a label outside the classes.
@@ -39,6 +40,7 @@ def score_folders(
     true_values = plain_values(num_classes, ignore_label)
     predicted_values = plain_values(num_classes, VOID)
     matrix, void_pixels = np.zeros((num_classes, num_classes), np.int64), 0
+    boundary = np.zeros((num_classes, 3), np.int64)
     for name in tqdm.tqdm(names, desc="score", unit="image", disable=None):
         mask = IndexMask(ground_truth / name, true_values).read()
         prediction = IndexMask(predictions / name, predicted_values).read()
@@ -49,7 +51,8 @@ def score_folders(
                 f"{predictions / name} against {ground_truth / name}: {error}"
             ) from error
         void_pixels += int((mask == VOID).sum())
-    return matrix, len(names), void_pixels
+        boundary += boundary_counts(mask, prediction, num_classes)
+    return matrix, len(names), void_pixels, boundary
 
 
 def _listed_names(

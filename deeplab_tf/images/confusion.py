@@ -1,6 +1,7 @@
 """The confusion matrix and the figures computed from it (section 4: mean IoU over a whole set)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -69,15 +70,30 @@ class ClassScore:
     Attributes:
         iou: intersection over union, 0..1; 0 where the class is only in the truth or only in the
             predictions; None where the class is in neither (absent).
-        accuracy: the share of the class's true pixels that were found, 0..1; None without true
-            pixels.
+        accuracy: the share of the class's true pixels that were found, 0..1, which is its recall;
+            None without true pixels.
         truth_pixels, predicted_pixels: the numbers of true and of predicted pixels, outside void.
+        hit_pixels: the number of pixels in both.
     """
 
     iou: float | None
     accuracy: float | None
     truth_pixels: int
     predicted_pixels: int
+    hit_pixels: int
+
+    @property
+    def precision(self) -> float | None:
+        """Returns the share of the class's predicted pixels that are right, 0..1; None without
+        predicted pixels."""
+        return self.hit_pixels / self.predicted_pixels if self.predicted_pixels else None
+
+    @property
+    def dice(self) -> float | None:
+        """Returns twice the intersection over the sum of true and predicted pixels, 0..1, which is
+        the F1 score; None where the class is in neither."""
+        total = self.truth_pixels + self.predicted_pixels
+        return 2 * self.hit_pixels / total if total else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +128,9 @@ class Scores:
         return cls(
             classes=tuple(
                 ClassScore(
-                    _or_none(iou[i]), _or_none(accuracy[i]), int(truth[i]), int(predicted[i])
+                    _or_none(iou[i]),
+                    _or_none(accuracy[i]),
+                    *(int(counts[i]) for counts in (truth, predicted, np.diag(matrix))),
                 )
                 for i in range(len(hits))
             ),
@@ -148,28 +166,45 @@ TITLES = {
 """The figures of `Scores.summary` in the words of the tables."""
 
 
-def format_table(scores: Scores, names: tuple[str, ...]) -> str:
+def format_table(
+    scores: Scores,
+    names: tuple[str, ...],
+    boundary_iou: Sequence[float | None] | None = None,
+    more: dict[str, float | None] | None = None,
+) -> str:
     """Returns the per-class table and the figures over all classes, aligned, in per cent.
 
-    An absent class reads `absent`, an accuracy without true pixels `-`.
+    An absent class reads `absent`, a figure without pixels `-`. Recall is the class's accuracy.
+
+    Args:
+        scores: the figures.
+        names: the names of the classes.
+        boundary_iou: the boundary IoU of each class; None leaves the column out.
+        more: figures over all classes, 0..1, by title, below those of `scores`.
     """
-    head = ("class", "IoU", "accuracy", "true pixels")
+    head = ["class", "IoU", "boundary IoU", "precision", "recall", "Dice", "true pixels"]
     rows = [
-        (
+        [
             name,
             percent(score.iou, "absent"),
+            percent(boundary_iou[index] if boundary_iou else None, "-"),
+            percent(score.precision, "-"),
             percent(score.accuracy, "-"),
+            percent(score.dice, "-"),
             f"{score.truth_pixels:,}",
-        )
-        for name, score in zip(names, scores.classes, strict=True)
+        ]
+        for index, (name, score) in enumerate(zip(names, scores.classes, strict=True))
     ]
-    first, *others = align([head, *rows]).splitlines()
+    table = [head, *rows]
+    if boundary_iou is None:
+        table = [[*row[:2], *row[3:]] for row in table]
+    first, *others = align(table).splitlines()
     rule = "-" * len(first)
     lines = [first, rule, *others, rule]
-    title_width = max(len(title) for title in TITLES.values())
+    summary = {TITLES[key]: value for key, value in scores.summary().items()} | (more or {})
+    title_width = max(map(len, summary))
     lines += [
-        f"{TITLES[key]:<{title_width}}  {percent(value, '-'):>6}"
-        for key, value in scores.summary().items()
+        f"{title:<{title_width}}  {percent(value, '-'):>6}" for title, value in summary.items()
     ]
     return "\n".join(lines)
 

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+INK = "#7d8896"
+"""A grey that is readable on white and on near-black, since the pictures are transparent."""
+LINE = "#3d7ff0"
+MARK = "#e0662b"
+
 
 def new_figure(size: tuple[float, float], dpi: int) -> "Figure":
     """Returns an empty figure of `size` (width, height) in inches that can be saved to a file.

@@ -84,6 +84,8 @@ def predict_one(
 ) -> Predicted[Source]:
     """Predicts one picture; raises `DeeplabError` as `predict_batches` does."""
     images, missing = picture.pixels[None], picture.missing
+    if wanted is Wanted.CONFIDENCE_IF_ANY and not predictor.gives_scores:
+        wanted = Wanted.LABELS
     if not wanted:
         return Predicted(picture, with_void(predictor.predict(images)[0], missing))
     every = wanted is Wanted.PROBABILITIES

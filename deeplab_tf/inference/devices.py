@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf.images.scored import Scores
 from deeplab_tf.inference.predictor import Predictor
 
 Copy = TypeVar("Copy")
@@ -53,8 +54,8 @@ def _placed_on(device: str | None) -> contextlib.AbstractContextManager:
 def on_devices(load: Callable[[], Predictor], devices: list[str]) -> Predictor:
     """Returns one predictor made of the predictors that `load` returns, one on each of `devices`.
 
-    `predict` may be called by as many threads as there are devices, and each call takes a free
-    device. Without devices the result is the predictor of one call of `load`.
+    `predict` and `scores` may be called by as many threads as there are devices, and each call
+    takes a free device. Without devices the result is the predictor of one call of `load`.
     """
     if not devices:
         return load()
@@ -64,4 +65,9 @@ def on_devices(load: Callable[[], Predictor], devices: list[str]) -> Predictor:
         with each.take() as copy:
             return copy.predict(images)
 
-    return dataclasses.replace(each.copies[-1], predict=predict, at_once=len(devices))
+    def scores(images: np.ndarray) -> Scores:
+        with each.take() as copy:
+            return copy.scores(images)
+
+    last = each.copies[-1]
+    return dataclasses.replace(last, predict=predict, scores=scores, at_once=len(devices))

@@ -31,9 +31,8 @@ from deeplab_tf.images.frame import into_frame, predict_in_frame
 from deeplab_tf.images.resampling import shrink_images
 from deeplab_tf.images.scored import Scores
 from deeplab_tf.inference.strategies import (
+    Strategy,
     gives_logits,
-    images_to_labels,
-    images_to_scores,
     in_parts,
     resolve_evaluate_config,
 )
@@ -78,6 +77,7 @@ class Predictor:
             to last as `predict` of the whole image does. None where `predict` needs whole images.
         scores: a function like `predict` that gives the scores whose largest one is the label; it
             raises `DeeplabError` where the model gives only labels.
+        gives_scores: whether `scores` gives any.
     """
 
     classes: Classes
@@ -88,6 +88,7 @@ class Predictor:
     working: WorkingSize = ANY_SIZE
     row_spans: Callable[[int], list[tuple[int, int, int, int]]] | None = None
     scores: Callable[[np.ndarray], Scores] = _no_scores
+    gives_scores: bool = False
 
 
 def trained_predictor(
@@ -100,27 +101,17 @@ def trained_predictor(
     `report` gets one line at the first image that is larger than those of the training.
     """
     working = working_size_of(trained.experiment, evaluate_config)
-    report = once(report)
+    strategy, report = Strategy(trained, evaluate_config), once(report)
     return Predictor(
         trained.classes,
-        images_to_labels(trained, evaluate_config, report),
+        strategy.labels(report),
         trained.image_format,
         trained.experiment,
         working=working,
         row_spans=_row_spans(trained.experiment, evaluate_config, working),
-        scores=_at_first_call(lambda: images_to_scores(trained, evaluate_config, report)),
+        scores=strategy.scores(report),
+        gives_scores=True,
     )
-
-
-def _at_first_call(
-    make: Callable[[], Callable[[np.ndarray], Scores]],
-) -> Callable[[np.ndarray], Scores]:
-    """Returns a function like that of `make`, which is called when the function first is.
-
-    Most predictors are never asked for scores, whose function is a second copy of the network.
-    """
-    made = functools.cache(make)
-    return lambda images: made()(images)
 
 
 def _row_spans(
@@ -247,7 +238,11 @@ def _saved_model_predictor(
 
     predict_all = in_parts(predict, max(experiment.evaluate.scales))
     image_format = experiment.model.input_format
-    opened = Predictor(classes, predict_all, image_format, experiment, scores=scores)
+    opened = Predictor(
+        *(classes, predict_all, image_format, experiment),
+        scores=scores,
+        gives_scores=hasattr(loaded, "scores"),
+    )
     return opened, working
 
 
@@ -269,7 +264,10 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
             images = shrink_images(images, working.longest)
         return _scores(path, segmenter.run(images)[1], of_others=False)
 
-    return Predictor(classes, predict, RGB, experiment, scores=scores), working
+    opened = Predictor(
+        *(classes, predict, RGB, experiment), scores=scores, gives_scores=segmenter.gives_logits
+    )
+    return opened, working
 
 
 def _scores(path: pathlib.Path, found: np.ndarray | None, of_others: bool) -> Scores:
@@ -323,7 +321,10 @@ def _litert_predictor(
             return segmenter.run(shrink_images(image[None], working.longest))[1]
         return segmenter.run(image[None])[1]
 
-    return Predictor(classes, predict, RGB, experiment, scores=scores), working
+    opened = Predictor(
+        *(classes, predict, RGB, experiment), scores=scores, gives_scores=segmenter.gives_logits
+    )
+    return opened, working
 
 
 def _litert_description(path: pathlib.Path) -> tuple[Experiment, Classes] | None:

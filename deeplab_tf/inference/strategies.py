@@ -60,13 +60,7 @@ def images_to_labels(
         DeeplabError: `evaluate_config.crf` is true and the CRF's library is missing or the images
             are not RGB.
     """
-    strategy = Strategy(trained, evaluate_config)
-    scores = strategy.apply(score_function)
-    working = working_size_of(trained.experiment, evaluate_config)
-    predict = at_working_size(
-        strategy.apply(label_function), lambda images: (None, scores(images)), working.longest
-    )
-    return noting(predict, working, report)
+    return Strategy(trained, evaluate_config).labels(report)
 
 
 def images_to_probabilities(
@@ -91,26 +85,6 @@ def images_to_probabilities(
     return noting(predict, working, report)
 
 
-def images_to_scores(
-    trained: TrainedModel,
-    evaluate_config: EvaluateConfig,
-    report: Callable[[str], None] = print,
-) -> Callable[[np.ndarray], Scores]:
-    """Returns a function like that of `images_to_labels` which gives the scores of the labels.
-
-    The scores of an image larger than those of the training are those of the shrunk image.
-    """
-    find = Strategy(trained, evaluate_config).apply(score_function)
-    longest = working_size_of(trained.experiment, evaluate_config).longest
-
-    def scores(images: np.ndarray) -> Scores:
-        if longest is not None and max(images.shape[1:3]) > longest:
-            images = shrink_images(images, longest)
-        return Scores(find(images), gives_logits(evaluate_config))
-
-    return noting(scores, working_size_of(trained.experiment, evaluate_config), report)
-
-
 class Strategy:
     """The network at a strategy's output_stride, in the strategy's parts, windows and padding."""
 
@@ -124,6 +98,31 @@ class Strategy:
         self._model = folded(with_output_stride(trained.model, model_config, self._stride))
         self._dtype = tf.as_dtype(trained.image_format.dtype)
         self._mean = model_config.input_format.mean
+        self._working = working_size_of(trained.experiment, evaluate_config)
+
+    def labels(self, report: Callable[[str], None] = print) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns the function of `images_to_labels`."""
+        scores = self.apply(score_function)
+        predict = at_working_size(
+            self.apply(label_function),
+            lambda images: (None, scores(images)),
+            self._working.longest,
+        )
+        return noting(predict, self._working, report)
+
+    def scores(self, report: Callable[[str], None] = print) -> Callable[[np.ndarray], Scores]:
+        """Returns a function like that of `labels` which gives the scores of the labels.
+
+        The scores of an image larger than those of the training are those of the shrunk image.
+        """
+        find, longest = self.apply(score_function), self._working.longest
+
+        def scores(images: np.ndarray) -> Scores:
+            if longest is not None and max(images.shape[1:3]) > longest:
+                images = shrink_images(images, longest)
+            return Scores(find(images), gives_logits(self._evaluate_config))
+
+        return noting(scores, self._working, report)
 
     def copy_weights(self) -> None:
         """Takes the present weights of `trained.model` over into every function of `apply`.

@@ -7,8 +7,12 @@ import enum
 
 
 class Wanted(enum.IntEnum):
-    """What a model is asked for; each value includes those before it."""
+    """What a model is asked for; each value includes those before it.
+
+    `CONFIDENCE_IF_ANY` asks a model that gives only labels for no more than these.
+    """
 
     LABELS = 0
-    CONFIDENCE = 1
-    PROBABILITIES = 2
+    CONFIDENCE_IF_ANY = 1
+    CONFIDENCE = 2
+    PROBABILITIES = 3

@@ -29,7 +29,10 @@ whole.temporary_path = lambda path, within=None: (
 )
 eval.run()
 """
-FIGURES = ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU")
+FIGURES = (
+    *("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU"),
+    "mean boundary IoU",
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +95,8 @@ def test_eval_predict_and_score_agree_to_the_last_digit(place):
     )
     assert (scored.returncode, scored.stderr) == (0, "")
     assert figures(scored.stdout) == figures(evaluated.stdout)
-    table = [line.split()[-3:] for line in evaluated.stdout.splitlines()[2:8]]
-    assert [line.split()[-3:] for line in scored.stdout.splitlines()[2:8]] == table
+    table = [line.split()[-6:] for line in evaluated.stdout.splitlines()[2:8]]
+    assert [line.split()[-6:] for line in scored.stdout.splitlines()[2:8]] == table
 
 
 def test_exported_models_are_evaluated_as_they_are(place, tmp_path):
@@ -176,7 +179,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(place, tmp_path):
         "and run the command again\n"
     )
     # eval.json is written last: what has one has the rest.
-    names = ["confusion_matrix.csv", "eval.txt", "report"]
+    names = ["confusion_matrix.csv", "eval.txt", "images.csv", "images_by_class.csv", "report"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.score import score_folders
@@ -56,7 +57,22 @@ def test_prints_the_table_without_tensorflow(folders):
     names = tuple(f"class {i}" for i in range(21))
     void = sum(int((np.asarray(Image.open(path)) == 255).sum()) for path in true.iterdir())
     assert 0 < void < 200
-    assert done.stdout == format_table(Scores.from_matrix(matrix), names) + (
+    # At 20x30 pixels the distance is 1: the 3x3 pixels around have another label, or leave.
+    counts = np.zeros((21, 3), int)
+    for path in true.iterdir():
+        mask = np.asarray(Image.open(path))
+        found = np.where(mask == 255, 255, np.asarray(Image.open(predicted / path.name)))
+        near = [
+            ndimage.maximum_filter(m, 3, mode="constant", cval=255)
+            != ndimage.minimum_filter(m, 3, mode="constant", cval=255)
+            for m in (mask, found)
+        ]
+        for c in range(21):
+            truth, guess = (mask == c) & near[0], (found == c) & near[1]
+            counts[c] += [(truth & guess).sum(), truth.sum(), guess.sum()]
+    iou = [both / (one + other - both) for both, one, other in counts]
+    more = {"mean boundary IoU": np.mean(iou)}
+    assert done.stdout == format_table(Scores.from_matrix(matrix), names, iou, more) + (
         f"\n\n3 images; the truth is {void / 18:.2f} % void; classes without true pixels: 0 of 21\n"
     )
     assert done.returncode == 0
@@ -68,7 +84,7 @@ def test_other_void(tmp_path):
     for name, labels in (("true", [[0, 1, 11]]), ("predicted", [[0, 0, 5]])):
         (tmp_path / name).mkdir()
         Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / name / "a.png")
-    matrix, images, void = score_folders(tmp_path / "predicted", tmp_path / "true", 11, 11)
+    matrix, images, void, _ = score_folders(tmp_path / "predicted", tmp_path / "true", 11, 11)
     assert (images, void) == (1, 1)
     assert (matrix.sum(), matrix[0, 0], matrix[1, 0]) == (2, 1, 1)
 
@@ -115,7 +131,7 @@ def test_only_the_listed_names_count(folders, tmp_path):
     predicted, true, matrix = folders
     (tmp_path / "val.txt").write_text("0\n2\n")
     (predicted / "1.png").unlink()
-    some, images, _ = score_folders(predicted, true, 21, 255, tmp_path / "val.txt")
+    some, images, *_ = score_folders(predicted, true, 21, 255, tmp_path / "val.txt")
     assert images == 2
     assert 0 < some.sum() < matrix.sum()
     (tmp_path / "val.txt").write_text("0\n1\n")

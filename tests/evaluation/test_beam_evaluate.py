@@ -14,6 +14,7 @@ from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.beam_evaluate import evaluate_by_beam
 from deeplab_tf.evaluation.evaluate import evaluate
+from deeplab_tf.evaluation.write_results import RESULTS
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.files import encode_png
 from deeplab_tf.inference.model_handler import Model
@@ -23,7 +24,8 @@ LOCAL = BeamRunner("DirectRunner")
 
 
 def results(out):
-    return {name: (out / name).read_bytes() for name in ("eval.json", "confusion_matrix.csv")}
+    worst = {path.name: path.read_bytes() for path in (out / "report").glob("worst*")}
+    return worst | {name: (out / name).read_bytes() for name in RESULTS}
 
 
 @pytest.mark.parametrize("kind", ["saved", "model.keras"])
@@ -33,12 +35,15 @@ def test_the_results_are_those_of_one_process(artefacts, data_dir, tmp_path, kin
         out = tmp_path / ("beam" if beam else "one")
         evaluate(artefacts / kind, data_dir, out, evaluate_config=evaluate_config, runner=beam)
     assert results(tmp_path / "beam") == results(tmp_path / "one")
-    assert json.loads((tmp_path / "beam" / "eval.json").read_text())["images"] == 5
+    content = json.loads((tmp_path / "beam" / "eval.json").read_text())
+    assert content["images"] == 5 and content["calibration"]["bins"] and content["objects"]
     said = capsys.readouterr().out.split("5 images of shapes/val")
     assert said[0] == said[1].partition("index.html\n")[2]  # the table
     # Five of five examples are in both reports.
-    pages = [(tmp_path / name / "report" / "index.html").read_text() for name in ("one", "beam")]
-    assert pages[0].count("<figcaption>") == pages[1].count("<figcaption>") == 5
+    samples = [
+        [*(tmp_path / name / "report").glob("sample*_input.png")] for name in ("one", "beam")
+    ]
+    assert len(samples[0]) == len(samples[1]) == 5
     assert not list((tmp_path / "beam").glob(".*"))
 
 

@@ -1,5 +1,6 @@
-"""One evaluation over several devices and several processes: the same matrix."""
+"""One evaluation over several devices and several processes: the same results."""
 
+import dataclasses
 import json
 import os
 import threading
@@ -16,6 +17,8 @@ from deeplab_tf.data.records import open_records
 from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate_split import evaluate_split
+from deeplab_tf.evaluation.write_results import RESULTS, figures
+from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.inference.devices import on_devices
 from deeplab_tf.inference.predictor import trained_predictor
 
@@ -33,11 +36,11 @@ def test_two_devices_give_the_matrix_of_one(trained, data_dir):
     def load():
         copy = trained_predictor(random_trained_model(), EvaluateConfig())
 
-        def predict(images):
+        def scores(images):
             used.append(threading.get_ident())
-            return copy.predict(images)
+            return copy.scores(images)
 
-        return type(copy)(copy.classes, predict, copy.image_format, copy.experiment)
+        return dataclasses.replace(copy, scores=scores)
 
     two = on_devices(load, devices_of(StrategyName.MIRRORED))
     assert two.at_once == 2
@@ -46,6 +49,7 @@ def test_two_devices_give_the_matrix_of_one(trained, data_dir):
     assert found.images == expected.images == 5
     np.testing.assert_array_equal(found.matrix, expected.matrix)
     assert [s.name for s in found.samples] == [s.name for s in expected.samples]
+    assert figures(found, SHAPES) == figures(expected, SHAPES)
 
 
 def test_which_devices():
@@ -55,7 +59,7 @@ def test_which_devices():
         devices_of(StrategyName.TPU)
 
 
-def test_two_processes_give_the_matrix_of_one(trained, data_dir, tmp_path):
+def test_two_processes_give_the_results_of_one(trained, data_dir, tmp_path):
     save_model(trained, tmp_path / "model.keras")
     ports = free_ports(2)
     outs = [tmp_path / "one", tmp_path / "two", tmp_path / "two"]
@@ -69,7 +73,10 @@ def test_two_processes_give_the_matrix_of_one(trained, data_dir, tmp_path):
     said = [run.communicate(timeout=240) for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0], said
     assert said[2] == ("worker 1 of 2; worker 0 has the results\n", "")
-    matrices = [(out / "confusion_matrix.csv").read_text() for out in outs]
-    assert matrices[0] == matrices[1]
-    figures = [json.loads((out / "eval.json").read_text()) for out in outs]
-    assert figures[0] == figures[1] and figures[0]["images"] == 5
+    contents = [{f: (out / f).read_bytes() for f in RESULTS} for out in outs[:2]]
+    assert contents[0] == contents[1]
+    content = json.loads(contents[0]["eval.json"])
+    assert content["images"] == 5 and content["calibration"]["bins"]
+    # The report has the worst images of both workers, of which worker 0 saw three.
+    worst = [{p.name: p.read_bytes() for p in (o / "report").glob("worst*")} for o in outs[:2]]
+    assert worst[0] == worst[1] and len(worst[0]) > 20

@@ -45,6 +45,21 @@ def test_equals_a_loop_over_pixels():
     assert scores.mean_iou == pytest.approx(sum(ious) / 5, abs=1e-15)
 
 
+def test_precision_recall_and_dice_by_hand():
+    scores = Scores.from_matrix(np.array([[6, 2, 0], [1, 1, 0], [0, 0, 0]]))
+    found = [(c.precision, c.accuracy, c.dice) for c in scores.classes]
+    assert found[0] == (6 / 7, 6 / 8, 12 / 15)
+    assert found[1] == (1 / 3, 1 / 2, 2 / 5)
+    assert found[2] == (None, None, None)
+    iou = [scores.classes[i].iou for i in (0, 1)]
+    assert [d for _, _, d in found[:2]] == pytest.approx([2 * i / (1 + i) for i in iou])
+    lines = format_table(scores, ("a", "b", "c"), (0.5, None, None), {"more": 0.25}).splitlines()
+    assert lines[0].split() == "class IoU boundary IoU precision recall Dice true pixels".split()
+    assert lines[2].split() == ["a", "66.67", "50.00", "85.71", "75.00", "80.00", "8"]
+    assert lines[4].split() == ["c", "absent", "-", "-", "-", "-", "0"]
+    assert lines[-1] == "more                     25.00"
+
+
 def test_absent_class_does_not_count():
     scores = Scores.from_matrix(np.diag([5, 0, 7]))
     assert scores.classes[1].iou is None
