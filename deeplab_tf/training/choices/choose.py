@@ -43,7 +43,7 @@ def choose_open_fields(
     machine = None
     if found or workers.count > 1:
         # A worker that was given another row takes part too, or the others would wait for it.
-        machine = _least(describe_machine(strategy), workers)
+        machine = _least(describe_machine(strategy, workers), workers)
     if found and checkpoint_steps(workdir):
         kept = read_experiment(workdir)
         values = {field: value_of(kept, field) for field in found}

@@ -11,6 +11,7 @@ from deeplab_tf.config import Experiment
 from deeplab_tf.data.mixture import MixedSplit, shown_pixels
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file, parse_encoded
 from deeplab_tf.data.split_names import held_out_split
+from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.machine.memory import free_gpu_memory, usable_memory
 
 LOOKED_AT = 1000
@@ -109,12 +110,12 @@ def image_sizes(split: SplitFiles, most: int) -> list[tuple[int, int]]:
     return [(int(height), int(width)) for width, height in found.as_numpy_iterator()]
 
 
-def describe_machine(strategy: tf.distribute.Strategy) -> Machine:
-    """Returns what `strategy` runs on; the memory is that of this process' devices."""
+def describe_machine(strategy: tf.distribute.Strategy, workers: Workers) -> Machine:
+    """Returns what `strategy` runs on; the memory is that of this one of the `workers`."""
     replicas = strategy.num_replicas_in_sync
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return Machine("TPU", replicas, host=usable_memory())
     if tf.config.list_logical_devices("GPU"):
         return Machine("GPU", replicas, free_gpu_memory(), usable_memory())
-    here = len(strategy.extended.worker_devices)
-    return Machine("CPU", replicas, usable_memory() // here, usable_memory())
+    memory = usable_memory()
+    return Machine("CPU", replicas, memory * workers.count // replicas, memory)
