@@ -1,6 +1,6 @@
-"""Memory of a training step and of an evaluated image by pixels: the constants of the own rows.
+"""Bytes of a training step and of an evaluated image by pixels: the constants of the own rows.
 
-    python tests/benchmarks/own_memory.py --rows=mobilenet_v2,resnet50 --out=own_memory.txt
+    python tests/benchmarks/own_memory.py --rows=mobilenet_v2,resnet50
 
 `deeplab_tf/training/choices/memory.py` has what this prints. Each figure is of a process of its
 own. `a pixel` is the growth of the peak from a batch of 2 to one of 8, over the pixels between
@@ -30,9 +30,7 @@ def main() -> None:
     if arguments.forward:
         print(forward(*arguments.forward))
         return
-    print(
-        "row, output_stride: bytes a pixel, bytes a class and pixel, MB at rest, evaluated a pixel"
-    )
+    print("row, output_stride: a pixel, a class, MB at rest, evaluated a pixel")
     for row in arguments.rows.split(","):
         for stride in STRIDES:
             print(f"{row}, {stride}: {describe(row, stride)}", flush=True)

@@ -65,7 +65,7 @@ def prepare(name: str, out: pathlib.Path) -> None:
         if not (folder / "dataset.json").is_file():
             write_folder(folder, name, *CHOSEN_FROM[name])
         command("prepare", "--dataset=folder", f"--source={folder}", f"--data_dir={out / 'data'}")
-        images = folder / "images" / "*.jpg"
+        images = folder / "images" / "train" / "*.jpg"
     else:
         command("prepare", "--dataset=camvid", f"--source={CAMVID}", f"--data_dir={out / 'data'}")
     weights = out / f"{name}.keras"
@@ -76,26 +76,25 @@ def prepare(name: str, out: pathlib.Path) -> None:
 
 def write_folder(folder: pathlib.Path, name: str, classes: dict[str, int], train: int) -> None:
     """Writes photos with one of the `classes` as a folder of one's own."""
-    for part in ("images", "masks"):
+    for part in ("images/train", "images/val", "masks/train", "masks/val"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    found = []
+    found = 0
     for photo in (VOC / "ImageSets/Segmentation/train.txt").read_text().split():
         mask = np.array(Image.open(VOC / "SegmentationClass" / f"{photo}.png"))
         if np.isin(mask, list(classes.values())).any():
             labels = np.where(mask == 255, 255, 0).astype(np.uint8)
             for label, number in enumerate(classes.values(), start=1):
                 labels[mask == number] = label
-            Image.fromarray(labels).save(folder / "masks" / f"{photo}.png")
-            shutil.copy(VOC / "JPEGImages" / f"{photo}.jpg", folder / "images")
-            found.append(photo)
-    (folder / "train.txt").write_text("\n".join(found[:train]))
-    (folder / "val.txt").write_text("\n".join(found[train:]))
+            split = "train" if found < train else "val"
+            Image.fromarray(labels).save(folder / "masks" / split / f"{photo}.png")
+            shutil.copy(VOC / "JPEGImages" / f"{photo}.jpg", folder / "images" / split)
+            found += 1
     description = {
         "name": name,
         "classes": ["other", *classes],
         "labels": {str(label): each for label, each in enumerate(["other", *classes])},
         "void": [255],
-        "splits": {"train": "train.txt", "val": "val.txt"},
+        "splits": {"train": "train", "val": "val"},
     }
     (folder / "dataset.json").write_text(json.dumps(description))
 

@@ -48,8 +48,8 @@ def main() -> None:
         return
     options = arguments.options.split(";") if arguments.options else list(OPTIONS)
     print(
-        f"{arguments.config or arguments.backbone}, {arguments.side}x{arguments.side}, batch {arguments.batch}, "
-        f"batch norm {arguments.batch_norm}, {arguments.steps} steps"
+        f"{arguments.config or arguments.backbone}, {arguments.side}x{arguments.side}, "
+        f"batch {arguments.batch}, batch norm {arguments.batch_norm}, {arguments.steps} steps"
     )
     print(
         f"{'option':<28} {'peak MB':>8} {'step MB':>8} {'of float32':>10} {'s a step':>9} "

@@ -14,7 +14,7 @@ from deeplab_tf.training.validation_cost import MOST_SHARE
 COUNTS = (10, 5, 3, 2, 1)
 """How many evaluations a run has at most: ten show a curve."""
 ENOUGH = 50
-"""The images from which a mean IoU is worth looking at; fewer evaluations go before fewer images."""
+"""The images that a mean IoU is worth looking at; fewer evaluations go before fewer images."""
 DENSER, DENSER_MOBILENET = 3.0, 1.5
 """How much longer an image takes at half the output_stride: a ResNet does most of its work in the
 blocks that get denser. The share that a MobileNetV2's evaluation was measured to take is below what

@@ -1,4 +1,7 @@
-"""What the rules know of a data set and of a machine."""
+"""What the rules know of a data set and of a machine.
+
+Tested in tests/training/choices/test_choose.py.
+"""
 
 import dataclasses
 import os
@@ -99,7 +102,7 @@ def describe_data(
 
 
 def image_sizes(split: SplitFiles, most: int) -> list[tuple[int, int]]:
-    """Returns (height, width) of the first `most` images of `split`, by the heads of their masks."""
+    """Returns (height, width) of the first `most` images of `split`, by their masks' heads."""
 
     def size(record: tf.Tensor) -> tf.Tensor:
         # A PNG has the width and the height, big-endian, at byte 16.

@@ -1,6 +1,6 @@
 """The rules for scales, working size, shuffling, crop and batch: what a step has in memory.
 
-Tested in tests/training/choices/test_rules.py.
+Tested in tests/training/choices/test_rules.py, through `fill`.
 """
 
 from deeplab_tf.config import Experiment, Fit

@@ -32,14 +32,11 @@ def fill(
     made += more
     experiment, more, notes = choose_crop_and_batch(experiment, facts, machine)
     made += more
-    for choose in (
-        lambda: choose_steps(experiment, facts, machine, begin),
-        lambda: choose_rate(experiment, begin),
-        lambda: choose_class_weights(facts),
-        lambda: choose_evaluations(experiment, facts),
-    ):
-        experiment, more = chosen(experiment, choose())
-        made += more
+    experiment, more = chosen(experiment, choose_steps(experiment, facts, machine, begin))
+    made += more
+    at_once = [*choose_rate(experiment, begin), *choose_class_weights(facts)]
+    experiment, more = chosen(experiment, [*at_once, *choose_evaluations(experiment, facts)])
+    made += more
     experiment = validate(experiment)
     check_filled(experiment)
     return experiment, made, notes

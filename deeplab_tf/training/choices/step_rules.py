@@ -1,6 +1,6 @@
 """The rules for steps, rate and class weights.
 
-Tested in tests/training/choices/test_rules.py.
+Tested in tests/training/choices/test_rules.py, through `fill`.
 """
 
 import statistics
@@ -59,7 +59,7 @@ def choose_steps(
 
 
 def choose_rate(experiment: Experiment, begin: Begin) -> list[Choice]:
-    """Takes the hand-made row's rate, in proportion to the batch (arXiv 1706.02677, section 2.1)."""
+    """Takes the hand-made row's rate in proportion to the batch (arXiv 1706.02677, section 2.1)."""
     train = experiment.train
     if train.optimizer is OptimizerName.ADAMW:
         reason = "AdamW's steps are as long as the rate, whatever the batch"
@@ -78,8 +78,9 @@ def choose_class_weights(facts: DataFacts) -> list[Choice]:
     rarest = min(facts.shares, key=facts.shares.__getitem__)
     share, median = facts.shares[rarest], statistics.median(facts.shares.values())
     rare = share < RARE * median
+    relation = "less" if rare else "not less"
     reason = (
-        f"the rarest class, {rarest}, has {share:.2%} of the pixels, {'less' if rare else 'not less'} "
-        f"than a twentieth of the median class's {median:.2%}"
+        f"the rarest class, {rarest}, has {share:.2%} of the pixels, {relation} than a twentieth "
+        f"of the median class's {median:.2%}"
     )
     return [Choice("train.class_weights", "auto" if rare else "none", reason)]
