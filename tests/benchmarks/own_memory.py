@@ -2,12 +2,11 @@
 
     python tests/benchmarks/own_memory.py --rows=mobilenet_v2,resnet50
 
-`deeplab_tf/training/choices/memory.py` has what this prints. Each figure is of a process of its
+`deeplab_tf/training/choices/memory.py` has what this prints. Each figure is of processes of their
 own. `a pixel` is the growth of the peak from a batch of 2 to one of 8, over the pixels between
-them; `a class` the growth of that by class and pixel from 21 to 121 classes; `at rest` what the
-step of the smaller batch holds above the growth of its pixels, network, libraries and optimiser
-included. `evaluated` is the growth from an image of 257x193 to one of 1025x769 at the output_stride
-of the row's evaluation.
+them; `a class` the growth of that by class and pixel from 21 to 121 classes, at output_stride 16;
+`at rest` what the step of the smaller batch holds above the growth of its pixels: network,
+libraries and optimiser. `evaluated` is the growth from an image of 257x193 to one of 1025x769.
 """
 
 import argparse
@@ -18,13 +17,13 @@ import train_memory
 
 ROWS = "mobilenet_v2,mobilenet_v3,resnet50,resnet101,slim"
 SIDE = 257
-STRIDES = (16, 8)
 
 
 def main() -> None:
     """Prints a line a row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default=ROWS, help="rows of configs/own.py")
+    parser.add_argument("--strides", default="16,8")
     parser.add_argument("--forward", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.forward:
@@ -32,7 +31,7 @@ def main() -> None:
         return
     print("row, output_stride: a pixel, a class, MB at rest, evaluated a pixel")
     for row in arguments.rows.split(","):
-        for stride in STRIDES:
+        for stride in map(int, arguments.strides.split(",")):
             print(f"{row}, {stride}: {describe(row, stride)}", flush=True)
 
 
@@ -41,12 +40,14 @@ def describe(row: str, stride: int) -> str:
     pixels = SIDE * SIDE
     small, large = peak(row, stride, 2), peak(row, stride, 8)
     a_pixel = (large - small) / (6 * pixels)
-    many = peak(row, stride, 8, classes=121) - peak(row, stride, 2, classes=121)
-    a_class = (many / (6 * pixels) - a_pixel) / 100
+    a_class = "-"
+    if stride == 16:
+        many = peak(row, stride, 8, classes=121) - peak(row, stride, 2, classes=121)
+        a_class = f"{(many / (6 * pixels) - a_pixel) / 100:.1f}"
     at_rest = small - 2 * pixels * a_pixel
     shown = [evaluated(row, stride, *size) for size in ((193, 257), (769, 1025))]
     an_evaluated = (shown[1] - shown[0]) / (769 * 1025 - 193 * 257)
-    return f"{a_pixel:.0f}, {a_class:.1f}, {at_rest / 1e6:.0f}, {an_evaluated:.0f}"
+    return f"{a_pixel:.0f}, {a_class}, {at_rest / 1e6:.0f}, {an_evaluated:.0f}"
 
 
 def peak(row: str, stride: int, batch: int, classes: int = 21) -> int:
