@@ -31,6 +31,7 @@ class DataFacts:
             by their share of the examples.
         shorter: the side in pixels that the shorter sides of three quarters of the images reach.
         size: (height, width) in pixels of the image with the median number of pixels.
+        longest: the longest side of all images, in pixels; 0 where it is not known.
         tiles: whether the images are tiles, whose pixels have one scale.
         shares: the share of the labelled pixels that each class has which has any, by name.
         held_out: how many images the split has that the run is evaluated on.
@@ -40,6 +41,7 @@ class DataFacts:
     images: int
     shorter: int
     size: tuple[int, int]
+    longest: int = 0
     tiles: bool = False
     shares: dict[str, float] = dataclasses.field(default_factory=dict)
     held_out: int = 0
@@ -90,6 +92,7 @@ def describe_data(
         images=round(split.num_examples / (1 - float(sum(part.share for part in mixed_in)))),
         shorter=shorter[(len(shorter) - 1) // 4],
         size=by_pixels[(len(by_pixels) - 1) // 2],
+        longest=records.longest_side or 0,
         tiles=records.longest_side == 0,
         shares={
             name: float(share)

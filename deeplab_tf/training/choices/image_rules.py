@@ -35,7 +35,8 @@ def choose_scales(
     """Shows large images shrunk, in training and evaluation alike; others as the paper does.
 
     The longer side of a large image is `LARGE`, or less where an evaluated image of that size does
-    not fit into the memory. Tiles keep the scale of their pixels. The random scale goes from half
+    not fit into the memory. Where only some images are large, training shows all at their own size,
+    and evaluation shrinks those. Tiles keep the scale of their pixels. The random scale goes from half
     to twice that, as in the paper (section 4.1), and a scale that is given decides the other.
     """
     data, given = experiment.data, experiment.evaluate.working_size
@@ -50,43 +51,42 @@ def choose_scales(
             reason = "half to twice the size at which the run is evaluated"
         scales = [Choice("data.min_scale", low, reason), Choice("data.max_scale", high, reason)]
         return chosen(experiment, scales)
-    side, why = _working_size(experiment, facts, machine)
-    if side is None or data.fit is Fit.LETTERBOX:
-        reason = "half to twice the image's size, as in the paper"
-        scales = [Choice("data.min_scale", 0.5, reason), Choice("data.max_scale", 2.0, reason)]
-        return chosen(experiment, scales)
-    low, high = _scales(side / facts.longer)
+    shown, limit, why = _shown(experiment, facts, machine)
+    low, high = _scales(shown / facts.longer)
     height, width = facts.size
-    reason = f"images are {width}x{height}: they are shown {side} pixels long, {why}"
-    return chosen(
-        experiment,
-        [
-            Choice("data.min_scale", low, f"half of that size; {reason}"),
-            Choice("data.max_scale", high, "twice that size, as in the paper"),
-            Choice("evaluate.working_size", side, "predictions see images of that size too"),
-        ],
-    )
+    reason = half = "half to twice the image's size, as in the paper"
+    if shown < facts.longer:
+        half = f"half of {shown / facts.longer:.2g}: images of {width}x{height} are shown {shown} "
+        half += f"pixels long, {why}"
+        reason = "twice that, as in the paper"
+    choices = [Choice("data.min_scale", low, half), Choice("data.max_scale", high, reason)]
+    if limit is not None:
+        what = "images are" if shown < facts.longer else f"images longer than {limit} pixels are"
+        where = "evaluations and predictions"
+        choices.append(
+            Choice("evaluate.working_size", limit, f"{what} shrunk so in {where}, {why}")
+        )
+    return chosen(experiment, choices)
 
 
 def _scales(factor: float) -> tuple[float, float]:
     return round(factor / 2, 4), round(factor * 2, 4)
 
 
-def _working_size(
+def _shown(
     experiment: Experiment, facts: DataFacts, machine: Machine
-) -> tuple[int | None, str]:
-    """Returns the longer side at which images are shown, None for their own, and why."""
-    if facts.tiles:
-        return None, ""
-    side, why = facts.longer, ""
-    if side > LARGE:
-        side, why = LARGE, "so that a crop shows enough of one"
+) -> tuple[int, int | None, str]:
+    """Returns the longer side at which the median image is shown, the longest, None for any, why."""
+    longest = max(facts.longer, facts.longest)
+    if facts.tiles or experiment.data.fit is Fit.LETTERBOX:
+        return facts.longer, None, ""
+    limit, why = min(longest, LARGE), "so that a crop shows enough of one"
     if machine.memory is not None:
         ratio = min(facts.size) / facts.longer
         room = PLANNED * machine.memory - step_bytes(experiment, 0, (0, 0))
-        while side > PAPER_CROP and evaluation_bytes(experiment, ratio * side**2) > room:
-            side, why = max(PAPER_CROP, side * 7 // 8), "so that an evaluation fits into the memory"
-    return (side, why) if why else (None, "")
+        while limit > PAPER_CROP and evaluation_bytes(experiment, ratio * limit**2) > room:
+            limit, why = max(PAPER_CROP, limit * 7 // 8), "so that one fits into the memory"
+    return min(facts.longer, limit), limit if limit < longest else None, why
 
 
 def choose_shuffling(experiment: Experiment, facts: DataFacts, machine: Machine) -> list[Choice]:

@@ -84,6 +84,23 @@ def test_large_photos_are_shown_shrunk_in_training_and_evaluation():
     assert (tiles["min_scale"], tiles["max_scale"], tiles["working_size"]) == (0.5, 2.0, None)
 
 
+def test_some_large_images_are_shrunk_in_evaluation_only():
+    some = dataclasses.replace(CAMVID, longest=6000)
+    found, _ = chosen(some)
+    assert (found["min_scale"], found["max_scale"], found["working_size"]) == (0.5, 2.0, 1026)
+    assert chosen(some, evaluate__working_size=0)[0]["working_size"] == 0
+    assert chosen(dataclasses.replace(CAMVID, longest=900))[0]["working_size"] is None
+
+
+def test_an_evaluation_that_does_not_fit_is_of_smaller_images():
+    # 0.7 * 1.5 GB less 0.84 at rest hold 0.54 megapixels of 390 bytes: 848 x 636 pixels at most.
+    tight = Machine("CPU", memory=15 * 10**8, host=15 * 10**8)
+    found, _ = chosen(photos(), tight)
+    side = found["working_size"]
+    assert 0.75 * side**2 * 390 <= 0.7 * 1.5e9 - 0.84e9 < 0.75 * (side * 8 / 7 + 2) ** 2 * 390
+    assert found["max_scale"] == round(2 * side / 4000, 4)
+
+
 def test_a_working_size_that_is_given_decides_the_scales():
     assert chosen(photos(), evaluate__working_size=2000)[0]["min_scale"] == 0.25
     whole, _ = chosen(photos(), evaluate__working_size=0)
