@@ -61,11 +61,8 @@ def choose_scales(
         reason = "twice that, as in the paper"
     choices = [Choice("data.min_scale", low, half), Choice("data.max_scale", high, reason)]
     if limit is not None:
-        what = "images are" if shown < facts.longer else f"images longer than {limit} pixels are"
-        where = "evaluations and predictions"
-        choices.append(
-            Choice("evaluate.working_size", limit, f"{what} shrunk so in {where}, {why}")
-        )
+        what = "larger images are shrunk to it in evaluations and predictions"
+        choices.append(Choice("evaluate.working_size", limit, what))
     return chosen(experiment, choices)
 
 
@@ -76,7 +73,7 @@ def _scales(factor: float) -> tuple[float, float]:
 def _shown(
     experiment: Experiment, facts: DataFacts, machine: Machine
 ) -> tuple[int, int | None, str]:
-    """Returns the longer side at which the median image is shown, the longest, None for any, why."""
+    """Returns the longer side at which the median image is shown, the longest (or None), and why."""
     longest = max(facts.longer, facts.longest)
     if facts.tiles or experiment.data.fit is Fit.LETTERBOX:
         return facts.longer, None, ""
