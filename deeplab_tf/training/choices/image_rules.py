@@ -36,8 +36,8 @@ def choose_scales(
 
     The longer side of a large image is `LARGE`, or less where an evaluated image of that size does
     not fit into the memory. Where only some images are large, training shows all at their own size,
-    and evaluation shrinks those. Tiles keep the scale of their pixels. The random scale goes from half
-    to twice that, as in the paper (section 4.1), and a scale that is given decides the other.
+    and evaluation shrinks those. Tiles keep the scale of their pixels. The random scale goes from
+    half to twice that, as in the paper (section 4.1), and a scale that is given decides the other.
     """
     data, given = experiment.data, experiment.evaluate.working_size
     low, high = data.min_scale, data.max_scale
@@ -73,7 +73,7 @@ def _scales(factor: float) -> tuple[float, float]:
 def _shown(
     experiment: Experiment, facts: DataFacts, machine: Machine
 ) -> tuple[int, int | None, str]:
-    """Returns the longer side at which the median image is shown, the longest (or None), and why."""
+    """Returns the longer side of the median image as shown, the longest (or None), and why."""
     longest = max(facts.longer, facts.longest)
     if facts.tiles or experiment.data.fit is Fit.LETTERBOX:
         return facts.longer, None, ""
