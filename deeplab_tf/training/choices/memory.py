@@ -31,11 +31,11 @@ A_CLASS = 5
 CLASSES = 21
 
 COSTS = {
-    Backbone.MOBILENET_V2: Cost(840_000_000, (1740, 4040), (390, 390)),
+    Backbone.MOBILENET_V2: Cost(840_000_000, (1740, 4040), (400, 400)),
     Backbone.MOBILENET_V3_LARGE: Cost(920_000_000, (1740, 4540), (250, 300)),
-    Backbone.RESNET50: Cost(1_000_000_000, (3000, 6000), (600, 1200)),
+    Backbone.RESNET50: Cost(1_670_000_000, (2330, 5410), (240, 410)),
     Backbone.RESNET101: Cost(1_500_000_000, (4000, 8000), (600, 1200)),
-    Backbone.RESNET_SLIM: Cost(800_000_000, (1000, 2000), (300, 600)),
+    Backbone.RESNET_SLIM: Cost(790_000_000, (430, 970), (170, 180)),
 }
 
 

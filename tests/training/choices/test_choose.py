@@ -108,7 +108,7 @@ class OneOfTwo(Workers):
 
 def test_two_workers_take_the_memory_of_the_one_that_has_less(shapes_data, tmp_path, on):
     records = open_records(shapes_data, "shapes")
-    machines = [Machine("CPU", 2, 10**11, 10**11), Machine("CPU", 2, 12 * 10**8, 10**10)]
+    machines = [Machine("CPU", 2, 10**11, 10**11), Machine("CPU", 2, 115 * 10**7, 10**10)]
     texts = [json.dumps([m.device, m.memory, m.host]) for m in machines]
     found = []
     for index, machine in enumerate(machines):

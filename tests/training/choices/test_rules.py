@@ -93,11 +93,11 @@ def test_some_large_images_are_shrunk_in_evaluation_only():
 
 
 def test_an_evaluation_that_does_not_fit_is_of_smaller_images():
-    # 0.7 * 1.5 GB less 0.84 at rest hold 0.54 megapixels of 390 bytes: 848 x 636 pixels at most.
+    # 0.7 * 1.5 GB less 0.84 at rest hold 0.52 megapixels of 400 bytes: 836 x 627 pixels at most.
     tight = Machine("CPU", memory=15 * 10**8, host=15 * 10**8)
     found, _ = chosen(photos(), tight)
     side = found["working_size"]
-    assert 0.75 * side**2 * 390 <= 0.7 * 1.5e9 - 0.84e9 < 0.75 * (side * 8 / 7 + 2) ** 2 * 390
+    assert 0.75 * side**2 * 400 <= 0.7 * 1.5e9 - 0.84e9 < 0.75 * (side * 8 / 7 + 2) ** 2 * 400
     assert found["max_scale"] == round(2 * side / 4000, 4)
 
 
