@@ -1,8 +1,8 @@
 """The memory that a training step and an evaluated image take, by measured constants.
 
 The constants are of the rows of configs/own.py on a CPU in float32, as
-`python tests/benchmarks/own_memory.py` prints them, rounded up. A GPU's step has the same maps and other
-workspaces, which was not measured; options that save memory count as if they were off.
+`python tests/benchmarks/own_memory.py` prints them, rounded up. A GPU's step has the same maps and
+other workspaces, which was not measured; options that save memory count as if they were off.
 """
 
 import dataclasses
