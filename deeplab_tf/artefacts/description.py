@@ -59,6 +59,18 @@ def parse_description(text: str | bytes, artefact: str) -> tuple[Experiment, Cla
     )
 
 
+def has_classes(text: str | bytes, artefact: str) -> bool:
+    """Returns whether a text that `describe` wrote is that of a network with classes.
+
+    The arguments are those of `parse_description`.
+
+    Raises:
+        DeeplabError: the text is damaged; the message names the artefact.
+    """
+    with _damage_of(artefact):
+        return json.loads(text)["labels"] is not None
+
+
 def parse_experiment(text: str | bytes, artefact: str) -> Experiment:
     """Reads only the experiment in a text that `describe` wrote, with or without classes.
 

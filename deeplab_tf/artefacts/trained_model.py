@@ -24,6 +24,7 @@ from deeplab_tf.artefacts.dates import remove_dates
 from deeplab_tf.artefacts.description import (
     DESCRIPTION,
     describe,
+    has_classes,
     is_described_zip,
     parse_description,
     parse_experiment,
@@ -186,6 +187,18 @@ def read_model_config(path: pathlib.Path) -> ModelConfig | None:
     """
     text = _read_member(path)
     return None if text is None else parse_experiment(text, f"model {path}").model
+
+
+def segments(path: pathlib.Path) -> bool:
+    """Returns whether a `.keras` file of this package holds a network with classes.
+
+    False for a backbone without a head, and for a file that this package did not write.
+
+    Raises:
+        DeeplabError: the file is damaged, or its description is wrong.
+    """
+    text = _read_member(path)
+    return text is not None and has_classes(text, f"model {path}")
 
 
 def _read_member(path: pathlib.Path) -> bytes | None:

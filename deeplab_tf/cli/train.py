@@ -13,6 +13,9 @@ in WORKDIR/previous_stage; overrides are for the last stage. --config=WORKDIR/co
 another --workdir repeats a run, on a CPU bit for bit, and prints what differs from the run that it
 repeats.
 
+Fields that a row leaves open, as those of configs/own.py do, are chosen from the data set and the
+machine, and printed with the reason; a run that goes on keeps them.
+
 A run is evaluated every train.evaluate_every steps while it trains; --config.train.keep=best keeps
 the best weights, and --config.train.patience=N ends the run after N evaluations without a better.
 

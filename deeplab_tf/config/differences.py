@@ -6,6 +6,7 @@ and `ours_of`.
 
 import os
 
+from deeplab_tf.config.gaps import open_fields
 from deeplab_tf.config.schema import Experiment, Keep
 
 FREE = frozenset(
@@ -33,17 +34,20 @@ def training_differences(a: Experiment, b: Experiment) -> list[tuple[str, object
     """Lists each field that makes `b` another training than `a`: (dotted name, in `a`, in `b`).
 
     The evaluation counts only where it decides which weights a run ends with (`EVALUATING`). A
-    field that the data set has still to fill in for `a` or `b` does not count. A relative path
+    field that the data set has still to fill in for `a` or `b`, or that is still to be chosen, does
+    not count. A relative path
     counts as the absolute path that it means in the current folder. Class weights from two files
     count as equal, since the weights are in the files, which a workdir keeps a copy of.
     """
     of_a, of_b = _training_fields(a), _training_fields(b)
+    still_open = {*open_fields(a), *open_fields(b)}
     return [
         (name, of_a[name], of_b[name])
         for name in of_a
         if name in of_b
         and _meaning(name, of_a[name]) != _meaning(name, of_b[name])
         and not (name in FROM_DATA and None in (of_a[name], of_b[name]))
+        and name not in still_open
     ]
 
 

@@ -4,6 +4,9 @@ The defaults are the paper's protocol (arXiv 1706.05587, section 4): stage 1 on 
 Enumerations are `StrEnum` and the dataclasses are mutable because `ml_collections` overrides their
 fields from the command line (`--config.train.steps=100`); `validate` runs after the overrides.
 
+A field that says "None: chosen" is chosen by `deeplab-train` from the data set and the machine
+(docs/own_data.md); the `config.json` of a run has its value.
+
 Tested in tests/test_config.py and tests/configs/test_paper_rows.py.
 """
 
@@ -11,6 +14,7 @@ import dataclasses
 import enum
 
 from deeplab_tf.config.image_format import STRICT, ImageFormat
+from deeplab_tf.errors import DeeplabError
 
 
 class Backbone(enum.StrEnum):
@@ -342,10 +346,11 @@ class DataConfig:
         dataset: the name that `deeplab-prepare` gave the folder under `--data_dir`.
         split: the split to train on.
         crop_size: side of the square training crop in pixels; k * output_stride + 1 fits best. With
-            `crop_width` it is the height.
+            `crop_width` it is the height. None: chosen.
         crop_width: width of a crop that is not square, in pixels; None: as `crop_size`.
         fit: see `Fit`.
-        min_scale, max_scale: range of the uniform random scale.
+        min_scale, max_scale: range of the uniform random scale. None: chosen; where both are and
+            the images are large, `evaluate.working_size` is chosen with them.
         flip: whether to mirror half of the examples.
         rotation: the largest turn in degrees, to either side; 10 is usual for photos, 180 for views
             from above. Corners that the image does not cover are the mean pixel and void.
@@ -372,6 +377,7 @@ class DataConfig:
             less than half of an equal share of the split's pixels, so 1 / (2 * classes). Rare
             classes and other images are those of `split` of `dataset`, also with `mixed_in`.
         shuffle_buffer: how many records are held for shuffling, still encoded (about 0.1 MB each).
+            None: chosen.
         duplicate_classes: names of classes; an image with one of them comes twice in each epoch
             (section 4.3, for the test server).
         balance: the threshold t in [0, 1] below which a class is rare: an image comes
@@ -388,11 +394,11 @@ class DataConfig:
 
     dataset: str = "voc"
     split: str = "train"
-    crop_size: int = 513
+    crop_size: int | None = 513
     crop_width: int | None = None
     fit: Fit = Fit.SCALE_AND_CROP
-    min_scale: float = 0.5
-    max_scale: float = 2.0
+    min_scale: float | None = 0.5
+    max_scale: float | None = 2.0
     flip: bool = True
     rotation: float = 0.0
     brightness: float = 0.0
@@ -405,7 +411,7 @@ class DataConfig:
     jpeg_quality: int = 0
     cut_out: float = 0.0
     copy_paste: float = 0.0
-    shuffle_buffer: int = 2048
+    shuffle_buffer: int | None = 2048
     duplicate_classes: tuple[str, ...] = ()
     balance: float = 0.0
     mixed_in: tuple[str, ...] = ()
@@ -413,7 +419,15 @@ class DataConfig:
 
     @property
     def crop(self) -> tuple[int, int]:
-        """The height and width of the training crop, in pixels."""
+        """The height and width of the training crop, in pixels.
+
+        Raises:
+            DeeplabError: `crop_size` is still to be chosen.
+        """
+        if self.crop_size is None:
+            raise DeeplabError(
+                "config.data.crop_size is still open: deeplab-train chooses it; give a number"
+            )
         return self.crop_size, self.crop_width or self.crop_size
 
 
@@ -422,11 +436,12 @@ class TrainConfig:
     """The optimisation (section 4.1, stage 1).
 
     Attributes:
-        steps: how many optimiser steps are done; `schedule` is laid over them.
-        batch_size: examples in the global batch of an optimiser step, over all devices.
+        steps: how many optimiser steps are done; `schedule` is laid over them. None: chosen.
+        batch_size: examples in the global batch of an optimiser step, over all devices. None:
+            chosen.
         optimizer: see `OptimizerName`.
         schedule: see `ScheduleName`.
-        base_learning_rate: the highest learning rate, from which `schedule` goes on.
+        base_learning_rate: the highest learning rate, from which `schedule` goes on. None: chosen.
         power: the exponent of the schedule `poly`.
         warmup_steps: over so many steps at the start the rate rises by equal amounts to
             `base_learning_rate`; the schedule takes the steps after these. 0: no warm-up.
@@ -443,7 +458,7 @@ class TrainConfig:
             where p is the class's share of the split's pixels (ENet, arXiv 1606.02147, section 5),
             from 1.4 for a class that is everywhere to 50.5 for a class that is nowhere. Any other
             value is the path of a JSON file `{class name: weight}` with every class; 0 leaves a
-            class out.
+            class out. None: `none` or `auto` is chosen.
         ohem_share: online hard example mining, in cross entropy or focal loss: the share in (0, 1]
             of the pixels of the global batch, those with the highest loss (times weight), that
             count; 1 is all.
@@ -479,7 +494,8 @@ class TrainConfig:
         keep_checkpoints: how many checkpoints stay on disk.
         evaluate_every: the interval in steps at which the run is evaluated on `evaluate.split`, as
             the `evaluate` section says, with the weights that would be exported; it is evaluated
-            after the last step too. 0: never.
+            after the last step too. 0: never. None: chosen, and with it `evaluate_images`, unless
+            that is given.
         evaluate_images: the most images of the split that an evaluation in the run takes; of a
             larger split it takes every n-th image. None: all.
         keep: see `Keep`.
@@ -489,11 +505,11 @@ class TrainConfig:
 
     __pydantic_config__ = STRICT
 
-    steps: int = 30_000
-    batch_size: int = 16
+    steps: int | None = 30_000
+    batch_size: int | None = 16
     optimizer: OptimizerName = OptimizerName.SGD
     schedule: ScheduleName = ScheduleName.POLY
-    base_learning_rate: float = 0.007
+    base_learning_rate: float | None = 0.007
     power: float = 0.9
     warmup_steps: int = 0
     momentum: float = 0.9
@@ -501,7 +517,7 @@ class TrainConfig:
     clip_norm: float = 0.0
     loss: Loss = Loss.CROSS_ENTROPY
     focal_gamma: float = 2.0
-    class_weights: str = "none"
+    class_weights: str | None = "none"
     ohem_share: float = 1.0
     label_smoothing: float = 0.0
     auxiliary_loss: float = 0.0
@@ -520,7 +536,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     panels_every: int = 500
     keep_checkpoints: int = 3
-    evaluate_every: int = 0
+    evaluate_every: int | None = 0
     evaluate_images: int | None = None
     keep: Keep = Keep.LAST
     patience: int | None = None

@@ -225,10 +225,11 @@ def _multi_grid_rule(model_config: ModelConfig) -> tuple[bool, str]:
 
 def _data_rules(data: DataConfig, model_config: ModelConfig) -> _Rules:
     return {
-        "crop_size": (data.crop_size >= 1, "at least 1"),
+        "crop_size": (data.crop_size is None or data.crop_size >= 1, "at least 1"),
         "crop_width": (data.crop_width is None or data.crop_width >= 1, "at least 1, or left out"),
-        "max_scale": (0 < data.min_scale <= data.max_scale, "at least data.min_scale > 0"),
-        "shuffle_buffer": (data.shuffle_buffer >= 1, "at least 1"),
+        "min_scale": (data.min_scale is None or data.min_scale > 0, "positive"),
+        "max_scale": (_scales_fit(data), "at least data.min_scale > 0"),
+        "shuffle_buffer": (data.shuffle_buffer is None or data.shuffle_buffer >= 1, "at least 1"),
         "balance": (
             0 <= data.balance <= 1 and not (data.balance and data.duplicate_classes),
             "0 to 1, and 0 where data.duplicate_classes names classes",
@@ -239,21 +240,31 @@ def _data_rules(data: DataConfig, model_config: ModelConfig) -> _Rules:
     }
 
 
+def _scales_fit(data: DataConfig) -> bool:
+    """Returns whether the scales are a range, as far as they are given."""
+    if data.max_scale is None:
+        return True
+    return data.max_scale > 0 and (data.min_scale is None or data.min_scale <= data.max_scale)
+
+
 def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
     last = 7 if model_config.backbone in MOBILENETS else model_config.num_blocks
     parts = ("conv1", *(f"block{number}" for number in range(1, last + 1)))
     read = auxiliary_part(model_config.backbone)
     behind = parts[parts.index(read) :] if train.auxiliary_loss else ()
     return {
-        "steps": (train.steps >= 1, "at least 1"),
-        "batch_size": (train.batch_size >= 1, "at least 1"),
-        "base_learning_rate": (train.base_learning_rate > 0, "positive"),
+        "steps": (train.steps is None or train.steps >= 1, "at least 1"),
+        "batch_size": (train.batch_size is None or train.batch_size >= 1, "at least 1"),
+        "base_learning_rate": (
+            train.base_learning_rate is None or train.base_learning_rate > 0,
+            "positive",
+        ),
         "power": (
             train.power >= 0 and (train.schedule is ScheduleName.POLY or train.power == 0.9),
             "0 or more, and left out unless train.schedule is poly",
         ),
         "warmup_steps": (
-            0 <= train.warmup_steps < train.steps,
+            train.warmup_steps >= 0 and (train.steps is None or train.warmup_steps < train.steps),
             f"0 or more, and less than train.steps={train.steps}",
         ),
         "momentum": (0 <= train.momentum < 1, "in [0, 1)"),
@@ -263,7 +274,7 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
             train.focal_gamma >= 0 and (train.loss is Loss.FOCAL or train.focal_gamma == 2.0),
             "0 or more, and left out unless train.loss is focal",
         ),
-        "class_weights": (bool(train.class_weights), "none, auto or a JSON file"),
+        "class_weights": (train.class_weights != "", "none, auto or a JSON file"),
         "ohem_share": (0 < train.ohem_share <= 1, "in (0, 1]"),
         "label_smoothing": (
             0 <= train.label_smoothing < 1
@@ -291,18 +302,21 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
         "checkpoint_every": (train.checkpoint_every >= 1, "at least 1"),
         "panels_every": (train.panels_every >= 1, "at least 1"),
         "keep_checkpoints": (train.keep_checkpoints >= 1, "at least 1"),
-        "evaluate_every": (train.evaluate_every >= 0, "0, for no evaluation in the run, or more"),
+        "evaluate_every": (
+            train.evaluate_every is None or train.evaluate_every >= 0,
+            "0, for no evaluation in the run, or more",
+        ),
         "evaluate_images": (
             train.evaluate_images is None or train.evaluate_images >= 1,
             "at least 1, or left out",
         ),
         "keep": (
-            train.keep is Keep.LAST or train.evaluate_every > 0,
+            train.keep is Keep.LAST or train.evaluate_every != 0,
             "last, unless train.evaluate_every gives the interval of the evaluations that tell "
             "the best",
         ),
         "patience": (
-            train.patience is None or (train.patience >= 1 and train.evaluate_every > 0),
+            train.patience is None or (train.patience >= 1 and train.evaluate_every != 0),
             "left out, or at least 1 with train.evaluate_every as the interval of the evaluations "
             "that it counts",
         ),
@@ -318,7 +332,7 @@ def _accumulation_rule(train: TrainConfig) -> tuple[bool, str]:
             "1 with train.loss=dice or train.ohem_share below 1: they need the whole batch",
         )
     return (
-        train.accumulate_steps >= 1 and train.batch_size % train.accumulate_steps == 0,
+        train.accumulate_steps >= 1 and (train.batch_size or 0) % train.accumulate_steps == 0,
         f"at least 1, and divide train.batch_size={train.batch_size}",
     )
 

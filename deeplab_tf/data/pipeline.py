@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import DataConfig
+from deeplab_tf.config.gaps import known
 from deeplab_tf.data.copy_paste import Donors
 from deeplab_tf.data.mixture import MixedSplit, examples_before, make_pattern
 from deeplab_tf.data.records import SplitFiles, naming_corrupt_file, parse_record
@@ -92,10 +93,10 @@ def training_batches(
         )
     share = batch_size // num_shards
     start = start_step * batch_size
-    records = _mixed_records(split, mixed_in, data.shuffle_buffer, seed, start)
+    records = _mixed_records(split, mixed_in, known(data.shuffle_buffer), seed, start)
     if donors is not None:
         source = len(mixed_in) + 1
-        buffer = min(data.shuffle_buffer, DONOR_BUFFER)
+        buffer = min(known(data.shuffle_buffer), DONOR_BUFFER)
         records = tf.data.Dataset.zip(records, _records(donors.split, buffer, seed, start, source))
     # Every element becomes (index, record) or (index, (record, donor)).
     records = records.enumerate(start)

@@ -5,6 +5,7 @@ import functools
 
 from deeplab_tf.config import Backbone, BatchNormMode, Experiment, Head, load_experiment
 from deeplab_tf.config.augmentation import AUGMENTATIONS
+from deeplab_tf.config.gaps import open_fields
 
 HARD_CLASSES = ("bicycle", "chair", "diningtable", "pottedplant", "sofa")
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -157,12 +158,13 @@ def _rules(experiment: Experiment) -> list[Rule]:
 
 def deviations(experiment: Experiment) -> list[tuple[str, str, str]]:
     """Returns (field, its value, what the paper has) for each field that deviates."""
-    found = []
+    found, still_open = [], open_fields(experiment)
     for rule in _rules(experiment):
         value = functools.reduce(getattr, rule.field.split("."), experiment)
         if value not in rule.values:
             wanted = " or ".join(map(_format_value, rule.values))
-            found.append((rule.field, _format_value(value), f"{wanted} ({rule.source})"))
+            here = "chosen by the training" if rule.field in still_open else _format_value(value)
+            found.append((rule.field, here, f"{wanted} ({rule.source})"))
     if not experiment.init_from:
         wanted = f"weights of {experiment.initial_weights or 'ImageNet'} (section 4)"
         found.append(("init_from", "none: random weights", wanted))

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from deeplab_tf.config import TrainConfig
+from deeplab_tf.config.gaps import known
 from deeplab_tf.errors import DeeplabError
 
 
@@ -15,7 +16,7 @@ def check_parts(train: TrainConfig, strategy: tf.distribute.Strategy) -> None:
     Each device has `accumulate_steps` parts.
     """
     devices, steps = strategy.num_replicas_in_sync, train.accumulate_steps
-    if train.batch_size % (devices * steps):
+    if known(train.batch_size) % (devices * steps):
         raise DeeplabError(
             f"train.batch_size must be a multiple of {devices * steps}: {devices} device(s) times "
             f"train.accumulate_steps={steps}. Received: {train.batch_size}"

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.config import Precision
+from deeplab_tf.config.gaps import known
 from deeplab_tf.data.balance import with_balance
 from deeplab_tf.data.copy_paste import Donors, describe_donors, find_donors
 from deeplab_tf.data.duplicates import with_duplicates
@@ -76,7 +77,7 @@ class Training:
             return training_batches(
                 self.split,
                 experiment.data,
-                batch_size=experiment.train.batch_size,
+                batch_size=known(experiment.train.batch_size),
                 seed=experiment.train.seed,
                 start_step=start,
                 mean_pixel=experiment.model.input_format.mean,

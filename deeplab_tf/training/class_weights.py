@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from deeplab_tf.config import Experiment
+from deeplab_tf.config.gaps import known
 from deeplab_tf.data.mixture import MixedSplit, shown_pixels
 from deeplab_tf.data.records import Records
 from deeplab_tf.errors import DeeplabError, one_line
@@ -33,7 +34,7 @@ def find_class_weights(
         DeeplabError: the file is missing or not right, or gives weight 0 to every pixel of the
             split.
     """
-    given, names = experiment.train.class_weights, records.classes.names
+    given, names = known(experiment.train.class_weights), records.classes.names
     if given == "none":
         return None
     pixels = shown_pixels(records, experiment.data.split, mixed_in)[:-1]  # without void

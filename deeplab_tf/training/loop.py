@@ -13,6 +13,7 @@ import tensorflow as tf
 from deeplab_tf.artefacts.best import Best
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.config import BatchNormMode, Experiment
+from deeplab_tf.config.gaps import known
 from deeplab_tf.data.records import naming_corrupt_file
 from deeplab_tf.distributed.connection import leave
 from deeplab_tf.distributed.processes import Workers
@@ -79,6 +80,8 @@ def train_run(
         tf.errors.OpError: another worker is gone; see `naming_lost_worker`.
     """
     train, workdir, workers = run.experiment.train, run.workdir, run.workers
+    for line in run.choices:
+        report(line)
     training = build_training(run)
     experiment = _with_absolute_paths(run.experiment)
     validator = None
@@ -133,7 +136,7 @@ def train_run(
         history = validator.history
     if workers.is_chief:
         classes, image_format = run.records.classes, run.records.image_format
-        log = RunLog(workdir, start, train.steps, classes, image_format, report, history)
+        log = RunLog(workdir, start, known(train.steps), classes, image_format, report, history)
     try:
         with naming_corrupt_file(*training.splits), caught_stops() as received:
             batches = iter(training.batches(start))
@@ -161,7 +164,7 @@ def train_run(
             final.auxiliary = training.auxiliary_weights()
             save_model(final, workdir / MODEL_FILE)
     workers.meet()
-    for line in _end_lines(validator, step, train.steps, kept, workdir / MODEL_FILE):
+    for line in _end_lines(validator, step, known(train.steps), kept, workdir / MODEL_FILE):
         report(line)
     return TrainingResult(step, kept=kept)
 
@@ -268,11 +271,12 @@ def _run_steps(
         if log:
             log.restart_clock(start)
     train, classes = training.run.experiment.train, training.run.records.classes
+    steps = known(train.steps)
     train_step = training.make_step()
     schedule = make_schedule(train)
     predict = tf.function(lambda image: training.model(image, training=False), autograph=False)
     pending: list[dict[str, tf.Tensor]] = []
-    for step, batch in zip(range(start + 1, train.steps + 1), batches, strict=False):
+    for step, batch in zip(range(start + 1, steps + 1), batches, strict=False):
         if step == 1:
             report(describe_batch(*training.on_host(batch), classes))
         pending.append(train_step(*batch))
@@ -283,7 +287,7 @@ def _run_steps(
             # `predict` is traced now, so that a checkpoint after a signal need not wait for it.
             predict(_panel_part(training, batch[0]))
         stop = stopped()
-        last = step == train.steps or stop > 0
+        last = step == steps or stop > 0
         # An evaluation belongs to a checkpoint, from which a killed run goes on with it.
         evaluation_due = validator is not None and validator.due(step)
         checkpoint_due = last or evaluation_due or step % train.checkpoint_every == 0
@@ -293,7 +297,7 @@ def _run_steps(
             pending = []
             values["learning_rate"] = float(schedule(step - 1))
             if log:
-                log.write(step, train.batch_size, values)
+                log.write(step, known(train.batch_size), values)
         if checkpoint_due or step % train.panels_every == 0:
             shown, masks = (_panel_part(training, part) for part in batch)
             logits = predict(shown)
@@ -374,7 +378,7 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
     init_from, weights = experiment.init_from, experiment.train.class_weights
     if init_from is not None and not is_a_name(init_from):
         init_from = os.path.abspath(init_from)
-    if weights not in ("none", "auto"):
+    if weights is not None and weights not in ("none", "auto"):
         weights = os.path.abspath(weights)
     changed = dataclasses.replace(experiment.train, class_weights=weights)
     return dataclasses.replace(experiment, init_from=init_from, train=changed)

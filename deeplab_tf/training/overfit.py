@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Callable
 
 from deeplab_tf.config import Experiment
+from deeplab_tf.config.gaps import known
 from deeplab_tf.data.records import naming_corrupt_file
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.named import model_path
@@ -53,12 +54,12 @@ def overfit_one_batch(
     run = resolve_run(experiment, pathlib.Path(data_dir), pathlib.Path(workdir), evaluated=False)
     experiment, records = run.experiment, run.records
     # The schedule gets so many steps that it hardly falls over the steps taken here.
-    steps = max(experiment.train.steps, 20 * MAX_STEPS)
+    steps = max(known(experiment.train.steps), 20 * MAX_STEPS)
     experiment = dataclasses.replace(
         experiment, train=dataclasses.replace(experiment.train, steps=steps, warmup_steps=0)
     )
     training = build_training(dataclasses.replace(run, experiment=experiment))
-    for note in training.notes:
+    for note in (*run.choices, *training.notes):
         report(note)
     if experiment.init_from:
         report(f"initial weights from {experiment.init_from}")

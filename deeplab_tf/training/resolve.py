@@ -9,6 +9,7 @@ import pathlib
 import tensorflow as tf
 
 from deeplab_tf.config import Experiment, validate
+from deeplab_tf.config.gaps import check_filled
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.config.schema import NORMALIZATION
 from deeplab_tf.data.copy_paste import check_rare_classes
@@ -25,6 +26,7 @@ from deeplab_tf.distributed.strategy import make_strategy
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.same_run import check_same_run
 from deeplab_tf.training.accumulate import check_parts
+from deeplab_tf.training.choices.choose import choose_open_fields
 from deeplab_tf.training.class_weights import check_recorded, find_class_weights
 from deeplab_tf.training.continuation import check_workdir
 from deeplab_tf.training.held_out_split import HeldOutSplit, find_held_out
@@ -35,7 +37,8 @@ class Run:
     """A training whose parts fit each other.
 
     Attributes:
-        experiment: the experiment with the data's number of classes and bands.
+        experiment: the experiment with the data's number of classes and bands, and without open
+            fields.
         records: the data set; its fingerprint and its longest side stand for all data sets of the
             training.
         mixed_in: the splits of other data sets that the training mixes in.
@@ -45,6 +48,10 @@ class Run:
         strategy: the devices.
         workers: the processes.
         workdir: the folder that the run lives in.
+        choices: lines that say which fields of the experiment were chosen, and why.
+
+    Raises:
+        DeeplabError: a field of the experiment is still to be chosen.
     """
 
     experiment: Experiment
@@ -56,6 +63,10 @@ class Run:
     mixed_in: tuple[MixedSplit, ...] = ()
     held_out: HeldOutSplit | None = None
     held_out_notes: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        check_filled(self.experiment)
 
 
 def resolve_run(
@@ -83,19 +94,22 @@ def resolve_run(
     experiment = _with_data(experiment, records)
     check_rare_classes(records, experiment.data)
     strategy = make_strategy(experiment.train.strategy)
+    workers = workers_of(experiment.train.strategy)
+    experiment, choices = choose_open_fields(
+        experiment, records, mixed_in, strategy, workers, workdir
+    )
     held_out, notes = None, []
     if evaluated:
         # May read records, which starts TensorFlow: workers must be connected before.
         held_out, notes = find_held_out(experiment, records, mixed_in)
     check_parts(experiment.train, strategy)
     class_weights = find_class_weights(experiment, records, mixed_in)
-    workers = workers_of(experiment.train.strategy)
     check_same_run(workers, experiment, records, class_weights)
     check_workdir(workdir, experiment, records)
     check_recorded(workdir, class_weights)
     return Run(
         *(experiment, records, class_weights, strategy, workers, workdir, mixed_in),
-        *(held_out, tuple(notes)),
+        *(held_out, tuple(notes), tuple(choices)),
     )
 
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from deeplab_tf.config import ScheduleName, TrainConfig
+from deeplab_tf.config.gaps import known
 
 
 def make_schedule(train: TrainConfig) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -14,7 +15,7 @@ def make_schedule(train: TrainConfig) -> keras.optimizers.schedules.LearningRate
     `cosine` (arXiv 1608.03983, without restarts) and `base` with `constant`. The first two are 0
     after the last step.
     """
-    base, steps = train.base_learning_rate, train.steps - train.warmup_steps
+    base, steps = known(train.base_learning_rate), known(train.steps) - train.warmup_steps
     schedules = keras.optimizers.schedules
     match train.schedule:
         case ScheduleName.POLY:

@@ -1,6 +1,7 @@
 """Peak memory and time of a training step by the options of precision and memory.
 
     python tests/benchmarks/train_memory.py --backbone=resnet101 --side=257 --batch=8
+    python tests/benchmarks/train_memory.py --config=configs/own.py:mobilenet_v2 --options=float32
 
 Each option runs in a process of its own, whose peak (`VmHWM`) has its libraries in it: `at rest`
 is that of a process with TensorFlow, network and optimiser, before the first step.
@@ -47,8 +48,8 @@ def main() -> None:
         return
     options = arguments.options.split(";") if arguments.options else list(OPTIONS)
     print(
-        f"{arguments.backbone}, {arguments.side}x{arguments.side}, batch {arguments.batch}, "
-        f"batch norm {arguments.batch_norm}, {arguments.steps} steps"
+        f"{arguments.config or arguments.backbone}, {arguments.side}x{arguments.side}, "
+        f"batch {arguments.batch}, batch norm {arguments.batch_norm}, {arguments.steps} steps"
     )
     print(
         f"{'option':<28} {'peak MB':>8} {'step MB':>8} {'of float32':>10} {'s a step':>9} "
@@ -71,6 +72,9 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="resnet101")
+    parser.add_argument("--config", help="take the network of this row instead of a backbone's")
+    parser.add_argument("--output_stride", type=int, default=16)
+    parser.add_argument("--classes", type=int, default=21)
     parser.add_argument("--side", type=int, default=257, help="of the square images")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=3, help="timed, after one that is not")
@@ -93,7 +97,13 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     import numpy as np
     import tensorflow as tf
 
-    from deeplab_tf.config import Experiment, ModelConfig, TrainConfig, validate
+    from deeplab_tf.config import (
+        Experiment,
+        ModelConfig,
+        TrainConfig,
+        load_experiment,
+        validate,
+    )
     from deeplab_tf.config.schema import MOBILENETS
     from deeplab_tf.machine.system import own_peak
     from deeplab_tf.models import build_model
@@ -108,8 +118,12 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     mobile = arguments.backbone in MOBILENETS
     model_config = ModelConfig(
         backbone=arguments.backbone,
-        num_classes=21,
         multi_grid=(1, 1, 1) if mobile else (1, 2, 4),
+    )
+    if arguments.config:
+        model_config = load_experiment(arguments.config).model
+    model_config = dataclasses.replace(
+        model_config, num_classes=arguments.classes, output_stride=arguments.output_stride
     )
     experiment = validate(Experiment(model=model_config, train=train))
     train = experiment.train
@@ -121,7 +135,7 @@ def measure(arguments: argparse.Namespace) -> MemoryUse:
     rng = np.random.default_rng(0)
     shape = (arguments.batch, arguments.side, arguments.side)
     image = tf.constant(rng.integers(0, 256, (*shape, 3)).astype(np.float32))
-    mask = tf.constant(rng.integers(0, 21, shape).astype(np.uint8))
+    mask = tf.constant(rng.integers(0, arguments.classes, shape).astype(np.uint8))
     at_rest = own_peak()
     seconds, cpu_seconds = [], []
     for _ in range(arguments.steps + 1):

@@ -52,6 +52,12 @@ def test_deviations_of_the_small_network():
     }
 
 
+def test_a_field_that_is_to_be_chosen_is_said_to_be():
+    found = {field: here for field, here, _ in deviations(load_experiment("configs/own.py:slim"))}
+    assert found["train.steps"] == found["data.crop_size"] == "chosen by the training"
+    assert found["data.dataset"] == "own"
+
+
 def test_every_field_is_held_to_the_paper():
     """Each field of the network, the optimisation and the inference, changed, is a deviation."""
     experiment = load_experiment("configs/paper/table5.py:mg124_aspp_pool")
