@@ -162,6 +162,8 @@ def test_weights_are_told_apart_by_their_classes(tmp_path):
     assert begin(str(tmp_path / "backbone.keras")) is Begin.CLASSIFIER
     assert begin(str(tmp_path / "other.keras")) is Begin.CLASSIFIER
     assert begin(str(tmp_path / "voc.keras")) is Begin.SEGMENTER
+    assert begin("imagenet-mobilenet-v2") is Begin.CLASSIFIER
+    assert begin("voc-mobilenet-v2") is Begin.SEGMENTER
     stage = dataclasses.replace(experiment, previous_stage="configs/shapes.py:smoke")
     assert choose.how_it_begins(stage) is Begin.SEGMENTER
 
