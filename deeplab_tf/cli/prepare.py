@@ -47,7 +47,7 @@ from absl import flags
 from deeplab_tf.cli import beam_flags
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
-from deeplab_tf.data.sources.known import DATA_SETS, FOLDER, TOOLS
+from deeplab_tf.data.sources.known import DATA_SETS, FOLDER, FROM_SCRATCH, TOOLS
 from deeplab_tf.errors import DeeplabError
 
 _DATASET = flags.DEFINE_enum(
@@ -193,7 +193,10 @@ def main() -> int:
         records, written = write_records(source, data_dir, _WORKERS.value, beam_flags.runner())
     print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
     dataset = records.classes.dataset
-    example = DATA_SETS.get(dataset, FOLDER).example.format(name=dataset)
+    example = DATA_SETS.get(dataset, FOLDER).example
+    if dataset not in DATA_SETS and not records.image_format.is_rgb:
+        example = FROM_SCRATCH
+    example = example.format(name=dataset)
     split = training_split(records.splits, "train")
     if dataset not in DATA_SETS and split != "train":
         example += f" --config.data.split={split}"

@@ -79,7 +79,8 @@ def test_an_own_folder_from_init_to_the_next_command(tmp_path):
     done = prepare(*flags, f"--data_dir={tmp_path / 'data'}")
     # The drawn pictures are of one colour each, those of training and validation of different ones.
     assert (done.returncode, done.stderr) == (0, "")
-    assert "--config=configs/own.py:slim --config.data.dataset=roofs" in done.stdout
+    row = "--config=configs/own.py:mobilenet_v2 --config.init_from=imagenet-mobilenet-v2"
+    assert f"{row} --config.data.dataset=roofs" in done.stdout
     records = open_records(tmp_path / "data", "roofs")
     assert records.classes.names == ("class_0", "class_7", "class_9")
     assert records.pixels == {"train": [6, 6, 3, 3], "val": [2, 2, 1, 1]}

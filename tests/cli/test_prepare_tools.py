@@ -24,7 +24,8 @@ def test_an_export_is_found_and_named_by_its_folder(tmp_path):
     done = prepare("--dataset=folder", f"--source={root}", f"--data_dir={data}", "--void=road")
     assert (done.returncode, done.stderr) == (0, "")
     assert "(frame_000.json): read as --dataset=labelme" in done.stdout
-    assert "--config=configs/own.py:slim --config.data.dataset=labelme" in done.stdout
+    row = "--config=configs/own.py:mobilenet_v2 --config.init_from=imagenet-mobilenet-v2"
+    assert f"{row} --config.data.dataset=labelme" in done.stdout
     assert open_records(data, "labelme").classes.names == ("background", "car")
 
 

@@ -97,9 +97,13 @@ DATA_SETS = {
 """The data sets by name; a folder of one's own must have another name."""
 
 FOLDER = KnownDataSet(
-    "folder.folder_source", "--config=configs/own.py:slim --config.data.dataset={name}"
+    "folder.folder_source",
+    "--config=configs/own.py:mobilenet_v2 --config.init_from=imagenet-mobilenet-v2 "
+    "--config.data.dataset={name}",
 )
 """A folder with a `dataset.json`, whatever name it gives itself."""
+FROM_SCRATCH = "--config=configs/own.py:slim --config.data.dataset={name}"
+"""The example of a folder with other bands than RGB, for which no published weights are."""
 
 TOOLS = {
     "cvat": Tool("CVAT's Segmentation mask 1.1", "cvat_masks", masks=True),
