@@ -22,6 +22,7 @@ from .config import TrainConfig as TrainConfig
 from .config import Upsampling as Upsampling
 from .config import load_experiment as load_experiment
 from .config.image_format import ImageFormat as ImageFormat
+from .data.prepare import prepare as prepare
 from .errors import DeeplabError as DeeplabError
 from .evaluation.evaluate import evaluate as evaluate
 from .export.export_model import export_model as export_model  # pyright: ignore[reportMissingImports]

@@ -13,6 +13,7 @@ from deeplab_tf.artefacts.trained_model import TrainedModel, at_output_stride
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.inference.working_size import working_size_of
+from deeplab_tf.machine.stderr import quiet_tensorflow
 from deeplab_tf.named.load import load_model
 
 from .images import data_set_images, file_images, shrink_picture
@@ -35,6 +36,7 @@ MANY_IMAGES = 100
 """How many images are compared by default. int8 is judged by mean IoU, which needs more images."""
 
 
+@quiet_tensorflow()
 def export_model(
     model: TrainedModel | str | os.PathLike,
     out: str | os.PathLike,

@@ -3,6 +3,7 @@
 import ast
 import fcntl
 import json
+import logging
 import os
 import pathlib
 import subprocess
@@ -15,7 +16,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import held_folder
 from deeplab_tf.machine import processor
 from deeplab_tf.machine import system as system_facts
-from deeplab_tf.machine.stderr import quiet_stderr
+from deeplab_tf.machine.stderr import quiet_stderr, quiet_tensorflow
 from deeplab_tf.parallel import in_threads
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -234,3 +235,13 @@ def test_avx512_is_found_where_the_system_tells_it():
         pytest.skip("the system does not tell")
     server = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
     assert processor.has_avx512() == (server <= told)
+
+
+def test_tensorflows_own_lines_are_dropped_and_its_level_comes_back(caplog):
+    logger = logging.getLogger("tensorflow")
+    before = logger.level
+    with pytest.raises(ValueError), quiet_tensorflow():
+        logger.info("Assets written")
+        logger.error("broken")
+        raise ValueError
+    assert logger.level == before and "Assets" not in caplog.text and "broken" in caplog.text

@@ -48,7 +48,6 @@ from deeplab_tf.cli import beam_flags
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
 from deeplab_tf.data.sources.known import DATA_SETS, FOLDER, FROM_SCRATCH, TOOLS
-from deeplab_tf.errors import DeeplabError
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
@@ -126,9 +125,6 @@ _WORKERS = flags.DEFINE_integer(
     "workers", None, "Read and check in this many processes. Default: one a core.", lower_bound=1
 )
 flags.adopt_module_key_flags(beam_flags)
-SHOWN = 5
-"""The number of errors and warnings that the terminal gets; report.txt has all."""
-
 require(
     {
         "missing --source, the folder of the unpacked data set": (
@@ -172,26 +168,18 @@ def main() -> int:
         _init()
         return 0
     import_tensorflow()
-    from deeplab_tf.data.check.pixel_table import pixel_table
+    from deeplab_tf.data.prepare import check, prepare
     from deeplab_tf.data.split_names import training_split
     from deeplab_tf.data.tiles import Tiling
-    from deeplab_tf.data.write_records import write_records, written_before
 
-    data_dir = pathlib.Path(_DATA_DIR.value or "")
-    source = _read_source(data_dir)
-    if _TILE.value:
-        source.tiling = Tiling(_TILE.value, _TILE_OVERLAP.value)
-    records = None if _CHECK.value else written_before(source, data_dir)
-    if records:
-        images = {name: split.num_examples for name, split in records.splits.items()}
-        print(pixel_table(records.classes.names, images, records.pixels))
-        written = False
-    else:
-        source = _checked(source, data_dir)
-        if _CHECK.value:
-            return 0
-        records, written = write_records(source, data_dir, _WORKERS.value, beam_flags.runner())
-    print(f"\n{'written' if written else 'already prepared'}: {records.folder}")
+    where = _SOURCE.value, _DATA_DIR.value or "", _DATASET.value
+    tiling = Tiling(_TILE.value, _TILE_OVERLAP.value) if _TILE.value else None
+    options = {"choices": _choices(), "tiling": tiling, "workers": _WORKERS.value}
+    if _CHECK.value:
+        check(*where, **options)
+        return 0
+    skip = _ON_ERROR.value == "skip"
+    records = prepare(*where, **options, skip_errors=skip, runner=beam_flags.runner())
     dataset = records.classes.dataset
     example = DATA_SETS.get(dataset, FOLDER).example
     if dataset not in DATA_SETS and not records.image_format.is_rgb:
@@ -200,7 +188,7 @@ def main() -> int:
     split = training_split(records.splits, "train")
     if dataset not in DATA_SETS and split != "train":
         example += f" --config.data.split={split}"
-    print(f"next: deeplab-train {example} --data_dir={data_dir} --workdir=runs/{dataset}")
+    print(f"next: deeplab-train {example} --data_dir={_DATA_DIR.value} --workdir=runs/{dataset}")
     return 0
 
 
@@ -229,72 +217,6 @@ def _meaning_of_255() -> str | None:
         return _MEANING_OF_255.value
     answer = input("Is 255 in the masks a class, or void? [class/void] ")
     return answer.strip() if answer.strip() in ("class", "void") else None
-
-
-def _checked(source, data_dir: pathlib.Path):
-    """Returns the source without the pairs that cannot be used.
-
-    Raises:
-        DeeplabError: there are such pairs, and they are not to be skipped.
-    """
-    from deeplab_tf.data.check.doctor import examine, format_report
-    from deeplab_tf.data.check.results import write_check
-
-    report = examine(source, _WORKERS.value)
-    print(format_report(report, most=SHOWN), end="")
-    folder = data_dir / f"{source.classes.dataset}.check"
-    write_check(report, folder)
-    print(f"\ncheck: {folder}")
-    errors = report.errors
-    if not errors:
-        return report.healthy()
-    if _ON_ERROR.value == "skip" and not _CHECK.value:
-        print(f"skipped: {len(errors):,} errors, which {folder / 'report.txt'} lists")
-        return report.healthy()
-    more = f" ({len(errors) - 1:,} more errors in {folder / 'report.txt'})" if errors[1:] else ""
-    skip = "" if _CHECK.value else "; --on_error=skip would leave out every image with an error"
-    raise DeeplabError(errors[0] + more + skip)
-
-
-def _read_source(data_dir: pathlib.Path):
-    folder = pathlib.Path(_SOURCE.value or data_dir / "shapes_VOCdevkit")
-    tool = _tool(folder)
-    if tool:
-        return TOOLS[tool].read(folder, _choices())
-    there = folder.exists()
-    source = DATA_SETS.get(_DATASET.value, FOLDER).read(folder)
-    if _DATASET.value == "shapes":
-        print(
-            f"the shapes in {folder} stay as they are; remove the folder to draw the shapes again"
-            if there
-            else f"the shapes were drawn in {folder}"
-        )
-    return source
-
-
-def _tool(folder: pathlib.Path) -> str | None:
-    """Returns the name of the tool whose export is to be read, given or found; None for no tool.
-
-    Raises:
-        DeeplabError: flags that go with an export were given for another folder.
-    """
-    from deeplab_tf.data.sources.choices import Choices
-    from deeplab_tf.data.sources.find_export import find_export
-    from deeplab_tf.data.sources.folder import DESCRIPTION_FILE
-
-    name = _DATASET.value
-    if name != "folder":
-        return name if name in TOOLS else None
-    export = None if (folder / DESCRIPTION_FILE).exists() else find_export(folder)
-    if export:
-        print(f"{folder} is {TOOLS[export[0]].title} ({export[1]}): read as --dataset={export[0]}")
-        return export[0]
-    if _choices() != Choices():
-        raise DeeplabError(
-            f"{folder} is no labelling tool's export that this program knows; --name, --void, "
-            "--on_top, --unlabelled and --class_attribute go with one"
-        )
-    return None
 
 
 def _choices():

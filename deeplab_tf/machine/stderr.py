@@ -1,9 +1,10 @@
-"""A stderr that is kept quiet.
+"""What libraries print for their own makers, kept quiet.
 
 Tested in tests/test_machine.py.
 """
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -26,3 +27,15 @@ def quiet_stderr() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Drops TensorFlow's own log lines below errors, as where it writes its temporary folders."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -23,13 +23,11 @@ def read_mat(path: Path) -> np.ndarray:
         uint16 [H, W] of class numbers, as stored in the file.
 
     Raises:
-        DeeplabError: the file is broken or has no such variable, or scipy is not installed.
+        DeeplabError: the file is broken or has no such variable.
         OSError: the file is missing or cannot be read.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise DeeplabError("MATLAB masks need scipy: pip install scipy") from error
+    from scipy.io import loadmat
+
     data = path.read_bytes()
     try:
         _check_sums(data)
