@@ -1,4 +1,4 @@
-"""The notebook docs/tutorial.ipynb runs from its first cell to its last, and its outputs are kept."""
+"""The notebook docs/tutorial.ipynb runs from the first cell to the last and shows what it showed."""
 
 import json
 import pathlib
