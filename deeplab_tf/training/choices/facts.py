@@ -15,7 +15,9 @@ from deeplab_tf.data.mixture import MixedSplit, shown_pixels
 from deeplab_tf.data.records import Records, SplitFiles, naming_corrupt_file, parse_encoded
 from deeplab_tf.data.split_names import held_out_split
 from deeplab_tf.distributed.processes import Workers
-from deeplab_tf.machine.memory import free_gpu_memory, usable_memory
+from deeplab_tf.distributed.strategy import own_devices
+from deeplab_tf.machine.gpu_memory import free_gpu_memory
+from deeplab_tf.machine.memory import usable_memory
 
 LOOKED_AT = 1000
 """The most records whose sizes are read. Records lie in the order of the hashes of their names, so
@@ -117,11 +119,27 @@ def image_sizes(split: SplitFiles, most: int) -> list[tuple[int, int]]:
 
 
 def describe_machine(strategy: tf.distribute.Strategy, workers: Workers) -> Machine:
-    """Returns what `strategy` runs on; the memory is that of this one of the `workers`."""
-    replicas = strategy.num_replicas_in_sync
+    """Returns what `strategy` runs on; the memory is that of this one of the `workers`.
+
+    Workers on one host share its memory, and replicas on CPUs that of their worker.
+    """
+    replicas, beside = strategy.num_replicas_in_sync, workers_beside(workers)
+    host = usable_memory() // beside
     if isinstance(strategy, tf.distribute.TPUStrategy):
-        return Machine("TPU", replicas, host=usable_memory())
+        return Machine("TPU", replicas, host=host)
     if tf.config.list_logical_devices("GPU"):
-        return Machine("GPU", replicas, free_gpu_memory(), usable_memory())
-    memory = usable_memory()
-    return Machine("CPU", replicas, memory * workers.count // replicas, memory)
+        numbers = [int(name.rpartition(":")[2]) for name in own_devices(strategy) or ["GPU:0"]]
+        free = free_gpu_memory({number: _held(number) for number in numbers})
+        return Machine("GPU", replicas, free, host)
+    return Machine("CPU", replicas, host * workers.count // replicas, host)
+
+
+def workers_beside(workers: Workers) -> int:
+    """Returns how many of `workers` run on this one's host, this one included, by addresses."""
+    hosts = [address.rpartition(":")[0] for address in workers.addresses]
+    return hosts.count(hosts[workers.index]) if hosts else 1
+
+
+def _held(number: int) -> bool:
+    """Returns whether this process has taken memory of the GPU `number`."""
+    return tf.config.experimental.get_memory_info(f"GPU:{number}")["peak"] > 0
