@@ -20,6 +20,7 @@ from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
 from deeplab_tf.runs.workdir import read_experiment
 from deeplab_tf.training.choices import choose
+from deeplab_tf.training.choices import facts as facts_of
 from deeplab_tf.training.choices.choice import Begin, Choice, table
 from deeplab_tf.training.choices.facts import Machine, describe_data, describe_machine
 from deeplab_tf.training.resolve import Run, resolve_run
@@ -138,6 +139,8 @@ def test_the_facts_of_the_data_are_counted_in_the_images(shapes_data):
         {SHAPES.names[label]: np.mean(pixels == label) for label in np.unique(pixels)}
     )
     assert (facts.images, facts.held_out, facts.tiles) == (12, 4, False)
+    longer = sorted(max(mask.shape) for mask in examples)
+    assert facts.tenths == (longer[1], longer[-2])  # 1 of 12 is smaller, and 1 larger
 
 
 def test_the_machine_of_the_tests_has_a_processor_with_memory():
@@ -145,6 +148,35 @@ def test_the_machine_of_the_tests_has_a_processor_with_memory():
     assert (one.device, one.replicas) == ("CPU", 1) and one.memory and one.memory > 10**8
     two = describe_machine(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), Workers())
     assert two.replicas == 2 and two.memory == pytest.approx(one.memory / 2, rel=0.2)
+
+
+def test_workers_on_one_host_share_its_memory(monkeypatch):
+    monkeypatch.setattr(facts_of, "usable_memory", lambda: 12 * 10**9)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])  # two replicas in all
+    for addresses, index, share in (
+        (("a:1", "a:2"), 0, 2),
+        (("a:1", "a:2"), 1, 2),
+        (("a:1", "b:1"), 1, 1),
+        (("[::1]:1", "[::1]:2"), 0, 2),
+    ):
+        machine = describe_machine(strategy, Workers(addresses, index))
+        assert machine.host == machine.memory == 12 * 10**9 // share
+    assert describe_machine(strategy, Workers()).memory == 6 * 10**9
+    assert describe_machine(strategy, Workers(("a:1",))).memory == 6 * 10**9
+
+
+def test_only_the_gpus_of_the_strategy_are_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: ["a", "b"])
+    monkeypatch.setattr(
+        tf.config.experimental, "get_memory_info", lambda name: {"peak": int(name[-1])}
+    )
+    monkeypatch.setattr(facts_of, "free_gpu_memory", lambda devices: asked.append(devices) or 5)
+    machine = describe_machine(tf.distribute.get_strategy(), Workers())
+    assert (machine.device, machine.memory) == ("GPU", 5)
+    monkeypatch.setattr(facts_of, "own_devices", lambda _: [f"/device:GPU:{n}" for n in (0, 1)])
+    describe_machine(tf.distribute.get_strategy(), Workers())
+    assert asked == [{0: False}, {0: False, 1: True}]
 
 
 def test_weights_are_told_apart_by_their_classes(tmp_path):
