@@ -47,7 +47,10 @@ def choose_evaluations(experiment: Experiment, facts: DataFacts) -> list[Choice]
         if affordable >= enough:
             break
     # An evaluation takes every n-th image of the split, so the number is one that this gives.
-    taken = -(-images // -(-images // max(enough, min(most, affordable))))
+    apart = -(-images // max(enough, min(most, affordable)))
+    if affordable < enough and train.evaluate_images is None:
+        apart = images // enough
+    taken = -(-images // apart)
     times = "evaluation" if count == 1 else "evaluations"
     reason = f"{count} {times} of {taken} images take less than a tenth of the run"
     if taken > affordable:

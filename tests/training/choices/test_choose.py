@@ -50,13 +50,14 @@ def on(monkeypatch):
 def test_a_run_goes_on_bit_for_bit_as_it_was_begun_on_another_machine(shapes_data, tmp_path, on):
     lines = []
     on(ROOMY)
-    train(own(**SHORT), shapes_data, tmp_path / "whole", report=lines.append)
+    short = dataclasses.replace(own(**SHORT), initial_weights="ImageNet")
+    train(short, shapes_data, tmp_path / "whole", report=lines.append)
     shutil.copytree(tmp_path / "whole", tmp_path / "broken")
     for path in (tmp_path / "broken" / "checkpoints").glob("step-2.*"):
         path.unlink()
     on(TIGHT)
     again = []
-    train(own(**SHORT), shapes_data, tmp_path / "broken", report=again.append)
+    train(short, shapes_data, tmp_path / "broken", report=again.append)
     whole, broken = (read_experiment(tmp_path / name) for name in ("whole", "broken"))
     assert whole == broken and not open_fields(whole)
     assert (whole.train.batch_size, whole.train.base_learning_rate) == (8, 0.05)
@@ -67,13 +68,14 @@ def test_a_run_goes_on_bit_for_bit_as_it_was_begun_on_another_machine(shapes_dat
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     (printed,) = (line for line in lines if line.startswith("chosen "))
     assert "train.batch_size" in printed and "data.crop_size" not in printed
+    assert any("this run begins with random weights" in line for line in lines)
     (kept,) = (line for line in again if line.startswith("chosen "))
     assert kept.startswith("chosen when the run was begun: data.min_scale=0.5, data.max_scale=2, ")
     # A new run on that machine would be another one.
     other = resolve_run(own(**SHORT), shapes_data, tmp_path / "new").experiment
     assert other.train.batch_size < 8
     with pytest.raises(DeeplabError, match="holds a run with train.batch_size=8 \\(received 4\\)"):
-        resolve_run(own(**SHORT, **{"train.batch_size": 4}), shapes_data, tmp_path / "whole")
+        resolve_run(with_values(short, {"train.batch_size": 4}), shapes_data, tmp_path / "whole")
     # The run's own config repeats it there, with nothing to choose.
     repeated = resolve_run(whole, shapes_data, tmp_path / "repeat")
     assert repeated.choices == () and repeated.experiment == whole

@@ -274,7 +274,7 @@ def test_evaluations_cost_less_than_a_tenth_of_the_run(facts, held_out):
     assert taken >= min(held_out, 25)
 
 
-@pytest.mark.parametrize(("held_out", "taken"), [(30, 30), (50, 50), (400, 50), (1000, 50)])
+@pytest.mark.parametrize(("held_out", "taken"), [(30, 30), (50, 50), (101, 51), (1000, 50)])
 def test_a_short_run_is_evaluated_on_enough_images_whatever_it_costs(held_out, taken):
     facts = dataclasses.replace(photos(), held_out=held_out)
     filled, choices, _ = fill(
@@ -286,6 +286,15 @@ def test_a_short_run_is_evaluated_on_enough_images_whatever_it_costs(held_out, t
     assert cost > 0.1 * (cost + steps)
     (reason,) = (each.reason for each in choices if each.field == "train.evaluate_every")
     assert f"one evaluation of {taken} images" in reason and "more than a tenth" in reason
+
+
+def test_images_that_are_given_are_not_made_more():
+    facts = dataclasses.replace(photos(), held_out=101)
+    given = {"train.steps": 50, "data.crop_size": 193, "train.evaluate_images": 30}
+    filled, choices, _ = fill(with_values(ROW, given), facts, LAPTOP, Begin.RANDOM)
+    assert filled.train.evaluate_images == 30
+    reason = choices[-1].reason
+    assert reason.startswith("one evaluation of 26 images, ")  # every fourth of 101
 
 
 def test_a_data_set_without_a_held_out_split_is_not_said_to_be_evaluated():
