@@ -142,8 +142,9 @@ def test_sizes_that_no_one_scale_shows_are_said(size, tenths, told):
         low, high, size = map(float, re.findall(r"--config[a-z_.]+=([\d.]+)", notes[0]))
         assert low <= found["min_scale"] * 1.03 and high >= found["max_scale"] * 0.97
         # The flags that the note gives leave nothing to say.
-        flags = {"data__min_scale": low, "data__max_scale": high}
-        assert chosen(facts, **flags, evaluate__working_size=int(size))[1] == []
+        flags = {"data.min_scale": low, "data.max_scale": high}
+        row = with_values(ROW, {**flags, "evaluate.working_size": int(size)})
+        assert chosen(facts, experiment=row)[1] == []
     assert chosen(facts, evaluate__working_size=0)[1] == []
     assert chosen(facts, data__fit=Fit.LETTERBOX)[1] == []
 
@@ -290,8 +291,8 @@ def test_a_short_run_is_evaluated_on_enough_images_whatever_it_costs(held_out, t
 
 def test_images_that_are_given_are_not_made_more():
     facts = dataclasses.replace(photos(), held_out=101)
-    given = {"train.steps": 50, "data.crop_size": 193, "train.evaluate_images": 30}
-    filled, choices, _ = fill(with_values(ROW, given), facts, LAPTOP, Begin.RANDOM)
+    row = with_values(ROW, {"train.steps": 50, "data.crop_size": 193, "train.evaluate_images": 30})
+    filled, choices, _ = fill(row, facts, LAPTOP, Begin.RANDOM)
     assert filled.train.evaluate_images == 30
     reason = choices[-1].reason
     assert reason.startswith("one evaluation of 26 images, ")  # every fourth of 101
