@@ -37,7 +37,13 @@ TRAIN = TrainConfig(
 def _own(row: str) -> Experiment:
     """Returns the network of the row of CamVid with all that is to be chosen left open."""
     camvid = load_experiment(f"configs/camvid.py:{row}")
-    return Experiment(model=camvid.model, data=DATA, train=TRAIN, evaluate=camvid.evaluate)
+    return Experiment(
+        model=camvid.model,
+        data=DATA,
+        train=TRAIN,
+        evaluate=camvid.evaluate,
+        initial_weights=None if row == "slim" else "ImageNet",
+    )
 
 
 EXPERIMENTS = {

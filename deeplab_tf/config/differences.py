@@ -35,9 +35,9 @@ def training_differences(a: Experiment, b: Experiment) -> list[tuple[str, object
 
     The evaluation counts only where it decides which weights a run ends with (`EVALUATING`). A
     field that the data set has still to fill in for `a` or `b`, or that is still to be chosen, does
-    not count. A relative path
-    counts as the absolute path that it means in the current folder. Class weights from two files
-    count as equal, since the weights are in the files, which a workdir keeps a copy of.
+    not count. A relative path counts as the absolute path that it means in the current folder.
+    Class weights from two files count as equal, since the weights are in the files, which a workdir
+    keeps a copy of.
     """
     of_a, of_b = _training_fields(a), _training_fields(b)
     still_open = {*open_fields(a), *open_fields(b)}

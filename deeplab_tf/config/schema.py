@@ -584,8 +584,8 @@ class Experiment:
         init_from: a `.keras` file with the initial weights, or the name of a published model;
             tensors that do not fit are skipped and listed. With `previous_stage` the file is for
             the first stage.
-        initial_weights: the kind of weights that the paper's row begins with ("ImageNet"), to be
-            given by `init_from`; None: random weights.
+        initial_weights: the kind of weights that the row begins with, as the paper does
+            ("ImageNet"), to be given by `init_from`; None: random weights.
         previous_stage: `FILE.py:ROW` of a training whose final weights this experiment starts from;
             `deeplab-train` does that training first, in `WORKDIR/previous_stage`, with this
             experiment's seed.

@@ -269,14 +269,16 @@ def parse_record(serialized: tf.Tensor, image_format: ImageFormat = RGB) -> dict
     return decode(parse_encoded(serialized), image_format)
 
 
+@tf.autograph.experimental.do_not_convert
+def read_sides(serialized: tf.Tensor) -> tf.Tensor:
+    """Returns (width, height), int32 [2] in pixels, of a serialized record, by its mask's head."""
+    # A PNG has the width and the height, big-endian, at byte 16.
+    sides = tf.strings.substr(parse_encoded(serialized)["mask"], 16, 8)
+    return tf.io.decode_raw(sides, tf.int32, little_endian=False)
+
+
 def find_longest_side(split: SplitFiles) -> int:
-    """Returns the longest side of all images of `split`, in pixels, by the heads of the masks."""
-
-    @tf.autograph.experimental.do_not_convert
-    def longer(record: tf.Tensor) -> tf.Tensor:
-        # A PNG has the width and the height, big-endian, at byte 16.
-        sides = tf.strings.substr(parse_encoded(record)["mask"], 16, 8)
-        return tf.reduce_max(tf.io.decode_raw(sides, tf.int32, little_endian=False))
-
-    sides = tf.data.TFRecordDataset(split.files).map(longer, num_parallel_calls=tf.data.AUTOTUNE)
-    return int(sides.reduce(0, tf.maximum).numpy())
+    """Returns the longest side of all images of `split`, in pixels."""
+    records = tf.data.TFRecordDataset(split.files)
+    sides = records.map(read_sides, num_parallel_calls=tf.data.AUTOTUNE)
+    return int(tf.reduce_max(sides.reduce(tf.zeros([2], tf.int32), tf.maximum)).numpy())

@@ -58,28 +58,30 @@ class Worst:
 
     Attributes:
         kept: the pictures of all of them by name.
+        ranks: the ranks of each class's worst images, the worst first.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
-        self._ranks: dict[int, list[Rank]] = {}
+        self.ranks: dict[int, list[Rank]] = {}
 
     def add(self, image: ImageCounts, make: Callable[[], Kept]) -> None:
         """Takes an image in where it is among the worst; `make` is called only then."""
-        if any([self._insert(class_id, rank) for class_id, rank in ranks_of(image)]):
+        if any([self.insert(class_id, rank) for class_id, rank in ranks_of(image)]):
             self.kept[image.name] = make()
             self._forget()
 
     def merge(self, other: "Worst") -> None:
         """Takes in all images of `other`."""
         self.kept |= other.kept
-        for class_id, ranks in other._ranks.items():
+        for class_id, ranks in other.ranks.items():
             for rank in ranks:
-                self._insert(class_id, rank)
+                self.insert(class_id, rank)
         self._forget()
 
-    def _insert(self, class_id: int, rank: Rank) -> bool:
-        ranks = self._ranks.setdefault(class_id, [])
+    def insert(self, class_id: int, rank: Rank) -> bool:
+        """Takes a rank in where it is among the worst of the class, and returns whether it is."""
+        ranks = self.ranks.setdefault(class_id, [])
         if len(ranks) == KEPT and rank >= ranks[-1]:
             return False
         bisect.insort(ranks, rank)
@@ -87,7 +89,7 @@ class Worst:
         return True
 
     def _forget(self) -> None:
-        names = {name for ranks in self._ranks.values() for _, _, name in ranks}
+        names = {name for ranks in self.ranks.values() for _, _, name in ranks}
         self.kept = {name: kept for name, kept in self.kept.items() if name in names}
 
 
@@ -108,5 +110,5 @@ def worst_by_class(images: Iterable[ImageCounts]) -> dict[int, list[Rank]]:
     found = Worst()
     for image in images:
         for class_id, rank in ranks_of(image):
-            found._insert(class_id, rank)
-    return found._ranks
+            found.insert(class_id, rank)
+    return found.ranks

@@ -3,15 +3,14 @@
 Tested in tests/test_memory.py.
 """
 
+import contextlib
 import pathlib
-import subprocess
 from collections.abc import Iterator
 
 import psutil
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 OWN_CGROUP = pathlib.Path("/proc/self/cgroup")
-GPU_QUERY = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
 
 
 def usable_memory() -> int:
@@ -22,15 +21,6 @@ def usable_memory() -> int:
     """
     more = min([psutil.virtual_memory().available, *_left_in_cgroups()])
     return psutil.Process().memory_info().rss + max(0, more)
-
-
-def free_gpu_memory() -> int | None:
-    """Returns the free bytes of the GPU with the least, or None where no driver says them."""
-    try:
-        done = subprocess.run(GPU_QUERY, capture_output=True, text=True, check=True, timeout=20)
-        return min(int(line) for line in done.stdout.split()) << 20
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
 
 
 def _left_in_cgroups() -> Iterator[int]:
@@ -46,8 +36,7 @@ def _groups() -> Iterator[tuple[pathlib.Path, tuple[str, str, str]]]:
 
     A container may see the numbers of its own group at the root, whatever its path says.
     """
-    lines = OWN_CGROUP.read_text().splitlines() if OWN_CGROUP.is_file() else []
-    for line in lines:
+    for line in _text(OWN_CGROUP).splitlines():
         _, kinds, path = line.split(":", 2)
         if not kinds:
             root, files = CGROUPS, ("memory.max", "memory.current", "inactive_file")
@@ -63,12 +52,18 @@ def _groups() -> Iterator[tuple[pathlib.Path, tuple[str, str, str]]]:
 
 def _number(path: pathlib.Path) -> int | None:
     """Returns the number in the file `path`; None where there is none, as in `max`."""
-    text = path.read_text().strip() if path.is_file() else ""
+    text = _text(path).strip()
     return int(text) if text.isdigit() else None
 
 
 def _cache(path: pathlib.Path, name: str) -> int:
     """Returns the bytes of files that the group holds and the system takes back when needed."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    found = dict(line.split() for line in lines if len(line.split()) == 2)
+    found = dict(line.split() for line in _text(path).splitlines() if len(line.split()) == 2)
     return int(found.get(name, 0))
+
+
+def _text(path: pathlib.Path) -> str:
+    """Returns the text of a file; none where there is no such file or it may not be read."""
+    with contextlib.suppress(OSError):
+        return path.read_text()
+    return ""

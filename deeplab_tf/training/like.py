@@ -18,9 +18,8 @@ def resolve_like(
 ) -> Experiment:
     """Returns `experiment` with the network of the file `model.like`, and without `like`.
 
-    The file may also be the name of a published model.
-
-    An experiment without `like` is returned as it is.
+    `like` may be the name of a published model too. An experiment without `like` is returned as it
+    is.
 
     Args:
         experiment: the experiment; fields that the data set fills in are taken from the data set.

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 import time
 
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 from support.shared_data import SHARED, needs_shared_data
 from support.tiny_voc import save_mask, write_voc
 
+from deeplab_tf.data import records as records_module
 from deeplab_tf.data.records import (
     find_corrupt_file,
+    find_longest_side,
     open_records,
     parse_encoded,
     parse_record,
@@ -23,6 +26,7 @@ from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import VOC
+from deeplab_tf.training.choices.facts import image_sizes
 
 IDS = ["a", "b", "c", "d", "e"]
 
@@ -81,6 +85,23 @@ def test_pixels_are_counted_by_class_and_void(folder, tmp_path):
     assert records.longest_side == max(
         max(Image.open(folder / "JPEGImages" / f"{name}.jpg").size) for name in IDS
     )
+
+
+def test_sides_are_read_by_the_function_as_it_is_written(shapes_data, monkeypatch):
+    callers = []
+
+    def parse(serialized):
+        callers.append(sys._getframe(1).f_code.co_filename)
+        return parse_encoded(serialized)
+
+    monkeypatch.setattr(records_module, "parse_encoded", parse)
+    split = open_records(shapes_data, "shapes").split("train")
+    sides = [max(example["mask"].shape) for example in examples(split).values()]
+    callers.clear()
+    assert find_longest_side(split) == max(sides)
+    assert max(map(max, image_sizes(split, 1000))) == max(sides)
+    # AutoGraph would call from a file of its own.
+    assert callers == [records_module.__file__] * 2
 
 
 def test_tfds_reads_the_folder_by_itself(folder, tmp_path):

@@ -78,7 +78,9 @@ DATA_SETS = {
     ),
     "coco_voc": KnownDataSet("coco.coco_voc_source", "--config=configs/paper/coco.py:pretraining"),
     "coco": KnownDataSet(
-        "coco.coco_source", "--config=configs/own.py:resnet50 --config.data.dataset=coco"
+        "coco.coco_source",
+        "--config=configs/own.py:resnet50 --config.init_from=imagenet-resnet50 "
+        "--config.data.dataset=coco",
     ),
     "camvid": KnownDataSet("camvid.camvid_source", "--config=configs/camvid.py:slim"),
     "cityscapes": KnownDataSet(

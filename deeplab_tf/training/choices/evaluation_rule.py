@@ -24,6 +24,8 @@ blocks that get denser. The share that a MobileNetV2's evaluation was measured t
 def choose_evaluations(experiment: Experiment, facts: DataFacts) -> list[Choice]:
     """Evaluates ten times, less often or on fewer images where that costs a tenth of the run.
 
+    One evaluation of `ENOUGH` images, or of all where there are fewer, is made whatever it costs.
+
     The cost is counted in pixels, as docs/training.md has it: a step costs three times its crops,
     an evaluation its images, `DENSER` times for each halving of the output_stride.
     """
@@ -31,8 +33,10 @@ def choose_evaluations(experiment: Experiment, facts: DataFacts) -> list[Choice]
     steps = known(train.steps)
     if not images:
         every = -(-steps // COUNTS[0])
-        return [Choice("train.evaluate_every", every, f"a run is evaluated {COUNTS[0]} times")]
+        reason = "without effect: the data set has no split to evaluate on"
+        return [Choice("train.evaluate_every", every, reason)]
     most = min(images, train.evaluate_images or images)
+    enough = min(most, ENOUGH)
     an_image = image_cost(experiment, facts)
     height, width = crop_of(experiment)
     a_step = 3 * height * width * known(train.batch_size)
@@ -40,14 +44,18 @@ def choose_evaluations(experiment: Experiment, facts: DataFacts) -> list[Choice]
     for count in COUNTS:
         every = -(-steps // count)
         affordable = int(MOST_SHARE / (1 - MOST_SHARE) * every * a_step / an_image)
-        if affordable >= min(most, ENOUGH):
+        if affordable >= enough:
             break
     # An evaluation takes every n-th image of the split, so the number is one that this gives.
-    taken = -(-images // -(-images // max(1, min(most, affordable))))
+    apart = -(-images // max(enough, min(most, affordable)))
+    if affordable < enough and train.evaluate_images is None:
+        apart = images // enough
+    taken = -(-images // apart)
     times = "evaluation" if count == 1 else "evaluations"
     reason = f"{count} {times} of {taken} images take less than a tenth of the run"
-    if affordable < 1:
-        reason = "one evaluation, after the last step, takes more than a tenth of the run"
+    if taken > affordable:
+        reason = f"one evaluation of {taken} images, after the last step, takes more than a tenth "
+        reason += "of the run; fewer images say little of a mean IoU"
     choices = [Choice("train.evaluate_every", every, reason)]
     if taken < images:
         choices.append(Choice("train.evaluate_images", taken, f"of {images:,} images of the split"))

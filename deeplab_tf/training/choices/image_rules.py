@@ -3,6 +3,8 @@
 Tested in tests/training/choices/test_rules.py, through `fill`.
 """
 
+import math
+
 from deeplab_tf.config import Experiment, Fit
 from deeplab_tf.config.gaps import known, open_fields
 from deeplab_tf.training.choices.choice import Choice, chosen, gigabytes
@@ -122,7 +124,11 @@ def choose_crop_and_batch(
     if experiment.data.crop_size is None:
         least = min(wanted, LEAST_CROP // stride * stride + 1)
         crops = list(range(wanted, least - 1, -stride)) or [wanted]
-    room = None if machine.memory is None else PLANNED * machine.memory - _held(experiment, facts)
+    # On a CPU the images held for shuffling lie in the memory that the step has.
+    held, a_step = 0, "a step"
+    if machine.device == "CPU":
+        held, a_step = _held(experiment, facts), "a step with the images held for shuffling"
+    room = None if machine.memory is None else PLANNED * machine.memory - held
     crop, batch, fits = crops[-1], batches[-1], False
     for crop in crops:
         fitting = [size for size in batches if _fits(experiment, size / unit, crop, room)]
@@ -131,15 +137,16 @@ def choose_crop_and_batch(
             break
     if crop != wanted:
         crop_reason = f"{wanted} would be best, but fewer images of that size fit into the memory"
-    need = step_bytes(experiment, batch / unit, (crop, experiment.data.crop_width or crop))
+    need = held + step_bytes(experiment, batch / unit, (crop, experiment.data.crop_width or crop))
     free = machine.memory and gigabytes(machine.memory)
     if batch == batches[0] and (fits or room is None):
         batch_reason = "as in the paper" if most == PAPER_BATCH else "a CPU gains nothing from more"
         if machine.replicas > 1:
             batch_reason += f", on {machine.replicas} devices"
-        batch_reason += f"; a step needs {gigabytes(need)} of {free}" if free else ""
+        batch_reason += f"; {a_step} needs {gigabytes(need)} of {free}" if free else ""
     else:
-        batch_reason = f"a step needs about {gigabytes(need)}, and {free} are free: more do not fit"
+        batch_reason = f"{a_step} needs about {gigabytes(need)}, and {free} are free: more do not "
+        batch_reason += "fit"
     filled, made = chosen(
         experiment,
         [
@@ -150,10 +157,13 @@ def choose_crop_and_batch(
     notes = []
     if not fits:
         height, width = crop_of(filled)
+        fewer = "train.batch_size"
+        if held:
+            fewer = "train.batch_size or data.shuffle_buffer"
         notes.append(
-            f"note: a step of {batch} crops of {width}x{height} needs about {gigabytes(need)}, and "
-            f"{free} are free: a smaller data.crop_size or train.batch_size, or "
-            "train.rematerialize=True, needs less"
+            f"note: {a_step}, of {batch} crops of {width}x{height}, needs about {gigabytes(need)}, "
+            f"and {free} are free: a smaller data.crop_size, {fewer}, or train.rematerialize=True, "
+            "needs less"
         )
     return filled, made, notes
 
@@ -166,7 +176,7 @@ def _wanted_crop(experiment: Experiment, facts: DataFacts) -> tuple[int, str]:
     if data.fit is Fit.LETTERBOX:
         side, what = facts.longer, "the image's longer side"
     else:
-        side = round(facts.shorter * known(data.max_scale) / 2)
+        side = round(facts.shorter * _mean_scale(experiment))
         what = f"three quarters of the images are {side} pixels or more on the shorter side"
         if side != facts.shorter:
             what += " as they are shown"
@@ -175,6 +185,38 @@ def _wanted_crop(experiment: Experiment, facts: DataFacts) -> tuple[int, str]:
     if side + 1 > PAPER_CROP:
         return crop, f"as in the paper; {what}"
     return crop, f"{what}; it is k * {stride} + 1"
+
+
+def _mean_scale(experiment: Experiment) -> float:
+    """Returns the geometric mean of the scales that training shows images at."""
+    return math.sqrt(known(experiment.data.min_scale) * known(experiment.data.max_scale))
+
+
+def note_mixed_sizes(experiment: Experiment, facts: DataFacts) -> list[str]:
+    """Returns a line where a tenth of the images are evaluated at a scale that training lacks.
+
+    Training shows all images at one range of scales, that of the median image; an evaluation
+    shrinks each image by itself. A scale up to twice off the middle of the range is not told.
+    """
+    data, limit = experiment.data, experiment.evaluate.working_size
+    if not limit or facts.tenths is None or data.fit is Fit.LETTERBOX:
+        return []
+    low, high = known(data.min_scale), known(data.max_scale)
+    middle = _mean_scale(experiment)
+    told, scales = [], [low, high]
+    for side, most in zip(facts.tenths, ("at most", "at least"), strict=True):
+        scale = min(1.0, limit / side)
+        if not min(low, middle / 2) <= scale <= max(high, middle * 2):
+            scales.append(scale)
+            told.append(f"a tenth of the images are {most} {side} pixels long, evaluated at ")
+            told[-1] += f"{scale:.2g} of that size"
+    if not told:
+        return []
+    return [
+        f"note: {' and '.join(told)}, and training shows all images at {low:.2g} to {high:.2g}: "
+        f"--config.data.min_scale={min(scales):.2g} --config.data.max_scale={max(scales):.2g} "
+        f"--config.evaluate.working_size={limit} has both, as images prepared at like sizes have"
+    ]
 
 
 def _held(experiment: Experiment, facts: DataFacts) -> int:

@@ -9,6 +9,7 @@ from deeplab_tf.training.choices.image_rules import (
     choose_crop_and_batch,
     choose_scales,
     choose_shuffling,
+    note_mixed_sizes,
 )
 from deeplab_tf.training.choices.step_rules import choose_class_weights, choose_rate, choose_steps
 
@@ -39,4 +40,4 @@ def fill(
     made += more
     experiment = validate(experiment)
     check_filled(experiment)
-    return experiment, made, notes
+    return experiment, made, notes + note_mixed_sizes(experiment, facts)

@@ -20,6 +20,7 @@ from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
 from deeplab_tf.runs.workdir import read_experiment
 from deeplab_tf.training.choices import choose
+from deeplab_tf.training.choices import facts as facts_of
 from deeplab_tf.training.choices.choice import Begin, Choice, table
 from deeplab_tf.training.choices.facts import Machine, describe_data, describe_machine
 from deeplab_tf.training.resolve import Run, resolve_run
@@ -49,13 +50,14 @@ def on(monkeypatch):
 def test_a_run_goes_on_bit_for_bit_as_it_was_begun_on_another_machine(shapes_data, tmp_path, on):
     lines = []
     on(ROOMY)
-    train(own(**SHORT), shapes_data, tmp_path / "whole", report=lines.append)
+    short = dataclasses.replace(own(**SHORT), initial_weights="ImageNet")
+    train(short, shapes_data, tmp_path / "whole", report=lines.append)
     shutil.copytree(tmp_path / "whole", tmp_path / "broken")
     for path in (tmp_path / "broken" / "checkpoints").glob("step-2.*"):
         path.unlink()
     on(TIGHT)
     again = []
-    train(own(**SHORT), shapes_data, tmp_path / "broken", report=again.append)
+    train(short, shapes_data, tmp_path / "broken", report=again.append)
     whole, broken = (read_experiment(tmp_path / name) for name in ("whole", "broken"))
     assert whole == broken and not open_fields(whole)
     assert (whole.train.batch_size, whole.train.base_learning_rate) == (8, 0.05)
@@ -66,13 +68,14 @@ def test_a_run_goes_on_bit_for_bit_as_it_was_begun_on_another_machine(shapes_dat
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     (printed,) = (line for line in lines if line.startswith("chosen "))
     assert "train.batch_size" in printed and "data.crop_size" not in printed
+    assert any("this run begins with random weights" in line for line in lines)
     (kept,) = (line for line in again if line.startswith("chosen "))
     assert kept.startswith("chosen when the run was begun: data.min_scale=0.5, data.max_scale=2, ")
     # A new run on that machine would be another one.
     other = resolve_run(own(**SHORT), shapes_data, tmp_path / "new").experiment
     assert other.train.batch_size < 8
     with pytest.raises(DeeplabError, match="holds a run with train.batch_size=8 \\(received 4\\)"):
-        resolve_run(own(**SHORT, **{"train.batch_size": 4}), shapes_data, tmp_path / "whole")
+        resolve_run(with_values(short, {"train.batch_size": 4}), shapes_data, tmp_path / "whole")
     # The run's own config repeats it there, with nothing to choose.
     repeated = resolve_run(whole, shapes_data, tmp_path / "repeat")
     assert repeated.choices == () and repeated.experiment == whole
@@ -138,6 +141,8 @@ def test_the_facts_of_the_data_are_counted_in_the_images(shapes_data):
         {SHAPES.names[label]: np.mean(pixels == label) for label in np.unique(pixels)}
     )
     assert (facts.images, facts.held_out, facts.tiles) == (12, 4, False)
+    longer = sorted(max(mask.shape) for mask in examples)
+    assert facts.tenths == (longer[1], longer[-2])  # 1 of 12 is smaller, and 1 larger
 
 
 def test_the_machine_of_the_tests_has_a_processor_with_memory():
@@ -145,6 +150,35 @@ def test_the_machine_of_the_tests_has_a_processor_with_memory():
     assert (one.device, one.replicas) == ("CPU", 1) and one.memory and one.memory > 10**8
     two = describe_machine(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), Workers())
     assert two.replicas == 2 and two.memory == pytest.approx(one.memory / 2, rel=0.2)
+
+
+def test_workers_on_one_host_share_its_memory(monkeypatch):
+    monkeypatch.setattr(facts_of, "usable_memory", lambda: 12 * 10**9)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])  # two replicas in all
+    for addresses, index, share in (
+        (("a:1", "a:2"), 0, 2),
+        (("a:1", "a:2"), 1, 2),
+        (("a:1", "b:1"), 1, 1),
+        (("[::1]:1", "[::1]:2"), 0, 2),
+    ):
+        machine = describe_machine(strategy, Workers(addresses, index))
+        assert machine.host == machine.memory == 12 * 10**9 // share
+    assert describe_machine(strategy, Workers()).memory == 6 * 10**9
+    assert describe_machine(strategy, Workers(("a:1",))).memory == 6 * 10**9
+
+
+def test_only_the_gpus_of_the_strategy_are_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: ["a", "b"])
+    monkeypatch.setattr(
+        tf.config.experimental, "get_memory_info", lambda name: {"peak": int(name[-1])}
+    )
+    monkeypatch.setattr(facts_of, "free_gpu_memory", lambda devices: asked.append(devices) or 5)
+    machine = describe_machine(tf.distribute.get_strategy(), Workers())
+    assert (machine.device, machine.memory) == ("GPU", 5)
+    monkeypatch.setattr(facts_of, "own_devices", lambda _: [f"/device:GPU:{n}" for n in (0, 1)])
+    describe_machine(tf.distribute.get_strategy(), Workers())
+    assert asked == [{0: False}, {0: False, 1: True}]
 
 
 def test_weights_are_told_apart_by_their_classes(tmp_path):

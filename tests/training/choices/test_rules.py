@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 
 from deeplab_tf.config import Fit, OptimizerName, load_experiment, load_rows, to_json, validate
 from deeplab_tf.config.gaps import GAPS, open_fields, value_of, with_values
+from deeplab_tf.data.sources.known import DATA_SETS, FOLDER
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.training.choices.choice import Begin
 from deeplab_tf.training.choices.evaluation_rule import image_cost
@@ -113,6 +115,40 @@ def test_a_scale_that_is_given_decides_the_other():
     assert chosen(photos(), data__min_scale=1.0)[0]["max_scale"] == 4.0
 
 
+def test_a_crop_is_of_the_size_at_which_images_are_shown():
+    as_they_are, _ = chosen(data__min_scale=1.0, data__max_scale=1.0)
+    assert as_they_are["crop_size"] == 353  # of 360 rows
+    found, _ = chosen(data__min_scale=0.25, data__max_scale=1.0)
+    assert found["crop_size"] == 177  # of 180 rows
+
+
+@pytest.mark.parametrize(
+    ("size", "tenths", "told"),
+    [
+        # The median is shown at 1026 / 4000 = 0.26; a photo of 600 is evaluated as it is.
+        ((3000, 4000), (600, 4000), "at most 600 pixels long, evaluated at 1 of"),
+        ((3000, 4000), (2100, 7900), None),
+        ((3000, 4000), (4000, 9000), "at least 9000 pixels long, evaluated at 0.11 of"),
+        ((360, 480), (480, 2000), None),  # shrunk to 0.51, and half is shown
+        ((360, 480), (300, 3000), "at least 3000 pixels long, evaluated at 0.34 of"),
+    ],
+)
+def test_sizes_that_no_one_scale_shows_are_said(size, tenths, told):
+    facts = DataFacts(40, min(size), size, max(tenths), tenths=tenths, shares={"a": 1.0})
+    found, notes = chosen(facts)
+    assert len(notes) == bool(told)
+    if told:
+        assert told in notes[0]
+        low, high, size = map(float, re.findall(r"--config[a-z_.]+=([\d.]+)", notes[0]))
+        assert low <= found["min_scale"] * 1.03 and high >= found["max_scale"] * 0.97
+        # The flags that the note gives leave nothing to say.
+        flags = {"data.min_scale": low, "data.max_scale": high}
+        row = with_values(ROW, {**flags, "evaluate.working_size": int(size)})
+        assert chosen(facts, experiment=row)[1] == []
+    assert chosen(facts, evaluate__working_size=0)[1] == []
+    assert chosen(facts, data__fit=Fit.LETTERBOX)[1] == []
+
+
 def test_little_memory_lowers_the_crop_until_four_images_fit():
     small = Machine("CPU", memory=2 * 10**9, host=2 * 10**9)
     found, notes = chosen(machine=small)
@@ -140,11 +176,33 @@ def test_no_memory_at_all_is_said():
 def test_a_crop_too_large_for_the_memory_is_said_in_one_line():
     found, notes = chosen(data__crop_size=1025, train__batch_size=16)
     assert (found["crop_size"], found["batch_size"]) == (1025, 16)
-    need = step_bytes(ROW, 16, (1025, 1025)) / 1e9
+    need = (step_bytes(ROW, 16, (1025, 1025)) + 367 * 250_000) / 1e9
     assert notes == [
-        f"note: a step of 16 crops of 1025x1025 needs about {need:.1f} GB, and 8.0 GB are free: a "
-        "smaller data.crop_size or train.batch_size, or train.rematerialize=True, needs less"
+        "note: a step with the images held for shuffling, of 16 crops of 1025x1025, needs about "
+        f"{need:.1f} GB, and 8.0 GB are free: a smaller data.crop_size, train.batch_size or "
+        "data.shuffle_buffer, or train.rematerialize=True, needs less"
     ]
+
+
+@pytest.mark.parametrize(("memory", "batch"), [(24, 16), (12, 8)])
+def test_images_held_for_shuffling_take_no_memory_of_a_gpu(memory, batch):
+    facts = dataclasses.replace(photos(), images=3000, record_bytes=5_000_000)
+    row = load_experiment("configs/own.py:resnet50")
+    # 16 crops of 513 take 1.7 + 16 * 0.61 = 11.5 GB, 8 take 6.6, and 10.2 GB of images are on the
+    # host.
+    machine = Machine("GPU", 1, memory * 10**9, 128 * 10**9)
+    filled, choices, notes = fill(row, facts, machine, Begin.CLASSIFIER)
+    assert (filled.train.batch_size, filled.data.crop_size, notes) == (batch, 513, [])
+    (reason,) = (each.reason for each in choices if each.field == "train.batch_size")
+    assert "shuffling" not in reason
+    assert f"{step_bytes(row, batch, (513, 513)) / 1e9:.1f} GB" in reason
+
+
+def test_a_cpu_counts_the_images_held_for_shuffling_as_needed():
+    _, choices, _ = fill(ROW, CAMVID, LAPTOP, Begin.CLASSIFIER)
+    (reason,) = (each.reason for each in choices if each.field == "train.batch_size")
+    # 0.84 + 8 * 353^2 * 1740 bytes + 367 * 0.25 MB
+    assert reason.endswith("a step with the images held for shuffling needs 2.7 GB of 8.0 GB")
 
 
 def test_a_batch_that_is_given_lowers_the_crop():
@@ -217,6 +275,35 @@ def test_evaluations_cost_less_than_a_tenth_of_the_run(facts, held_out):
     assert taken >= min(held_out, 25)
 
 
+@pytest.mark.parametrize(("held_out", "taken"), [(30, 30), (50, 50), (101, 51), (1000, 50)])
+def test_a_short_run_is_evaluated_on_enough_images_whatever_it_costs(held_out, taken):
+    facts = dataclasses.replace(photos(), held_out=held_out)
+    filled, choices, _ = fill(
+        with_values(ROW, {"train.steps": 50, "data.crop_size": 193}), facts, LAPTOP, Begin.RANDOM
+    )
+    train = filled.train
+    assert (train.evaluate_every, train.evaluate_images or held_out) == (50, taken)
+    cost, steps = taken * image_cost(filled, facts), 3 * 50 * 8 * 193**2
+    assert cost > 0.1 * (cost + steps)
+    (reason,) = (each.reason for each in choices if each.field == "train.evaluate_every")
+    assert f"one evaluation of {taken} images" in reason and "more than a tenth" in reason
+
+
+def test_images_that_are_given_are_not_made_more():
+    facts = dataclasses.replace(photos(), held_out=101)
+    row = with_values(ROW, {"train.steps": 50, "data.crop_size": 193, "train.evaluate_images": 30})
+    filled, choices, _ = fill(row, facts, LAPTOP, Begin.RANDOM)
+    assert filled.train.evaluate_images == 30
+    reason = choices[-1].reason
+    assert reason.startswith("one evaluation of 26 images, ")  # every fourth of 101
+
+
+def test_a_data_set_without_a_held_out_split_is_not_said_to_be_evaluated():
+    _, choices, _ = fill(ROW, dataclasses.replace(CAMVID, held_out=0), LAPTOP, Begin.CLASSIFIER)
+    (reason,) = (each.reason for each in choices if each.field.startswith("train.evaluate"))
+    assert reason == "without effect: the data set has no split to evaluate on"
+
+
 def test_the_cost_of_an_image_by_hand():
     filled, _, _ = fill(ROW, photos(), LAPTOP, Begin.CLASSIFIER)
     # 1026 x 769.5 pixels at half the output_stride of a MobileNet.
@@ -261,6 +348,15 @@ def test_each_value_that_is_given_stays_and_is_not_listed(field):
 def test_a_value_that_does_not_go_with_the_others_is_refused():
     with pytest.raises(DeeplabError, match="config.train.accumulate_steps must be at least 1, and"):
         chosen(train__batch_size=6, train__accumulate_steps=4)
+
+
+def test_the_rows_with_the_rate_of_a_fine_tuning_say_what_they_begin_with():
+    for name, row in load_rows("configs/own.py").items():
+        assert row.initial_weights == (None if name == "slim" else "ImageNet")
+        assert row.init_from is None  # a note of the training says so
+    for known in (*DATA_SETS.values(), FOLDER):
+        if "own.py:" in known.example:
+            assert "--config.init_from=imagenet-" in known.example
 
 
 def test_only_the_rows_of_own_data_are_open():
