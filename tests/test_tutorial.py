@@ -1,4 +1,4 @@
-"""The notebook docs/tutorial.ipynb runs from the first cell to the last and shows what it showed."""
+"""The notebook docs/tutorial.ipynb runs to its end and shows what it showed."""
 
 import json
 import pathlib
