@@ -33,4 +33,10 @@ def test_a_name_is_served_as_it_predicts(tmp_path, monkeypatch):
     np.testing.assert_array_equal(labels, deeplab_tf.load("tiny").segment(picture))
     assert saved_model_of("tiny", said.append) == folder and len(said) == 3
     monkeypatch.setattr(named_model, "sources", lambda: "another version of the package")
-    assert saved_model_of("tiny", said.append) != folder
+    second = saved_model_of("tiny", said.append)
+    assert second != folder and second.is_dir() and not folder.exists()
+    monkeypatch.setattr(named_model, "EXPORTERS", tmp_path)
+    (tmp_path / "saved_model.py").write_text("# a changed exporter")
+    third = saved_model_of("tiny", said.append)
+    assert third not in (folder, second)
+    assert list(third.parent.glob("*saved-model*")) == [third]
