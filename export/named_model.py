@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.data.sources.draw_shapes import draw_example
-from deeplab_tf.files import remove
+from deeplab_tf.files.temporary import remove
 from deeplab_tf.named.fetched import fetched_model, held
 from deeplab_tf.runs.environment import sources
 

@@ -6,8 +6,11 @@ import os
 import pytest
 from support.commands import Command
 from support.light_network import light_model, write_light
+from support.tiny_voc import write_voc
 from support.train_processes import free_ports, tf_config
 
+from deeplab_tf.data.sources.voc import voc_source
+from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.named import import_process
 from deeplab_tf.named.cache import MIRROR
@@ -16,18 +19,20 @@ from deeplab_tf.named.import_process import import_in_a_process
 EVALUATION = """
 from deeplab_tf.named.table import MODELS, NamedModel
 MODELS["tiny"] = NamedModel(
-    "https://nowhere/tiny.tflite", "sha256:{digest}", 0.4, "none", "tflite", "6", "nothing"
+    "https://nowhere/tiny.tflite", "sha256:{digest}", 0.4, "none", "tflite", "VOC's 21", "nothing"
 )
 from deeplab_tf.cli import eval
 eval.run()
 """
 
 
-def test_two_workers_begin_with_an_empty_cache(shapes_data, tmp_path):
+def test_two_workers_begin_with_an_empty_cache(tmp_path):
     """TensorFlow, used before `connect`, would refuse the second worker."""
-    content = write_light(light_model(), tmp_path / "tiny.tflite").read_bytes()
+    folder = write_voc(tmp_path, train=["a"], val=["b", "c"])
+    write_records(voc_source(folder.parent), tmp_path / "data")
+    content = write_light(light_model(21), tmp_path / "tiny.tflite").read_bytes()
     program = EVALUATION.format(digest=hashlib.sha256(content).hexdigest())
-    flags = ("--model=tiny", f"--data_dir={shapes_data}", "--dataset=shapes", "--nodetails")
+    flags = ("--model=tiny", f"--data_dir={tmp_path / 'data'}", "--dataset=voc")
     ports = free_ports(2)
     environment = {**os.environ, MIRROR: str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
