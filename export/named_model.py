@@ -9,12 +9,14 @@ import tensorflow as tf
 from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.data.sources.draw_shapes import draw_example
+from deeplab_tf.files.temporary import remove
 from deeplab_tf.named.fetched import fetched_model, held
 from deeplab_tf.runs.environment import sources
 
 from .parity import ComparedImage
 from .saved_model import export_saved_model
 
+EXPORTERS = pathlib.Path(__file__).parent
 DRAWN = 2
 """The number of drawn images on which the SavedModel must agree with the `.keras` file."""
 
@@ -22,8 +24,8 @@ DRAWN = 2
 def saved_model_of(name: str, report: Callable[[str], None] = print) -> pathlib.Path:
     """Returns the SavedModel of a published model, which the first use exports into the cache.
 
-    The SavedModel is one of this version of the package and of TensorFlow; others are left as they
-    are. Several processes at once export once.
+    The SavedModel is one of this version of the package and of TensorFlow; an export removes those
+    of other versions. Several processes at once export once.
 
     Args:
         name: a name of `MODELS`.
@@ -34,8 +36,7 @@ def saved_model_of(name: str, report: Callable[[str], None] = print) -> pathlib.
             not agree with it.
     """
     path = fetched_model(name, report)
-    version = hashlib.sha256(f"{sources()} {tf.__version__}".encode()).hexdigest()[:12]
-    out = path.with_name(f"{path.stem}-saved-model-{version}")
+    out = path.with_name(f"{path.stem}-saved-model-{_version()}")
     if (out / SAVED_MODEL_FILE).is_file():
         return out
     with held(name, report):
@@ -46,4 +47,16 @@ def saved_model_of(name: str, report: Callable[[str], None] = print) -> pathlib.
                 for number in range(DRAWN)
             )
             export_saved_model(load_model(path, report), out, drawn)
+            for other in out.parent.glob(f"{name}-*-saved-model-*"):
+                if other != out:
+                    remove(other)
     return out
+
+
+def _version() -> str:
+    """Returns a short hash of the package's code, the exporters' code and TensorFlow's version."""
+    digest = hashlib.sha256(f"{sources()} {tf.__version__}".encode())
+    # In a checkout the exporters lie beside the package, where `sources` does not look.
+    for file in sorted(EXPORTERS.glob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]

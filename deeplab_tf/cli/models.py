@@ -17,7 +17,7 @@ Exit code 0: done; 1: no such name, or a file cannot be had; 2: wrong flag.
 from absl import flags
 
 from deeplab_tf.cli.flag_rules import is_given, require
-from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.flags import run_binary, say
 
 _SHOW = flags.DEFINE_string("show", None, "Print all that is known of this NAME.")
 _FETCH = flags.DEFINE_list("fetch", None, "Fetch and import these NAMES, with commas between.")
@@ -31,7 +31,7 @@ require(
 
 
 def main() -> int:
-    """Lists, shows or fetches; only fetching loads TensorFlow."""
+    """Lists, shows or fetches; an import loads TensorFlow in a process of its own."""
     from deeplab_tf.named.listing import format_model, format_models
 
     if _SHOW.value is not None:
@@ -39,7 +39,6 @@ def main() -> int:
     elif _FETCH.value is not None:
         for name in _FETCH.value:
             format_model(name)  # so that a wrong name is found before the first is fetched
-        import_tensorflow(trains=False)
         from deeplab_tf.named.fetched import fetched_model
 
         for name in _FETCH.value:

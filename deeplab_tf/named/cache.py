@@ -25,14 +25,38 @@ def cache_folder(name: str) -> pathlib.Path:
     return pathlib.Path(pooch.os_cache("deeplab_tf")) / "models" / name
 
 
-def imported_file(name: str, model: NamedModel) -> pathlib.Path:
-    """Returns the path of the imported `.keras` file.
+def published_place(name: str, model: NamedModel) -> pathlib.Path:
+    """Returns where the published file is to lie: in the mirror's folder or in the cache."""
+    place = mirror()
+    folder = cache_folder(name) if place is None or is_address(place) else pathlib.Path(place)
+    return folder / model.file
 
-    The name holds the file's hash and the importers' code, so a changed entry or importer leads to
-    a new import.
+
+def imported_file(name: str, model: NamedModel) -> pathlib.Path | None:
+    """Returns the path of the imported `.keras` file, which need not exist.
+
+    The path holds the file's hash and the importers' code, so a changed entry or importer leads to
+    a new import. Where the table knows no hash, the path holds the sha256 of the file that lies
+    there, so a replaced file leads to a new import too. Where that file is gone, the latest import
+    stands for it; the result is None if there is none.
     """
     key = f"{model.address} {model.hash} {model.source} {importers()}"
-    return cache_folder(name) / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.keras"
+    stem = f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if model.hash is not None:
+        return cache_folder(name) / f"{stem}.keras"
+    published = published_place(name, model)
+    if published.is_file():
+        stat = published.stat()
+        digest = _sha256(published, stat.st_size, stat.st_mtime_ns)
+        return cache_folder(name) / f"{stem}-{digest[:12]}.keras"
+    imports = cache_folder(name).glob(f"{stem}-*.keras")
+    return max(imports, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+@functools.lru_cache
+def _sha256(path: pathlib.Path, _size: int, _changed: int) -> str:
+    # One command asks several times, and the file may have hundreds of megabytes.
+    return pooch.file_hash(str(path), "sha256")
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from deeplab_tf.errors import one_line
 from deeplab_tf.machine.system import flush
 
 CHUNK = 1 << 18
-PARTIAL_CONTENT, OUT_OF_RANGE = 206, 416
+OK, PARTIAL_CONTENT, OUT_OF_RANGE = 200, 206, 416
 
 
 class NotFetchedError(Exception):
@@ -71,8 +71,10 @@ def _append(address: str, part: pathlib.Path, begun: int) -> None:
                 given = response.headers.get("Content-Range", "")
                 if not given.startswith(f"bytes {begun}-"):
                     raise requests.RequestException(f"a wrong range: {given or 'none'}")
-            elif response.ok:
+            elif response.status_code == OK:
                 file.truncate(0)
+            elif response.ok and not response.is_redirect:  # whose target is looked at next
+                raise requests.RequestException(f"the server answered {response.status_code}")
 
         pooch.HTTPDownloader(
             progressbar=sys.stderr.isatty(),
@@ -93,6 +95,15 @@ def _reason(error: requests.RequestException) -> str:
         return "the server did not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection was cut"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy of HTTPS_PROXY or HTTP_PROXY refused or does not answer"
+    if isinstance(error, requests.exceptions.SSLError):
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return (
+                "the server's certificate was refused (REQUESTS_CA_BUNDLE can name a file of the "
+                "certificates that count)"
+            )
+        return "no secure connection (TLS)"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return one_line(str(error))[:200]

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.named.cache import MIRROR, cache_folder, is_address, mirror
+from deeplab_tf.named.cache import MIRROR, is_address, mirror, published_place
 from deeplab_tf.named.hashes import check_hash
 from deeplab_tf.named.table import NamedModel
 
@@ -24,17 +24,14 @@ def published_file(name: str, model: NamedModel, report: Callable[[str], None]) 
             file by hand.
     """
     place = mirror()
-    if place and not is_address(place):
-        path = pathlib.Path(place) / model.file
-        if not path.is_file():
+    path = published_place(name, model)
+    if not path.is_file():
+        if place and not is_address(place):
             raise DeeplabError(
                 f"{name}: {path} does not exist, and {MIRROR}={place} is the only place to look; "
                 f"put the file of {model.address} there"
             )
-    else:
-        path = cache_folder(name) / model.file
-        if not path.is_file():
-            _fetch(name, model, path, place, report)
+        _fetch(name, model, path, place, report)
     report(f"{name}: {path}: {check_hash(path, model.hash)}")
     return path
 

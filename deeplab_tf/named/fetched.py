@@ -5,17 +5,17 @@ Tested in tests/named/test_find.py, through `model_path`.
 
 import contextlib
 import pathlib
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 
-from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import remove_leftovers, temporary_folder
 from deeplab_tf.machine.system import NoLocksError, locked
 from deeplab_tf.named.archive import SUFFIX, unpack_checkpoint
 from deeplab_tf.named.cache import cache_folder, imported_file
 from deeplab_tf.named.fetch import published_file
+from deeplab_tf.named.import_process import import_in_a_process
 from deeplab_tf.named.table import MODELS
 
 WAIT = 0.2
@@ -32,18 +32,21 @@ def fetched_model(name: str, report: Callable[[str], None] = print) -> pathlib.P
     """
     model = MODELS[name]
     out = imported_file(name, model)
-    if out.is_file():
+    if out and out.is_file():
         return out
     with held(name, report):
-        if out.is_file():  # by the process that was waited for
+        out = imported_file(name, model)
+        if out and out.is_file():  # by the process that was waited for
             return out
-        remove_leftovers(out.parent)
+        remove_leftovers(cache_folder(name))
         path = published_file(name, model, report)
+        out = imported_file(name, model)
+        assert out is not None  # the published file is there now
         with contextlib.ExitStack() as unpacked:
             if path.name.endswith(SUFFIX):
                 folder = unpacked.enter_context(temporary_folder(out.parent))
                 path = unpack_checkpoint(path, folder)
-            _import(model.source, path, out)
+            import_in_a_process(model.source, path, out)
     report(f"{name}: imported into {out}")
     return out
 
@@ -55,9 +58,14 @@ def held(name: str, report: Callable[[str], None]) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        # Other systems have no variable for their cache that all versions of pooch look at.
+        remedy = (
+            "set XDG_CACHE_HOME to a folder that can be written"
+            if sys.platform == "linux"
+            else "make it yourself, or see that its parent folders can be written"
+        )
         raise DeeplabError(
-            f"the cache {folder} cannot be made ({error.strerror}); set XDG_CACHE_HOME to a folder "
-            "that can be written"
+            f"the cache {folder} cannot be made ({error.strerror}); {remedy}"
         ) from error
     waits = False
     with contextlib.ExitStack() as lock:
@@ -77,18 +85,3 @@ def held(name: str, report: Callable[[str], None]) -> Iterator[None]:
                 )
                 break
         yield
-
-
-def _import(source: str, path: pathlib.Path, out: pathlib.Path) -> None:
-    if source == "torchvision":
-        # torch's libraries crash where TensorFlow was loaded before them, so a new process imports.
-        command = [sys.executable, "-m", "deeplab_tf.cli.import_weights", f"--source={source}"]
-        command += [f"--weights={path}", f"--out={out}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or ["the import failed"]
-            raise DeeplabError(one_line(said[-1]).removeprefix("deeplab-import: error: "))
-        return
-    from deeplab_tf.weights.convert import run_import
-
-    run_import(source, path, out, [])

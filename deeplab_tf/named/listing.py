@@ -6,7 +6,7 @@ Tested in tests/named/test_table.py.
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.named.cache import MIRROR, cache_folder, imported_file
 from deeplab_tf.named.hashes import describe_hash
-from deeplab_tf.named.table import CONVENTIONS, MODELS, VOC_FIGURES, NamedModel
+from deeplab_tf.named.table import IMPORTER_NOTES, MODELS, VOC_FIGURES, NamedModel
 from deeplab_tf.text_table import align
 
 NOT_TRIED = "not tried"
@@ -61,7 +61,7 @@ def format_model(name: str) -> str:
         "size": "unknown" if model.megabytes is None else f"{model.megabytes:g} MB",
         "licence": model.licence,
         "importer": f"deeplab-import --source={model.source}",
-        "conventions": CONVENTIONS[model.source],
+        "conventions": IMPORTER_NOTES[model.source],
         "this file": "imported and run here"
         if model.at_hand
         else "never seen here; the importer was tried on random weights of this network",
@@ -70,7 +70,7 @@ def format_model(name: str) -> str:
         "measured": measured,
         "by hand": f"put the file at {cache_folder(name) / model.file}, or into a folder that "
         f"{MIRROR} names",
-        "imported": str(kept) if kept.is_file() else "not yet",
+        "imported": str(kept) if kept and kept.is_file() else "not yet",
     }
     width = max(map(len, rows))
     return "\n".join(f"{title:<{width}}  {text}" for title, text in rows.items())

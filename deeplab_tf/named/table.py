@@ -30,7 +30,7 @@ COCO_VOC = "MS-COCO, the images with VOC's classes"
 COCO_AND_VOC = "ImageNet, MS-COCO, VOC 2012"
 IMAGENET = "ImageNet-1k"
 
-CONVENTIONS = {
+IMPORTER_NOTES = {
     "tflite": "pixels in [-1, 1]; batch norms folded; DeepLab's photos at most 513 pixels long",
     "torchvision": "pixels by mean and deviation; the stride in the first unit of a block; "
     "half-pixel upsampling; photos at most 693 pixels long",

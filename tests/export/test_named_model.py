@@ -7,6 +7,7 @@ from support.light_network import light_model, write_light
 from support.random_model import random_picture
 
 import deeplab_tf
+from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.export import named_model
 from deeplab_tf.export.named_model import saved_model_of
 from deeplab_tf.named import cache
@@ -32,5 +33,28 @@ def test_a_name_is_served_as_it_predicts(tmp_path, monkeypatch):
     labels = served.run("serving_default", picture[None])["labels"][0]
     np.testing.assert_array_equal(labels, deeplab_tf.load("tiny").segment(picture))
     assert saved_model_of("tiny", said.append) == folder and len(said) == 3
+
+
+def test_only_the_savedmodel_of_this_version_is_kept(tmp_path, monkeypatch):
+    """The exporters count as well, which lie beside the package in a checkout."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = cache.cache_folder("tiny") / "tiny-0123.keras"
+
+    def export(trained, out, images):
+        out.mkdir(parents=True)
+        (out / SAVED_MODEL_FILE).touch()
+
+    monkeypatch.setattr(named_model, "fetched_model", lambda name, report: path)
+    monkeypatch.setattr(named_model, "load_model", lambda path, report: None)
+    monkeypatch.setattr(named_model, "export_saved_model", export)
+    said = []
+    folder = saved_model_of("tiny", said.append)
+    assert saved_model_of("tiny", said.append) == folder and len(said) == 1
     monkeypatch.setattr(named_model, "sources", lambda: "another version of the package")
-    assert saved_model_of("tiny", said.append) != folder
+    second = saved_model_of("tiny", said.append)
+    assert second != folder and second.is_dir() and not folder.exists()
+    monkeypatch.setattr(named_model, "EXPORTERS", tmp_path)
+    (tmp_path / "saved_model.py").write_text("# a changed exporter\n")
+    third = saved_model_of("tiny", said.append)
+    assert third not in (folder, second)
+    assert list(third.parent.glob("*saved-model*")) == [third]

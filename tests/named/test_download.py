@@ -1,8 +1,13 @@
 """The transfer of a file from a server on the loopback address, whatever happens to it."""
 
 import builtins
+import contextlib
 import errno
+import pathlib
 import socket
+import socketserver
+import ssl
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +15,31 @@ from support.file_server import file_server
 
 from deeplab_tf.named.download import NotFetchedError, download
 
+CERTIFICATE = pathlib.Path(__file__).with_name("self_signed.pem")
+"""A certificate for 127.0.0.1 that nobody vouches for, with its key, of these tests alone."""
+
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
+
+
+@contextlib.contextmanager
+def tls_address():
+    """The address of a server with that certificate, which ends each connection after it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with contextlib.suppress(OSError):  # the client ends the connection
+                context.wrap_socket(self.request, server_side=True).close()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -51,6 +80,41 @@ def test_a_server_without_ranges_begins_anew(server, tmp_path):
     part.write_bytes(b"x" * 1000)
     download(f"{server.address}/a.bin", part)
     assert part.read_bytes() == CONTENT
+
+
+def test_a_cut_transfer_goes_on_behind_a_redirect(server, tmp_path):
+    part = tmp_path / "a.bin.part"
+    server.moved = {"latest.bin": "a.bin"}
+    server.cuts = [1 << 20, None]
+    download(f"{server.address}/latest.bin", part)
+    assert part.read_bytes() == CONTENT
+    begun = server.asked[-1][1]
+    assert begun > 0 and server.asked == [
+        *(("latest.bin", 0), ("a.bin", 0)),
+        *(("latest.bin", begun), ("a.bin", begun)),
+    ]
+
+
+def test_another_success_is_not_appended(server, tmp_path):
+    part = tmp_path / "a.bin.part"
+    part.write_bytes(CONTENT[:1000])
+    server.ranges, server.success = False, 203
+    with pytest.raises(NotFetchedError, match="^the server answered 203$"):
+        download(f"{server.address}/a.bin", part)
+    assert part.read_bytes() == CONTENT[:1000]
+
+
+def test_a_refused_certificate_and_an_absent_proxy_are_named(tmp_path, monkeypatch):
+    part = tmp_path / "a.part"
+    with tls_address() as address, pytest.raises(NotFetchedError, match="^the server's certif"):
+        download(f"{address}/a.bin", part)
+    with file_server() as plain, pytest.raises(NotFetchedError, match="^no secure connection"):
+        download(f"{plain.address.replace('http', 'https')}/a.bin", part)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(NotFetchedError, match="^the proxy of HTTPS_PROXY or HTTP_PROXY"):
+            download("http://models.invalid/a.bin", part)
 
 
 def test_no_progress_is_an_error_and_keeps_what_is_there(server, tmp_path):

@@ -1,6 +1,5 @@
 """Names in place of paths: fetched from a server on the loopback address, imported once, kept."""
 
-import errno
 import hashlib
 import io
 import json
@@ -68,7 +67,9 @@ def server(home, content, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Imports that only copy the file, where the transfer is what is tested."""
-    monkeypatch.setattr(fetched, "_import", lambda source, path, out: shutil.copyfile(path, out))
+    monkeypatch.setattr(
+        fetched, "import_in_a_process", lambda source, path, out: shutil.copyfile(path, out)
+    )
 
 
 def files_in(folder):
@@ -175,6 +176,20 @@ def test_a_file_without_a_known_hash_begins_anew_and_says_its_own(
     assert server.asked == [(FILE, 0)]
 
 
+def test_a_replaced_file_without_a_known_hash_is_imported_anew(server, content, quick, monkeypatch):
+    monkeypatch.setitem(MODELS, "tiny", entry(server.address, content, hash=None))
+    assert imported_file("tiny", MODELS["tiny"]) is None
+    first = model_path("tiny")
+    published = cache_folder("tiny") / FILE
+    published.write_bytes(b"another release")
+    second = model_path("tiny")
+    assert (first.read_bytes(), second.read_bytes()) == (content, b"another release")
+    assert model_path("tiny") == second and len(server.asked) == 1
+    os.utime(first, (1, 1))
+    published.unlink()  # the latest import needs it no more
+    assert model_path("tiny") == second and len(server.asked) == 1
+
+
 def test_a_mirror_is_a_folder_or_an_address(server, content, quick, home, monkeypatch):
     monkeypatch.setitem(MODELS, "tiny", entry("http://127.0.0.1:9/nowhere", content))
     mirror = home / "mirror"
@@ -222,21 +237,32 @@ def test_an_unknown_name_is_one_line_with_near_names(home):
         model_path("xyz")
 
 
-def test_a_full_disk_leaves_the_published_file_and_nothing_else(server, monkeypatch):
-    def save(model, path):
-        path.write_bytes(b"the half of it")
-        raise OSError(errno.ENOSPC, "No space left on device")
+FULL_DISK = """
+import errno, zipfile
 
-    monkeypatch.setattr("keras.Model.save", save)
-    with pytest.raises(OSError, match="No space left on device"):
+def writestr(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+zipfile.ZipFile.writestr = writestr
+"""
+
+
+def test_a_full_disk_leaves_the_published_file_and_nothing_else(server, home, monkeypatch):
+    (home / "sitecustomize.py").write_text(FULL_DISK)
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    with pytest.raises(DeeplabError, match="^no space left on the disk, writing "):
         model_path("tiny")
     assert files_in(cache_folder("tiny")) == [FILE]
 
 
-def test_a_cache_that_cannot_be_made_says_which_variable_to_set(server, home):
+def test_a_cache_that_cannot_be_made_says_what_to_do(server, home, monkeypatch):
     (home / "cache").write_text("a file")
     with pytest.raises(DeeplabError, match="cannot be made .*set XDG_CACHE_HOME to a folder"):
         model_path("tiny")
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(DeeplabError, match="cannot be made .*parent folders") as raised:
+        model_path("tiny")
+    assert "XDG_CACHE_HOME" not in str(raised.value)
 
 
 def test_two_processes_fetch_and_import_once(home, tmp_path):
@@ -286,7 +312,7 @@ def load(path, map_location, weights_only):
 
 def test_torchvisions_files_are_imported_in_a_process_of_their_own(server, home, monkeypatch):
     (home / "torch").mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(home / "torch"))
+    monkeypatch.syspath_prepend(home / "torch")
     state = StateDict()
     answer(state, "lraspp", np.zeros((33, 33, 3), np.uint8), 0.25, 4)
     written = io.BytesIO()

@@ -10,9 +10,8 @@ from support.slim_networks import slim_networks
 
 from deeplab_tf.config import load_rows
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.named import table
 from deeplab_tf.named.listing import format_model, format_models
-from deeplab_tf.named.table import MODELS
+from deeplab_tf.named.table import IMPORTER_NOTES, MODELS
 from deeplab_tf.training.initial_weights import CONVENTIONS, WIDTHS
 from deeplab_tf.weights.convert import READERS
 
@@ -31,7 +30,7 @@ def test_every_entry_can_be_a_name_and_be_fetched():
             assert re.fullmatch(f"[0-9a-f]{{{digits[kind]}}}", value), name
         if model.source == "torchvision":  # whose file names carry the first digits
             assert model.hash and f"-{model.hash.partition(':')[2][:8]}." in model.file
-        assert model.source in READERS and model.source in table.CONVENTIONS
+        assert model.source in READERS and model.source in IMPORTER_NOTES
         assert name.startswith("voc-") == (model.classes == "VOC's 21")
 
 

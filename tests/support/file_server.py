@@ -1,4 +1,4 @@
-"""A server of files on the loopback address that can cut a connection, or know no ranges."""
+"""A server of files on the loopback address that can cut, redirect, or know no ranges."""
 
 import contextlib
 import dataclasses
@@ -17,6 +17,8 @@ class FileServer:
         cuts: how many bytes the next answers send before the connection is cut, first answer
             first; None sends all.
         ranges: whether it knows ranges.
+        moved: the name to which it redirects a request, by the name that is asked for.
+        success: the status code of a whole file.
         asked: (name, first byte that was asked for) of each request.
     """
 
@@ -24,6 +26,8 @@ class FileServer:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     cuts: list[int | None] = dataclasses.field(default_factory=list)
     ranges: bool = True
+    moved: dict[str, str] = dataclasses.field(default_factory=dict)
+    success: int = 200
     asked: list[tuple[str, int]] = dataclasses.field(default_factory=list)
 
 
@@ -37,6 +41,12 @@ def file_server() -> Iterator[FileServer]:
             name = self.path.rpartition("/")[2]
             begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
             state.asked.append((name, begin))
+            if name in state.moved:
+                self.send_response(302)
+                self.send_header("Location", f"{state.address}/{state.moved[name]}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             if name not in state.files:
                 self.send_error(404)
                 return
@@ -49,7 +59,7 @@ def file_server() -> Iterator[FileServer]:
                 self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/*")
                 content = content[begin:]
             else:
-                self.send_response(200)
+                self.send_response(state.success)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             cut = state.cuts.pop(0) if state.cuts else None

@@ -12,10 +12,11 @@ from support.random_model import random_trained_model
 SIDE = 65
 
 
-def light_model() -> TrainedModel:
-    """MobileNetV2 of width 0.25 with the light head, of 6 classes, and random weights."""
+def light_model(num_classes: int = 6) -> TrainedModel:
+    """MobileNetV2 of width 0.25 with the light head and random weights."""
     return random_trained_model(
         backbone=Backbone.MOBILENET_V2,
+        num_classes=num_classes,
         width_multiplier=0.25,
         channel_divisor=1,
         output_stride=8,
