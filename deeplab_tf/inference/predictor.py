@@ -29,7 +29,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.frame import into_frame, predict_in_frame
 from deeplab_tf.images.resampling import shrink_images
-from deeplab_tf.images.scored import Scores
+from deeplab_tf.images.scored import ScoreMap
 from deeplab_tf.inference.strategies import (
     Strategy,
     gives_logits,
@@ -55,8 +55,8 @@ FOREIGN_MEAN = np.full(3, 128, np.uint8)
 """The pixel that a network of others is assumed to see as zero, next to the middle of 0..255."""
 
 
-def _no_scores(images: np.ndarray) -> Scores:
-    """Is the `Predictor.scores` of a model that gives only labels."""
+def _no_scores(images: np.ndarray) -> ScoreMap:
+    """Raises the `DeeplabError` of a model that gives only labels."""
     raise DeeplabError("the model gives only labels, and no probabilities can be had of them")
 
 
@@ -87,7 +87,7 @@ class Predictor:
     at_once: int = 1
     working: WorkingSize = ANY_SIZE
     row_spans: Callable[[int], list[tuple[int, int, int, int]]] | None = None
-    scores: Callable[[np.ndarray], Scores] = _no_scores
+    scores: Callable[[np.ndarray], ScoreMap] = _no_scores
     gives_scores: bool = False
 
 
@@ -227,14 +227,14 @@ def _saved_model_predictor(
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
-    def scores(images: np.ndarray) -> Scores:
+    def scores(images: np.ndarray) -> ScoreMap:
         if not hasattr(loaded, "scores"):
             raise DeeplabError(
                 f"SavedModel {folder} was written before it gave probabilities; export it again"
             )
         # SavedModels have no CRF: their scores are logits unless several views are averaged.
         evaluate_config = dataclasses.replace(experiment.evaluate, crf=False)
-        return Scores(loaded.scores(tf.constant(images)).numpy(), gives_logits(evaluate_config))
+        return ScoreMap(loaded.scores(tf.constant(images)).numpy(), gives_logits(evaluate_config))
 
     predict_all = in_parts(predict, max(experiment.evaluate.scales))
     image_format = experiment.model.input_format
@@ -259,7 +259,7 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
     predict = in_parts(lambda images: segmenter.run(images)[0])
     predict = at_working_size(predict, segmenter.run, working.longest)
 
-    def scores(images: np.ndarray) -> Scores:
+    def scores(images: np.ndarray) -> ScoreMap:
         if working.longest is not None and max(images.shape[1:3]) > working.longest:
             images = shrink_images(images, working.longest)
         return _scores(path, segmenter.run(images)[1], of_others=False)
@@ -270,7 +270,7 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
     return opened, working
 
 
-def _scores(path: pathlib.Path, found: np.ndarray | None, of_others: bool) -> Scores:
+def _scores(path: pathlib.Path, found: np.ndarray | None, of_others: bool) -> ScoreMap:
     """Returns what a file gave besides labels as scores; raises `DeeplabError` where it is None.
 
     Files give logits. A file of others may end in their softmax, which sums of 1 show.
@@ -281,7 +281,7 @@ def _scores(path: pathlib.Path, found: np.ndarray | None, of_others: bool) -> Sc
             "a .keras file or a SavedModel"
         )
     are_shares = of_others and found.min() >= 0 and np.abs(found.sum(axis=-1) - 1).max() < MOST_OFF
-    return Scores(found, are_logits=not are_shares)
+    return ScoreMap(found, are_logits=not are_shares)
 
 
 def _litert_predictor(
@@ -308,9 +308,9 @@ def _litert_predictor(
         # A LiteRT file takes one image at a time.
         return np.stack([predict_one(image) for image in images])
 
-    def scores(images: np.ndarray) -> Scores:
+    def scores(images: np.ndarray) -> ScoreMap:
         found = [_scores(path, look(image), description is None) for image in images]
-        return Scores(np.concatenate([each.values for each in found]), found[0].are_logits)
+        return ScoreMap(np.concatenate([each.values for each in found]), found[0].are_logits)
 
     def look(image: np.ndarray) -> np.ndarray | None:
         if segmenter.size is not None:
