@@ -28,7 +28,7 @@ class MapFrame:
 
     @property
     def pixel_area(self) -> float:
-        """The area of a pixel in square units."""
+        """Returns the area of a pixel in square units."""
         return abs(float(np.linalg.det(self.matrix[:, :2])))
 
     def coordinates(self, points: np.ndarray) -> np.ndarray:
