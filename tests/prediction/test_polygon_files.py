@@ -114,6 +114,28 @@ def test_coco_by_pycocotools(tmp_path):
     assert holed > 2
 
 
+def test_boxes_of_simplified_regions_are_those_of_their_segmentation(tmp_path):
+    pytest.importorskip("shapely")
+    from pycocotools.coco import COCO
+
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    away = np.maximum(abs(rows - 15) * 1.4, abs(columns - 20)) + abs(rows - columns + 5) * 0.6
+    labels[away < 14] = 1  # with corners, which simplification cuts off
+    labels[14:17, 19:22] = 0
+    labels[2:5, 30:40] = VOID
+    labels[1, 35] = VOID
+    coco = COCO(predicted(tmp_path / "a", labels, SHAPES, "coco", simplify=4) / "coco.json")
+    found = coco.loadAnns(coco.getAnnIds())
+    assert len(found) == 2
+    for annotation in found:
+        assert isinstance(annotation["segmentation"], dict)
+        rows, columns = np.where(coco.annToMask(annotation))
+        left, top, width, height = annotation["bbox"]
+        assert (left, top) == (columns.min(), rows.min())
+        assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+
+
 def painted(features, coordinates=lambda points: points):
     """Labels by the rings of features; a pixel is inside where matplotlib finds its centre."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
