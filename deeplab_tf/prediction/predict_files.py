@@ -68,7 +68,8 @@ def run_files(
             predicted = frames = 0
             for video in videos:
                 try:
-                    found = predict_video(predictor, video, out, batch_size, writes, add)
+                    with add.all_or_none():
+                        found = predict_video(predictor, video, out, batch_size, writes, add)
                 except DeeplabError as error:
                     failed.append(error)
                     continue
@@ -100,8 +101,9 @@ def run_stream(
     writer = Writer.of(predictor, writes, out)
     with collected(writer) as add:
         result = predict_stream(predictor, stdin, writer, report_error, add)
-    if not result.frames:
-        raise DeeplabError("standard input ended before any image came")
+        # Within the block, so that no file of all images is left with nothing in it.
+        if not result.frames:
+            raise DeeplabError("standard input ended before any image came")
     summary = f"{result.frames - result.failed} of {result.frames} frames predicted into {out}"
     report(summary)
     _raise(result.errors, f"{result.frames} frames could not be read", result.failed)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -164,9 +164,41 @@ Add = Callable[[Share], None]
 """A function that takes the share of each image in turn."""
 
 
+class Collected:
+    """Takes the shares of images, as a function, for the files of all images.
+
+    Attributes:
+        adds: a function for each of the files.
+        areas: the open `areas.csv`; None where it is not written.
+    """
+
+    def __init__(self) -> None:
+        self.adds: list[Add] = []
+        self.areas: TextIO | None = None
+
+    def __call__(self, share: Share) -> None:
+        for add in self.adds:
+            add(share)
+
+    @contextlib.contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Takes the rows of `areas.csv` back that came in a block which an error ends.
+
+        A video's frames have no other file of all images.
+        """
+        begin = self.areas.tell() if self.areas is not None else 0
+        try:
+            yield
+        except BaseException:
+            if self.areas is not None:
+                self.areas.seek(begin)
+                self.areas.truncate()
+            raise
+
+
 @contextlib.contextmanager
-def collected(writer: Writer) -> Iterator[Add]:
-    """Yields a function for the shares of all images, whose files are whole at the end or absent.
+def collected(writer: Writer) -> Iterator[Collected]:
+    """Yields what takes the shares of all images; their files are whole at the end, or absent.
 
     The files are `areas.csv`, `coco.json`, and for Labelme the names of all classes. The memory
     holds the names and sizes of the images, and no annotations.
@@ -175,17 +207,13 @@ def collected(writer: Writer) -> Iterator[Add]:
     with contextlib.ExitStack() as opened:
         if "labelme" in writer.writes.outputs:
             write_names(writer)
-        adds: list[Add] = []
+        found = Collected()
         if "areas" in paths:
-            adds.append(opened.enter_context(_areas(paths["areas"])))
+            file = found.areas = opened.enter_context(_areas(paths["areas"]))
+            found.adds.append(lambda share: write_rows(file, share.rows))
         if "coco" in paths:
-            adds.append(opened.enter_context(_coco(paths["coco"], writer.classes)))
-
-        def add(share: Share) -> None:
-            for each in adds:
-                each(share)
-
-        yield add
+            found.adds.append(opened.enter_context(_coco(paths["coco"], writer.classes)))
+        yield found
 
 
 def write_names(writer: Writer) -> None:
@@ -200,13 +228,13 @@ def write_names(writer: Writer) -> None:
 
 
 @contextlib.contextmanager
-def _areas(path: pathlib.Path) -> Iterator[Add]:
+def _areas(path: pathlib.Path) -> Iterator[TextIO]:
     with (
         whole_file(path, is_areas) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         write_rows(file, [HEADER])
-        yield lambda share: write_rows(file, share.rows)
+        yield file
 
 
 @contextlib.contextmanager
