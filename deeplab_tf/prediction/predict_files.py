@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import cast
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.video import check_video
 from deeplab_tf.inference.predictor import Predictor, check_rgb
+from deeplab_tf.prediction.labelme_json import check_names
 from deeplab_tf.prediction.outputs import check_outputs, is_video
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.prediction.predict_stream import predict_stream
@@ -20,8 +22,21 @@ from deeplab_tf.prediction.write_outputs import Writer, collected
 from deeplab_tf.prediction.writes import FORMS, KINDS, OF_VIDEOS, Writes
 
 
-def check_files(files: list[pathlib.Path], out: pathlib.Path, writes: Writes | None = None) -> None:
-    """Raises `DeeplabError` where the predictions of `files` cannot be written into `out`."""
+def check_files(
+    files: list[pathlib.Path],
+    out: pathlib.Path,
+    writes: Writes | None = None,
+    classes: Classes | None = None,
+) -> None:
+    """Raises `DeeplabError` where the predictions of `files` cannot be written into `out`.
+
+    Args:
+        files: images and videos.
+        out: the folder.
+        writes: what is written; None for the default.
+        classes: those of the model; None where only the loaded model tells, which `run_files`
+            then checks before it predicts.
+    """
     writes = writes or Writes()
     writes.check()
     if any(map(is_video, files)):
@@ -32,6 +47,8 @@ def check_files(files: list[pathlib.Path], out: pathlib.Path, writes: Writes | N
             "cut it into images (ffmpeg -i VIDEO frames/%06d.png), or leave it out",
         )
     check_outputs(files, out, writes.outputs)
+    if classes is not None and "labelme" in writes.outputs:
+        check_names(out, classes)
 
 
 def check_stream(writes: Writes) -> None:

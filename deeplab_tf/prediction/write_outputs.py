@@ -21,12 +21,7 @@ from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.prediction.areas import HEADER, Row, area_rows, is_areas, write_rows
 from deeplab_tf.prediction.coco_json import ANNOTATIONS, annotations, categories, is_coco
 from deeplab_tf.prediction.geojson import write_geojson
-from deeplab_tf.prediction.labelme_json import (
-    LABELS_FILE,
-    is_labels_of,
-    labels_text,
-    write_labelme,
-)
+from deeplab_tf.prediction.labelme_json import write_labelme, write_names
 from deeplab_tf.prediction.outputs import common_outputs, image_outputs
 from deeplab_tf.prediction.probability_files import write_confidence, write_probabilities
 from deeplab_tf.prediction.writes import Writes
@@ -206,7 +201,7 @@ def collected(writer: Writer) -> Iterator[Collected]:
     paths = common_outputs(writer.out, writer.writes.outputs)
     with contextlib.ExitStack() as opened:
         if "labelme" in writer.writes.outputs:
-            write_names(writer)
+            write_names(writer.out, writer.classes, writer.within)
         found = Collected()
         if "areas" in paths:
             file = found.areas = opened.enter_context(_areas(paths["areas"]))
@@ -214,17 +209,6 @@ def collected(writer: Writer) -> Iterator[Collected]:
         if "coco" in paths:
             found.adds.append(opened.enter_context(_coco(paths["coco"], writer.classes)))
         yield found
-
-
-def write_names(writer: Writer) -> None:
-    """Writes the names of all classes for Labelme.
-
-    Raises:
-        DeeplabError: the folder has the names of other classes.
-    """
-    path = writer.out / LABELS_FILE
-    with whole_file(path, is_labels_of(writer.classes), within=writer.within) as temporary:
-        temporary.write_bytes(labels_text(writer.classes).encode())
 
 
 @contextlib.contextmanager

@@ -227,8 +227,31 @@ def test_what_a_person_corrected_is_never_replaced(tmp_path, form, name, key):
     assert (folder / name).read_text() == corrected
 
 
+LACKING = r"labels\.txt must have the names of all classes\. It lacks sky, building, .*; add a line"
+
+
 def test_labelmes_names_of_another_model_are_refused(tmp_path):
     folder = predicted(tmp_path / "a", drawn(SHAPES), SHAPES, "labelme")
-    with pytest.raises(DeeplabError, match=r"labels\.txt would be replaced"):
+    with pytest.raises(DeeplabError, match=LACKING):
         predicted(folder, drawn(CAMVID), CAMVID, "labelme", name="b.png")
     assert not (folder / "b.json").exists()
+    before = (folder / "labels.txt").read_bytes()
+    writes = Writes(("polygons",), ("labelme",))
+    with pytest.raises(DeeplabError, match=LACKING):  # before there is a model
+        check_files([folder / "b.png"], folder, writes, CAMVID)
+    assert (folder / "labels.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__ignore__\n_background_\ncircle\nsquare\ntriangle\nstar\nring",
+        "\ufeffring\r\n__ignore__\r\n_background_\r\n circle \r\nstar\r\nsquare\r\ntriangle\r\nx",
+    ],
+)
+def test_ones_own_labels_of_all_names_stay(tmp_path, text):
+    path = tmp_path / "a" / "labels.txt"
+    path.parent.mkdir()
+    path.write_bytes(text.encode())
+    predicted(path.parent, drawn(SHAPES), SHAPES, "labelme")
+    assert path.read_bytes() == text.encode() and (tmp_path / "a" / "photo.json").is_file()
