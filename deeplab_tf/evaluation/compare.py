@@ -58,8 +58,9 @@ def format_comparison(comparison: Comparison) -> str:
         )
     ]
     lines = [
-        f"before  {comparison.before.folder}",
-        f"after   {comparison.after.folder}",
+        f"before  {comparison.before.title}",
+        f"after   {comparison.after.title}",
+        *(f"note    {note}" for note in comparison.notes),
         f"{len(comparison.after.images)} images of {comparison.after.split}; * the interval "
         f"({DRAWS} bootstrap draws of images) lies on one side of 0, by {FEW} images or more",
         "",
