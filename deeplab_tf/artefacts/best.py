@@ -12,7 +12,6 @@ import zlib
 from deeplab_tf.config import Experiment, Keep
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import json_text
-from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
 from deeplab_tf.runs.workdir import BEST_FILE, read_experiment
 
 BEST = "best.json"
@@ -76,6 +75,9 @@ def weight_files(workdir: pathlib.Path) -> list[pathlib.Path]:
 
     The files are the best weights, or the last checkpoint; none where there is no checkpoint.
     """
+    # TensorFlow, which a comparison of two evaluations does without, is imported by this module.
+    from deeplab_tf.runs.checkpoints import checkpoint_prefix, checkpoint_steps
+
     if has_best(workdir, read_experiment(workdir)):
         return [workdir / BEST_FILE]
     steps = checkpoint_steps(workdir)

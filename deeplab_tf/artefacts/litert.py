@@ -117,6 +117,13 @@ class LiteRTSegmenter:
         """Returns whether `run` gives logits."""
         return self._logits is not None
 
+    @property
+    def logits_step(self) -> float:
+        """Returns the distance of neighbouring values of the logits; 0.0 where they are floats."""
+        if self._logits is None or np.issubdtype(self._logits["dtype"], np.floating):
+            return 0.0
+        return float(max(self._logits["quantization_parameters"]["scales"], default=0.0))
+
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Runs the file on an image, uint8 [1, H, W, 3], which `as_input` converts.
 

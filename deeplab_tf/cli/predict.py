@@ -189,6 +189,7 @@ def main() -> int:
         files = find_images(images, IMAGE_SUFFIXES + VIDEO_SUFFIXES)
         _say_what_is_passed_over(images)
     import_tensorflow(trains=False)
+    from deeplab_tf.artefacts.stated_classes import stated_classes
     from deeplab_tf.inference.predictor import load_predictor
     from deeplab_tf.prediction.predict_files import (
         check_files,
@@ -204,7 +205,9 @@ def main() -> int:
 
     writes = _writes(("labels", "overlay"))
     if files:
-        check_files(files, out, writes)
+        needs_names = "labelme" in writes.outputs
+        model = pathlib.Path(_MODEL.value)
+        check_files(files, out, writes, stated_classes(model) if needs_names else None)
     else:
         check_stream(writes)
     if _SUBMISSION.value:

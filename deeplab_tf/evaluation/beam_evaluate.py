@@ -39,7 +39,7 @@ from deeplab_tf.inference.wanted import Wanted
 from deeplab_tf.prediction.job import FAILED_FILE
 
 TALLY_FILE = "tally.pickle"
-IMAGES_FILE = "images.jsonl"
+LINES_FILE = "images.jsonl"
 SAMPLES_FILE = "samples.npz"
 
 
@@ -88,7 +88,7 @@ def evaluate_by_beam(
                 f"{records.folder} must have {split.num_examples} examples. "
                 f"Evaluated: {tally.images}"
             )
-        with (results / IMAGES_FILE).open(encoding="utf-8") as lines:
+        with (results / LINES_FILE).open(encoding="utf-8") as lines:
             by_image = [ImageCounts.from_json(line) for line in lines]
         return make_evaluation(
             tally,
@@ -122,7 +122,7 @@ def _build(
         | beam.Map(_write_tally, results / TALLY_FILE)
     )
     lines = judged["judged"] | "lines" >> beam.Map(lambda both: both[0].image.to_json())
-    write_lines(lines, results / IMAGES_FILE, "write images")
+    write_lines(lines, results / LINES_FILE, "write images")
     _ = (
         predicted
         | "spread" >> beam.combiners.Top.Of(SAMPLES, key=_spread, reverse=True)

@@ -18,7 +18,7 @@ is_comparison = json_with("compared_with", "mean_iou", "draws")
 """Recognises a `COMPARISON_FILE`."""
 
 
-def check_replaceable(folder: pathlib.Path) -> None:
+def check_comparison_replaceable(folder: pathlib.Path) -> None:
     """Raises `DeeplabError` where a comparison would replace what none wrote."""
     check_file(folder / COMPARISON_FILE, is_comparison)
     check_file(folder / COMPARISON_PAGE, is_comparison_page)
@@ -35,7 +35,7 @@ def compare(
         DeeplabError: one of the two has no results, or they are of other classes, of another split,
             of other images or against another truth.
     """
-    check_replaceable(after)
+    check_comparison_replaceable(after)
     comparison = compared(read_other(before, after), read_evaluated(after))
     write_comparison_page(comparison, after / COMPARISON_PAGE)
     write_text(after / COMPARISON_FILE, json_text(_content(comparison)), is_comparison)
@@ -58,8 +58,9 @@ def format_comparison(comparison: Comparison) -> str:
         )
     ]
     lines = [
-        f"before  {comparison.before.folder}",
-        f"after   {comparison.after.folder}",
+        f"before  {comparison.before.title}",
+        f"after   {comparison.after.title}",
+        *(f"note    {note}" for note in comparison.notes),
         f"{len(comparison.after.images)} images of {comparison.after.split}; * the interval "
         f"({DRAWS} bootstrap draws of images) lies on one side of 0, by {FEW} images or more",
         "",

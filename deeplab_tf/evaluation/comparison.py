@@ -58,6 +58,15 @@ class Comparison:
     better: list[ChangedImage]
     worse: list[ChangedImage]
 
+    @property
+    def notes(self) -> list[str]:
+        """Returns a line for each of the two whose run has later weights than the evaluated ones.
+
+        Raises:
+            DeeplabError: as `Evaluated.note` does.
+        """
+        return [note for one in (self.before, self.after) if (note := one.note)]
+
 
 def compared(before: Evaluated, after: Evaluated) -> Comparison:
     """Returns the comparison of two results; raises `DeeplabError` as `check_same_images` does."""

@@ -53,12 +53,14 @@ def _headline(comparison: Comparison) -> str:
     shown = "".join(
         f"<div class='tile'><b>{text}</b><span>{what}</span></div>" for text, what in tiles
     )
+    notes = "".join(f"<p><b>{escape(note)}.</b></p>" for note in comparison.notes)
     return f"""<section class='tiles'>{shown}</section>
 <dl class='facts'>
-<div><dt>before</dt><dd>{escape(str(comparison.before.folder))}</dd></div>
-<div><dt>after</dt><dd>{escape(str(comparison.after.folder))}</dd></div>
+<div><dt>before</dt><dd>{escape(comparison.before.title)}</dd></div>
+<div><dt>after</dt><dd>{escape(comparison.after.title)}</dd></div>
 <div><dt>evaluated on</dt><dd>{len(comparison.after.images):,} images of
 {escape(comparison.after.split)}</dd></div></dl>
+{notes}
 <p>The intervals come from {DRAWS:,} bootstrap draws of the images: they say how the change would
 vary with other images of the same kind, and nothing of other trainings of the same kind.</p>"""
 

@@ -17,13 +17,12 @@ from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.compare import check_replaceable as check_comparison_replaceable
-from deeplab_tf.evaluation.compare import compare
+from deeplab_tf.evaluation.compare import check_comparison_replaceable, compare
 from deeplab_tf.evaluation.evaluate_split import check_data, evaluate_split
 from deeplab_tf.evaluation.evaluated import check_comparable, read_other
 from deeplab_tf.evaluation.evaluation import Evaluation
 from deeplab_tf.evaluation.report import REPORT_DIR, is_report, write_report
-from deeplab_tf.evaluation.write_results import check_replaceable, write_results
+from deeplab_tf.evaluation.write_results import check_results_replaceable, write_results
 from deeplab_tf.files import check_file, check_folder, containing, write_text
 from deeplab_tf.images.confusion import format_table
 from deeplab_tf.images.coverage import coverage
@@ -172,7 +171,7 @@ def _check_replaceable(out: pathlib.Path) -> None:
     """Raises `DeeplabError` where a result would replace what no evaluation wrote."""
     check_folder(out / REPORT_DIR, is_report)
     check_file(out / TABLE_FILE, is_table)
-    check_replaceable(out)
+    check_results_replaceable(out)
 
 
 def _check_same(workers: Workers, facts: dict, records: Records) -> None:

@@ -8,10 +8,17 @@ import json
 import pathlib
 from collections.abc import Sequence
 
+from deeplab_tf.artefacts.best import has_best, read_best
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.evaluation.image_counts import ImageCounts
 from deeplab_tf.evaluation.image_tables import BY_CLASS_FILE, read_by_class
-from deeplab_tf.runs.workdir import EVAL_FILE
+from deeplab_tf.runs.workdir import (
+    BEST_FILE,
+    CONFIG_FILE,
+    EVAL_FILE,
+    last_step,
+    read_experiment,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +41,36 @@ class Evaluated:
     def split(self) -> str:
         """Returns data set and split in words."""
         return f"{self.figures['dataset']}/{self.figures['split']}"
+
+    @property
+    def step(self) -> int | None:
+        """Returns the step of the evaluated weights; None where the model was no workdir."""
+        return self.figures.get("step")
+
+    @property
+    def title(self) -> str:
+        """Returns the folder in words, with the step where it is known."""
+        return f"{self.folder}" if self.step is None else f"{self.folder}, step {self.step:,}"
+
+    @property
+    def note(self) -> str | None:
+        """Returns a line where the run in the folder has weights of a later step; else None.
+
+        Raises:
+            DeeplabError: the run's config or its best weights are damaged.
+        """
+        if self.step is None or not (self.folder / CONFIG_FILE).is_file():
+            return None
+        if has_best(self.folder, read_experiment(self.folder)):
+            what, step = "best weights are", read_best(self.folder / BEST_FILE).step
+        else:
+            what, step = "latest checkpoint is", last_step(self.folder) or 0
+        if step <= self.step:
+            return None
+        return (
+            f"{self.folder} was evaluated at step {self.step:,}, and its {what} of step {step:,}: "
+            "evaluate it again with --data_dir"
+        )
 
 
 def read_other(folder: pathlib.Path, out: pathlib.Path) -> Evaluated:

@@ -8,19 +8,18 @@ an object is the side of the square of its area, and the sizes are divided at `S
 """
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
-from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.classes import VOID, Classes
 
 SIDES = (8, 16, 32, 64, 128, 256, 512)
 """The sides, in pixels, at which the next larger group of sizes begins."""
 GROUPS = len(SIDES) + 1
 IOU_UNITS = 1 << 20
 """The units of an IoU of 1, so that sums over objects are exact in any order."""
-FOUND = 0.5
+FOUND_IOU = 0.5
 """The IoU from which an object counts as found."""
 _CORNERS = np.ones((3, 3), int)
 
@@ -41,7 +40,7 @@ def object_counts(mask: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
 
     Returns:
         int64 [num_classes, GROUPS, 3]: the number of objects, the sum of their IoUs in `IOU_UNITS`,
-        and the number of those with an IoU of at least `FOUND`.
+        and the number of those with an IoU of at least `FOUND_IOU`.
     """
     counts = np.zeros((num_classes, GROUPS, 3), np.int64)
     predicted = np.where(mask == VOID, VOID, labels)
@@ -56,7 +55,9 @@ def object_counts(mask: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
         groups = np.searchsorted(np.square(SIDES), areas, side="right")
         units = np.round(iou * IOU_UNITS).astype(np.int64)
         np.add.at(
-            counts[class_id], groups, np.stack([np.ones_like(units), units, iou >= FOUND], axis=-1)
+            counts[class_id],
+            groups,
+            np.stack([np.ones_like(units), units, iou >= FOUND_IOU], axis=-1),
         )
     return counts
 
@@ -93,12 +94,12 @@ def _pieces(where: np.ndarray) -> tuple[np.ndarray, int]:
     return pieces, int(np.asarray(ndimage.label(where, _CORNERS, output=pieces)))
 
 
-def of_all_objects(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def of_all_objects(counts: np.ndarray, classes: Classes) -> np.ndarray:
     """Returns the sum over the classes of `object_counts`, int64 [GROUPS, 3].
 
-    Class 0 is left out where it is called `background`, whose pieces are no objects.
+    The background is left out where there is one, since its pieces are no objects.
     """
-    return counts[1 if names[0] == "background" else 0 :].sum(axis=0)
+    return counts[1 if classes.has_background else 0 :].sum(axis=0)
 
 
 def sizes_to_json(counts: np.ndarray) -> list[dict]:

@@ -10,8 +10,12 @@ from PIL import Image
 from deeplab_tf.evaluation.calibration import BINS
 from deeplab_tf.evaluation.curves import PICTURES, draw_curves
 from deeplab_tf.evaluation.evaluation import Evaluation, Sample
-from deeplab_tf.evaluation.object_sizes import FOUND as FOUND_IOU
-from deeplab_tf.evaluation.object_sizes import IOU_UNITS, group_names, of_all_objects
+from deeplab_tf.evaluation.object_sizes import (
+    FOUND_IOU,
+    IOU_UNITS,
+    group_names,
+    of_all_objects,
+)
 from deeplab_tf.evaluation.page import GENERATOR, page, swatch, table
 from deeplab_tf.evaluation.report_figures import (
     CONFUSION,
@@ -155,7 +159,7 @@ def _sizes(evaluation: Evaluation, classes: Classes, folder: pathlib.Path) -> st
     counts = evaluation.sizes
     if counts is None or not counts.any():
         return ""
-    draw_sizes(of_all_objects(counts, classes.names), folder / SIZES)
+    draw_sizes(of_all_objects(counts, classes), folder / SIZES)
     rows = [
         [
             f"{swatch(color)}{escape(name)}",

@@ -38,7 +38,7 @@ RESULTS = {
 """The files that `write_results` writes, and what recognises them."""
 
 
-def check_replaceable(folder: pathlib.Path) -> None:
+def check_results_replaceable(folder: pathlib.Path) -> None:
     """Raises `DeeplabError` where `write_results` would replace what no evaluation wrote."""
     for name, ours in RESULTS.items():
         check_file(folder / name, ours)
@@ -87,7 +87,7 @@ def figures(evaluation: Evaluation, classes: Classes) -> dict:
     if boundary is not None:
         content["mean_boundary_iou"] = mean_of_present(boundary)
     if evaluation.sizes is not None:
-        content["objects"] = sizes_to_json(of_all_objects(evaluation.sizes, classes.names))
+        content["objects"] = sizes_to_json(of_all_objects(evaluation.sizes, classes))
     if evaluation.calibration is not None:
         content["calibration"] = evaluation.calibration.to_json()
     return content

@@ -52,7 +52,7 @@ class Classes:
 
     @property
     def has_background(self) -> bool:
-        """Whether class 0 is the background."""
+        """Returns whether class 0 is the background."""
         return self.names[0] == "background"
 
     def name_of(self, label: int) -> str:

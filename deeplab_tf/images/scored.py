@@ -12,7 +12,7 @@ ONE = 65535
 
 
 @dataclasses.dataclass(frozen=True)
-class Scores:
+class ScoreMap:
     """The scores whose largest one in a pixel is the label.
 
     Attributes:
@@ -39,7 +39,7 @@ class Scored:
     probabilities: np.ndarray | None = None
 
 
-def scored(scores: Scores, size: tuple[int, int], every_class: bool) -> Scored:
+def scored(scores: ScoreMap, size: tuple[int, int], every_class: bool) -> Scored:
     """Returns the labels and probabilities of the one image of `scores`.
 
     The scores are enlarged, and labels and probabilities taken of them, by strips of rows, so that
@@ -73,7 +73,8 @@ def scored(scores: Scores, size: tuple[int, int], every_class: bool) -> Scored:
         tf.TensorSpec([2], tf.int32),
         tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([], tf.bool),
-    ]
+    ],
+    autograph=False,
 )
 def _rows(
     values: tf.Tensor, size: tf.Tensor, rows: tf.Tensor, are_logits: tf.Tensor

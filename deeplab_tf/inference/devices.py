@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.images.scored import Scores
+from deeplab_tf.images.scored import ScoreMap
 from deeplab_tf.inference.predictor import Predictor
 
 Copy = TypeVar("Copy")
@@ -65,7 +65,7 @@ def on_devices(load: Callable[[], Predictor], devices: list[str]) -> Predictor:
         with each.take() as copy:
             return copy.predict(images)
 
-    def scores(images: np.ndarray) -> Scores:
+    def scores(images: np.ndarray) -> ScoreMap:
         with each.take() as copy:
             return copy.scores(images)
 

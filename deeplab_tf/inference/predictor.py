@@ -29,7 +29,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.frame import into_frame, predict_in_frame
 from deeplab_tf.images.resampling import shrink_images
-from deeplab_tf.images.scored import Scores
+from deeplab_tf.images.scored import ScoreMap
 from deeplab_tf.inference.strategies import (
     Strategy,
     gives_logits,
@@ -49,14 +49,14 @@ from deeplab_tf.inference.working_size import (
 from deeplab_tf.named import model_path
 
 FILE_SUFFIXES = (".tflite", ".onnx")
-MOST_OFF = 0.02
-"""How far from 1 the outputs of a softmax in 8 bits may sum up to, over the classes of a pixel."""
+MOST_OFF = 1e-3
+"""How far from 1 the outputs of a softmax in floats may sum up, over the classes of a pixel."""
 FOREIGN_MEAN = np.full(3, 128, np.uint8)
 """The pixel that a network of others is assumed to see as zero, next to the middle of 0..255."""
 
 
-def _no_scores(images: np.ndarray) -> Scores:
-    """Is the `Predictor.scores` of a model that gives only labels."""
+def _no_scores(images: np.ndarray) -> ScoreMap:
+    """Raises the `DeeplabError` of a model that gives only labels."""
     raise DeeplabError("the model gives only labels, and no probabilities can be had of them")
 
 
@@ -87,7 +87,7 @@ class Predictor:
     at_once: int = 1
     working: WorkingSize = ANY_SIZE
     row_spans: Callable[[int], list[tuple[int, int, int, int]]] | None = None
-    scores: Callable[[np.ndarray], Scores] = _no_scores
+    scores: Callable[[np.ndarray], ScoreMap] = _no_scores
     gives_scores: bool = False
 
 
@@ -227,14 +227,14 @@ def _saved_model_predictor(
         assert loaded is not None
         return serve(images=tf.constant(images))["labels"].numpy().astype(np.uint8)
 
-    def scores(images: np.ndarray) -> Scores:
+    def scores(images: np.ndarray) -> ScoreMap:
         if not hasattr(loaded, "scores"):
             raise DeeplabError(
                 f"SavedModel {folder} was written before it gave probabilities; export it again"
             )
         # SavedModels have no CRF: their scores are logits unless several views are averaged.
         evaluate_config = dataclasses.replace(experiment.evaluate, crf=False)
-        return Scores(loaded.scores(tf.constant(images)).numpy(), gives_logits(evaluate_config))
+        return ScoreMap(loaded.scores(tf.constant(images)).numpy(), gives_logits(evaluate_config))
 
     predict_all = in_parts(predict, max(experiment.evaluate.scales))
     image_format = experiment.model.input_format
@@ -259,10 +259,10 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
     predict = in_parts(lambda images: segmenter.run(images)[0])
     predict = at_working_size(predict, segmenter.run, working.longest)
 
-    def scores(images: np.ndarray) -> Scores:
+    def scores(images: np.ndarray) -> ScoreMap:
         if working.longest is not None and max(images.shape[1:3]) > working.longest:
             images = shrink_images(images, working.longest)
-        return _scores(path, segmenter.run(images)[1], of_others=False)
+        return ScoreMap(_given(path, segmenter.run(images)[1]), are_logits=True)
 
     opened = Predictor(
         *(classes, predict, RGB, experiment), scores=scores, gives_scores=segmenter.gives_logits
@@ -270,18 +270,26 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
     return opened, working
 
 
-def _scores(path: pathlib.Path, found: np.ndarray | None, of_others: bool) -> Scores:
-    """Returns what a file gave besides labels as scores; raises `DeeplabError` where it is None.
-
-    Files give logits. A file of others may end in their softmax, which sums of 1 show.
-    """
+def _given(path: pathlib.Path, found: np.ndarray | None) -> np.ndarray:
+    """Returns what a file gave besides labels; raises `DeeplabError` where it is None."""
     if found is None:
         raise DeeplabError(
             f"{path} gives only labels; export it again with --outputs=both, or give a workdir, "
             "a .keras file or a SavedModel"
         )
-    are_shares = of_others and found.min() >= 0 and np.abs(found.sum(axis=-1) - 1).max() < MOST_OFF
-    return Scores(found, are_logits=not are_shares)
+    return found
+
+
+def is_softmax(found: np.ndarray, step: float) -> bool:
+    """Returns whether a network's outputs are shares of the classes, which sum up to 1.
+
+    Args:
+        found: float32 [B, H, W, C].
+        step: the distance of neighbouring values where the network gives integers, each rounded
+            by half of it, and a share of 1 by a whole one; 0.0 where it gives floats.
+    """
+    most_off = MOST_OFF + (found.shape[-1] + 1) * step / 2
+    return bool(found.min() >= 0 and np.abs(found.sum(axis=-1) - 1).max() <= most_off)
 
 
 def _litert_predictor(
@@ -308,9 +316,15 @@ def _litert_predictor(
         # A LiteRT file takes one image at a time.
         return np.stack([predict_one(image) for image in images])
 
-    def scores(images: np.ndarray) -> Scores:
-        found = [_scores(path, look(image), description is None) for image in images]
-        return Scores(np.concatenate([each.values for each in found]), found[0].are_logits)
+    # A file of others may end in their softmax, which its outputs of the first image show.
+    are_logits: bool | None = None if description is None else True
+
+    def scores(images: np.ndarray) -> ScoreMap:
+        nonlocal are_logits
+        found = np.concatenate([_given(path, look(image)) for image in images])
+        if are_logits is None:
+            are_logits = not is_softmax(found[:1], segmenter.logits_step)
+        return ScoreMap(found, are_logits)
 
     def look(image: np.ndarray) -> np.ndarray | None:
         if segmenter.size is not None:

@@ -15,7 +15,7 @@ from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.resampling import enlarge_probabilities, shrink_images
-from deeplab_tf.images.scored import Scores
+from deeplab_tf.images.scored import ScoreMap
 from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
 from deeplab_tf.inference.working_size import at_working_size, noting, working_size_of
@@ -110,17 +110,17 @@ class Strategy:
         )
         return noting(predict, self._working, report)
 
-    def scores(self, report: Callable[[str], None] = print) -> Callable[[np.ndarray], Scores]:
+    def scores(self, report: Callable[[str], None] = print) -> Callable[[np.ndarray], ScoreMap]:
         """Returns a function like that of `labels` which gives the scores of the labels.
 
         The scores of an image larger than those of the training are those of the shrunk image.
         """
         find, longest = self.apply(score_function), self._working.longest
 
-        def scores(images: np.ndarray) -> Scores:
+        def scores(images: np.ndarray) -> ScoreMap:
             if longest is not None and max(images.shape[1:3]) > longest:
                 images = shrink_images(images, longest)
-            return Scores(find(images), gives_logits(self._evaluate_config))
+            return ScoreMap(find(images), gives_logits(self._evaluate_config))
 
         return noting(scores, self._working, report)
 

@@ -44,9 +44,10 @@ from deeplab_tf.prediction.job import (
     model_digest,
     write_job,
 )
+from deeplab_tf.prediction.labelme_json import write_names
 from deeplab_tf.prediction.outputs import SUFFIXES, image_outputs, is_geotiff
 from deeplab_tf.prediction.pictures import read_picture
-from deeplab_tf.prediction.write_outputs import Writer, write_names
+from deeplab_tf.prediction.write_outputs import Writer
 from deeplab_tf.prediction.writes import Writes
 
 THERE = "there"
@@ -199,7 +200,7 @@ def predict_by_beam(
             read = inputs.pictures(pipeline, outputs, predictor.image_format)
             writer = Writer.of(predictor, writes, out, within=writing, durable=True)
             if "labelme" in writes.outputs:
-                write_names(writer)
+                write_names(out, predictor.classes, writing)
             written, bad = (
                 read["read"]
                 | RunInference(PredictorHandler(model, batch_size, writes.wanted))

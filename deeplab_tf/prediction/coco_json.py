@@ -37,6 +37,7 @@ def annotations(
 
     A region without holes is a polygon. One with holes is run lengths of its exact pixels, since
     COCO's polygons have no holes. Void is run lengths with `iscrowd`, which evaluations ignore.
+    The box is that of the segmentation: of the exact outline where run lengths are written.
 
     Args:
         regions: the regions.
@@ -48,12 +49,11 @@ def annotations(
         if region.label == 0 and classes.has_background:
             continue
         void = region.label == VOID
-        if void or region.holes:
-            segmentation: Any = run_lengths(exact, size)
-        else:
-            segmentation = [region.exterior.ravel().tolist()]
-        left, top = region.exterior.min(axis=0).tolist()
-        right, bottom = region.exterior.max(axis=0).tolist()
+        as_runs = void or len(region.holes) > 0
+        exterior = exact.exterior if as_runs else region.exterior
+        segmentation: Any = run_lengths(exact, size) if as_runs else [exterior.ravel().tolist()]
+        left, top = exterior.min(axis=0).tolist()
+        right, bottom = exterior.max(axis=0).tolist()
         yield {
             "category_id": 1 if void else _category(region.label, classes),
             "segmentation": segmentation,

@@ -7,7 +7,8 @@ import os
 import pathlib
 from typing import Any
 
-from deeplab_tf.files import ListFile, Ours, digested, whole_file
+from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import ListFile, digested, never, whole_file
 from deeplab_tf.images.classes import VOID, Classes
 from deeplab_tf.images.regions import Region, signed_area
 
@@ -92,15 +93,42 @@ def label_name(label: int, classes: Classes) -> str:
     return BACKGROUND if label == 0 and classes.has_background else classes.names[label]
 
 
-def labels_text(classes: Classes) -> str:
-    """Returns the content of `LABELS_FILE`."""
-    names = [label_name(label, classes) for label in (VOID, *range(classes.num_classes))]
-    return "\n".join(names) + "\n"
+def write_names(folder: pathlib.Path, classes: Classes, within: pathlib.Path | None = None) -> None:
+    """Writes the names of all classes, and leaves a `LABELS_FILE` that has them as it is.
+
+    `within` is that of `whole_file`.
+
+    Raises:
+        DeeplabError: as `check_names` does.
+    """
+    if not check_names(folder, classes):
+        with whole_file(folder / LABELS_FILE, never, within=within) as temporary:
+            temporary.write_text("\n".join(_names(classes)) + "\n", encoding="utf-8", newline="\n")
 
 
-def is_labels_of(classes: Classes) -> Ours:
-    """Returns a recogniser of the `LABELS_FILE` of the same classes."""
-    return lambda path: path.read_bytes() == labels_text(classes).encode()
+def check_names(folder: pathlib.Path, classes: Classes) -> bool:
+    """Returns whether the folder has a `LABELS_FILE`, which may be a person's and have more names.
+
+    Blanks around a name and the kind of line ends do not matter.
+
+    Raises:
+        DeeplabError: the file lacks a name of the classes, background or void.
+    """
+    path = folder / LABELS_FILE
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    found = {line.strip() for line in text.splitlines()}
+    if lacking := [name for name in _names(classes) if name not in found]:
+        raise DeeplabError(
+            f"{path} must have the names of all classes. It lacks {', '.join(lacking)}; add a line "
+            "for each, or write elsewhere"
+        )
+    return True
+
+
+def _names(classes: Classes) -> list[str]:
+    return [label_name(label, classes) for label in (VOID, *range(classes.num_classes))]
 
 
 def relative_path(image: pathlib.Path, folder: pathlib.Path) -> str:

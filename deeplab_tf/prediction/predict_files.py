@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import cast
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.video import check_video
 from deeplab_tf.inference.predictor import Predictor, check_rgb
+from deeplab_tf.prediction.labelme_json import check_names
 from deeplab_tf.prediction.outputs import check_outputs, is_video
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.prediction.predict_stream import predict_stream
@@ -20,8 +22,21 @@ from deeplab_tf.prediction.write_outputs import Writer, collected
 from deeplab_tf.prediction.writes import FORMS, KINDS, OF_VIDEOS, Writes
 
 
-def check_files(files: list[pathlib.Path], out: pathlib.Path, writes: Writes | None = None) -> None:
-    """Raises `DeeplabError` where the predictions of `files` cannot be written into `out`."""
+def check_files(
+    files: list[pathlib.Path],
+    out: pathlib.Path,
+    writes: Writes | None = None,
+    classes: Classes | None = None,
+) -> None:
+    """Raises `DeeplabError` where the predictions of `files` cannot be written into `out`.
+
+    Args:
+        files: images and videos.
+        out: the folder.
+        writes: what is written; None for the default.
+        classes: those of the model; None where only the loaded model tells, which `run_files`
+            then checks before it predicts.
+    """
     writes = writes or Writes()
     writes.check()
     if any(map(is_video, files)):
@@ -32,6 +47,8 @@ def check_files(files: list[pathlib.Path], out: pathlib.Path, writes: Writes | N
             "cut it into images (ffmpeg -i VIDEO frames/%06d.png), or leave it out",
         )
     check_outputs(files, out, writes.outputs)
+    if classes is not None and "labelme" in writes.outputs:
+        check_names(out, classes)
 
 
 def check_stream(writes: Writes) -> None:
@@ -68,7 +85,8 @@ def run_files(
             predicted = frames = 0
             for video in videos:
                 try:
-                    found = predict_video(predictor, video, out, batch_size, writes, add)
+                    with add.all_or_none():
+                        found = predict_video(predictor, video, out, batch_size, writes, add)
                 except DeeplabError as error:
                     failed.append(error)
                     continue
@@ -100,8 +118,9 @@ def run_stream(
     writer = Writer.of(predictor, writes, out)
     with collected(writer) as add:
         result = predict_stream(predictor, stdin, writer, report_error, add)
-    if not result.frames:
-        raise DeeplabError("standard input ended before any image came")
+        # Within the block, so that no file of all images is left with nothing in it.
+        if not result.frames:
+            raise DeeplabError("standard input ended before any image came")
     summary = f"{result.frames - result.failed} of {result.frames} frames predicted into {out}"
     report(summary)
     _raise(result.errors, f"{result.frames} frames could not be read", result.failed)

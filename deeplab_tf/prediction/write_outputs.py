@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -21,12 +21,7 @@ from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.prediction.areas import HEADER, Row, area_rows, is_areas, write_rows
 from deeplab_tf.prediction.coco_json import ANNOTATIONS, annotations, categories, is_coco
 from deeplab_tf.prediction.geojson import write_geojson
-from deeplab_tf.prediction.labelme_json import (
-    LABELS_FILE,
-    is_labels_of,
-    labels_text,
-    write_labelme,
-)
+from deeplab_tf.prediction.labelme_json import write_labelme, write_names
 from deeplab_tf.prediction.outputs import common_outputs, image_outputs
 from deeplab_tf.prediction.probability_files import write_confidence, write_probabilities
 from deeplab_tf.prediction.writes import Writes
@@ -164,9 +159,41 @@ Add = Callable[[Share], None]
 """A function that takes the share of each image in turn."""
 
 
+class Collected:
+    """Takes the shares of images, as a function, for the files of all images.
+
+    Attributes:
+        adds: a function for each of the files.
+        areas: the open `areas.csv`; None where it is not written.
+    """
+
+    def __init__(self) -> None:
+        self.adds: list[Add] = []
+        self.areas: TextIO | None = None
+
+    def __call__(self, share: Share) -> None:
+        for add in self.adds:
+            add(share)
+
+    @contextlib.contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Takes the rows of `areas.csv` back that came in a block which an error ends.
+
+        A video's frames have no other file of all images.
+        """
+        begin = self.areas.tell() if self.areas is not None else 0
+        try:
+            yield
+        except BaseException:
+            if self.areas is not None:
+                self.areas.seek(begin)
+                self.areas.truncate()
+            raise
+
+
 @contextlib.contextmanager
-def collected(writer: Writer) -> Iterator[Add]:
-    """Yields a function for the shares of all images, whose files are whole at the end or absent.
+def collected(writer: Writer) -> Iterator[Collected]:
+    """Yields what takes the shares of all images; their files are whole at the end, or absent.
 
     The files are `areas.csv`, `coco.json`, and for Labelme the names of all classes. The memory
     holds the names and sizes of the images, and no annotations.
@@ -174,39 +201,24 @@ def collected(writer: Writer) -> Iterator[Add]:
     paths = common_outputs(writer.out, writer.writes.outputs)
     with contextlib.ExitStack() as opened:
         if "labelme" in writer.writes.outputs:
-            write_names(writer)
-        adds: list[Add] = []
+            write_names(writer.out, writer.classes, writer.within)
+        found = Collected()
         if "areas" in paths:
-            adds.append(opened.enter_context(_areas(paths["areas"])))
+            file = found.areas = opened.enter_context(_areas(paths["areas"]))
+            found.adds.append(lambda share: write_rows(file, share.rows))
         if "coco" in paths:
-            adds.append(opened.enter_context(_coco(paths["coco"], writer.classes)))
-
-        def add(share: Share) -> None:
-            for each in adds:
-                each(share)
-
-        yield add
-
-
-def write_names(writer: Writer) -> None:
-    """Writes the names of all classes for Labelme.
-
-    Raises:
-        DeeplabError: the folder has the names of other classes.
-    """
-    path = writer.out / LABELS_FILE
-    with whole_file(path, is_labels_of(writer.classes), within=writer.within) as temporary:
-        temporary.write_bytes(labels_text(writer.classes).encode())
+            found.adds.append(opened.enter_context(_coco(paths["coco"], writer.classes)))
+        yield found
 
 
 @contextlib.contextmanager
-def _areas(path: pathlib.Path) -> Iterator[Add]:
+def _areas(path: pathlib.Path) -> Iterator[TextIO]:
     with (
         whole_file(path, is_areas) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         write_rows(file, [HEADER])
-        yield lambda share: write_rows(file, share.rows)
+        yield file
 
 
 @contextlib.contextmanager

@@ -53,20 +53,20 @@ class Writes:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The kinds, with the forms of polygons in the place of `polygons`."""
+        """Returns the kinds, with the forms of polygons in the place of `polygons`."""
         kinds = tuple(kind for kind in self.kinds if kind != "polygons")
         return kinds + (self.forms if "polygons" in self.kinds else ())
 
     @property
     def wanted(self) -> Wanted:
-        """How much the model is asked for."""
+        """Returns how much the model is asked for."""
         if "probabilities" in self.kinds:
             return Wanted.PROBABILITIES
         return Wanted.CONFIDENCE if "confidence" in self.kinds else Wanted.LABELS
 
     @property
     def needs_regions(self) -> bool:
-        """Whether the regions of the labels are needed."""
+        """Returns whether the regions of the labels are needed."""
         return not {"polygons", "areas"}.isdisjoint(self.kinds)
 
     def check(self) -> None:

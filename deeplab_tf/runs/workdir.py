@@ -1,10 +1,12 @@
 """The workdir of one training run: the names of its files, and functions that read them.
 
-Tested in tests/training/test_stages.py and tests/runs/test_checkpoints.py, through `check_workdir`.
+Tested in tests/training/test_stages.py and tests/runs/test_checkpoints.py, through `check_workdir`,
+and in tests/evaluation/test_compare.py.
 """
 
 import json
 import pathlib
+import re
 
 from deeplab_tf import config as config_lib
 from deeplab_tf.config import Experiment
@@ -101,6 +103,13 @@ def read_data(workdir: pathlib.Path) -> tuple[Classes, str]:
         raise DeeplabError(
             f"{path} is damaged ({one_line(str(error))}); train again in another workdir"
         ) from error
+
+
+def last_step(workdir: pathlib.Path) -> int | None:
+    """Returns the largest step of a checkpoint on disk, whole or not; None where there is none."""
+    indices = (workdir / CHECKPOINT_DIR).glob(f"{CHECKPOINT_NAME}-*.index")
+    found = [re.fullmatch(rf"{CHECKPOINT_NAME}-(\d+)", path.stem) for path in indices]
+    return max((int(match[1]) for match in found if match), default=None)
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:

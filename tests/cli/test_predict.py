@@ -14,6 +14,8 @@ from support.commands import Command, call
 from support.random_model import random_picture, random_trained_model, write_kinds
 from support.tiny_voc import write_voc
 
+from deeplab_tf.artefacts.description import DESCRIPTION, describe
+from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SAVED_MODEL_FILE
 from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.images.classes import VOC
 from deeplab_tf.images.video import Frame, open_video, video_file
@@ -100,6 +102,19 @@ def test_everything_is_written_by_its_flags(trained, images, tmp_path):
     ]
     with Image.open(out / "turned_confidence.png") as confidence:
         assert confidence.size == (40, 53)  # upright
+
+
+def test_labels_of_others_are_named_before_the_model_is_loaded(trained, images):
+    pytest.importorskip("rasterio")
+    (images / "labels.txt").write_text("cat")
+    model = images.parent / "saved"
+    (model / EXTRA_DIR).mkdir(parents=True)
+    (model / EXTRA_DIR / DESCRIPTION).write_text(describe(trained.experiment, trained.classes))
+    (model / SAVED_MODEL_FILE).write_text("cannot be loaded")
+    arguments = (f"--model={model}", f"--images={images}/rgb.png", f"--out={images}")
+    done = predict(*arguments, "--write=polygons", "--polygons=labelme")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "labels.txt must have the names of all classes. It lacks __ignore__, " in done.stderr
 
 
 def test_bad_input_is_one_line(images, tmp_path):

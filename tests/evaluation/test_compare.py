@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
 from support.commands import call
 
+from deeplab_tf.artefacts.best import Best
+from deeplab_tf.config import Experiment, Keep, TrainConfig, to_json
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.calibration import BINS
 from deeplab_tf.evaluation.compare import compare
@@ -128,7 +131,8 @@ def test_the_command_compares_without_data(runs):
     (before, after), _ = runs
     done = call("eval", "--model=model.keras", f"--out={after}", f"--compare={before}")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"before  {before}\nafter   {after}\n6 images of shapes/val")
+    head = f"before  {before}, step 3\nafter   {after}, step 9\n6 images of shapes/val"
+    assert done.stdout.startswith(head)
     assert done.stdout.endswith(f"comparison {after}/comparison.html\n")
     for code, message, arguments in (
         (2, "missing --data_dir; give it, or --compare", (f"--out={after}",)),
@@ -137,6 +141,32 @@ def test_the_command_compares_without_data(runs):
         done = call("eval", "--model=model.keras", *arguments)
         assert (done.returncode, done.stdout) == (code, "")
         assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_evaluation_of_an_earlier_step_is_noted(runs):
+    (before, after), _ = runs
+    said = []
+    for folder, steps in ((before, (1, 3)), (after, (9, 1200))):
+        (folder / "checkpoints").mkdir()
+        for step in steps:
+            (folder / "checkpoints" / f"step-{step}.index").touch()
+    compare(before, after, said.append)
+    assert "note" not in said[0]  # results beside no run
+    for folder in (before, after):
+        (folder / "config.json").write_text(to_json(Experiment()))
+    compare(before, after, said.append)
+    note = f"{after} was evaluated at step 9, and its latest checkpoint is of step 1,200: evaluate"
+    assert said[1].splitlines()[2].startswith(f"note    {note} it again") and note not in said[0]
+    assert said[1].count("note ") == 1 and note in (after / "comparison.html").read_text()
+
+    keeps_best = Experiment(train=TrainConfig(keep=Keep.BEST, evaluate_every=1))
+    for folder, step in ((before, 4), (after, 9)):
+        (folder / "config.json").write_text(to_json(keeps_best))
+        with zipfile.ZipFile(folder / "best.keras", "w") as archive:
+            archive.writestr("best.json", Best(step, 0.5, "val").to_json())
+    compare(before, after, said.append)
+    assert f"note    {before} was evaluated at step 3, and its best weights are of st" in said[2]
+    assert said[2].count("note ") == 1
 
 
 def test_an_evaluation_without_details_has_none(runs):

@@ -8,7 +8,7 @@ from deeplab_tf.evaluation.object_sizes import (
     of_all_objects,
     sizes_to_json,
 )
-from deeplab_tf.images.classes import VOID
+from deeplab_tf.images.classes import VOID, Classes, voc_palette
 
 
 def pieces(where):
@@ -68,8 +68,13 @@ def test_by_hand():
 
 def test_background_has_no_objects():
     counts = np.ones((2, GROUPS, 3), np.int64)
-    assert of_all_objects(counts, ("background", "cat")).sum() == 3 * GROUPS
-    assert of_all_objects(counts, ("sky", "cat")).sum() == 6 * GROUPS
+    assert (
+        of_all_objects(counts, Classes("own", ("background", "cat"), voc_palette(2))).sum()
+        == 3 * GROUPS
+    )
+    assert (
+        of_all_objects(counts, Classes("own", ("sky", "cat"), voc_palette(2))).sum() == 6 * GROUPS
+    )
     assert group_names() == (
         "<8",
         "8-15",

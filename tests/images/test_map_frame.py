@@ -41,6 +41,25 @@ def test_the_reference_system_by_its_code(tmp_path, keys, crs, unit):
     assert (frame.crs, frame.unit) == (f"urn:ogc:def:crs:EPSG::{crs}", unit)
 
 
+@pytest.mark.parametrize(
+    ("code", "unit"),
+    # Web, World and Brazil's Mercator; transverse (ETRS89) and oblique (Switzerland)
+    [(3857, None), (3395, None), (5641, None), (25832, "metre"), (2056, "metre")],
+)
+def test_a_mercator_projection_has_no_areas(tmp_path, code, unit):
+    """At 52 degrees north Web Mercator's square metre is 1 / cos(52 deg)^2 = 2.6 times too many."""
+    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, code)
+    tags = [
+        (33550, 12, 3, (0.5, 0.5, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 1_500_000.0, 6_800_000.0, 0.0), True),
+        (34735, 3, len(keys), keys, True),
+    ]
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint8), extratags=tags)
+    frame = read_map_frame(tmp_path / "a.tif")
+    assert frame is not None
+    assert (frame.crs, frame.unit) == (f"urn:ogc:def:crs:EPSG::{code}", unit)
+
+
 def test_no_place_and_no_image(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint8))
     assert read_map_frame(tmp_path / "a.tif") is None

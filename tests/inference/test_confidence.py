@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from support.random_model import random_picture
 
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
@@ -78,6 +79,62 @@ def test_of_a_litert_file(trained, tmp_path):
     large = random_picture(200, 180)
     labels, _ = labels_and_confidence(predictor, large[None])
     np.testing.assert_array_equal(labels, predictor.predict(large[None]))
+
+
+def write_foreign(path, classes, ends_in_softmax, integers):
+    """Writes a LiteRT file of one convolution by the converter; returns its float64 logits."""
+    size = (1, 24, 24, 3)
+    rng = np.random.default_rng(classes)
+    kernel = rng.normal(0, 2, (1, 1, 3, classes)).astype(np.float32)
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(size)])
+    def network(pixels):
+        logits = tf.nn.conv2d(pixels, kernel, 1, "SAME")
+        return tf.nn.softmax(logits) if ends_in_softmax else logits
+
+    holder = tf.Module()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [network.get_concrete_function()], holder
+    )
+    if integers:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+        examples = rng.uniform(-1, 1, (8, *size)).astype(np.float32)
+        converter.representative_dataset = lambda: ([example] for example in examples)
+    path.write_bytes(converter.convert())
+    return lambda image: (image / 127.5 - 1) @ kernel[0, 0].astype(np.float64)
+
+
+@pytest.mark.parametrize("integers", [False, True])
+@pytest.mark.parametrize("ends_in_softmax", [False, True])
+@pytest.mark.parametrize("classes", [2, 21, 150])
+def test_of_a_litert_file_of_others(tmp_path, classes, ends_in_softmax, integers):
+    """A softmax is found by its sums, which 150 classes of 8 bits put off by 0.06."""
+    logits_of = write_foreign(tmp_path / "a.tflite", classes, ends_in_softmax, integers)
+    predictor = load_predictor(tmp_path / "a.tflite", lambda _: None)
+    image = random_picture(24, 24)
+    found = predictor.scores(image[None])
+    assert found.are_logits != ends_in_softmax
+    logits = logits_of(image)
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares /= shares.sum(axis=-1, keepdims=True)
+    _, confidence = labels_and_confidence(predictor, image[None])
+    # Quantised logits of this width are 0.1 off; a second softmax would give 0.02 for 150 classes.
+    off = np.abs(confidence[0] / ONE - shares.max(axis=-1))
+    assert off.mean() < (0.05 if integers else 1e-4)
+    assert predictor.scores(np.zeros((1, 24, 24, 3), np.uint8)).are_logits != ends_in_softmax
+
+
+def test_a_file_of_others_is_judged_once(tmp_path):
+    write_foreign(tmp_path / "a.tflite", 3, ends_in_softmax=True, integers=False)
+    first = load_predictor(tmp_path / "a.tflite", lambda _: None)
+    assert not first.scores(random_picture(24, 24)[None]).are_logits
+    broken = np.full((1, 2, 2, 3), 0.4, np.float32)  # sums of 1.2
+    assert not predictor_module.is_softmax(broken, 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictor_module, "is_softmax", lambda *_: pytest.fail("judged again"))
+        assert not first.scores(random_picture(24, 24, 1)[None]).are_logits
 
 
 @pytest.mark.parametrize("has_logits", [True, False])

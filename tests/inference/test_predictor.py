@@ -8,6 +8,8 @@ import tensorflow as tf
 from PIL import Image
 from support.random_model import random_picture, random_trained_model
 
+from deeplab_tf.artefacts.description import DESCRIPTION
+from deeplab_tf.artefacts.stated_classes import stated_classes
 from deeplab_tf.artefacts.trained_model import read_model_config, save_model
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import Options, write_litert
@@ -16,6 +18,7 @@ from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.models import with_output_stride
+from deeplab_tf.runs.workdir import data_to_json
 
 FRAME = (49, 65)
 
@@ -118,6 +121,21 @@ def test_large_image_is_shrunk_and_its_labels_enlarged():
     assert (seen[0][0, 20:] == [7, 8, 9]).all()
     np.testing.assert_array_equal(labels, image[..., 0] > 100)
     assert labels.dtype == np.uint8
+
+
+def test_classes_are_stated_without_the_network(keras_file, litert_file, saved_model, tmp_path):
+    bare = tmp_path / "bare"
+    (bare / "assets.extra").mkdir(parents=True)
+    shutil.copy(saved_model / "assets.extra" / DESCRIPTION, bare / "assets.extra")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    (run / "data.json").write_text(data_to_json(SHAPES, "0"))
+    for path in (keras_file, litert_file, saved_model, bare, run):
+        assert stated_classes(path) == SHAPES
+    (tmp_path / "others.tflite").write_bytes(b"TFL3")
+    assert stated_classes(tmp_path / "others.tflite") is None
+    assert stated_classes(tmp_path / "a-name") is None
 
 
 @pytest.mark.parametrize("option", [{"output_stride": 8}, {"scales": (1.0,)}, {"flip": False}])

@@ -1,6 +1,8 @@
 """No graph of ours runs an atrous convolution by SpaceToBatch, several times as slow."""
 
+import ast
 import collections
+import pathlib
 from unittest import mock
 
 import keras
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import deeplab_tf
 from deeplab_tf.config import Backbone, ModelConfig
 from deeplab_tf.models import build_model, kernels
 from deeplab_tf.models.conv import Runs, traced_for
@@ -133,3 +136,17 @@ def test_the_reader_sees_nested_functions():
     concrete = outer.get_concrete_function()
     assert not any("SpaceToBatch" in node.op for node in concrete.graph.as_graph_def().node)
     assert odd(read(concrete))
+
+
+def test_no_function_is_rewritten_by_autograph():
+    """Each `tf.function` of the package is called with `autograph=False`, also as a decorator."""
+    root = pathlib.Path(deeplab_tf.__file__).parents[1]
+    named, right = 0, 0
+    for path in (*root.glob("deeplab_tf/**/*.py"), *root.glob("export/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named += isinstance(node, ast.Attribute) and ast.unparse(node) == "tf.function"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "tf.function":
+                given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+                assert given.get("autograph") == "False", f"{path}:{node.lineno}"
+                right += 1
+    assert right == named > 10

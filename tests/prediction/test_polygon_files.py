@@ -114,6 +114,28 @@ def test_coco_by_pycocotools(tmp_path):
     assert holed > 2
 
 
+def test_boxes_of_simplified_regions_are_those_of_their_segmentation(tmp_path):
+    pytest.importorskip("shapely")
+    from pycocotools.coco import COCO
+
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    away = np.maximum(abs(rows - 15) * 1.4, abs(columns - 20)) + abs(rows - columns + 5) * 0.6
+    labels[away < 14] = 1  # with corners, which simplification cuts off
+    labels[14:17, 19:22] = 0
+    labels[2:5, 30:40] = VOID
+    labels[1, 35] = VOID
+    coco = COCO(predicted(tmp_path / "a", labels, SHAPES, "coco", simplify=4) / "coco.json")
+    found = coco.loadAnns(coco.getAnnIds())
+    assert len(found) == 2
+    for annotation in found:
+        assert isinstance(annotation["segmentation"], dict)
+        rows, columns = np.where(coco.annToMask(annotation))
+        left, top, width, height = annotation["bbox"]
+        assert (left, top) == (columns.min(), rows.min())
+        assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+
+
 def painted(features, coordinates=lambda points: points):
     """Labels by the rings of features; a pixel is inside where matplotlib finds its centre."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
@@ -205,8 +227,31 @@ def test_what_a_person_corrected_is_never_replaced(tmp_path, form, name, key):
     assert (folder / name).read_text() == corrected
 
 
+LACKING = r"labels\.txt must have the names of all classes\. It lacks sky, building, .*; add a line"
+
+
 def test_labelmes_names_of_another_model_are_refused(tmp_path):
     folder = predicted(tmp_path / "a", drawn(SHAPES), SHAPES, "labelme")
-    with pytest.raises(DeeplabError, match=r"labels\.txt would be replaced"):
+    with pytest.raises(DeeplabError, match=LACKING):
         predicted(folder, drawn(CAMVID), CAMVID, "labelme", name="b.png")
     assert not (folder / "b.json").exists()
+    before = (folder / "labels.txt").read_bytes()
+    writes = Writes(("polygons",), ("labelme",))
+    with pytest.raises(DeeplabError, match=LACKING):  # before there is a model
+        check_files([folder / "b.png"], folder, writes, CAMVID)
+    assert (folder / "labels.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__ignore__\n_background_\ncircle\nsquare\ntriangle\nstar\nring",
+        "\ufeffring\r\n__ignore__\r\n_background_\r\n circle \r\nstar\r\nsquare\r\ntriangle\r\nx",
+    ],
+)
+def test_ones_own_labels_of_all_names_stay(tmp_path, text):
+    path = tmp_path / "a" / "labels.txt"
+    path.parent.mkdir()
+    path.write_bytes(text.encode())
+    predicted(path.parent, drawn(SHAPES), SHAPES, "labelme")
+    assert path.read_bytes() == text.encode() and (tmp_path / "a" / "photo.json").is_file()

@@ -21,7 +21,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import CAMVID, SHAPES, VOID
 from deeplab_tf.inference.predictor import Predictor, load_predictor, trained_predictor
 from deeplab_tf.inference.strategies import images_to_probabilities
-from deeplab_tf.prediction.predict_files import check_files, check_stream, run_files
+from deeplab_tf.prediction.predict_files import check_files, check_stream, run_files, run_stream
 from deeplab_tf.prediction.predict_images import predict_images
 from deeplab_tf.prediction.predict_scene import is_scene
 from deeplab_tf.prediction.predict_stream import predict_stream
@@ -257,6 +257,40 @@ def test_a_video_has_labels_overlay_and_areas(tmp_path):
         own = [row for row in rows if row["image"] == f"clip.mp4/{number:06}"]
         assert [int(row["pixels"]) for row in own] == [(labels == c).sum() for c in range(6)]
         assert all(ndimage.label(labels == c)[1] == int(own[c]["regions"]) for c in range(6))
+
+
+def test_a_video_that_fails_leaves_no_rows(tmp_path):
+    pytest.importorskip("av")
+    from deeplab_tf.images.video import Frame, video_file
+
+    for name, frames in (("a", 3), ("b", 40), ("c", 3)):
+        with video_file(tmp_path / f"{name}.mp4", (32, 48), fractions.Fraction(5)) as add:
+            for k in range(frames):
+                add(Frame(fractions.Fraction(k, 5), random_picture(32, 48, k)))
+    calls = 0
+
+    def fails_late(images):
+        nonlocal calls
+        calls += 1
+        if calls == 41:  # so that rows of frames before have come
+            raise DeeplabError("no more")
+        return by_red(images)
+
+    clips = [tmp_path / f"{name}.mp4" for name in "abc"]
+    writes, out = Writes(("labels", "areas")), tmp_path / "out"
+    with pytest.raises(DeeplabError, match="1 of 3 files .* no more"):
+        run_files(Predictor(SHAPES, fails_late), clips, out, 1, quiet, writes)
+    assert sorted(path.name for path in out.iterdir()) == ["a", "areas.csv", "c"]
+    found = [row["image"] for row in rows_of(out)]
+    assert list(dict.fromkeys(found)) == [f"{n}.mp4/{k:06}" for n in "ac" for k in (1, 2, 3)]
+    assert len(found) == 6 * SHAPES.num_classes
+
+
+def test_a_stream_without_an_image_leaves_no_areas(predictor, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(DeeplabError, match="standard input ended before any image came"):
+        run_stream(predictor, tmp_path / "out", quiet, quiet, Writes(KINDS))
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_saved_model_gives_the_probabilities_of_its_keras_file(artefacts, tmp_path):
