@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone
+from deeplab_tf.models.conv import Runs, traced_for
 from support.random_model import random_trained_model
 
 SIDE = 65
@@ -56,4 +57,6 @@ def light_network(trained, side=SIDE):
         return resize(x, (side, side), align_corners=True)
 
     signature = tf.TensorSpec((1, side, side, 3), tf.float32, name="image")
-    return tf.function(logits, input_signature=[signature]).get_concrete_function()
+    # As a file has it on every processor, and not as this one would run it.
+    with traced_for(Runs.CONVERTED):
+        return tf.function(logits, input_signature=[signature]).get_concrete_function()
