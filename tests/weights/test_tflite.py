@@ -21,6 +21,7 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
 from deeplab_tf.models import build_model, with_output_stride
+from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.training.initial_weights import load_initial_weights
 from deeplab_tf.weights.batch_norm import estimate_statistics
 from deeplab_tf.weights.convert import READERS, run_import
@@ -36,7 +37,8 @@ def trained():
 
 def convert(function, shape, path):
     signature = tf.TensorSpec((1, *shape), tf.float32, name="image")
-    concrete = tf.function(function, input_signature=[signature]).get_concrete_function()
+    with traced_for(Runs.CONVERTED):
+        concrete = tf.function(function, input_signature=[signature]).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     path.write_bytes(converter.convert())
     return path
