@@ -59,9 +59,7 @@ def prepare(
             prepares the same data set.
     """
     data_dir = pathlib.Path(data_dir)
-    read = _read(source, data_dir, dataset, choices or Choices(), report)
-    if tiling:
-        read.tiling = tiling
+    read = _read(source, data_dir, dataset, choices or Choices(), tiling, report)
     records, written = written_before(read, data_dir), False
     if records:
         images = {name: split.num_examples for name, split in records.splits.items()}
@@ -89,9 +87,7 @@ def check(
         DeeplabError: the check found an error.
     """
     data_dir = pathlib.Path(data_dir)
-    read = _read(source, data_dir, dataset, choices or Choices(), report)
-    if tiling:
-        read.tiling = tiling
+    read = _read(source, data_dir, dataset, choices or Choices(), tiling, report)
     _checked(read, data_dir, None, workers, report)
 
 
@@ -100,20 +96,23 @@ def _read(
     data_dir: pathlib.Path,
     dataset: str,
     choices: Choices,
+    tiling: Tiling | None,
     report: Callable[[str], None],
 ) -> Source:
     folder = pathlib.Path(source or data_dir / "shapes_VOCdevkit")
     tool = _tool(folder, dataset, choices, report)
-    if tool:
-        return TOOLS[tool].read(folder, choices)
     there = folder.exists()
-    read = DATA_SETS.get(dataset, FOLDER).read(folder)
+    read = (
+        TOOLS[tool].read(folder, choices) if tool else DATA_SETS.get(dataset, FOLDER).read(folder)
+    )
     if dataset == "shapes":
         report(
             f"the shapes in {folder} stay as they are; remove the folder to draw the shapes again"
             if there
             else f"the shapes were drawn in {folder}"
         )
+    if tiling:
+        read.tiling = tiling
     return read
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from deeplab_tf.evaluation.bootstrap import DRAWS, FEW, LEVEL, SEED, Difference
 from deeplab_tf.evaluation.comparison import Comparison, changes_of, compared, interval, signed
 from deeplab_tf.evaluation.comparison_page import is_comparison_page, write_comparison_page
-from deeplab_tf.evaluation.evaluated import read_evaluated, read_other
+from deeplab_tf.evaluation.evaluated import Evaluated, read_evaluated, read_other
 from deeplab_tf.files import check_file, json_text, json_with, write_text
 from deeplab_tf.images.confusion import percent
 from deeplab_tf.text_table import align
@@ -36,7 +36,14 @@ def compare(
             of other images or against another truth.
     """
     check_comparison_replaceable(after)
-    comparison = compared(read_other(before, after), read_evaluated(after))
+    return compare_evaluated(read_other(before, after), after, report)
+
+
+def compare_evaluated(
+    other: Evaluated, after: pathlib.Path, report: Callable[[str], None] = print
+) -> Comparison:
+    """Compares as `compare` does, with results that are read already."""
+    comparison = compared(other, read_evaluated(after))
     write_comparison_page(comparison, after / COMPARISON_PAGE)
     write_text(after / COMPARISON_FILE, json_text(_content(comparison)), is_comparison)
     report(

@@ -17,7 +17,7 @@ from deeplab_tf.distributed.devices import devices_of
 from deeplab_tf.distributed.processes import Workers, workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.evaluation.compare import check_comparison_replaceable, compare
+from deeplab_tf.evaluation.compare import check_comparison_replaceable, compare_evaluated
 from deeplab_tf.evaluation.evaluate_split import check_data, evaluate_split
 from deeplab_tf.evaluation.evaluated import check_comparable, read_other
 from deeplab_tf.evaluation.evaluation import Evaluation
@@ -163,7 +163,7 @@ def evaluate(
     write_results(evaluation, records.classes, facts, out)
     report(text.rstrip())
     if other is not None:
-        compare(other.folder, out, report)
+        compare_evaluated(other, out, report)
     return evaluation
 
 

@@ -28,7 +28,6 @@ from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import Classes, classes_by_number
 from deeplab_tf.images.frame import into_frame, predict_in_frame
-from deeplab_tf.images.resampling import shrink_images
 from deeplab_tf.images.scored import ScoreMap
 from deeplab_tf.inference.strategies import (
     Strategy,
@@ -260,9 +259,8 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
     predict = at_working_size(predict, segmenter.run, working.longest)
 
     def scores(images: np.ndarray) -> ScoreMap:
-        if working.longest is not None and max(images.shape[1:3]) > working.longest:
-            images = shrink_images(images, working.longest)
-        return ScoreMap(_given(path, segmenter.run(images)[1]), are_logits=True)
+        found = segmenter.run(working.shrunk(images))[1]
+        return ScoreMap(_given(path, found), are_logits=True)
 
     opened = Predictor(
         *(classes, predict, RGB, experiment), scores=scores, gives_scores=segmenter.gives_logits
@@ -331,9 +329,7 @@ def _litert_predictor(
             framed, (height, width) = into_frame(image, segmenter.size, fill, working.longest)
             logits = segmenter.run(framed)[1]
             return None if logits is None else logits[:, :height, :width]
-        if working.longest is not None and max(image.shape[:2]) > working.longest:
-            return segmenter.run(shrink_images(image[None], working.longest))[1]
-        return segmenter.run(image[None])[1]
+        return segmenter.run(working.shrunk(image[None]))[1]
 
     opened = Predictor(
         *(classes, predict, RGB, experiment), scores=scores, gives_scores=segmenter.gives_logits

@@ -14,11 +14,16 @@ from deeplab_tf import config as config_lib
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.images.resampling import enlarge_probabilities, shrink_images
+from deeplab_tf.images.resampling import enlarge_labels, enlarge_probabilities
 from deeplab_tf.images.scored import ScoreMap
 from deeplab_tf.inference.dense_crf import check_dense_crf, refine
 from deeplab_tf.inference.windows import in_windows
-from deeplab_tf.inference.working_size import at_working_size, noting, working_size_of
+from deeplab_tf.inference.working_size import (
+    Enlarge,
+    at_working_size,
+    noting,
+    working_size_of,
+)
 from deeplab_tf.models import with_output_stride
 from deeplab_tf.models.folding import fold_into, folded
 
@@ -73,16 +78,7 @@ def images_to_probabilities(
     Returns:
         A function that gives float32 [B, H, W, num_classes], which sum to 1 over the classes.
     """
-    strategy = Strategy(trained, evaluate_config)
-    scores = strategy.apply(score_function)
-    working = working_size_of(trained.experiment, evaluate_config)
-    predict = at_working_size(
-        strategy.apply(probability_function),
-        lambda images: (None, scores(images)),
-        working.longest,
-        lambda _, found, size: enlarge_probabilities(found, size, gives_logits(evaluate_config)),
-    )
-    return noting(predict, working, report)
+    return Strategy(trained, evaluate_config).probabilities(report)
 
 
 class Strategy:
@@ -102,11 +98,29 @@ class Strategy:
 
     def labels(self, report: Callable[[str], None] = print) -> Callable[[np.ndarray], np.ndarray]:
         """Returns the function of `images_to_labels`."""
+        return self._at_working_size(label_function, enlarge_labels, report)
+
+    def probabilities(
+        self, report: Callable[[str], None] = print
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns the function of `images_to_probabilities`."""
+        are_logits = gives_logits(self._evaluate_config)
+        return self._at_working_size(
+            probability_function,
+            lambda _, found, size: enlarge_probabilities(found, size, are_logits),
+            report,
+        )
+
+    def _at_working_size(
+        self,
+        make: Callable[..., Callable[[np.ndarray], np.ndarray]],
+        enlarge: Enlarge,
+        report: Callable[[str], None],
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns the function of `make` for images of any size; `enlarge` is of their scores."""
         scores = self.apply(score_function)
         predict = at_working_size(
-            self.apply(label_function),
-            lambda images: (None, scores(images)),
-            self._working.longest,
+            self.apply(make), lambda images: (None, scores(images)), self._working.longest, enlarge
         )
         return noting(predict, self._working, report)
 
@@ -115,12 +129,11 @@ class Strategy:
 
         The scores of an image larger than those of the training are those of the shrunk image.
         """
-        find, longest = self.apply(score_function), self._working.longest
+        find = self.apply(score_function)
 
         def scores(images: np.ndarray) -> ScoreMap:
-            if longest is not None and max(images.shape[1:3]) > longest:
-                images = shrink_images(images, longest)
-            return ScoreMap(find(images), gives_logits(self._evaluate_config))
+            found = find(self._working.shrunk(images))
+            return ScoreMap(found, gives_logits(self._evaluate_config))
 
         return noting(scores, self._working, report)
 

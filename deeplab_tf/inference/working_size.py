@@ -55,6 +55,12 @@ class WorkingSize:
         limits = (self.longest, self.unknown_above)
         return self.note if any(limit and longer > limit for limit in limits) else None
 
+    def shrunk(self, images: np.ndarray) -> np.ndarray:
+        """Returns images [B, H, W, bands] as the network sees them: none longer than `longest`."""
+        if self.longest is None or max(images.shape[1:3]) <= self.longest:
+            return images
+        return shrink_images(images, self.longest)
+
     @property
     def note(self) -> str | None:
         """Returns a line about images that are too long; None where no image is."""

@@ -101,7 +101,7 @@ def test_gradients_are_those_of_the_formula(machine, is_open):
 
 
 def gradients(x, kernel, dy, rates, padding, spec=None):
-    """By a graph of images as `spec` says, or without a graph."""
+    """Computes both gradients in a graph of images as `spec` says, or without a graph."""
 
     def both(x):
         weights = tf.constant(kernel)
