@@ -19,8 +19,7 @@ from absl import app, flags
 SIDE = flags.DEFINE_integer("side", 16_000, "pixels a side of the scene", lower_bound=256)
 WINDOW = flags.DEFINE_integer("window", 1025, "pixels a side of a window")
 ALLOWED = flags.DEFINE_float("allowed_gb", 3, "GB that the process may hold")
-TILE = 512
-PLACE = [(33550, 12, 3, (0.5, 0.5, 0.0), True), (33922, 12, 6, (0.0, 0, 0, 5e5, 4e6, 0), True)]
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 
 def main(_) -> None:
@@ -51,36 +50,24 @@ def main(_) -> None:
 
 def _write_scene(path: pathlib.Path) -> None:
     import numpy as np
-    import tifffile
+    from support.geo_files import SCENE_TILE, write_scene
 
-    tile = np.random.default_rng(0).integers(0, 256, (TILE, TILE, 3), np.uint8)
-    tiles = (-(-SIDE.value // TILE)) ** 2
-    tifffile.imwrite(
-        path,
-        (np.roll(tile, number, axis=1) for number in range(tiles)),
-        shape=(SIDE.value, SIDE.value, 3),
-        dtype=np.uint8,
-        tile=(TILE, TILE),
-        photometric="rgb",
-        compression="zlib",
-        compressionargs={"level": 1},
-        metadata=None,
-        extratags=PLACE,
-    )
+    tile = np.random.default_rng(0).integers(0, 256, (SCENE_TILE, SCENE_TILE, 3), np.uint8)
+    write_scene(path, SIDE.value, lambda number: np.roll(tile, number, axis=1))
 
 
 def _check(path: pathlib.Path) -> None:
     import tifffile
+    from support.geo_files import SCENE_PLACE
 
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         assert page.shape == (SIDE.value, SIDE.value) and page.is_tiled
-        for tag, _, _, value, _ in PLACE:
+        for tag, _, _, value, _ in SCENE_PLACE:
             assert page.tags[tag].value == value, tag
 
 
 def _write_model(path: str) -> None:
-    sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
     from support.random_model import random_trained_model
 
     from deeplab_tf.artefacts.trained_model import save_model

@@ -9,6 +9,7 @@ classes, about `--blob` pixels wide, with ragged borders), and prints the peak m
 import functools
 import pathlib
 import resource
+import sys
 import tempfile
 import time
 
@@ -19,12 +20,12 @@ SIDE = flags.DEFINE_integer("side", 16_000, "pixels a side of the scene", lower_
 BLOB = flags.DEFINE_integer("blob", 200, "pixels across a blob")
 WRITE = flags.DEFINE_list("write", ["labels", "overlay"], "what is written")
 MIN_AREA = flags.DEFINE_integer("min_area", 0, "pixels of a region")
-TILE, WINDOW = 512, 1025
-PLACE = [(33550, 12, 3, (0.5, 0.5, 0.0), True), (33922, 12, 6, (0.0, 0, 0, 5e5, 4e6, 0), True)]
+WINDOW = 1025
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 
 def main(_) -> None:
-    import tifffile
+    from support.geo_files import SCENE_TILE, write_scene
 
     from deeplab_tf.images.classes import SHAPES
     from deeplab_tf.inference.predictor import Predictor
@@ -34,19 +35,9 @@ def main(_) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        tiles = (-(-SIDE.value // TILE)) ** 2
-        row = SIDE.value // TILE + 1
-        tifffile.imwrite(
-            root / "scene.tif",
-            (_blobs(number // row, number % row) for number in range(tiles)),
-            shape=(SIDE.value, SIDE.value, 3),
-            dtype=np.uint8,
-            tile=(TILE, TILE),
-            photometric="rgb",
-            compression="zlib",
-            compressionargs={"level": 1},
-            metadata=None,
-            extratags=PLACE,
+        row = SIDE.value // SCENE_TILE + 1
+        write_scene(
+            root / "scene.tif", SIDE.value, lambda number: _blobs(number // row, number % row)
         )
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         row_spans = functools.partial(spans, window=WINDOW, output_stride=16)
@@ -63,6 +54,8 @@ def main(_) -> None:
 
 
 def _blobs(row: int, column: int) -> np.ndarray:
+    from support.geo_files import SCENE_TILE as TILE
+
     rows, columns = np.mgrid[:TILE, :TILE].astype(np.float32)
     rows, columns = (rows + row * TILE) / BLOB.value, (columns + column * TILE) / BLOB.value
     noise = np.random.default_rng(0).normal(0, 0.004, (TILE, TILE))

@@ -35,3 +35,31 @@ def place_of(path):
 
 PLACE_OF_TAGS = {tag: value for tag, (_, value) in TAGS.items()}
 """What `place_of` gives for a file of `write_geotiff`."""
+
+
+SCENE_TILE = 512
+"""Pixels a side of a tile of `write_scene`."""
+SCENE_PLACE = [
+    (33550, 12, 3, (0.5, 0.5, 0.0), True),
+    (33922, 12, 6, (0.0, 0, 0, 5e5, 4e6, 0), True),
+]
+"""The tags of the place of `write_scene`, as tifffile takes them."""
+
+
+def write_scene(path, side, tile):
+    """Writes a tiled RGB GeoTIFF of any size without holding it in memory.
+
+    `tile(number)` gives the pixels of a tile, uint8 [SCENE_TILE, SCENE_TILE, 3], row by row.
+    """
+    tifffile.imwrite(
+        path,
+        map(tile, range((-(-side // SCENE_TILE)) ** 2)),
+        shape=(side, side, 3),
+        dtype=np.uint8,
+        tile=(SCENE_TILE, SCENE_TILE),
+        photometric="rgb",
+        compression="zlib",
+        compressionargs={"level": 1},
+        metadata=None,
+        extratags=SCENE_PLACE,
+    )
