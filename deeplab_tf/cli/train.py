@@ -1,8 +1,14 @@
 """deeplab-train: trains one row of a config file; goes on by itself where a run was stopped.
 
     deeplab-train --config=configs/shapes.py:demo --data_dir=data --workdir=runs/demo
+    deeplab-train --config=configs/own.py:mobilenet_v2 --source=DIR --data_dir=data \\
+        --workdir=runs/own --config.init_from=imagenet-mobilenet-v2
     deeplab-train --config=configs/voc.py:resnet101 --data_dir=data --workdir=runs/voc \\
         --config.train.batch_size=8 --config.init_from=imagenet-resnet101
+
+--source is a folder of one's own, with images and masks or as a labelling tool exported it. It is
+checked and written as records into --data_dir first, as deeplab-prepare --dataset=folder does; a
+folder without a dataset.json gets one, and what was seen in the masks is printed.
 
 config.init_from is a FILE.keras or a NAME of deeplab-models.
 
@@ -26,6 +32,7 @@ Exit code 0: the run is finished; 143: stopped by SIGTERM, with a checkpoint; 1:
 another worker is gone; 2: wrong flag.
 """
 
+import dataclasses
 import pathlib
 
 from absl import flags
@@ -33,7 +40,8 @@ from ml_collections import config_flags
 
 from deeplab_tf.cli.config_help import list_fields
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
-from deeplab_tf.config import Experiment, load_experiment, validate
+from deeplab_tf.config import DataConfig, Experiment, load_experiment, validate
+from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
 
 _CONFIG = config_flags.DEFINE_config_dataclass(
@@ -51,6 +59,12 @@ _WORKDIR = flags.DEFINE_string(
     None,
     "Keep the run in this folder: config, checkpoints, logs, model.keras.",
     required=True,
+)
+_SOURCE = flags.DEFINE_string(
+    "source",
+    None,
+    "First write the images and masks of this folder as records into --data_dir, unless they are "
+    "there, and train on them.",
 )
 _OVERFIT = flags.DEFINE_bool(
     "overfit_one_batch",
@@ -73,11 +87,44 @@ def main() -> int:
     given = config_flags.get_override_values(flags.FLAGS["config"])
     experiment = resolve_like(experiment, given, say)
     data_dir, workdir = pathlib.Path(_DATA_DIR.value), pathlib.Path(_WORKDIR.value)
+    if _SOURCE.value:
+        experiment.data = _own_data(experiment.data, given)
     if _OVERFIT.value:
         overfit_one_batch(experiment, data_dir, workdir, say)
         return 0
     result = train(experiment, data_dir, workdir, _repeated_workdir(), say)
     return 128 + result.stopped_by if result.stopped_by else 0
+
+
+def _own_data(data: DataConfig, given: dict[str, object]) -> DataConfig:
+    """Returns `data` with the data set that --source holds, whose records are there now.
+
+    Args:
+        data: the experiment's.
+        given: the fields on the command line, as `data.dataset`.
+
+    Raises:
+        DeeplabError: the folder is not understood, --config.data.dataset names another data set, or
+            this is one of several workers, which would all prepare.
+    """
+    from deeplab_tf.data.prepare import prepare
+    from deeplab_tf.data.split_names import training_split
+    from deeplab_tf.distributed.processes import read_workers
+
+    if read_workers().count > 1:
+        raise DeeplabError(
+            "--source is for a training of one process; let deeplab-prepare write the records "
+            "first, and start the workers without --source"
+        )
+    records = prepare(_SOURCE.value, _DATA_DIR.value, describe=True, report=say)
+    dataset = records.classes.dataset
+    if given.get("data.dataset", dataset) != dataset:
+        raise DeeplabError(
+            f"--config.data.dataset must be {dataset}, which {_SOURCE.value} holds, or left out. "
+            f"Received: {given['data.dataset']}"
+        )
+    split = training_split(records.splits, data.split)
+    return dataclasses.replace(data, dataset=dataset, split=split)
 
 
 def _repeated_workdir() -> pathlib.Path | None:

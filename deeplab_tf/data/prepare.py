@@ -12,6 +12,7 @@ from deeplab_tf.data.check.pixel_table import pixel_table
 from deeplab_tf.data.check.results import write_check
 from deeplab_tf.data.records import Records
 from deeplab_tf.data.sources.choices import Choices
+from deeplab_tf.data.sources.describe_folder import write_description
 from deeplab_tf.data.sources.find_export import find_export
 from deeplab_tf.data.sources.folder import DESCRIPTION_FILE
 from deeplab_tf.data.sources.known import DATA_SETS, FOLDER, TOOLS
@@ -35,6 +36,7 @@ def prepare(
     skip_errors: bool = False,
     workers: int | None = None,
     runner: BeamRunner | None = None,
+    describe: bool = False,
     report: Callable[[str], None] = print,
 ) -> Records:
     """Checks a data set on disk and writes it as records, unless the same records are there.
@@ -52,6 +54,8 @@ def prepare(
         skip_errors: whether to leave out the images that have errors.
         workers: the number of processes that read and check; None is one for each core.
         runner: the Apache Beam runner that writes the records.
+        describe: whether a `folder` without a `dataset.json` gets one first, by what is seen in it;
+            else such a folder is an error.
         report: gets lines about what is read, found and written.
 
     Raises:
@@ -59,6 +63,8 @@ def prepare(
             prepares the same data set.
     """
     data_dir = pathlib.Path(data_dir)
+    if describe and source is not None and dataset == "folder":
+        _describe(pathlib.Path(source), report)
     read = _read(source, data_dir, dataset, choices or Choices(), tiling, report)
     records, written = written_before(read, data_dir), False
     if records:
@@ -89,6 +95,15 @@ def check(
     data_dir = pathlib.Path(data_dir)
     read = _read(source, data_dir, dataset, choices or Choices(), tiling, report)
     _checked(read, data_dir, None, workers, report)
+
+
+def _describe(folder: pathlib.Path, report: Callable[[str], None]) -> None:
+    """Writes the `dataset.json` of a folder that has none and is no labelling tool's export."""
+    file = folder / DESCRIPTION_FILE
+    if file.exists() or find_export(folder):
+        return
+    report(write_description(folder, lambda: None, None).seen)
+    report(f"written: {file}; its names of classes can be changed there, for another run")
 
 
 def _read(

@@ -154,7 +154,7 @@ def _smoothed(pixels: MaskPixels, masks: Path, thin: int) -> str:
     labels = ", ".join(f'"{start}-{end}": "{name}"' for start, end, name in ranges)
     return (
         f"{text}; save them as PNG again, with one value a class, or add "
-        f"--thresholds={','.join(map(str, cuts))} to --init, which writes "
+        f"--thresholds={','.join(map(str, cuts))} to deeplab-prepare --init, which writes "
         f'"labels": {{{labels}}} into {DESCRIPTION_FILE}'
         + ("" if pixels.lossy else ", or where each value is a class, write the file by hand")
     )
@@ -228,7 +228,7 @@ def _is_void(pixels: MaskPixels, masks: Path, ask: Ask) -> bool:
 def _open_question(masks: Path, shown: str, top: str) -> DeeplabError:
     return DeeplabError(
         f"the masks in {masks} have only {shown}, and {top} can be a class or void; give "
-        "--meaning_of_255=class or --meaning_of_255=void"
+        "deeplab-prepare --init --meaning_of_255=class or --meaning_of_255=void"
     )
 
 

@@ -90,7 +90,11 @@ def best_jpeg(truth):
 def test_soft_grey_masks_are_refused_and_thresholds_read_them(tmp_path, draw):
     drawings = draw_set(classes=2)
     root = write_set(tmp_path, drawings, draw=draw)
-    refused(root, r'only at outlines: .*--thresholds=128 to --init.*"128-255": "object"', "class")
+    refused(
+        root,
+        r'only at outlines: .*--thresholds=128 to deeplab-prepare --init.*"128-255": "object"',
+        "class",
+    )
     fields, _, source = init(root, thresholds=[128])
     assert fields["labels"] == {"0-127": "background", "128-255": "object"}
     masks = stored(source)
@@ -106,7 +110,9 @@ def test_masks_saved_as_jpeg_are_refused_and_thresholds_read_them(tmp_path):
         tmp_path, drawings, mask="masks/{}.jpg", draw=lambda t: t * np.uint8(120), quality=95
     )
     refused(
-        root, r"JPEG changes labels; .*--thresholds=(59|60|61),(179|180|181) to --init", "class"
+        root,
+        r"JPEG changes labels; .*--thresholds=(59|60|61),(179|180|181) to deeplab-prepare --init",
+        "class",
     )
     with pytest.raises(DeeplabError, match="each class must have 32 values or more"):
         write_description(root, lambda: None, "own", [1, 180])

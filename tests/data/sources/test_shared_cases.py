@@ -40,7 +40,10 @@ READ = {
 }
 """The folders that `--init` understands, with the number of images by split."""
 TOLD = {
-    "soft_grey": ({"thresholds": [128]}, r"only at outlines: .* add --thresholds=128 to --init"),
+    "soft_grey": (
+        {"thresholds": [128]},
+        r"only at outlines: .* add --thresholds=128 to deeplab-prepare --init",
+    ),
     "stale_list": ({}, r"val\.txt, line 4: 'img_099' is no image"),
 }
 """The folders that `--init` refuses, with the option that helps, if any, and the message."""
