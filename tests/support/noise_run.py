@@ -98,6 +98,7 @@ def noise_run(
     data = data.map(lambda *batch: tuple(tf.gather(values, order) for values in batch))
     off = tf.data.Options()
     off.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    off.autotune.enabled = False  # whose end waits for the tuner
     before, losses, history = network.get_weights(), [], []
     for batch in devices.experimental_distribute_dataset(data.with_options(off)):
         losses.append({name: float(value) for name, value in step(*batch).items()})

@@ -69,6 +69,7 @@ def run_steps(
     ).batch(4)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    options.autotune.enabled = False  # whose end waits for the tuner
     distributed = strategy.experimental_distribute_dataset(dataset.with_options(options))
     losses = [float(step(image, mask)["loss"]) for image, mask in distributed]
     return model, before, losses
