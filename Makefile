@@ -55,15 +55,17 @@ lint: .venv/installed-dev
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/tree .
 	cd build/tree && ../../$(BIN)/lint-imports ../../pyproject.toml
 
+# Both processes take whole files, so that what the tests of a file share is made once.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 test: lint
-	$(BIN)/pytest -n 2
+	$(PYTEST)
 
 # The other setting of what `make test` runs with on an x86 processor, where it sets oneDNN on.
 KERNEL_TESTS := tests/models tests/export/test_saved_model.py tests/export/test_litert.py \
   tests/export/test_onnx.py tests/training/test_step.py tests/training/test_accumulate.py \
   tests/training/test_rematerialize.py tests/training/test_precision.py
 test-kernels: .venv/installed-dev
-	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/pytest -n 2 $(KERNEL_TESTS)
+	TF_ENABLE_ONEDNN_OPTS=0 $(PYTEST) $(KERNEL_TESTS)
 
 # `make test` does three kills.
 chaos: .venv/installed-dev

@@ -111,7 +111,7 @@ def run(data_dir: pathlib.Path, root: pathlib.Path, kills: int, seed: int) -> st
         AssertionError: a start failed, or the two are not the same.
     """
     rng, log, workdir = random.Random(seed), root / "log.txt", root / "disturbed"
-    steps = 20 + STEPS_A_KILL * kills
+    steps = STEPS_A_KILL * kills + min(20, 4 * kills)  # the rest for SIGTERMs
     undisturbed = start(data_dir, root / "undisturbed", root / "undisturbed.txt", steps)
     assert wait(undisturbed) == 0, (root / "undisturbed.txt").read_text()[-2000:]
     counts = {signal.SIGKILL: 0, signal.SIGTERM: 0}

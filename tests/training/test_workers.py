@@ -19,7 +19,7 @@ from support.train_processes import (
 )
 
 from deeplab_tf.artefacts.trained_model import load_model
-from deeplab_tf.config import StrategyName
+from deeplab_tf.config import Head, StrategyName
 from deeplab_tf.data.pipeline import training_batches
 from deeplab_tf.data.records import open_records
 from deeplab_tf.distributed.processes import read_workers, workers_of
@@ -34,7 +34,7 @@ SHORT_WAIT = """
 from deeplab_tf.cli import train, flags
 flags.import_tensorflow()
 from deeplab_tf.distributed import connection
-connection.ARRIVAL_SECONDS = 5
+connection.ARRIVAL_SECONDS = 2
 train.run()
 """
 TWO_DEVICES = """
@@ -53,8 +53,8 @@ EQUAL = {
     "checkpoint_every": 20,
     "evaluate_every": 10,
     "keep": "best",
+    "head": Head.ASPP,  # whose pooling has the fewest samples
 }
-
 
 GATHERING = """
 from deeplab_tf.distributed.connection import connect, leave
@@ -272,7 +272,7 @@ def test_a_worker_that_does_not_come_is_named(shapes_data, tmp_path):
     for index, (code, _, err) in enumerate(ended(alone)):
         other = f"worker {1 - index} (127.0.0.1:{ports[1 - index]}) does not answer"
         assert code == 1 and err.count("\n") == 1
-        assert f"waited 5 s for the 2 workers of TF_CONFIG: {other}" in err
+        assert f"waited 2 s for the 2 workers of TF_CONFIG: {other}" in err
     assert not list(tmp_path.iterdir())
 
 
