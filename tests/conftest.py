@@ -1,5 +1,7 @@
 """Two virtual CPU devices for the whole suite, so that replicas can be tested on any machine."""
 
+import contextlib
+import gc
 import os
 
 from deeplab_tf.machine.processor import choose_onednn
@@ -11,21 +13,37 @@ import keras
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.python.eager import context
 
 LARGEST_IMAGE = Image.MAX_IMAGE_PIXELS
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+gc.freeze()  # what is imported by now is never garbage, and a collection would go through all of it
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     """Every test begins at the same seed and leaves no Keras names behind, nor Pillow's limit
     lifted, as a command that cuts huge images does for its process."""
-    keras.utils.set_random_seed(0)
+    with _functions_kept():
+        keras.utils.set_random_seed(0)
     yield
     Image.MAX_IMAGE_PIXELS = LARGEST_IMAGE
-    # Without the garbage collection, which takes longer than most tests.
-    keras.backend.clear_session(free_memory=False)
+    with _functions_kept():
+        # Without the garbage collection, which takes longer than most tests.
+        keras.backend.clear_session(free_memory=False)
+
+
+@contextlib.contextmanager
+def _functions_kept():
+    """Lets a function that tests share be optimised once, and not in each of them anew.
+
+    Keras and TensorFlow drop all compiled functions with the session and with the seeds, for
+    kernels that draw numbers of their own; those of this package get their seeds as arguments.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context.pywrap_tfe, "TFE_ContextClearCaches", lambda handle: None)
+        yield
 
 
 @pytest.fixture(scope="session")
