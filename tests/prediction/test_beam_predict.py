@@ -5,7 +5,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -14,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 from PIL import Image
-from support.commands import call
+from support.commands import Command, call
 from support.geo_files import PLACE_OF_TAGS, place_of, write_geotiff
 from support.random_model import random_picture, random_trained_model, write_kinds
 from support.tiny_records import record, write_shard
@@ -262,17 +261,14 @@ def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
     arguments = [f"--model={artefacts}/saved", f"--images={folder}", f"--out={out}"]
     arguments += ["--runner=DirectRunner", "--batch_size=1"]
     options = "--beam_options=direct_num_workers=2,direct_running_mode=multi_processing"
-    with subprocess.Popen(
-        [sys.executable, "-m", "deeplab_tf.cli.predict", *arguments, options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as job:
-        deadline = time.monotonic() + 120
-        while not list(out.glob("*.png")):
-            assert job.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        os.killpg(job.pid, signal.SIGKILL)  # a worker left alone ends within seconds by itself
+    program = "import os; os.setsid(); from deeplab_tf.cli import predict; predict.run()"
+    job = Command("-c", program, *arguments, options)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("*.png")):
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGKILL)  # a worker left alone ends within seconds by itself
+    job.wait()
     expected = one_process(artefacts / "saved", list(folder.iterdir()), tmp_path / "one")
     there = {path.name: path.read_bytes() for path in out.glob("*.png")}
     assert 0 < len(there) < COUNT and there.items() <= expected.items()  # whole ones
