@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import types
 
 from deeplab_tf.machine.processor import choose_onednn
 
@@ -18,7 +19,12 @@ from tensorflow.python.eager import context
 LARGEST_IMAGE = Image.MAX_IMAGE_PIXELS
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
-gc.freeze()  # what is imported by now is never garbage, and a collection would go through all of it
+
+
+def pytest_collection_finish():
+    """Takes all that was imported out of the garbage collection: a twentieth of a training."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +52,19 @@ def _functions_kept():
         yield
 
 
+@pytest.fixture
+def forked_imports(monkeypatch):
+    """Forks the import of a published file, but for tests/named/test_import_process.py."""
+    from support import commands
+
+    from deeplab_tf.named import import_process
+
+    def run(command, *, env, **options):
+        return commands.run(*command[1:], env=env)
+
+    monkeypatch.setattr(import_process, "subprocess", types.SimpleNamespace(run=run))
+
+
 @pytest.fixture(scope="session")
 def shapes_data(tmp_path_factory):
     """A data_dir with the `shapes` records: 12 training and 4 validation images."""
@@ -62,14 +81,14 @@ def shapes_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def artefacts(tmp_path_factory):
-    """A folder with `random_trained_model()` as the SavedModel `saved` and as `model.keras`."""
-    from support.random_model import random_trained_model
+    """A folder with `shared_model()` as the SavedModel `saved` and as `model.keras`."""
+    from support.random_model import shared_model
 
     from deeplab_tf.artefacts.trained_model import save_model
     from deeplab_tf.export.saved_model import write_saved_model
 
     root = tmp_path_factory.mktemp("artefacts")
-    trained = random_trained_model()
+    trained = shared_model()
     write_saved_model(trained, root / "saved")
     save_model(trained, root / "model.keras")
     return root
