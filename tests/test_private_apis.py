@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from packaging.specifiers import SpecifierSet
-from support.random_model import random_trained_model
+from support.random_model import shared_model
 
 from deeplab_tf.artefacts.litert import open_interpreter
 from deeplab_tf.export.litert import Options, write_litert
@@ -146,7 +146,7 @@ def test_a_keras_tensor_knows_its_layer():
 
 
 def test_litert_lists_its_operations(tmp_path):
-    write_litert(random_trained_model(), tmp_path / "model.tflite", Options(image_size=(33, 33)))
+    write_litert(shared_model(), tmp_path / "model.tflite", Options(image_size=(33, 33)))
     operations = open_interpreter(tmp_path / "model.tflite", delegates=False)._get_ops_details()
     assert {"op_name", "inputs", "outputs"} <= set(operations[0])
     names = {operation["op_name"] for operation in operations}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.geo_files import write_geotiff
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_picture, shared_model
 from support.tiny_voc import write_voc
 from support.train_processes import small
 
@@ -245,7 +245,7 @@ def test_export(images, tmp_path, format, monkeypatch):
     """Refused before the conversion; re-exports over own results are in tests/export."""
     if format == "onnx":
         pytest.importorskip("tf2onnx")
-    trained = random_trained_model()
+    trained = shared_model()
     photo = images[0]
 
     def command(out):
@@ -257,7 +257,7 @@ def test_export(images, tmp_path, format, monkeypatch):
 
 def test_export_beside_the_report_of_another_file(images, tmp_path):
     """A `parity.json` of somebody else stays, and the report is named after the artefact."""
-    trained = random_trained_model()
+    trained = shared_model()
 
     def command(out):
         size = (33, 33)

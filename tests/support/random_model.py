@@ -1,5 +1,6 @@
 """A small network with random weights whose labels vary over an image, for tests of its use."""
 
+import functools
 import pathlib
 
 import keras
@@ -14,16 +15,12 @@ from deeplab_tf.models.conv import decayed_kernels
 
 
 def random_trained_model(**model_fields) -> TrainedModel:
-    """A slim ResNet over the six shapes' classes, batch norm statistics as of a trained network.
+    """A tiny ResNet over the six shapes' classes, batch norm statistics as of a trained network.
 
-    The network sees every image as it is, as one that was trained on tiles.
+    The network sees every image as it is, as one that was trained on tiles. `model_fields` are
+    those of its `ModelConfig`; with a backbone among them the others are as everywhere.
     """
-    fields = {"backbone": Backbone.RESNET_SLIM, "num_classes": SHAPES.num_classes, **model_fields}
-    experiment = Experiment(model=ModelConfig(**fields))
-    experiment.data.dataset = "shapes"
-    experiment.data.crop_size = 65
-    experiment.data.longest_side = 0
-    experiment = validate(experiment)
+    experiment = random_experiment(**model_fields)
     keras.utils.set_random_seed(0)  # of depthwise kernels, which are not decayed
     model = build_model(experiment.model)
     rng = np.random.default_rng(0)
@@ -46,6 +43,24 @@ def random_trained_model(**model_fields) -> TrainedModel:
     mean = np.mean(model(random_picture(65, 65)[None]), axis=(0, 1, 2))
     scores[-1].bias.assign(-mean)
     return TrainedModel(model, experiment, SHAPES)
+
+
+def random_experiment(**model_fields) -> Experiment:
+    """The experiment of `random_trained_model`."""
+    fields = {"num_classes": SHAPES.num_classes, **model_fields}
+    if "backbone" not in fields:
+        fields = {"backbone": Backbone.RESNET_TINY, "multi_grid": (1,), **fields}
+    experiment = Experiment(model=ModelConfig(**fields))
+    experiment.data.dataset = "shapes"
+    experiment.data.crop_size = 65
+    experiment.data.longest_side = 0
+    return validate(experiment)
+
+
+@functools.cache
+def shared_model() -> TrainedModel:
+    """`random_trained_model()`, built once a process, for tests that leave it as it is."""
+    return random_trained_model()
 
 
 def random_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
