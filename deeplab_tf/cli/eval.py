@@ -30,6 +30,7 @@ from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flag_types import define_two_names
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.config import Experiment, StrategyName, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.workdir import CONFIG_FILE
@@ -140,7 +141,18 @@ def main() -> int:
 
 def run() -> None:
     """Runs the console script `deeplab-eval`."""
-    run_binary("deeplab-eval", __name__, main)
+    run_binary(
+        "deeplab-eval",
+        __name__,
+        main,
+        stores={
+            "model": Use.WRITE,
+            "workdir": Use.WRITE,
+            "data_dir": Use.PARTS,
+            "out": Use.WRITE,
+            "compare": Use.READ,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from ml_collections import config_flags
 
 from deeplab_tf.cli.config_help import list_fields
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.config import Experiment, load_experiment, validate
 from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
 
@@ -95,6 +96,7 @@ def run() -> None:
         main,
         more_help=lambda: f"\nfields of the experiment:\n{list_fields()}",
         needs_config=True,
+        stores={"data_dir": Use.PARTS, "workdir": Use.WRITE},
     )
 
 

@@ -17,6 +17,7 @@ from tensorflow.python.eager import context
 
 from deeplab_tf.distributed.processes import Workers, answers
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import close_mirrors
 from deeplab_tf.machine.signals import handling_stops
 
 ARRIVAL_SECONDS = 300
@@ -95,6 +96,7 @@ def leave(workers: Workers, code: int) -> None:
     """
     if workers.count == 1:
         return
+    close_mirrors()
     last = time.monotonic() + GOODBYE_SECONDS
     # A worker has its part of a gathering before the others have received what it sent them: they
     # would find it gone. At the barrier each worker has received everything.
