@@ -53,11 +53,9 @@ def check_addresses(
     addressed = [flag for flag in own if is_address(str(flag.value))]
     for flag in addressed:
         if flag.name not in uses:
-            takes = ", ".join(f"--{name}" for name in uses)
-            only = f"here only {takes} {'does' if len(uses) == 1 else 'do'}"
-            only = only if uses else "no flag here does"
+            takes = ", ".join(f"--{name}" for name in uses) or "no flag of this command"
             raise WrongUseError(
-                f"--{flag.name} takes no address of a store, {only}. Received: {flag.value}"
+                f"--{flag.name} takes no address of a store ({takes} may). Received: {flag.value}"
             )
     if addressed and "runner" in flags.FLAGS and flags.FLAGS["runner"].value:
         raise WrongUseError(

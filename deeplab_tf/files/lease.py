@@ -30,6 +30,9 @@ LEASE_SECONDS = 30.0
 SETTLE_SECONDS = 1.0
 """The seconds after which a process that took a folder over sees whether another did so too."""
 
+_OWN: set[str] = set()
+"""The tokens of the folders that this process holds."""
+
 
 @contextlib.contextmanager
 def leased(mirror: Mirror, name: str, busy: str) -> Iterator[None]:
@@ -48,21 +51,22 @@ def leased(mirror: Mirror, name: str, busy: str) -> Iterator[None]:
 
     def release() -> None:
         done.set()
-        with contextlib.suppress(DeeplabError):
+        with contextlib.suppress(DeeplabError):  # then `check` goes on to say what is wrong
             lease.give_back()
+            mirror.check = mirror.release = done.set
 
     mirror.check, mirror.release = lease.check, release
     try:
         yield
     finally:
         release()
-        mirror.check = mirror.release = done.set
 
 
 class _Lease:
     def __init__(self, store: Store, name: str, busy: str):
         self._store, self._name, self._busy = store, name, busy
         self._token = uuid.uuid4().hex
+        _OWN.add(self._token)
         self._beats = 0
         self._lock = threading.Lock()
 
@@ -106,6 +110,7 @@ class _Lease:
                     self._store.write(self._name, self._content())
 
     def give_back(self) -> None:
+        _OWN.discard(self._token)
         with self._lock:
             self.check()
             self._store.delete([self._name])
@@ -125,4 +130,6 @@ def _has_ended(content: bytes) -> bool:
     pid = fields.get("pid")
     if fields.get("space") != process_space() or not isinstance(pid, int):
         return False
-    return pid == os.getpid() or is_running(pid) is False
+    if pid == os.getpid():  # a number comes again, as 1 in each start of a container
+        return fields.get("token") not in _OWN
+    return is_running(pid) is False

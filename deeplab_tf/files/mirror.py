@@ -127,8 +127,8 @@ class Mirror:
             with contextlib.suppress(FileNotFoundError):  # TensorFlow's events may be renamed
                 if self._local.get(self.name(file)) != _stamp(file):
                     self.put(file)
-        name = self.name(path)
-        gone = [n for n in self._local if within(n, name) and not (self.root / n).exists()]
+        below = [n for n in self._local if path == self.root or within(n, self.name(path))]
+        gone = [n for n in below if not (self.root / n).exists()]
         for last in sorted({_last(n) for n in gone}, reverse=True):
             self.store.delete(n for n in gone if _last(n) == last)
         for n in gone:
@@ -288,6 +288,7 @@ def committed(path: pathlib.Path) -> None:
     mirror = mirror_of(path)
     if mirror:
         path = path.absolute()
+        mirror.check()
         (mirror.put_folder if path.is_dir() else mirror.put)(path)
 
 

@@ -25,7 +25,7 @@ libraries' affair (AWS_MAX_ATTEMPTS)."""
 HELD = ".held.json"
 """The object by which a process holds the folder around it, which is no file; see `lease`."""
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/")
+_SCHEMES = {*PACKAGES, "s3a", "gcs", "abfs", "abfss", "az", "adl", "hdfs"}
 _FORM = "s3://BUCKET/NAME or gs://BUCKET/NAME"
 
 
@@ -47,7 +47,7 @@ def check_path(path: pathlib.Path) -> None:
 
     A path of `s3://BUCKET/NAME` would be a folder `s3:` on this machine.
     """
-    if _ADDRESS.match(path.as_posix()) and len(path.parts[0]) > 2:  # C: is a drive of Windows
+    if any(part.removesuffix(":") in _SCHEMES for part in path.parts if part.endswith(":")):
         raise DeeplabError(
             f"{path} is the address of a store and no path on this machine; take "
             "deeplab_tf.files.mirrored(ADDRESS) to write there, or the commands' flags"
@@ -89,9 +89,7 @@ class Store:
                 f"{address} needs {PACKAGES[scheme]}; pip install {PACKAGES[scheme]}"
             ) from error
         with self._said():
-            self._files = fsspec.filesystem(
-                scheme, use_listings_cache=False, skip_instance_cache=True, **OPTIONS[scheme]
-            )
+            self._files = fsspec.filesystem(scheme, use_listings_cache=False, **OPTIONS[scheme])
 
     def address_of(self, name: str) -> str:
         """Returns the address of the object `name`."""

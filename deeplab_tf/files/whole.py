@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files.mirror import before_writing, committed
+from deeplab_tf.files.mirror import before_writing, committed, shown
 from deeplab_tf.files.ours import Ours, check_file, check_folder
 from deeplab_tf.files.temporary import (
     made_folder,
@@ -150,9 +150,12 @@ def _take_place(new: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def write_text(path: pathlib.Path, text: str, ours: Ours) -> None:
-    """Writes `text` to `path`, which has either the old text or the new text, never a part."""
+    """Writes `text` to `path`, which has either the old text or the new text, never a part.
+
+    A path in the text that stands for an address of a store becomes the address.
+    """
     with whole_file(path, ours) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(shown(text))
 
 
 def write_jpeg(

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
+import logging
 import os
 from collections.abc import Iterator
 
@@ -20,20 +22,21 @@ class ObjectStore:
     env: dict[str, str]
     port: int
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """The names of all objects, sorted."""
-        found = self.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        found = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
         return sorted(each["Key"] for each in found)
 
     def content(self, key: str) -> bytes:
-        return self.client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
     def put(self, key: str, content: bytes) -> None:
-        self.client().put_object(Bucket=BUCKET, Key=key, Body=content)
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def delete(self, key: str) -> None:
-        self.client().delete_object(Bucket=BUCKET, Key=key)
+        self.client.delete_object(Bucket=BUCKET, Key=key)
 
+    @functools.cached_property
     def client(self):
         import boto3
 
@@ -51,6 +54,7 @@ def object_store(port: int = 0) -> Iterator[ObjectStore]:
     """Runs a store with the empty bucket `BUCKET` until the block ends."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
@@ -64,8 +68,8 @@ def object_store(port: int = 0) -> Iterator[ObjectStore]:
     }
     store = ObjectStore(env, port)
     try:
-        if BUCKET not in [b["Name"] for b in store.client().list_buckets()["Buckets"]]:
-            store.client().create_bucket(Bucket=BUCKET)
+        if BUCKET not in [b["Name"] for b in store.client.list_buckets()["Buckets"]]:
+            store.client.create_bucket(Bucket=BUCKET)
         yield store
     finally:
         server.stop()
