@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import logging
 import os
+import pathlib
 from collections.abc import Iterator
 
 BUCKET = "bucket"
@@ -29,6 +30,14 @@ class ObjectStore:
 
     def content(self, key: str) -> bytes:
         return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    def fetch(self, begin: str, folder: pathlib.Path) -> None:
+        """Writes the objects below `begin` into `folder`."""
+        for name in self.names():
+            if name.startswith(f"{begin}/"):
+                path = folder / name.removeprefix(f"{begin}/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self.content(name))
 
     def put(self, key: str, content: bytes) -> None:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
