@@ -109,5 +109,8 @@ class _Shown:
         self._stream.write(shown(text))
         return len(text)
 
+    def flush(self) -> None:
+        self._stream.flush()
+
     def __getattr__(self, name: str):
         return getattr(self._stream, name)

@@ -9,12 +9,14 @@ so, which is written first as `writing` and last as `whole` with the names and s
 Tested in tests/test_store.py.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files.store import Store, Stored, check_path, within
@@ -27,9 +29,13 @@ ORDER = (".index", "checkpoint")
 """The ends of the names that are put last and removed first: TensorFlow's index of a checkpoint
 makes its data count."""
 
+CONNECTIONS = 8
+"""How many files go to or come from a store at a time; each mostly waits for an answer."""
+
 MOVES = 20
 """How often a folder is read anew because its objects changed while they were read."""
 
+T, R = TypeVar("T"), TypeVar("R")
 _MIRRORS: dict[pathlib.Path, "Mirror"] = {}
 _ADDRESSES: dict[str, str] = {}
 """The address for each folder of this machine that stands for one, for what a person reads."""
@@ -106,8 +112,7 @@ class Mirror:
         state = f"{name}/{WHOLE}"
         self.store.write(state, json.dumps({"state": "writing"}).encode())
         files = _files(path)
-        for file in files:
-            self.put(file)
+        _side_by_side(self.put, files)
         here = {self.name(file): self._local[self.name(file)][0] for file in files}
         there = self.store.objects(name).keys() - {state}
         self.store.delete(there - here.keys())
@@ -161,10 +166,15 @@ def fetch(
     for _ in range(MOVES):
         wanted = _whole(store, objects)
         with contextlib.suppress(FileNotFoundError):  # it was removed or replaced since
-            for name, stored in wanted.items():
-                if got.get(name) != stored or not (root / name).is_file():
-                    _get(store, name, root / name, stored)
-                    got[name] = stored
+            missing = [
+                name
+                for name, stored in wanted.items()
+                if got.get(name) != stored or not (root / name).is_file()
+            ]
+            for name, stored in _side_by_side(
+                lambda name, all=wanted: (name, _get(store, name, root / name, all[name])), missing
+            ):
+                got[name] = stored
         before, objects = objects, listed()
         if objects == before and wanted.items() <= got.items():
             for name in got.keys() - have.keys() - wanted.keys():
@@ -173,7 +183,7 @@ def fetch(
     raise DeeplabError(f"{store.address} changes faster than it is read; try again")
 
 
-def _get(store: Store, name: str, path: pathlib.Path, stored: Stored) -> None:
+def _get(store: Store, name: str, path: pathlib.Path, stored: Stored) -> Stored:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
     try:
@@ -183,6 +193,7 @@ def _get(store: Store, name: str, path: pathlib.Path, stored: Stored) -> None:
         os.replace(temporary, path)
     finally:
         remove(temporary)
+    return stored
 
 
 def _whole(store: Store, objects: dict[str, Stored]) -> dict[str, Stored]:
@@ -318,6 +329,11 @@ def close_mirrors() -> None:
             mirror.sync(root)
         mirror.release()
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _side_by_side(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(pool.map(call, items))
 
 
 def _nothing() -> None:
