@@ -139,7 +139,7 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except DeeplabError as error:
-        _fail(name, one_line(str(error)))
+        _fail(name, one_line(str(error)), error.exit_code)
     except KeyboardInterrupt:
         _fail(name, "interrupted", INTERRUPTED)
     except Exception as error:

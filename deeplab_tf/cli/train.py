@@ -22,8 +22,10 @@ the best weights, and --config.train.patience=N ends the run after N evaluations
 --config.train.strategy is auto, one, mirrored, tpu, or multi_worker. With multi_worker, each
 process of TF_CONFIG is started with this command, on one --workdir.
 
-Exit code 0: the run is finished; 143: stopped by SIGTERM, with a checkpoint; 1: bad input, or
-another worker is gone; 2: wrong flag.
+--data_dir and --workdir may be addresses of a store, s3:// or gs:// (docs/storage.md).
+
+Exit code 0: the run is finished; 143: stopped by SIGTERM, with a checkpoint; 1: bad input; 2: wrong
+flag; 75: another worker is gone, and the same command goes on.
 """
 
 import pathlib

@@ -1,0 +1,202 @@
+"""A training on two workers that are killed at random, and that nobody starts again.
+
+python tests/training/chaos_workers.py --kills=10
+
+Each worker runs under `examples/restart/supervise.sh`, which starts it again. One worker at a time
+is ended, most by SIGKILL and some by SIGTERM, at random times: while the workers look for each
+other, between steps, while a checkpoint is written. Both supervisors must end by themselves, and
+every number must be that of two workers that were left alone, bit for bit.
+
+Workers are forks of this process, which has imported TensorFlow and not used it yet: what the
+supervisor starts is `start_by_server.py`, which ends as the fork ends.
+"""
+
+import argparse
+import os
+import pathlib
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from support.same_trainings import compare
+from support.train_processes import CONFIG, free_ports, metrics, tf_config
+
+from deeplab_tf.cli import flags, train
+
+TESTS = pathlib.Path(__file__).parents[1]
+SUPERVISE = TESTS.parent / "examples" / "restart" / "supervise.sh"
+START = TESTS / "support" / "start_by_server.py"
+STEPS_A_KILL = 6
+SIGTERMS = 0.2
+PAUSE_SECONDS = 1
+"""What the supervisors wait; a worker that is back before the others have ended makes them end."""
+FIELDS = {"checkpoint_every": 1, "log_every": 1, "evaluate_every": 3, "evaluate_images": 2}
+
+
+class Workers:
+    """Two supervised workers of one training, whose processes are forks of this one."""
+
+    def __init__(self, data_dir, workdir, steps: int, log: pathlib.Path):
+        self._log, self._ports = log, free_ports(2)
+        fields = {**FIELDS, "keep": "best", "steps": steps}
+        overrides = [f"--config.train.{name}={value}" for name, value in fields.items()]
+        self._argv = ["train", CONFIG, f"--data_dir={data_dir}", f"--workdir={workdir}", *overrides]
+        path = log.with_suffix(".socket")
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        self.running: dict[int, tuple[int, socket.socket]] = {}
+        self.codes: list[tuple[int, int]] = []
+        self._supervisors = [
+            subprocess.Popen(
+                [SUPERVISE, sys.executable, "-S", "-E", START, path, str(index)],
+                env={**os.environ, "PAUSE_SECONDS": str(PAUSE_SECONDS)},
+                stderr=log.open("a"),
+            )
+            for index in range(2)
+        ]
+
+    def turn(self, seconds: float) -> None:
+        """Forks what is asked for and answers for what has ended, for some time."""
+        end = time.monotonic() + seconds
+        while True:
+            if select.select([self._server], [], [], 0.01)[0]:
+                connection = self._server.accept()[0]
+                index = int(connection.recv(16))
+                self.running[index] = (self._fork(index), connection)
+            for index, (pid, connection) in list(self.running.items()):
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if done:
+                    code = os.waitstatus_to_exitcode(status)
+                    self.codes.append((index, code))
+                    connection.sendall(str(code).encode())
+                    connection.close()
+                    del self.running[index]
+            if time.monotonic() >= end:
+                return
+
+    def _fork(self, index: int) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            os.environ["TF_CONFIG"] = tf_config(self._ports, index)
+            handle = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(handle, 1)
+            os.dup2(handle, 2)
+            sys.argv = self._argv
+            train.run()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def ended(self) -> list[int | None]:
+        """The exit codes of the supervisors, None of one that runs."""
+        return [supervisor.poll() for supervisor in self._supervisors]
+
+    def close(self) -> None:
+        """Ends what still runs."""
+        for supervisor in self._supervisors:
+            supervisor.terminate()
+        for pid, _ in self.running.values():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for supervisor in self._supervisors:
+            supervisor.wait()
+        self._server.close()
+
+
+def last_step(workdir: pathlib.Path) -> int:
+    try:
+        return metrics(workdir)[-1]["step"]
+    except (OSError, IndexError, ValueError):  # none yet, or a line that is being written
+        return 0
+
+
+def disturb(workers: Workers, workdir: pathlib.Path, rng: random.Random) -> int:
+    """Ends one worker after some steps more, and a moment; returns the signal."""
+    begun, steps, index = last_step(workdir), rng.randrange(1, 4), rng.randrange(2)
+    # One in four is not let come to its next step.
+    early = rng.random() < 0.25
+    deadline = time.monotonic() + (rng.uniform(0, 4) if early else 240)
+    while time.monotonic() < deadline and last_step(workdir) < begun + steps:
+        workers.turn(0)
+    assert early or time.monotonic() < deadline, f"no step after {begun}"
+    workers.turn(rng.uniform(0, 0.3))
+    while index not in workers.running:
+        workers.turn(0)
+    number = signal.SIGTERM if rng.random() < SIGTERMS else signal.SIGKILL
+    os.kill(workers.running[index][0], number)
+    return number
+
+
+def finish(workers: Workers, seconds: float) -> None:
+    """Waits until both supervisors have ended by themselves."""
+    deadline = time.monotonic() + seconds
+    while None in workers.ended() and time.monotonic() < deadline:
+        workers.turn(0.05)
+    assert workers.ended() == [0, 0], workers.ended()
+
+
+def run(data_dir: pathlib.Path, root: pathlib.Path, kills: int, seed: int) -> str:
+    """Both trainings and their comparison; what happened, in one line.
+
+    Raises:
+        AssertionError: the workers did not come back, or the two are not the same.
+    """
+    rng, steps = random.Random(seed), 12 + STEPS_A_KILL * kills
+    counts = {signal.SIGKILL: 0, signal.SIGTERM: 0}
+    codes = []
+    for name in ("undisturbed", "disturbed"):
+        log, begun = root / f"{name}.txt", time.monotonic()
+        workers = Workers(data_dir, root / name, steps, log)
+        try:
+            while name == "disturbed" and counts[signal.SIGKILL] < kills:
+                counts[disturb(workers, root / name, rng)] += 1
+            finish(workers, 400)
+            codes = workers.codes
+        except AssertionError:
+            print(workers.codes, log.read_text()[-4000:], file=sys.stderr)
+            raise
+        finally:
+            workers.close()
+    seconds = time.monotonic() - begun
+    starts = len(codes)
+    assert {code for _, code in codes} <= {0, 75, 143, -signal.SIGKILL, -signal.SIGTERM}, codes
+    arrays = compare(root / "undisturbed", root / "disturbed", steps)
+    return (
+        f"{counts[signal.SIGKILL]} kills and {counts[signal.SIGTERM]} SIGTERMs of either of two "
+        f"workers in {steps} steps, {starts} starts, {seconds:.0f} s: {arrays} arrays are bit for "
+        "bit those of the undisturbed run"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data_dir", type=pathlib.Path, required=True)
+    given = parser.parse_args()
+    flags.import_tensorflow()
+    import deeplab_tf.training.overfit
+    import deeplab_tf.training.stages  # noqa: F401
+
+    with tempfile.TemporaryDirectory() as name:
+        print(run(given.data_dir, pathlib.Path(name), given.kills, given.seed))
+
+
+if __name__ == "__main__":
+    main()
