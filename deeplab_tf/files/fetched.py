@@ -13,7 +13,7 @@ import re
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files.mirror import cache_folder, fetch, refreshed, stands_for
-from deeplab_tf.files.store import Store, Stored
+from deeplab_tf.files.store import Store, Stored, check_path
 
 _PARTS: dict[pathlib.Path, str] = {}
 """The address for each folder of which only parts are fetched."""
@@ -63,6 +63,7 @@ def part(folder: pathlib.Path, name: str) -> pathlib.Path:
     Raises:
         DeeplabError: the address has no such part; the message lists those that it has.
     """
+    check_path(folder)
     address = _PARTS.get(folder)
     if address is None:
         refreshed(folder / name)

@@ -31,6 +31,8 @@ def compare(expected: pathlib.Path, found: pathlib.Path, steps: int) -> int:
         np.testing.assert_array_equal(a, b, err_msg=name)
     losses = [[m["loss"] for m in metrics(folder)] for folder in (expected, found)]
     assert losses[0] == losses[1] and len(losses[0]) == steps
+    if not (expected / "validation.json").exists():
+        return len(models[0].weights) + len(names)
     histories = [(folder / "validation.json").read_text() for folder in (expected, found)]
     assert histories[0] == histories[1]
     logs = [[m for m in all_metrics(folder) if "loss" not in m] for folder in (expected, found)]
