@@ -21,6 +21,7 @@ while [ -z "$told" ]; do
     begun=$(date +%s)
     "$@" &
     child=$!
+    [ -z "$told" ] || kill -"$told" "$child" # told before `child` was known
     wait "$child"
     code=$?
     # A signal to this script ends `wait` before the command has ended.
@@ -40,9 +41,11 @@ while [ -z "$told" ]; do
         break
     fi
     echo "supervise: ended with exit code $code; starting again in $PAUSE_SECONDS s" >&2
-    sleep "$PAUSE_SECONDS" &
-    child=$!
-    wait "$child"
-    child=
+    left=$PAUSE_SECONDS
+    while [ "$left" -gt 0 ] && [ -z "$told" ]; do
+        sleep 1 &
+        wait "$!"
+        left=$((left - 1))
+    done
 done
 exit "$code"

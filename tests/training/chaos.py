@@ -23,6 +23,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from support.drawn_records import draw
 from support.same_trainings import compare
 from support.train_processes import CONFIG, metrics
 
@@ -152,17 +153,6 @@ def main() -> None:
                 os._exit(draw(root))
             assert wait(pid) == 0
         print(run(given.data_dir or root / "data", root, given.kills, given.seed))
-
-
-def draw(root: pathlib.Path) -> int:
-    from deeplab_tf.data.sources.shapes import write_shapes_devkit
-    from deeplab_tf.data.sources.voc import voc_source
-    from deeplab_tf.data.write_records import write_records
-    from deeplab_tf.images.classes import SHAPES
-
-    write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)
-    write_records(voc_source(root / "VOCdevkit", classes=SHAPES), root / "data")
-    return 0
 
 
 if __name__ == "__main__":

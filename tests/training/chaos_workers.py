@@ -12,6 +12,7 @@ supervisor starts is `start_by_server.py`, which ends as the fork ends.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import random
@@ -26,6 +27,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from support.drawn_records import draw
 from support.same_trainings import compare
 from support.train_processes import CONFIG, free_ports, metrics, tf_config
 
@@ -35,7 +37,8 @@ TESTS = pathlib.Path(__file__).parents[1]
 SUPERVISE = TESTS.parent / "examples" / "restart" / "supervise.sh"
 START = TESTS / "support" / "start_by_server.py"
 STEPS_A_KILL = 6
-SIGTERMS = 0.2
+SIGTERMS = 0.25
+"""How many SIGTERMs there are for each kill."""
 PAUSE_SECONDS = 1
 """What the supervisors wait; a worker that is back before the others have ended makes them end."""
 FIELDS = {"checkpoint_every": 1, "log_every": 1, "evaluate_every": 3, "evaluate_images": 2}
@@ -44,9 +47,8 @@ FIELDS = {"checkpoint_every": 1, "log_every": 1, "evaluate_every": 3, "evaluate_
 class Workers:
     """Two supervised workers of one training, whose processes are forks of this one."""
 
-    def __init__(self, data_dir, workdir, steps: int, log: pathlib.Path):
+    def __init__(self, data_dir, workdir, fields: dict[str, object], log: pathlib.Path):
         self._log, self._ports = log, free_ports(2)
-        fields = {**FIELDS, "keep": "best", "steps": steps}
         overrides = [f"--config.train.{name}={value}" for name, value in fields.items()]
         self._argv = ["train", CONFIG, f"--data_dir={data_dir}", f"--workdir={workdir}", *overrides]
         path = log.with_suffix(".socket")
@@ -55,6 +57,9 @@ class Workers:
         self._server.listen()
         self.running: dict[int, tuple[int, socket.socket]] = {}
         self.codes: list[tuple[int, int]] = []
+        self._survivor: tuple[int, float] | None = None
+        self.survived = 0.0
+        """The most seconds from the end of a worker to the end of the other."""
         self._supervisors = [
             subprocess.Popen(
                 [SUPERVISE, sys.executable, "-S", "-E", START, path, str(index)],
@@ -77,11 +82,21 @@ class Workers:
                 if done:
                     code = os.waitstatus_to_exitcode(status)
                     self.codes.append((index, code))
+                    if self._survivor and self._survivor[0] == pid and code in (75, 143):
+                        self.survived = max(self.survived, time.monotonic() - self._survivor[1])
                     connection.sendall(str(code).encode())
                     connection.close()
                     del self.running[index]
             if time.monotonic() >= end:
                 return
+
+    def end(self, index: int, number: int) -> None:
+        """Sends the signal to the process of a worker, when it has one."""
+        while index not in self.running:
+            self.turn(0)
+        os.kill(self.running[index][0], number)
+        other = self.running.get(1 - index)
+        self._survivor = other and (other[0], time.monotonic())
 
     def _fork(self, index: int) -> int:
         pid = os.fork()
@@ -126,8 +141,8 @@ def last_step(workdir: pathlib.Path) -> int:
         return 0
 
 
-def disturb(workers: Workers, workdir: pathlib.Path, rng: random.Random) -> int:
-    """Ends one worker after some steps more, and a moment; returns the signal."""
+def disturb(workers: Workers, workdir: pathlib.Path, rng: random.Random, number: int) -> None:
+    """Ends one worker by the signal `number` after some steps more, and a moment."""
     begun, steps, index = last_step(workdir), rng.randrange(1, 4), rng.randrange(2)
     # One in four is not let come to its next step.
     early = rng.random() < 0.25
@@ -136,11 +151,7 @@ def disturb(workers: Workers, workdir: pathlib.Path, rng: random.Random) -> int:
         workers.turn(0)
     assert early or time.monotonic() < deadline, f"no step after {begun}"
     workers.turn(rng.uniform(0, 0.3))
-    while index not in workers.running:
-        workers.turn(0)
-    number = signal.SIGTERM if rng.random() < SIGTERMS else signal.SIGKILL
-    os.kill(workers.running[index][0], number)
-    return number
+    workers.end(index, number)
 
 
 def finish(workers: Workers, seconds: float) -> None:
@@ -151,51 +162,64 @@ def finish(workers: Workers, seconds: float) -> None:
     assert workers.ended() == [0, 0], workers.ended()
 
 
-def run(data_dir: pathlib.Path, root: pathlib.Path, kills: int, seed: int) -> str:
+def run(given: argparse.Namespace, data_dir: pathlib.Path, root: pathlib.Path) -> str:
     """Both trainings and their comparison; what happened, in one line.
 
     Raises:
         AssertionError: the workers did not come back, or the two are not the same.
     """
-    rng, steps = random.Random(seed), 12 + STEPS_A_KILL * kills
-    counts = {signal.SIGKILL: 0, signal.SIGTERM: 0}
-    codes = []
+    rng, steps = random.Random(given.seed), given.steps or 12 + STEPS_A_KILL * given.kills
+    fields = {**FIELDS, "keep": "best", "steps": steps, **given.fields}
+    terms = round(given.kills * SIGTERMS) if given.terms is None else given.terms
+    signals = [signal.SIGKILL] * given.kills + [signal.SIGTERM] * terms
+    rng.shuffle(signals)
     for name in ("undisturbed", "disturbed"):
+        if name == "undisturbed" and given.undisturbed:
+            continue
         log, begun = root / f"{name}.txt", time.monotonic()
-        workers = Workers(data_dir, root / name, steps, log)
+        workers = Workers(data_dir, root / name, fields, log)
         try:
-            while name == "disturbed" and counts[signal.SIGKILL] < kills:
-                counts[disturb(workers, root / name, rng)] += 1
+            for number in signals if name == "disturbed" else ():
+                disturb(workers, root / name, rng, number)
             finish(workers, 400)
-            codes = workers.codes
         except AssertionError:
             print(workers.codes, log.read_text()[-4000:], file=sys.stderr)
             raise
         finally:
             workers.close()
-    seconds = time.monotonic() - begun
-    starts = len(codes)
-    assert {code for _, code in codes} <= {0, 75, 143, -signal.SIGKILL, -signal.SIGTERM}, codes
-    arrays = compare(root / "undisturbed", root / "disturbed", steps)
+    seconds, codes = time.monotonic() - begun, {code for _, code in workers.codes}
+    assert codes <= {0, 75, 143, -signal.SIGKILL, -signal.SIGTERM}, workers.codes
+    arrays = compare(given.undisturbed or root / "undisturbed", root / "disturbed", steps)
     return (
-        f"{counts[signal.SIGKILL]} kills and {counts[signal.SIGTERM]} SIGTERMs of either of two "
-        f"workers in {steps} steps, {starts} starts, {seconds:.0f} s: {arrays} arrays are bit for "
-        "bit those of the undisturbed run"
+        f"{given.kills} kills and {terms} SIGTERMs of either of two workers in {steps} steps, "
+        f"{len(workers.codes)} starts, the other worker at most {workers.survived:.1f} s longer, "
+        f"{seconds:.0f} s: {arrays} arrays are bit for bit those of the undisturbed run"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--terms", type=int, help="default: a quarter of the kills")
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--data_dir", type=pathlib.Path, help="default: 12 drawn images")
+    parser.add_argument("--undisturbed", type=pathlib.Path, help="the workdir to compare with")
+    parser.add_argument("--fields", type=json.loads, default={}, help="of train, as JSON")
+    parser.add_argument("--out", type=pathlib.Path, help="keep the workdirs and logs here")
     given = parser.parse_args()
     flags.import_tensorflow()
     import deeplab_tf.training.overfit
     import deeplab_tf.training.stages  # noqa: F401
 
     with tempfile.TemporaryDirectory() as name:
-        print(run(given.data_dir, pathlib.Path(name), given.kills, given.seed))
+        root = given.out or pathlib.Path(name)
+        if given.data_dir is None:
+            pid = os.fork()
+            if pid == 0:
+                os._exit(draw(root))
+            assert os.waitpid(pid, 0)[1] == 0
+        print(run(given, given.data_dir or root / "data", root))
 
 
 if __name__ == "__main__":
