@@ -89,9 +89,8 @@ def test_the_job_names_its_workers_as_its_pods_are_named():
     service, job = yaml.safe_load_all((EXAMPLES / "job.yaml").read_text())
     spec = job["spec"]
     pod = spec["template"]["spec"]
-    names = [
-        f"{job['metadata']['name']}-{i}.{pod['subdomain']}" for i in range(spec["completions"])
-    ]
+    name, count = job["metadata"]["name"], spec["completions"]
+    names = [f"{name}-{index}.{pod['subdomain']}" for index in range(count)]
     assert service["metadata"]["name"] == pod["subdomain"]
     assert service["spec"]["selector"] == {"job-name": name}
     (container,) = pod["containers"]
