@@ -3,7 +3,7 @@
 `whole` writes, `json_text` makes the text of JSON files, `digested` writes JSON that people
 correct, `ours` recognises what may be replaced, `temporary` names what is being written, and `held`
 keeps a folder for one process. `store` speaks to object stores, `mirror` writes there, `lease` is
-what `held` is there, and `fetched` copies what is read.
+what `held` is there, `fetched` copies what is read, and `snapshot` is how.
 """
 
 from deeplab_tf.files.digested import ListFile, digested

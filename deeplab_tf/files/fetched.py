@@ -12,7 +12,8 @@ import pathlib
 import re
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files.mirror import cache_folder, fetch, refreshed, stands_for
+from deeplab_tf.files.mirror import refreshed, stands_for
+from deeplab_tf.files.snapshot import cache_folder, fetch
 from deeplab_tf.files.store import Store, Stored, check_path
 
 _PARTS: dict[pathlib.Path, str] = {}

@@ -14,7 +14,8 @@ import zipfile
 from collections.abc import Callable
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files.mirror import WHOLE, check_writable
+from deeplab_tf.files.mirror import check_writable
+from deeplab_tf.files.snapshot import WHOLE
 
 Ours = Callable[[pathlib.Path], bool]
 """A function that returns whether this package wrote the existing file or folder at a path."""
