@@ -257,15 +257,17 @@ def test_a_folder_is_held_by_one_process(store, fast):
     assert store.names() == ["r/before", "r/later"]
 
 
-def test_a_process_that_is_gone_is_followed(store, fast):
+@pytest.mark.parametrize(("of_here", "lease_seconds"), [(True, 300), (False, 0.5)])
+def test_a_process_that_is_gone_is_followed(store, fast, monkeypatch, of_here, lease_seconds):
+    """At once where it ran on this machine, and else when it has been silent for long enough."""
+    monkeypatch.setattr(lease, "LEASE_SECONDS", lease_seconds)
     gone = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-S", "-c", ""])
     os.waitpid(gone, 0)
-    for content, waits in ((holder(gone, process_space()), False), (holder(1), True)):
-        store.put(f"r/{HELD}", content)
-        begun = time.monotonic()
-        with mirrored(f"{S3}/r") as run, held_folder(run, "r is held"):
-            assert (time.monotonic() - begun > lease.LEASE_SECONDS) == waits
-            assert json.loads(store.content(f"r/{HELD}"))["pid"] == os.getpid()
+    store.put(f"r/{HELD}", holder(gone, process_space() if of_here else "another"))
+    begun = time.monotonic()
+    with mirrored(f"{S3}/r") as run, held_folder(run, "r is held"):
+        assert (time.monotonic() - begun < lease_seconds) == of_here
+        assert json.loads(store.content(f"r/{HELD}"))["pid"] == os.getpid()
     assert store.names() == []
 
 
