@@ -235,7 +235,7 @@ def test_the_index_of_a_checkpoint_comes_last_and_goes_first(store, monkeypatch)
 @pytest.fixture
 def fast(monkeypatch):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 60)
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.01)
 
 

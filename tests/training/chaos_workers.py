@@ -41,7 +41,13 @@ SIGTERMS = 0.25
 """How many SIGTERMs there are for each kill."""
 PAUSE_SECONDS = 1
 """What the supervisors wait; a worker that is back before the others have ended makes them end."""
-FIELDS = {"checkpoint_every": 1, "log_every": 1, "evaluate_every": 3, "evaluate_images": 2}
+FIELDS = {
+    "checkpoint_every": 1,
+    "log_every": 1,
+    "evaluate_every": 3,
+    "evaluate_images": 2,
+    "keep": "best",
+}
 
 
 class Workers:
@@ -169,7 +175,7 @@ def run(given: argparse.Namespace, data_dir: pathlib.Path, root: pathlib.Path) -
         AssertionError: the workers did not come back, or the two are not the same.
     """
     rng, steps = random.Random(given.seed), given.steps or 12 + STEPS_A_KILL * given.kills
-    fields = {**FIELDS, "keep": "best", "steps": steps, **given.fields}
+    fields = {**(given.fields or FIELDS), "steps": steps}
     terms = round(given.kills * SIGTERMS) if given.terms is None else given.terms
     signals = [signal.SIGKILL] * given.kills + [signal.SIGTERM] * terms
     rng.shuffle(signals)
