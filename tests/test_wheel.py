@@ -17,7 +17,7 @@ BINARIES = "prepare train eval models score predict export import paper serve".s
 OF_EXTRAS = (
     "tifffile imagecodecs apache_beam pycocotools pydensecrf pillow_heif tf2onnx onnx onnxruntime "
     "openvino rasterio shapely starlette uvicorn prometheus_client tensorflow_serving "
-    "tf_slim tf_keras torch av"
+    "tf_slim tf_keras torch av s3fs gcsfs"
 ).split()
 BLOCK = f"""
 import sys

@@ -34,6 +34,7 @@ from absl import flags
 
 from deeplab_tf.cli import export_flags as given
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, warn
+from deeplab_tf.cli.stores import Use
 
 if TYPE_CHECKING:
     from deeplab_tf.export.parity import Export  # pyright: ignore[reportMissingImports]
@@ -111,7 +112,18 @@ def _next_command(artefact: pathlib.Path) -> str:
 
 def run() -> None:
     """Runs the console script `deeplab-export`."""
-    run_binary("deeplab-export", __name__, main)
+    run_binary(
+        "deeplab-export",
+        __name__,
+        main,
+        stores={
+            "model": Use.READ,
+            "workdir": Use.READ,
+            "data_dir": Use.PARTS,
+            "images": Use.PATTERN,
+            "out": Use.WRITE,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from absl import flags
 
 from deeplab_tf.cli import flag_types
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.errors import DeeplabError
 
 _MODEL = flags.DEFINE_string(
@@ -147,7 +148,14 @@ def _find_model(model: str) -> tuple[pathlib.Path, str | None]:
 
 def run() -> None:
     """Runs the console script `deeplab-serve`."""
-    run_binary("deeplab-serve", __name__, main)
+    run_binary(
+        "deeplab-serve",
+        __name__,
+        main,
+        stores={
+            "model": Use.READ,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from deeplab_tf.distributed.connection import CONNECTED, GOODBYE_SECONDS, LOST, SILENCE_SECONDS
 from deeplab_tf.distributed.processes import Reach, Workers, answers, reach
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import WorkerGoneError
 
 PROBE_SECONDS = 1.0
 """Seconds between two probes of whether the other workers listen; a killed worker does not."""
@@ -25,8 +25,9 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
     """Ends this process with one line where another worker is gone; `go_on()` is the line's end.
 
     Raises:
-        DeeplabError: another worker is gone; this error replaces that of TensorFlow's operation
-            over all workers. Where that operation does not end, the process ends with exit code 1.
+        WorkerGoneError: another worker is gone; this error replaces that of TensorFlow's operation
+            over all workers. Where that operation does not end, the process ends with the error's
+            exit code.
     """
     if workers.count == 1:
         yield
@@ -51,7 +52,7 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
     except LOST as error:
         # The frames hold objects of TensorFlow that would print a note at the interpreter's end.
         traceback.clear_frames(error.__traceback__)
-        raise DeeplabError(line()) from error
+        raise WorkerGoneError(line()) from error
     finally:
         done.set()
 
@@ -75,4 +76,4 @@ def _watch(workers: Workers, done: threading.Event, line: Callable[[], str]) -> 
             heard = time.monotonic()
     if not done.wait(GOODBYE_SECONDS):
         print(f"error: {line()}", file=sys.stderr, flush=True)
-        os._exit(1)
+        os._exit(WorkerGoneError.exit_code)
