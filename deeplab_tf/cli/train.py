@@ -145,7 +145,7 @@ def run() -> None:
         main,
         more_help=lambda: f"\nfields of the experiment:\n{list_fields()}",
         needs_config=True,
-        stores={"data_dir": Use.PARTS, "workdir": Use.WRITE},
+        stores={"source": Use.READ, "data_dir": Use.PARTS, "workdir": Use.WRITE},
     )
 
 
