@@ -115,7 +115,7 @@ def test_litert_says_that_it_takes_rgb(workdir, tmp_path):
 
 
 def test_weights_of_rgb_begin_all_but_the_first_convolution(data_dir, tmp_path, capsys):
-    save_model(random_trained_model(), tmp_path / "rgb.keras")
+    save_model(random_trained_model(backbone=Backbone.RESNET_SLIM), tmp_path / "rgb.keras")
     start = experiment(init_from=str(tmp_path / "rgb.keras"))
     start.train.steps = 1
     train(start, data_dir, tmp_path / "run")
