@@ -83,8 +83,9 @@ def export_litert(
             the input size like `images`.
 
     Raises:
-        DeeplabError: the file and the model disagree, the converter refuses the model, a pattern of `keep_float` fits no layer, there is no image
-            to calibrate on, or the directory is a SavedModel, whose `parity.json` is its own.
+        DeeplabError: the file and the model disagree, the converter refuses the model, a pattern of
+            `keep_float` fits no layer, there is no image to calibrate on, or the directory is a
+            SavedModel, whose `parity.json` is its own.
     """
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)
@@ -209,9 +210,7 @@ def convert(
         trained, float_options, pixels if as_it_is else tf.float32, Runs.CONVERTED
     )
     layers = layer_names(trained)
-    quantized = quantize_full(
-        float_file, layers, calibration, keep_float, bytes_in=not as_it_is
-    )
+    quantized = quantize_full(float_file, layers, calibration, keep_float, bytes_in=not as_it_is)
     return quantized, float_file
 
 

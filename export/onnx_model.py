@@ -16,7 +16,6 @@ from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.artefacts.onnx import labels_and_logits, open_onnx
 from deeplab_tf.artefacts.openvino import compile_for_cpu, import_openvino
 from deeplab_tf.artefacts.trained_model import TrainedModel
-from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import check_file, containing, whole_file
 from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_stderr

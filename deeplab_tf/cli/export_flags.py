@@ -28,10 +28,10 @@ QUANTIZE = flags.DEFINE_enum(
     "quantize",
     "none",
     ["none", "float16", "dynamic", "int8"],
-    "Quantize the file of litert, openvino and web: float16 halves the size of the weights; dynamic "
-    "(not openvino) stores int8 weights, a quarter of the size; int8 computes in integers, with "
-    "litert from the pixels to the labels, with openvino the convolutions, calibrated on the images "
-    "that the model was trained on, or on --images.",
+    "Quantize the file of litert, openvino and web: float16 halves the size of the weights; "
+    "dynamic (not openvino) stores int8 weights, a quarter of the size; int8 computes in integers, "
+    "from the pixels to the labels with litert, in the convolutions with openvino, calibrated on "
+    "the images that the model was trained on, or on --images.",
 )
 CALIBRATION_IMAGES = flags.DEFINE_integer(
     "calibration_images",
@@ -58,7 +58,10 @@ IMAGE_SIZE = flags.DEFINE(
     "dynamic takes any size and is slower. Default: the training crop.",
 )
 OUTPUTS = flags.DEFINE_enum(
-    "outputs", "both", ["both", "labels", "logits"], "Choose what a litert, onnx or openvino file gives."
+    "outputs",
+    "both",
+    ["both", "labels", "logits"],
+    "Choose what a litert, onnx or openvino file gives.",
 )
 OUTPUT_STRIDE = flag_types.define_output_stride(
     "Export the network at this output_stride; default: as trained.",

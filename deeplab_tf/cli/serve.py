@@ -1,4 +1,4 @@
-"""deeplab-serve: a SavedModel or an OpenVINO model behind TensorFlow Serving's REST and gRPC interfaces.
+"""deeplab-serve: an exported model behind TensorFlow Serving's REST and gRPC interfaces.
 
     deeplab-serve --model=served --port=8501 --grpc_port=8500     (pip install 'deeplab_tf[serve]')
 

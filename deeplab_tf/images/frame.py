@@ -26,7 +26,8 @@ def into_frame(
         longest: the longest side that the image may have in the frame; None leaves it to the frame.
 
     Returns:
-        The framed image, [1, *frame, bands] in its own dtype, and the height and width of the image in the frame.
+        The framed image, [1, *frame, bands] in its own dtype, and the height and width of the image
+        in the frame.
     """
     height, width = image.shape[:2]
     longest = longest or max(frame)
@@ -69,8 +70,8 @@ def predict_in_frame(
         image: [H, W, bands].
         frame: the static (height, width).
         fill: [bands], the pixel to pad with: the mean, which the network sees as zero.
-        run: the model, from images [1, height, width, bands] to integer labels [1, height, width] and
-            the scores [1, height, width, C] whose argmax they are, or None.
+        run: the model, from images [1, height, width, bands] to integer labels [1, height, width]
+            and the scores [1, height, width, C] whose argmax they are, or None.
         longest: as for `into_frame`.
 
     Returns:

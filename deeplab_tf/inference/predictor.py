@@ -258,8 +258,8 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
             f"ONNX file {path} has no {DESCRIPTION} in its metadata: it was not written by "
             "deeplab-export"
         )
-    text = segmenter.metadata[DESCRIPTION]
-    return _open_size_predictor(segmenter, *parse_description(text, f"ONNX file {path}"), working_size)
+    described = parse_description(segmenter.metadata[DESCRIPTION], f"ONNX file {path}")
+    return _open_size_predictor(segmenter, *described, working_size)
 
 
 def _openvino_predictor(
