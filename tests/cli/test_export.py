@@ -85,14 +85,13 @@ def test_onnx_of_any_size_with_only_labels(folder):
     assert (labels.shape, logits) == ((1, 33, 97), None)
 
 
-def test_openvino_is_a_folder_that_is_written_again_over_itself(folder):
+def test_openvino_is_a_folder(folder):
     out = folder / "openvino"
     arguments = [f"--model={folder}/model.keras", f"--out={out}", f"--images={folder}/*.jpg"]
-    for options, agrees in (("--quantize=none", "100.0000%"), ("--quantize=float16", "99.")):
-        done = call(*arguments, "--format=openvino", options)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert f"label agreement    {agrees}" in done.stdout
-        assert f"deeplab-predict --model={out} " in done.stdout
+    done = call(*arguments, "--format=openvino", "--quantize=float16")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "label agreement    99." in done.stdout
+    assert f"deeplab-predict --model={out} " in done.stdout
     names = sorted(path.name for path in out.iterdir())
     assert names == ["model.bin", "model.xml", "parity.json"]
     assert json.loads((out / "parity.json").read_text())["quantize"] == "float16"

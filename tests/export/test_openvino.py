@@ -107,6 +107,22 @@ def test_the_folder_says_what_it_is(trained, exported, out, pictures):
     assert b"\r" not in xml and str(out).encode() not in xml
 
 
+def test_it_replaces_its_own_folder_and_no_other(
+    trained, pictures, exported, tmp_path, monkeypatch
+):
+    def copy(_, folder, **options):
+        for name in ("model.xml", "model.bin"):
+            shutil.copy(exported.artefact / name, folder)
+
+    monkeypatch.setattr(openvino_model, "write_openvino", copy)
+    for _ in range(2):
+        export_openvino(trained, tmp_path / "model", pictures[:1])
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "model" / "thesis.txt").write_text("mine")
+    with pytest.raises(DeeplabError, match="would be replaced"):
+        export_openvino(trained, tmp_path / "model", pictures[:1])
+
+
 @pytest.mark.parametrize("name", ["model", "model/model.xml"])
 def test_the_predictor_and_the_benchmark_know_it(name, trained, exported, out):
     predictor = load_predictor(out / name)
