@@ -6,6 +6,7 @@ Tested in tests/inference/test_predictor.py.
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from deeplab_tf.images.resampling import enlarge_labels, shrink
@@ -49,7 +50,7 @@ def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         # The page in a browser computes the same fixed-point numbers.
         small = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return np.asarray(small)
-    return shrink(image[None], size)[0].numpy()
+    return shrink(tf.constant(image[None]), size)[0].numpy()
 
 
 def predict_in_frame(
