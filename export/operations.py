@@ -1,6 +1,6 @@
 """The operations that an artefact is made of, and checks for those that none of ours may have.
 
-Tested in tests/export/test_litert.py, tests/export/test_web.py and tests/export/test_onnx.py.
+Tested in tests/export/test_litert.py and tests/export/test_web.py.
 """
 
 import collections

@@ -5,7 +5,9 @@
 
 Every format and kind of `deeplab-export` is written into a folder and judged on the same labelled
 images, those of `--judge`; int8 is calibrated on those of `--calibrate`, which are others. A file
-that its export refuses is named, with the reason, and has no row. Then all take turns on one image,
+that its export refuses is named, with the reason, and has no row. `lost` is how many points the
+mean IoU is under that of the Keras model on the same pixels: a LiteRT file of one size sees every
+image padded to it. Then all take turns on one image,
 in one process, so that what else the machine does meets all alike; the peak memory is that of a
 process of its own with all its libraries. The last line names the machine.
 """
@@ -44,7 +46,17 @@ FORMATS = {
     "openvino_int8": ("openvino", {"quantize": "int8", "outputs": "labels"}),
 }
 """The format and the options of each artefact, by its name in the folder."""
-COLUMNS = ("artefact", "median ms", "least", "speed", "peak MB", "file MB", "mean IoU", "labels")
+COLUMNS = (
+    "artefact",
+    "median ms",
+    "least",
+    "speed",
+    "peak MB",
+    "file MB",
+    "mean IoU",
+    "lost",
+    "labels",
+)
 
 
 def main(_) -> None:
@@ -70,7 +82,7 @@ def _measure(out: pathlib.Path) -> None:
         median = statistics.median(one.seconds)
         first = first or median
         figures = judged.get(one.path.name)
-        iou = figures["mean_iou"]["artefact"] if figures else keras_iou
+        both = figures["mean_iou"] if figures else {"keras": keras_iou, "artefact": keras_iou}
         rows.append(
             (
                 one.path.name,
@@ -78,7 +90,8 @@ def _measure(out: pathlib.Path) -> None:
                 f"{first / median:.2f}",
                 "-" if one.peak_bytes is None else f"{one.peak_bytes / 1e6:.0f}",
                 f"{one.size_bytes / 1e6:.1f}",
-                f"{iou:.2%}",
+                f"{both['artefact']:.2%}",
+                f"{100 * (both['keras'] - both['artefact']):.2f}",
                 f"{figures['label_agreement']:.2%}" if figures else "-",
             )
         )
