@@ -3,13 +3,14 @@
     python tests/benchmarks/export_formats.py --model=mnv2.keras --data_dir=data \\
         --calibrate=dev_train --judge=dev_val --image_size=513,513
 
-Every format and kind of `deeplab-export` is written into a folder and judged on the same labelled
-images, those of `--judge`; int8 is calibrated on those of `--calibrate`, which are others. A file
-that its export refuses is named, with the reason, and has no row. `lost` is how many points the
-mean IoU is under that of the Keras model on the same pixels: a LiteRT file of one size sees every
-image padded to it. Then all take turns on one image,
-in one process, so that what else the machine does meets all alike; the peak memory is that of a
-process of its own with all its libraries. The last line names the machine.
+Every format and kind of `deeplab-export` is written into a folder, with labels as its only output
+(a SavedModel gives their confidence too), and judged on the same labelled images, those of
+`--judge`; int8 is calibrated on those of `--calibrate`, which are others. A file that its export
+refuses is named, with the reason, and has no row. `lost` is how many points the mean IoU is under
+that of the Keras model on the same pixels: a LiteRT file of one size sees every image padded to it.
+Then all take turns on one image, in one process, so that what else the machine does meets all
+alike; the peak memory is that of a process of its own with all its libraries. The last line names
+the machine.
 """
 
 import dataclasses
@@ -34,16 +35,17 @@ _CALIBRATION_IMAGES = flags.DEFINE_integer("calibration_images", 100, "How many 
 _IMAGE_SIZE = flags.DEFINE(flag_types.ImageSize(), "image_size", None, "Default: the crop.")
 _OUT = flags.DEFINE_string("out", None, "Keep the files in this folder.")
 
+LABELS = {"outputs": "labels"}
 FORMATS = {
     "saved_model": ("saved_model", {}),
-    "model.tflite": ("litert", {}),
-    "model_float16.tflite": ("litert", {"quantize": "float16"}),
-    "model_dynamic_range.tflite": ("litert", {"quantize": "dynamic"}),
-    "model_int8.tflite": ("litert", {"quantize": "int8", "outputs": "labels"}),
-    "model.onnx": ("onnx", {}),
-    "openvino": ("openvino", {}),
-    "openvino_float16": ("openvino", {"quantize": "float16"}),
-    "openvino_int8": ("openvino", {"quantize": "int8", "outputs": "labels"}),
+    "model.tflite": ("litert", LABELS),
+    "model_float16.tflite": ("litert", {**LABELS, "quantize": "float16"}),
+    "model_dynamic_range.tflite": ("litert", {**LABELS, "quantize": "dynamic"}),
+    "model_int8.tflite": ("litert", {**LABELS, "quantize": "int8"}),
+    "model.onnx": ("onnx", LABELS),
+    "openvino": ("openvino", LABELS),
+    "openvino_float16": ("openvino", {**LABELS, "quantize": "float16"}),
+    "openvino_int8": ("openvino", {**LABELS, "quantize": "int8"}),
 }
 """The format and the options of each artefact, by its name in the folder."""
 COLUMNS = (
