@@ -21,7 +21,7 @@ FORMAT = flags.DEFINE_enum(
     ["saved_model", "litert", "onnx", "openvino", "web"],
     "Write saved_model for TF Serving and TensorFlow, any image size; litert, one file for "
     "phones, boards and browsers; onnx, one file for ONNX runtimes, any image size; openvino, a "
-    "folder for OpenVINO, the fastest on CPUs of PCs, any image size; or web, a page that runs the "
+    "folder for OpenVINO on CPUs of PCs and servers, any image size; or web, a page that runs the "
     "LiteRT file, for any static host.",
 )
 QUANTIZE = flags.DEFINE_enum(
