@@ -28,6 +28,8 @@ MODULES = {
     "tensorflow.python.eager.context": "distributed/connection.py: the coordination service",
     "tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2": "distributed/connection.py",
     "tensorflow.core.protobuf.saved_model_pb2": "serving and export: a SavedModel's graph",
+    "tensorflow.core.protobuf.meta_graph_pb2": "serving/openvino_model.py: signatures for clients",
+    "tensorflow.core.framework.tensor_shape_pb2": "serving/openvino_model.py: their shapes",
     "tensorflow.core.framework.graph_pb2": "export/operations.py: a function's graph",
     "tensorflow.lite.python.schema_py_generated": "export/full_int8.py: the file's tensors",
     "tensorflow.lite.python.convert": "export: the converter's error, and the int8 quantiser",

@@ -236,6 +236,7 @@ EXPORTS = {
     "saved_model": ("saved_model.pb", "parity.json", "variables/variables.index", "notes.txt"),
     "litert": ("model.tflite",),
     "onnx": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin", "parity.json", "notes.txt"),
     "web": ("index.html", "model.json", "cache_list.js", "litert/index.js"),
 }
 
@@ -243,8 +244,8 @@ EXPORTS = {
 @pytest.mark.parametrize("format", EXPORTS)
 def test_export(images, tmp_path, format, monkeypatch):
     """Refused before the conversion; re-exports over own results are in tests/export."""
-    if format == "onnx":
-        pytest.importorskip("tf2onnx")
+    if format in ("onnx", "openvino"):
+        pytest.importorskip({"onnx": "tf2onnx"}.get(format, format))
     trained = shared_model()
     photo = images[0]
 

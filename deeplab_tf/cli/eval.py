@@ -39,8 +39,8 @@ _MODEL = define_two_names(
     "model",
     "workdir",
     "WORKDIR of deeplab-train, whose latest checkpoint (with train.keep=best its best weights) is "
-    "evaluated, FILE.keras, SAVED_MODEL_DIR, FILE.onnx, FILE.tflite (anyone's, as it is), or a "
-    "NAME of deeplab-models. --workdir is the same flag.",
+    "evaluated, FILE.keras, SAVED_MODEL_DIR, OPENVINO_DIR, FILE.onnx, FILE.tflite (anyone's, as it "
+    "is), or a NAME of deeplab-models. --workdir is the same flag.",
     required=True,
 )
 _DATA_DIR = flags.DEFINE_string(

@@ -68,7 +68,7 @@ _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Predict with this model: a NAME of deeplab-models, WORKDIR, FILE.keras, SAVED_MODEL_DIR, "
-    "FILE.tflite or FILE.onnx.",
+    "OPENVINO_DIR, FILE.tflite or FILE.onnx.",
     required=True,
 )
 _IMAGES = flags.DEFINE_string(

@@ -1,4 +1,4 @@
-"""deeplab-serve: a SavedModel behind TensorFlow Serving's REST and gRPC interfaces.
+"""deeplab-serve: an exported model behind TensorFlow Serving's REST and gRPC interfaces.
 
     deeplab-serve --model=served --port=8501 --grpc_port=8500     (pip install 'deeplab_tf[serve]')
 
@@ -35,8 +35,8 @@ from deeplab_tf.errors import DeeplabError
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Serve this SavedModel of deeplab-export, the highest number in a folder of numbered "
-    "SavedModels (served/1), or a NAME of deeplab-models.",
+    "Serve this SavedModel or OpenVINO model of deeplab-export, the highest number in a folder of "
+    "numbered ones (served/1), or a NAME of deeplab-models.",
     required=True,
 )
 _MODEL_NAME = flags.DEFINE_string(
@@ -137,7 +137,7 @@ def main() -> int:
 
 
 def _find_model(model: str) -> tuple[pathlib.Path, str | None]:
-    """Returns the SavedModel to serve, and the name of a published model."""
+    """Returns the model to serve, and the name of a published model."""
     from deeplab_tf.export.named_model import saved_model_of  # pyright: ignore[reportMissingImports]
     from deeplab_tf.named import is_a_name, model_path
 

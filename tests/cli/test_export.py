@@ -85,6 +85,18 @@ def test_onnx_of_any_size_with_only_labels(folder):
     assert (labels.shape, logits) == ((1, 33, 97), None)
 
 
+def test_openvino_is_a_folder(folder):
+    out = folder / "openvino"
+    arguments = [f"--model={folder}/model.keras", f"--out={out}", f"--images={folder}/*.jpg"]
+    done = call(*arguments, "--format=openvino", "--quantize=float16")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "label agreement    99." in done.stdout
+    assert f"deeplab-predict --model={out} " in done.stdout
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["model.bin", "model.xml", "parity.json"]
+    assert json.loads((out / "parity.json").read_text())["quantize"] == "float16"
+
+
 def test_a_missing_package_of_onnx_is_named(folder, tmp_path):
     code = (
         "import sys; sys.modules['openvino'] = None; from deeplab_tf.cli.export import run; run()"
@@ -147,10 +159,15 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
         ({"--images": None}, 2, "give one of --data_dir=DIR"),
         ({"--model": None}, 2, "missing --model (see deeplab-export --help)"),
         ({"--out": None}, 2, "missing --out"),
-        ({"--image_size": "65,65"}, 2, "--quantize and --image_size are for --format=litert"),
-        ({"--format": "onnx", "--image_size": "65,65"}, 2, "--quantize and --image_size are for"),
-        ({"--format": "onnx", "--quantize": "int8"}, 2, "--quantize and --image_size are for"),
-        ({"--outputs": "labels"}, 2, "--outputs is for --format=litert and --format=onnx"),
+        ({"--image_size": "65,65"}, 2, "--image_size is for --format=litert and --format=web"),
+        ({"--format": "openvino", "--image_size": "65,65"}, 2, "--image_size is for --format=lite"),
+        ({"--format": "onnx", "--quantize": "int8"}, 2, "--quantize is for --format=litert, --for"),
+        (
+            {"--format": "openvino", "--quantize": "dynamic"},
+            2,
+            "--format=openvino takes --quantize",
+        ),
+        ({"--outputs": "labels"}, 2, "--outputs is for --format=litert, --format=onnx and"),
         ({"--format": "litert", "--keep_float": "a"}, 2, "--keep_float is for --quantize=int8"),
         ({**INT8, "--keep_float": "a,(b"}, 2, "must be regular expressions of layer names"),
         ({"--format": "litert", "--image_size": "65"}, 2, "must be H,W in pixels"),

@@ -9,6 +9,7 @@ from PIL import Image
 
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import FusedBatchNormalization, build_model
 from deeplab_tf.models.conv import decayed_kernels
@@ -40,7 +41,8 @@ def random_trained_model(**model_fields) -> TrainedModel:
         kernel = rng.normal(0, 0.002, layer.kernel.shape)
         layer.set_weights([kernel, np.zeros(experiment.model.num_classes)])
     # Every class wins in some place: none is ahead of the others on the average.
-    mean = np.mean(model(random_picture(65, 65)[None]), axis=(0, 1, 2))
+    picture = random_bands(65, 65, experiment.model.input_format)
+    mean = np.mean(model(picture[None]), axis=(0, 1, 2))
     scores[-1].bias.assign(-mean)
     return TrainedModel(model, experiment, SHAPES)
 
@@ -72,6 +74,18 @@ def random_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
         np.sin(rows * (1 + i / 3) + a) * np.cos(columns + b) for i, (a, b) in enumerate(phases)
     ]
     return (127.5 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+
+
+def random_bands(height: int, width: int, image_format: ImageFormat, seed: int = 0) -> np.ndarray:
+    """Smooth blobs in the format's own numbers, [height, width, bands]; RGB is `random_picture`."""
+    if image_format.is_rgb:
+        return random_picture(height, width, seed)
+    pictures = [random_picture(height, width, seed + i) for i in range(0, image_format.bands, 3)]
+    shares = np.concatenate(pictures, axis=-1)[..., : image_format.bands] / 127.5 - 1  # -1..1
+    pixels = np.array(image_format.mean) + 2 * shares * np.array(image_format.std)
+    if image_format.bits < 32:
+        pixels = pixels.clip(0, 2**image_format.bits - 1)
+    return pixels.astype(image_format.dtype)
 
 
 def write_kinds(folder: pathlib.Path) -> None:
