@@ -12,6 +12,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
+import tensorflow as tf
+
 from deeplab_tf.distributed.connection import CONNECTED, GOODBYE_SECONDS, LOST, SILENCE_SECONDS
 from deeplab_tf.distributed.processes import Reach, Workers, answers, reach
 from deeplab_tf.errors import WorkerGoneError
@@ -33,12 +35,15 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
         yield
         return
 
-    def line() -> str:
-        absent = [
+    def missing() -> list[str]:
+        return [
             str(number)
             for number, address in enumerate(workers.addresses)
             if number != workers.index and not answers(address)
         ]
+
+    def line() -> str:
+        absent = missing()
         who = f"worker {' and '.join(absent)}" if absent else "another worker"
         return (
             f"{who} is gone, and worker {workers.index} ends too; if it was not killed, its own "
@@ -49,7 +54,10 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
     threading.Thread(target=_watch, args=(workers, done, line), daemon=True).start()
     try:
         yield
-    except LOST as error:
+    except tf.errors.OpError as error:
+        # A killed worker is at times an error of another kind, as an internal one.
+        if not isinstance(error, LOST) and not missing():
+            raise
         # The frames hold objects of TensorFlow that would print a note at the interpreter's end.
         traceback.clear_frames(error.__traceback__)
         raise WorkerGoneError(line()) from error

@@ -10,7 +10,7 @@ from deeplab_tf.files.digested import ListFile, digested
 from deeplab_tf.files.fetched import fetched, fetched_parts, fetched_pattern, part
 from deeplab_tf.files.held import held_folder
 from deeplab_tf.files.json_text import json_text
-from deeplab_tf.files.mirror import close_mirrors, mirrored, refreshed, shown, synced
+from deeplab_tf.files.mirror import close_mirrors, is_mirrored, mirrored, refreshed, shown, synced
 from deeplab_tf.files.ours import (
     Ours,
     any_of,
@@ -44,6 +44,7 @@ __all__ = [
     "folder_of",
     "held_folder",
     "is_address",
+    "is_mirrored",
     "is_temporary",
     "json_text",
     "json_with",

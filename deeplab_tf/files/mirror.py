@@ -174,6 +174,11 @@ def mirror_of(path: pathlib.Path) -> Mirror | None:
     return None
 
 
+def is_mirrored(path: pathlib.Path) -> bool:
+    """Returns whether `path` stands for an address of a store."""
+    return mirror_of(path) is not None
+
+
 def check_writable(path: pathlib.Path) -> None:
     """Raises `DeeplabError` where `path` is an address, or a copy of what was only to be read."""
     check_path(path)
