@@ -21,11 +21,12 @@ from deeplab_tf.artefacts.litert import (
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.full_int8 import measure_ranges, quantize_full
+from deeplab_tf.export.full_int8 import quantize_full
 from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.layer_noise import noisiest_layers
 from deeplab_tf.export.litert import Options, convert, export_litert, layer_names, write_litert
 from deeplab_tf.export.operations import litert_operations
+from deeplab_tf.export.ranges import measure_ranges
 from deeplab_tf.export.tensors import TensorReader, layer_of
 from deeplab_tf.images.classes import VOC
 from deeplab_tf.images.frame import into_frame
