@@ -97,6 +97,12 @@ class ConvolutionFile:
         """Returns the scale of the input of an integer convolution."""
         return float(self._graph.tensors[convolution.tensors[0]].quantization.scale[0])
 
+    def weight_scales(self, convolution: Convolution) -> np.ndarray:
+        """Returns the step of each output channel of an integer convolution, float64 [O]."""
+        return np.asarray(
+            self._graph.tensors[convolution.tensors[1]].quantization.scale, np.float64
+        )
+
     def put_integers(
         self, convolution: Convolution, steps: np.ndarray, scales: np.ndarray, bias: np.ndarray
     ) -> None:

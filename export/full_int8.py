@@ -22,7 +22,7 @@ from deeplab_tf.machine.stderr import quiet_stderr
 
 from .convolutions import ConvolutionFile
 from .input_moments import InputMoments
-from .ranges import Ranges, measure_ranges
+from .ranges import Ranges, measure
 from .rounding import round_weights
 from .tensors import TensorReader, layer_of
 
@@ -70,7 +70,8 @@ def quantize_full(
     exact = ConvolutionFile(float_file)
     integer = [c for c in exact.convolutions if c.output not in kept] if fit.weights else []
     moments = InputMoments(integer)
-    calibrated = with_ranges(float_file, measure_ranges(reader, images, fit.ranges, moments.add))
+    measured = measure(reader, images, moments.add)
+    calibrated = with_ranges(float_file, measured.ranges(fit.ranges))
     try:
         with quiet_stderr():
             quantized = mlir_quantize(calibrated, denylisted_nodes=kept or None)

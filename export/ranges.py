@@ -3,6 +3,7 @@
 Tested in tests/export/test_full_int8.py and tests/export/test_ranges.py.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -14,6 +15,9 @@ from .tensors import TensorReader
 
 Ranges = dict[str, tuple[float, float]]
 """The least and the largest number of each tensor, by its name."""
+
+Read = Callable[[str], np.ndarray]
+"""Gives the numbers of a tensor by its name, float32."""
 
 PIXELS = (0.0, 255.0)
 PRODUCTS = (*CONVOLUTIONS, "FULLY_CONNECTED", "MUL")
@@ -28,21 +32,47 @@ SHARES = np.linspace(0.3, 1.0, 36)
 STEPS = 255
 
 
-def measure_ranges(
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The numbers of a float file's tensors over some images.
+
+    Attributes:
+        reader: the float file.
+        extremes: the least and the largest number of every tensor that an operation writes.
+        drawn: some numbers of each of these tensors.
+        read: gives the numbers of a constant by its name.
+    """
+
+    reader: TensorReader
+    extremes: Ranges
+    drawn: dict[str, np.ndarray]
+    read: Read
+
+    def ranges(self, narrow: bool) -> Ranges:
+        """Returns the ranges to quantise by.
+
+        The input's range is `PIXELS`, so that a byte is the pixel itself.
+
+        Args:
+            narrow: whether a range is that of `least_error`; it otherwise holds every number.
+        """
+        ranges = self.extremes
+        if narrow:
+            ranges = {n: least_error(self.drawn[n], *ends) for n, ends in ranges.items()}
+        return wide_enough(self.reader, {self.reader.input: PIXELS} | ranges, self.read)
+
+
+def measure(
     reader: TensorReader,
     images: Iterable[np.ndarray],
-    narrow: bool = True,
-    look: Callable[[Callable[[str], np.ndarray]], None] = lambda read: None,
-) -> Ranges:
-    """Returns the range of every float tensor that an operation writes, over all images.
-
-    The input's range is `PIXELS`, so that a byte is the pixel itself.
+    look: Callable[[Read], None] = lambda read: None,
+) -> Measured:
+    """Runs the file on all images and measures every float tensor that an operation writes.
 
     Args:
         reader: the float file.
         images: uint8 [H, W, 3].
-        narrow: whether a range is narrowed by `least_error`; it otherwise holds every number.
-        look: is called for each image with the function that reads its tensors.
+        look: is called for each image with the function that reads the tensors of its run.
 
     Raises:
         DeeplabError: there is no image, or a tensor is not finite.
@@ -58,8 +88,7 @@ def measure_ranges(
             values = read(name)
             low[name] = min(low[name], float(values.min()))
             high[name] = max(high[name], float(values.max()))
-            if narrow:
-                drawn[name].append(rng.choice(values.ravel(), DRAWN))
+            drawn[name].append(values.ravel()[rng.integers(values.size, size=DRAWN)])
         look(read)
     if read is None:
         raise DeeplabError(
@@ -68,11 +97,9 @@ def measure_ranges(
     broken = [name for name in written if not np.isfinite([low[name], high[name]]).all()]
     if broken:
         raise DeeplabError(f"{broken[0]} of the model is not finite; train the model anew")
-    ranges = {name: (low[name], high[name]) for name in written}
-    if narrow:
-        for name in written:
-            ranges[name] = least_error(np.concatenate(drawn[name]), *ranges[name])
-    return wide_enough(reader, {reader.input: PIXELS} | ranges, read)
+    extremes = {name: (low[name], high[name]) for name in written}
+    numbers = {name: np.concatenate(parts) for name, parts in drawn.items()}
+    return Measured(reader, extremes, numbers, read)
 
 
 def least_error(numbers: np.ndarray, low: float, high: float) -> tuple[float, float]:
@@ -102,7 +129,7 @@ def _squares_below(numbers: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.maximum(second - 2 * ends * first + ends**2 * count, 0.0)
 
 
-def wide_enough(reader: TensorReader, ranges: Ranges, read: Callable[[str], np.ndarray]) -> Ranges:
+def wide_enough(reader: TensorReader, ranges: Ranges, read: Read) -> Ranges:
     """Returns the ranges, each at least as wide as the kernels for integers can compute it.
 
     A tensor that is 0 on all images, as a squeeze whose ReLU lets nothing through, has no width.

@@ -23,9 +23,7 @@ TOGETHER = 64
 """How many weights are rounded before those further on are changed, for speed alone."""
 
 
-def round_weights(
-    weights: np.ndarray, moments: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def round_weights(weights: np.ndarray, moments: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Returns the weights in steps, float64 [O, K], -127..127, and the step of each channel [O].
 
     Args:

@@ -26,7 +26,7 @@ from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.layer_noise import noisiest_layers
 from deeplab_tf.export.litert import Options, convert, export_litert, layer_names, write_litert
 from deeplab_tf.export.operations import litert_operations
-from deeplab_tf.export.ranges import measure_ranges
+from deeplab_tf.export.ranges import measure
 from deeplab_tf.export.tensors import TensorReader, layer_of
 from deeplab_tf.images.classes import VOC
 from deeplab_tf.images.frame import into_frame
@@ -146,7 +146,7 @@ def test_weights_have_a_scale_a_channel(mobile_int8, tmp_path):
 def test_ranges_are_those_of_the_images_and_each_tensors_own(spoilt, spoilt_files):
     """The range of an addition's inputs is not that of the sum."""
     reader = TensorReader(spoilt_files[0])
-    ranges = measure_ranges(reader, CALIBRATION)
+    ranges = measure(reader, CALIBRATION).ranges(narrow=False)
     assert ranges[reader.input] == (0.0, 255.0)
     layers = layer_names(spoilt)
     by_layer = {layer_of(o.output, layers): o.output for o in reader.operations}
@@ -241,7 +241,7 @@ def test_numbers_that_are_none_are_not_calibrated_on():
     concrete = of_negative.get_concrete_function()
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
     with pytest.raises(DeeplabError, match="is not finite; train the model anew"):
-        measure_ranges(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
+        measure(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
 
 
 def test_a_tensor_that_is_always_zero_leaves_a_file_that_runs():
