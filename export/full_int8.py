@@ -41,12 +41,15 @@ class Fit:
     weights: bool = True
 
 
+FITTED = Fit()
+
+
 def quantize_full(
     float_file: bytes,
     layers: Sequence[str],
     images: Iterable[np.ndarray],
     keep_float: Sequence[str] = (),
-    fit: Fit = Fit(),  # noqa: B008
+    fit: Fit = FITTED,
 ) -> bytes:
     """Returns the float file converted to integers, with uint8 pixels and logits.
 

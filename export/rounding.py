@@ -5,8 +5,10 @@ input. Inputs behind a ReLU are not centred and neighbours are alike, so that th
 and a depthwise kernel has only nine of them to average. The errors are therefore chosen together:
 each channel's rounded weights `q * scale` keep the mean square of `(w - q * scale) . x` small over
 the inputs `x` of the calibration, which is a quadratic form of their second moments. Convolutions
-take the weights in turn and spread each error over those still to come (Frantar et al.,
+take the weights in turn, and each makes up for the errors of those before it (Frantar et al.,
 https://arxiv.org/abs/2210.17323); depthwise ones change a weight by one step as long as that helps.
+
+Tested in tests/export/test_rounding.py.
 """
 
 import numpy as np
@@ -16,11 +18,13 @@ LARGEST = 127
 FEWEST_LEVELS = 8
 ON_GRID = 0.01
 """How far from a grid's steps, in steps and as root of the mean square, weights may lie on it."""
+PROBED = 32
+"""How many weights of a row are looked at first, for speed alone."""
 DAMPING = 0.01
 """The share of the mean moment added to each weight's own, for inputs that were hardly seen."""
 
 TOGETHER = 64
-"""How many weights are rounded before those further on are changed, for speed alone."""
+"""How many weights are rounded before those further on are looked at, for speed alone."""
 
 
 def round_weights(weights: np.ndarray, moments: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -52,11 +56,19 @@ def scales_of(weights: np.ndarray) -> np.ndarray:
     levels = np.full(len(weights), LARGEST)
     open_rows = np.arange(len(weights))
     for level in range(LARGEST, FEWEST_LEVELS - 1, -1):
-        steps = weights[open_rows] * (level / largest[open_rows])[:, None]
-        fits = np.mean((steps - np.round(steps)) ** 2, axis=1) < ON_GRID**2
+        fits = np.ones(len(open_rows), bool)
+        for part in (weights[:, :PROBED], weights):
+            rows = open_rows[fits]
+            fits[fits] = _lie_on(part[rows], largest[rows] / level)
         levels[open_rows[fits]] = level
         open_rows = open_rows[~fits]
     return largest / levels
+
+
+def _lie_on(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Returns for each row whether its weights are multiples of its scale, bool [O]."""
+    steps = weights / scales[:, None]
+    return np.sqrt(np.mean((steps - np.round(steps)) ** 2, axis=1)) < ON_GRID
 
 
 def round_nearest(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -73,21 +85,23 @@ def round_together(weights: np.ndarray, scales: np.ndarray, moments: np.ndarray)
         moments: the mean of `x x^T` over the inputs, float64 [K, K].
     """
     count = len(moments)
-    damped = moments + np.eye(count) * max(DAMPING * np.trace(moments) / count, 1e-12)
     order = np.argsort(-np.diag(moments), kind="stable")
-    # Row j says how an error in weight j is made up for by the weights after it.
-    spread = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
-    left = weights[:, order].copy()
-    steps = np.empty_like(left)
+    damped = moments[np.ix_(order, order)]
+    damped += np.eye(count) * max(DAMPING * np.trace(moments) / count, 1e-12)
+    # With damped = factor @ factor.T and an upper factor, the error is the sum of the squares of
+    # error @ factor, whose entry j knows the errors up to j alone.
+    factor = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
+    factor = factor / np.diag(factor)
+    target = weights[:, order]
+    steps, errors = np.empty_like(target), np.zeros_like(target)
     for start in range(0, count, TOGETHER):
         end = min(start + TOGETHER, count)
-        errors = np.empty((len(left), end - start))
+        owed = errors[:, :start] @ factor[:start, start:end]
         for j in range(start, end):
-            steps[:, j] = np.clip(np.round(left[:, j] / scales), -LARGEST, LARGEST)
-            error = (left[:, j] - steps[:, j] * scales) / spread[j, j]
-            left[:, j + 1 : end] -= error[:, None] * spread[j, j + 1 : end]
-            errors[:, j - start] = error
-        left[:, end:] -= errors @ spread[start:end, end:]
+            wanted = target[:, j] + owed[:, j - start]
+            steps[:, j] = np.clip(np.round(wanted / scales), -LARGEST, LARGEST)
+            errors[:, j] = target[:, j] - steps[:, j] * scales
+            owed[:, j - start + 1 :] += errors[:, j, None] * factor[j, j + 1 : end]
     return steps[:, np.argsort(order)]
 
 

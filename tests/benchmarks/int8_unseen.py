@@ -8,9 +8,10 @@
 The photos of the split are dealt into two halves at random. A file that is calibrated on 100
 photos of one half labels the other half, so that each photo is labelled once, by a file that has
 not seen it. Printed are the labels that equal the float network's, without the padding; the mean
-IoU over all photos; how it differs from the float network's, with a bootstrap interval over the photos; the five
-worst signal-to-noise ratios, of the first half's file on two photos of the other; the size; and the
-milliseconds of a photo on one thread, median of rounds in which the files take turns.
+IoU over all photos; how it differs from the float network's, with a bootstrap interval over the
+photos; the five worst signal-to-noise ratios, of the first half's file on two photos of the other;
+the size; and the milliseconds of a photo on one thread, median of rounds in which the files take
+turns.
 
 Two rows are ways that the export does not have. `means` adds to each bias the mean of what the
 rounded weights lose, by the means of their inputs. `equal` makes the channels of linear outputs and

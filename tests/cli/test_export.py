@@ -129,7 +129,8 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
     report = json.loads((out / "parity.json").read_text())
     assert report["keep_float"] == ["block.*", "aspp.*", "logits|upsample|pool1.*"]
     assert (report["images"], report["calibration_images"]) == (2, 2)
-    # conv1's scale is its largest number on the training images, 255 steps above its ReLU's 0.
+    assert report["calibration_images_compared"] == 0
+    # 255 of conv1's steps end near its largest number on the training images.
     model = random_trained_model().model
     conv1 = keras.Model(model.input, model.get_layer("conv1_relu").output)
     largest = {split: np.max(conv1(np.stack(pictures[split]))) for split in pictures}
@@ -137,7 +138,7 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
     scales = {t["index"]: t["quantization"][0] for t in interpreter.get_tensor_details()}
     first = next(o for o in interpreter._get_ops_details() if o["op_name"] == "CONV_2D")
     scale = scales[first["outputs"][0]]
-    assert scale == pytest.approx(largest["train"] / 255, rel=1e-3)
+    assert max(largest["val"], 0.6 * largest["train"]) < 255 * scale < 1.001 * largest["train"]
     assert largest["val"] != pytest.approx(largest["train"], rel=0.1)
 
 

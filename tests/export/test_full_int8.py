@@ -215,6 +215,7 @@ def test_all_layers_kept_are_the_network_and_published_with_the_report(spoilt, l
     assert report["quantize"] == "int8" and report["outputs"] == "labels"
     assert report["image_size"] == list(SIZE)
     assert report["calibration_images"] == 2 and report["keep_float"] == [".*"]
+    assert report["calibration_images_compared"] == 2  # the first two of the three
     assert report["mean_iou"]["keras"] == 1.0
     assert 0.999 < report["mean_iou"]["artefact"] <= 1.0
     assert report["mean_iou_loss"] == 1.0 - report["mean_iou"]["artefact"]

@@ -15,6 +15,7 @@ from deeplab_tf.artefacts.litert import open_segmenter
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.config import Backbone, Head, validate
 from deeplab_tf.evaluation.evaluate import evaluate
+from deeplab_tf.export.convolutions import ConvolutionFile
 from deeplab_tf.export.export_model import export_model
 from deeplab_tf.export.litert import Options, convert
 from deeplab_tf.export.operations import litert_operations
@@ -94,13 +95,17 @@ def test_litert_in_integers(network, tmp_path):
     trained = load_model(workdir)
     images = [random_picture(65, 65, seed) for seed in range(4)]
     options = Options(image_size=(65, 65), quantize="int8", outputs="logits")
-    content = convert(trained, options, calibration=images)[0]
+    content, float_file = convert(trained, options, calibration=images)
     (tmp_path / "a.tflite").write_bytes(content)
     segmenter = open_segmenter(tmp_path / "a.tflite")
     expected = np.asarray(trained.model(np.stack(images)))
     found = np.concatenate([segmenter.run(image[None])[1] for image in images])
     decibels = 10 * np.log10(np.var(expected) / np.mean((found - expected) ** 2))
     assert decibels > 12  # 27 and 19 were seen; a dead or clipped tensor leaves less than 3
+    # Each convolution in integers is found in the float file, so that its weights were fitted.
+    integers, floats = (ConvolutionFile(each) for each in (content, float_file))
+    names = [convolution.output for convolution in floats.convolutions]
+    assert [c.output for c in integers.convolutions if integers.is_integer(c)] == names
     operations = litert_operations(content)
     assert not {"DEQUANTIZE", "CAST"} & operations.keys()
     check_hard_swish(name, operations)
