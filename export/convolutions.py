@@ -1,4 +1,7 @@
-"""The convolutions of a LiteRT file with one graph, whose weights and biases can be replaced."""
+"""The convolutions of a LiteRT file with one graph, whose weights and biases can be replaced.
+
+Tested in tests/export/test_input_moments.py.
+"""
 
 import dataclasses
 

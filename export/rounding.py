@@ -7,8 +7,6 @@ each channel's rounded weights `q * scale` keep the mean square of `(w - q * sca
 the inputs `x` of the calibration, which is a quadratic form of their second moments. Convolutions
 take the weights in turn, and each makes up for the errors of those before it (Frantar et al.,
 https://arxiv.org/abs/2210.17323); depthwise ones change a weight by one step as long as that helps.
-
-Tested in tests/export/test_rounding.py.
 """
 
 import numpy as np
