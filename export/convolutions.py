@@ -4,6 +4,7 @@ Tested in tests/export/test_input_moments.py.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
@@ -50,8 +51,9 @@ class ConvolutionFile:
     """
 
     def __init__(self, content: bytes):
-        self._model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-        (self._graph,) = self._model.subgraphs
+        # The generated classes have no types that pyright could follow.
+        self._model: Any = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+        self._graph: Any = self._model.subgraphs[0]
         self.convolutions = [
             found for operator in self._graph.operators if (found := self._convolution(operator))
         ]

@@ -9,6 +9,7 @@ images, not 0 to 255.
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
@@ -77,7 +78,7 @@ def quantize_full(
     calibrated = with_ranges(float_file, measured.ranges(fit.ranges))
     try:
         with quiet_stderr():
-            quantized = mlir_quantize(calibrated, denylisted_nodes=kept or None)
+            quantized: Any = mlir_quantize(calibrated, denylisted_nodes=kept or None)
             if fit.weights:
                 quantized = with_fitted_weights(quantized, exact, moments)
             # float32 means here that the input stays as it is.
