@@ -16,8 +16,7 @@ from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_tensorflow
 from deeplab_tf.named.load import load_model
 
-from .calibration import held_apart
-from .images import data_set_images, file_images, shrink_picture
+from .images import data_set_images, file_images, hold_apart, shrink_picture
 from .parity import INT8, ComparedImages, Export
 
 Format = Literal["saved_model", "litert", "onnx", "openvino", "web"]
@@ -81,7 +80,8 @@ def export_model(
         quantize: the kind of LiteRT file, see `litert.Options`, or of OpenVINO model, see
             `write_openvino`.
         keep_float: regular expressions of layers that `int8` leaves in float32.
-        calibration_images: how many images `int8` measures ranges on.
+        calibration_images: how many images `int8` is fitted to; at most half of the images that
+            are also compared on, and then none of them is compared.
         outputs: the outputs of a LiteRT or ONNX file or an OpenVINO model.
         signatures: the signatures of a SavedModel besides labels: `probabilities`, `logits`,
             `uncertainty`.
@@ -131,7 +131,15 @@ def export_model(
         return (shrink_picture(picture, longest) for picture in found)
 
     count = parity_images or (MANY_IMAGES if quantize in INT8 else FEW_IMAGES)
-    parity = compared(split or trained.experiment.evaluate.split, count)
+    split = split or trained.experiment.evaluate.split
+    calibration: ComparedImages = ()
+    if quantize != "int8":
+        parity = compared(split, count)
+    elif images is None and split != trained.experiment.data.split:
+        parity = compared(split, count)
+        calibration = compared(trained.experiment.data.split, calibration_images)
+    else:
+        calibration, parity = _held_apart(compared, split, calibration_images, count)
     size = image_size or trained.experiment.data.crop
     if format == "saved_model":
         from .saved_model import Serving, export_saved_model
@@ -144,9 +152,6 @@ def export_model(
     if format == "litert":
         from .litert import FILE_NAMES, Options, export_litert
 
-        calibration = ()
-        if quantize == "int8":
-            calibration = compared(trained.experiment.data.split, calibration_images)
         options = Options(None if open_size else size, quantize, outputs, tuple(keep_float))
         return export_litert(trained, out / FILE_NAMES[quantize], parity, options, calibration)
     if format == "onnx":
@@ -164,10 +169,6 @@ def export_model(
             raise DeeplabError(
                 f"the OpenVINO export needs {error.name}: pip install openvino nncf"
             ) from error
-        calibration = ()
-        if quantize == "int8":
-            enough = compared(trained.experiment.data.split, calibration_images + count)
-            parity, calibration = held_apart(parity, enough, calibration_images)
         return export_openvino(
             *(trained, out, parity),
             quantize=quantize,
@@ -178,6 +179,21 @@ def export_model(
     from .web_page import export_web
 
     return export_web(trained, out, parity, Options(size, quantize), litertjs)
+
+
+def _held_apart(
+    read: Callable[[str, int], ComparedImages], split: str, calibration: int, compared: int
+) -> tuple[ComparedImages, ComparedImages]:
+    """Returns the images to calibrate on and those to compare on, both of one source.
+
+    Args:
+        read: gives the first images of a split, at most so many.
+        split: the split.
+        calibration, compared: how many images are wanted.
+    """
+    together = list(read(split, calibration + compared))
+    first, second = hold_apart(len(together), calibration, compared)
+    return [together[i] for i in first], [together[i] for i in second]
 
 
 def _with_working_size(trained: TrainedModel, working_size: int) -> TrainedModel:

@@ -6,8 +6,10 @@ input becomes that of the sum. The calibration also gives the network's input th
 images, not 0 to 255.
 """
 
+import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
@@ -16,21 +18,31 @@ from tensorflow.lite.python.util import modify_model_io_type
 from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.dtypes import float32, uint8
 
-from deeplab_tf.artefacts.litert import CONVOLUTIONS
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.machine.stderr import quiet_stderr
 
+from .convolutions import ConvolutionFile
+from .input_moments import InputMoments
+from .ranges import Ranges, measure
+from .rounding import round_weights
 from .tensors import TensorReader, layer_of
 
-Ranges = dict[str, tuple[float, float]]
-"""The least and the largest number of each tensor, by its name."""
 
-PIXELS = (0.0, 255.0)
-PRODUCTS = (*CONVOLUTIONS, "FULLY_CONNECTED", "MUL")
-"""Operations whose sums are whole multiples of the product of the scales of both inputs."""
-FINER = ("ADD", "MEAN", "HARD_SWISH")
-MOST_FINER = 100
-"""How many times finer than its input the output of `FINER` can be; LiteRT allows 128 and more."""
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What the integers are fitted to besides the images' extremes.
+
+    Attributes:
+        ranges: whether ranges are narrowed to those of the least error, see `ranges.least_error`.
+        weights: whether the weights of a convolution are rounded together, see `rounding`; each to
+            its nearest step otherwise.
+    """
+
+    ranges: bool = True
+    weights: bool = True
+
+
+FITTED = Fit()
 
 
 def quantize_full(
@@ -39,6 +51,7 @@ def quantize_full(
     images: Iterable[np.ndarray],
     keep_float: Sequence[str] = (),
     bytes_in: bool = True,
+    fit: Fit = FITTED,
 ) -> bytes:
     """Returns the float file converted to integers, with uint8 pixels and logits.
 
@@ -48,10 +61,11 @@ def quantize_full(
         float_file: a LiteRT file that takes pixels 0..255 as [1, H, W, 3], float32, or pixels of
             any kind where the first layer is kept float.
         layers: names of all layers of the network.
-        images: [H, W, bands], of the file's size where that is fixed, on which the range of every
-            tensor is measured.
+        images: [H, W, bands], of the file's size where that is fixed, which give each tensor's
+            range and what the weights are multiplied with.
         keep_float: regular expressions; a layer computes in float32 where one fits its whole name.
         bytes_in: whether the input becomes uint8; else it stays as it is.
+        fit: how ranges and weights are chosen.
 
     Raises:
         DeeplabError: there is no image, a pattern fits no layer, a tensor is not finite, or the
@@ -59,10 +73,16 @@ def quantize_full(
     """
     reader = TensorReader(float_file)
     kept = tensors_to_keep(reader, layers, keep_float)
-    calibrated = with_ranges(float_file, measure_ranges(reader, images))
+    exact = ConvolutionFile(float_file)
+    integer = [c for c in exact.convolutions if c.output not in kept] if fit.weights else []
+    moments = InputMoments(integer)
+    measured = measure(reader, images, moments.add)
+    calibrated = with_ranges(float_file, measured.ranges(fit.ranges))
     try:
         with quiet_stderr():
-            quantized = mlir_quantize(calibrated, denylisted_nodes=kept or None)
+            quantized: Any = mlir_quantize(calibrated, denylisted_nodes=kept or None)
+            if fit.weights:
+                quantized = with_fitted_weights(quantized, exact, moments)
             # float32 means here that the input stays as it is.
             pixels = uint8 if bytes_in else float32
             return modify_model_io_type(quantized, pixels, uint8)
@@ -72,68 +92,25 @@ def quantize_full(
         ) from error
 
 
-def measure_ranges(reader: TensorReader, images: Iterable[np.ndarray]) -> Ranges:
-    """Returns the range of every float tensor that an operation writes, over all images.
+def with_fitted_weights(quantized: bytes, exact: ConvolutionFile, moments: InputMoments) -> bytes:
+    """Returns the file with the weights of its integer convolutions rounded by `round_weights`.
 
-    The input's range is `PIXELS`, so that a byte is the pixel itself.
-
-    Raises:
-        DeeplabError: there is no image, or a tensor is not finite.
-    """
-    written = [o.output for o in reader.operations if reader.dtypes[o.output] == np.float32]
-    low, high = dict.fromkeys(written, np.inf), dict.fromkeys(written, -np.inf)
-    read = None
-    for image in images:
-        read = reader.run(image)
-        for name in written:
-            values = read(name)
-            low[name] = min(low[name], float(values.min()))
-            high[name] = max(high[name], float(values.max()))
-    if read is None:
-        raise DeeplabError(
-            "there is no image to calibrate int8 on; the split to train on must have some"
-        )
-    broken = [name for name in written if not np.isfinite([low[name], high[name]]).all()]
-    if broken:
-        raise DeeplabError(f"{broken[0]} of the model is not finite; train the model anew")
-    ranges = {reader.input: PIXELS} | {name: (low[name], high[name]) for name in written}
-    return wide_enough(reader, ranges, read)
-
-
-def wide_enough(reader: TensorReader, ranges: Ranges, read: Callable[[str], np.ndarray]) -> Ranges:
-    """Returns the ranges, each at least as wide as the kernels for integers can compute it.
-
-    A tensor that is 0 on all images, as a squeeze whose ReLU lets nothing through, has no width.
-    Its scale would be so small that LiteRT's kernels refuse the file, and that the bias of the next
-    convolution overflows.
+    A convolution whose output the quantiser has renamed stays as it is.
 
     Args:
-        reader: the float file.
-        ranges: the ranges as measured.
-        read: gives the numbers of a constant by its name.
+        quantized: the file with weights rounded to the nearest.
+        exact: the float file that it was made of.
+        moments: those of the convolutions' inputs.
     """
-    ranges = dict(ranges)
-
-    def scale(name: str) -> float:
-        if name not in ranges:
-            return float(np.abs(read(name)).max()) / 127
-        low, high = ranges[name]
-        return (max(high, 0.0) - min(low, 0.0)) / 255
-
-    for operation in reader.operations:
-        if operation.output not in ranges:
-            continue
-        if operation.kind in PRODUCTS:
-            finest = scale(operation.inputs[0]) * scale(operation.inputs[1])
-        elif operation.kind in FINER:
-            floats = (n for n in operation.inputs if reader.dtypes[n] == np.float32)
-            finest = max(map(scale, floats)) / MOST_FINER
-        else:
-            continue
-        if scale(operation.output) < finest:
-            low, _ = ranges[operation.output]
-            ranges[operation.output] = (low, min(low, 0.0) + 255 * finest)
-    return ranges
+    file = ConvolutionFile(quantized)
+    known = {convolution.output: convolution for convolution in exact.convolutions}
+    for convolution in filter(file.is_integer, file.convolutions):
+        original = known.get(convolution.output)
+        if original is not None:
+            weights = exact.weights(original)
+            steps, scales = round_weights(weights, moments.of(original))
+            file.put_integers(convolution, steps, scales, exact.bias(original))
+    return file.content()
 
 
 def with_ranges(content: bytes, ranges: Ranges) -> bytes:

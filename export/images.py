@@ -3,6 +3,7 @@
 Tested in tests/export/test_parity.py.
 """
 
+import hashlib
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,29 @@ def file_images(
     """
     files = find_images(images)[:count]
     return (ComparedImage(str(file), read_image_of(file, image_format)) for file in files)
+
+
+def hold_apart(available: int, calibration: int, compared: int) -> tuple[list[int], list[int]]:
+    """Returns the positions of the images to calibrate on, and of others to compare on.
+
+    The first images of a data set or folder are dealt, so many as are needed. Those to calibrate on
+    are at most half, and are spread evenly. A single image serves for both.
+
+    Args:
+        available: how many images there are.
+        calibration, compared: how many are wanted, at least 1.
+    """
+    if available <= 1:
+        return [*range(available)], [*range(available)]
+    calibration = min(calibration, available // 2)
+    count = min(available, calibration + compared)
+    chosen = [i * count // calibration for i in range(calibration)]
+    return chosen, sorted(set(range(count)) - set(chosen))
+
+
+def digest(image: np.ndarray) -> bytes:
+    """Returns the same 32 bytes for the same pixels, under whatever name they come."""
+    return hashlib.sha256(image.tobytes()).digest()
 
 
 def shrink_picture(picture: ComparedImage, longest: int | None) -> ComparedImage:

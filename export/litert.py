@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 
 from .full_int8 import quantize_full
-from .images import fit_picture
+from .images import ComparedImage, digest, fit_picture
 from .layer_noise import LayerNoise, noisiest_layers
 from .operations import litert_operations, refuse_space_to_batch
 from .out_dir import check_holds_files
@@ -79,8 +79,8 @@ def export_litert(
         images: the images that the file and `trained.model` must agree on, put into the input size
             as `deeplab-predict` does it: padded with the mean pixel, larger ones shrunk.
         options: the input size and the kind of the file.
-        calibration: for `int8`, the images on which the range of each tensor is measured, put into
-            the input size like `images`.
+        calibration: for `int8`, the images that ranges and weights are fitted to, put into the
+            input size like `images`. The report says how many of them are compared on as well.
 
     Raises:
         DeeplabError: the file and the model disagree, the converter refuses the model, a pattern of
@@ -93,25 +93,37 @@ def export_litert(
     check_file(out_file, is_described_zip)
     check_file(report, is_report)
     mean = trained.experiment.model.input_format.mean
-    fitted = (fit_picture(picture, options.image_size, mean) for picture in images)
     calibrate = [fit_picture(picture, options.image_size, mean).image for picture in calibration]
+    known = {digest(image) for image in calibrate}
+    seen: list[bool] = []
+
+    def fitted() -> Iterator[ComparedImage]:
+        for picture in images:
+            framed = fit_picture(picture, options.image_size, mean)
+            seen.append(bool(known) and digest(framed.image) in known)
+            yield framed
+
     with (
         whole_file(out_file, is_described_zip) as temporary,
         whole_file(report, is_report) as temporary_report,
     ):
         float_file = write_litert(trained, temporary, options, calibrate)
         opened = open_segmenter(temporary, trained.image_format)
-        parity = compare(keras_logits(trained.model), opened.run, fitted)
+        parity = compare(keras_logits(trained.model), opened.run, fitted())
         noisiest = _noisiest(trained, float_file, temporary, calibrate[:NOISE_IMAGES])
         check(parity, options.quantize, f"LiteRT file {out_file}", noisiest)
-        export = Export(out_file, report, temporary.stat().st_size, parity, noisiest)
+        export = Export(
+            *(out_file, report, temporary.stat().st_size, parity, noisiest),
+            calibration_images=len(calibrate),
+            calibration_images_compared=sum(seen),
+        )
         write_report(
             temporary_report,
             export,
             format="litert",
             quantize=options.quantize,
             output_stride=trained.experiment.model.output_stride,
-            facts=_facts(trained, options, len(calibrate)),
+            facts=_facts(trained, options, export),
         )
     return export
 
@@ -128,7 +140,7 @@ def _noisiest(
     return noisiest_layers(float_file, file.read_bytes(), layer_names(trained), images)
 
 
-def _facts(trained: TrainedModel, options: Options, calibration_images: int) -> dict:
+def _facts(trained: TrainedModel, options: Options, export: Export) -> dict:
     """Returns the entries of the report that say how the file was made."""
     facts: dict = {
         "image_size": options.image_size,
@@ -136,7 +148,11 @@ def _facts(trained: TrainedModel, options: Options, calibration_images: int) -> 
         "working_size": working_size_of(trained.experiment, trained.experiment.evaluate).longest,
     }
     if options.quantize == "int8":
-        facts |= {"calibration_images": calibration_images, "keep_float": options.keep_float}
+        facts |= {
+            "calibration_images": export.calibration_images,
+            "calibration_images_compared": export.calibration_images_compared,
+            "keep_float": options.keep_float,
+        }
     return facts
 
 

@@ -30,6 +30,7 @@ from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.folding import folded
 
+from .images import digest
 from .operations import refuse_uncounted_atrous
 from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
@@ -91,7 +92,12 @@ def export_openvino(
         parity = compare(keras_logits(trained.model), open_openvino(temporary).run, pictures)
         check(parity, quantize, f"OpenVINO model {out_dir}")
         size = sum(file.stat().st_size for file in temporary.iterdir())
-        export = Export(out_dir, out_dir / REPORT, size, parity)
+        known = {digest(picture.image) for picture in calibrate}
+        export = Export(
+            *(out_dir, out_dir / REPORT, size, parity),
+            calibration_images=len(calibrate),
+            calibration_images_compared=sum(digest(each.image) in known for each in pictures),
+        )
         experiment = trained.experiment
         write_report(
             temporary / REPORT,
@@ -102,10 +108,8 @@ def export_openvino(
             facts={
                 "outputs": outputs,
                 "working_size": working_size_of(experiment, experiment.evaluate).longest,
-                "calibration_images": len(calibrate),
-                "calibrated_and_judged": len(
-                    {picture.name for picture in calibrate} & {picture.name for picture in pictures}
-                ),
+                "calibration_images": export.calibration_images,
+                "calibration_images_compared": export.calibration_images_compared,
             },
             packages=("openvino", "nncf") if quantize == "int8" else ("openvino",),
         )

@@ -75,6 +75,8 @@ class Export:
         size_bytes: the artefact's size.
         parity: the comparison with the Keras model.
         noisiest: the layers of a full int8 file that lose most; empty for other artefacts.
+        calibration_images: how many images an int8 artefact was fitted to.
+        calibration_images_compared: how many of the compared images are among these.
     """
 
     artefact: pathlib.Path
@@ -82,6 +84,8 @@ class Export:
     size_bytes: int
     parity: ExportParity
     noisiest: Sequence[LayerNoise] = ()
+    calibration_images: int = 0
+    calibration_images_compared: int = 0
 
 
 def keras_logits(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:

@@ -36,7 +36,8 @@ QUANTIZE = flags.DEFINE_enum(
 CALIBRATION_IMAGES = flags.DEFINE_integer(
     "calibration_images",
     100,
-    "Measure the ranges of --quantize=int8 on this many images.",
+    "Fit --quantize=int8 to this many images. Where the images compared come from the same split "
+    "or --images, others are compared, and at most half of all are fitted to.",
     lower_bound=1,
 )
 KEEP_FLOAT = flags.DEFINE_multi(

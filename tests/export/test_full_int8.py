@@ -21,11 +21,12 @@ from deeplab_tf.artefacts.litert import (
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.full_int8 import measure_ranges, quantize_full
+from deeplab_tf.export.full_int8 import quantize_full
 from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.layer_noise import noisiest_layers
 from deeplab_tf.export.litert import Options, convert, export_litert, layer_names, write_litert
 from deeplab_tf.export.operations import litert_operations
+from deeplab_tf.export.ranges import measure
 from deeplab_tf.export.tensors import TensorReader, layer_of
 from deeplab_tf.images.classes import VOC
 from deeplab_tf.images.frame import into_frame
@@ -145,7 +146,7 @@ def test_weights_have_a_scale_a_channel(mobile_int8, tmp_path):
 def test_ranges_are_those_of_the_images_and_each_tensors_own(spoilt, spoilt_files):
     """The range of an addition's inputs is not that of the sum."""
     reader = TensorReader(spoilt_files[0])
-    ranges = measure_ranges(reader, CALIBRATION)
+    ranges = measure(reader, CALIBRATION).ranges(narrow=False)
     assert ranges[reader.input] == (0.0, 255.0)
     layers = layer_names(spoilt)
     by_layer = {layer_of(o.output, layers): o.output for o in reader.operations}
@@ -214,6 +215,7 @@ def test_all_layers_kept_are_the_network_and_published_with_the_report(spoilt, l
     assert report["quantize"] == "int8" and report["outputs"] == "labels"
     assert report["image_size"] == list(SIZE)
     assert report["calibration_images"] == 2 and report["keep_float"] == [".*"]
+    assert report["calibration_images_compared"] == 2  # the first two of the three
     assert report["mean_iou"]["keras"] == 1.0
     assert 0.999 < report["mean_iou"]["artefact"] <= 1.0
     assert report["mean_iou_loss"] == 1.0 - report["mean_iou"]["artefact"]
@@ -240,7 +242,7 @@ def test_numbers_that_are_none_are_not_calibrated_on():
     concrete = of_negative.get_concrete_function()
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
     with pytest.raises(DeeplabError, match="is not finite; train the model anew"):
-        measure_ranges(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
+        measure(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
 
 
 def test_a_tensor_that_is_always_zero_leaves_a_file_that_runs():

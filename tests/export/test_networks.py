@@ -19,6 +19,7 @@ from deeplab_tf.config import Backbone, Head, validate
 from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.evaluation.evaluate_split import evaluate_split
+from deeplab_tf.export.convolutions import ConvolutionFile
 from deeplab_tf.export.export_model import export_model
 from deeplab_tf.export.litert import Options, convert
 from deeplab_tf.export.operations import litert_operations
@@ -99,13 +100,17 @@ def test_litert_in_integers(network, tmp_path):
     """Labels of a network of 40 steps are too close to call, so its scores are compared."""
     images = [random_picture(65, 65, seed) for seed in range(4)]
     options = Options(image_size=(65, 65), quantize="int8", outputs="logits")
-    content = convert(network.trained, options, calibration=images)[0]
+    content, float_file = convert(network.trained, options, calibration=images)
     (tmp_path / "a.tflite").write_bytes(content)
     segmenter = open_segmenter(tmp_path / "a.tflite")
     expected = np.asarray(network.trained.model(np.stack(images)))
     found = np.concatenate([segmenter.run(image[None])[1] for image in images])
     decibels = 10 * np.log10(np.var(expected) / np.mean((found - expected) ** 2))
     assert decibels > 12  # 27 and 19 were seen; a dead or clipped tensor leaves less than 3
+    # Each convolution in integers is found in the float file, so that its weights were fitted.
+    integers, floats = (ConvolutionFile(each) for each in (content, float_file))
+    names = [convolution.output for convolution in floats.convolutions]
+    assert [c.output for c in integers.convolutions if integers.is_integer(c)] == names
     operations = litert_operations(content)
     assert not {"DEQUANTIZE", "CAST"} & operations.keys()
     check_hard_swish(network.name, operations)

@@ -9,7 +9,13 @@ from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.images import ComparedImage, data_set_images, file_images, fit_picture
+from deeplab_tf.export.images import (
+    ComparedImage,
+    data_set_images,
+    file_images,
+    fit_picture,
+    hold_apart,
+)
 from deeplab_tf.export.layer_noise import LayerNoise
 from deeplab_tf.export.parity import ExportParity, Place, check, compare
 from deeplab_tf.images.classes import SHAPES, VOC, VOID
@@ -186,3 +192,22 @@ def test_padding_does_not_count():
         return labels, logits(images)
 
     assert compare(logits, wrong_inside, [picture]).label_agreement == 0
+
+
+@pytest.mark.parametrize(
+    ("available", "calibration", "compared", "expected"),
+    [
+        (467, 100, 467, (100, 367)),  # the data set is dealt whole
+        (1464, 100, 100, (100, 100)),
+        (5, 100, 100, (2, 3)),  # at most half are calibrated on
+        (2, 100, 1, (1, 1)),
+        (1, 100, 100, (1, 1)),  # nothing can be held apart
+        (0, 100, 100, (0, 0)),
+    ],
+)
+def test_images_to_calibrate_on_are_others_and_spread(available, calibration, compared, expected):
+    first, second = hold_apart(available, calibration, compared)
+    assert (len(first), len(second)) == expected
+    if available > 1:
+        assert sorted([*first, *second]) == [*range(sum(expected))]
+        assert np.ptp(np.diff(first)) <= 1 if len(first) > 1 else first == [0]
