@@ -164,8 +164,10 @@ def main() -> int:
         _WORKING_SIZE.value,
         say,
     )
+    service = Service(models, limits)
+    del models  # what is held here would stay in memory after a hand-over
     address = Address(_HOST.value, _PORT.value, _GRPC_PORT.value)
-    serve(Service(models, limits), address, say, folders, _POLL_SECONDS.value)
+    serve(service, address, say, folders, _POLL_SECONDS.value)
     return 0
 
 
