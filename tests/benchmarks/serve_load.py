@@ -1,12 +1,20 @@
 """The server under load: does every client get the right answer, and does it stay up?
 
     python tests/benchmarks/serve_load.py --model=served --images='photos/*.jpg' --seconds=60
+    python tests/benchmarks/serve_load.py --model=served/1 --next=served/2 \
+        --images='photos/*.jpg' --minutes=5
 
 Starts deeplab-serve on 127.0.0.1 and asks it from 16 clients at once, each one request after the
 other, a mix of good images, images with too many pixels, cut ones, other files and wrong fields.
 Prints the answers by kind and status, latency, requests a second, and the server's memory. Exit
 code 1 where a good answer is not the SavedModel's, a bad request is not refused with 400, or the
 server dies. 503 and 504 count as answers to good requests: they are what the limits are for.
+
+With `--minutes` the requests are good, and come at half the rate that the server is first found to
+answer; in the middle the SavedModel `--next` takes over from `--model`. Exit code 1 where a request
+is lost, an answer is of neither version, an older version answers after the newer, or p99 is three
+times p50 or more. `--kserve_python`, an interpreter that has kserve and tensorflow, puts the same
+load on KServe's server, with neither hand-over nor batches.
 """
 
 import base64
@@ -29,10 +37,14 @@ import time
 import numpy as np
 from absl import app, flags
 from PIL import Image
+from steady_server import Load, run_steady
 
 _MODEL = flags.DEFINE_string("model", None, "The flag of deeplab-serve.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "JPEGs or PNGs: a quoted pattern.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", 60, "How long.", lower_bound=1, upper_bound=600)
+_MINUTES = flags.DEFINE_float("minutes", None, "A steady load.", lower_bound=0.2, upper_bound=60)
+_NEXT = flags.DEFINE_string("next", None, "The SavedModel that takes over from --model.")
+_KSERVE = flags.DEFINE_string("kserve_python", None, "Serve by KServe, with this interpreter.")
 _CLIENTS = flags.DEFINE_integer("clients", 16, "At once.", lower_bound=1, upper_bound=64)
 _MOST = flags.DEFINE_integer("most", 100_000, "Requests in all, at most.", lower_bound=1)
 
@@ -169,6 +181,12 @@ def main(_) -> None:
     files = [pathlib.Path(name) for name in sorted(glob.glob(_IMAGES.value))[:MAX_GOOD]]
     if not files:
         sys.exit(f"--images={_IMAGES.value} matches nothing")
+    if _MINUTES.value:
+        bodies = [body_of(file.read_bytes()) for file in files]
+        model = pathlib.Path(_MODEL.value)
+        following = pathlib.Path(_NEXT.value or model)
+        load = Load(model, following, files, bodies, _MINUTES.value * 60, _CLIENTS.value)
+        sys.exit(0 if run_steady(load, _KSERVE.value) else 1)
     requests = requests_of(pathlib.Path(_MODEL.value), files)
     command = [sys.executable, "-m", "deeplab_tf.cli.serve", f"--model={_MODEL.value}", "--port=0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,103 @@
+"""The server that `steady_load` asks: ours with a hand-over, or KServe's."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from server_watcher import HOST, Watcher
+from steady_load import Asker, Good, capacity, report, steady
+
+CAPACITY_SECONDS = 10.0
+SIDE = pathlib.Path(__file__).with_name("kserve_side.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """A load: the SavedModels of two versions, images and their bodies, seconds and clients."""
+
+    model: pathlib.Path
+    following: pathlib.Path
+    files: list[pathlib.Path]
+    bodies: list[bytes]
+    seconds: float
+    clients: int
+
+
+def run_steady(load: Load, kserve_python: str | None) -> bool:
+    """Prints the figures of a steady load; returns whether all was as it must be."""
+    models = {1: load.model} if kserve_python else {1: load.model, 2: load.following}
+    requests = good_of(load, models)
+    with _served(load, kserve_python) as (process, port, street):
+        asker = Asker(port, "/v1/models/street:predict", requests)
+        _wait_for(asker, process)
+        most = capacity(asker, load.clients, min(CAPACITY_SECONDS, load.seconds / 2))
+        print(f"{most:.1f} requests/s by {load.clients} clients; half of it from here")
+        if kserve_python:
+            return report(steady(asker, most / 2, load.seconds, lambda: None), None, [])
+        with Watcher(process.pid, port, "street") as watcher:
+            batches = [watcher.batches()]
+            samples = steady(
+                asker, most / 2, load.seconds, lambda: watcher.copy(load.following, street / "2")
+            )
+            batches.append(watcher.batches())
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(60)
+        print(f"exit code of the server {code}")
+        return report(samples, watcher, batches) and not code
+
+
+def good_of(load: Load, models: dict[int, pathlib.Path]) -> list[Good]:
+    """Good requests, with each version's labels."""
+    from deeplab_tf.cli.flags import import_tensorflow
+
+    import_tensorflow()
+    import tensorflow as tf
+
+    from deeplab_tf.serving.served_model import open_served_model
+
+    labels: list[dict[int, np.ndarray]] = [{} for _ in load.files]
+    for version, model in models.items():
+        loaded = open_served_model(model).loaded
+        for known, file in zip(labels, load.files, strict=True):
+            answer = loaded.signatures["image_bytes"](tf.constant([file.read_bytes()]))
+            known[version] = answer["labels"].numpy()[0]
+    return [Good(body, known) for body, known in zip(load.bodies, labels, strict=True)]
+
+
+@contextlib.contextmanager
+def _served(
+    load: Load, kserve_python: str | None
+) -> Iterator[tuple[subprocess.Popen, int, pathlib.Path]]:
+    """Runs a server for the block: its process, its port, and the folder of its versions."""
+    with tempfile.TemporaryDirectory() as folder:
+        street = pathlib.Path(folder, "street")
+        shutil.copytree(load.model, street / "1")
+        with socket.create_server((HOST, 0)) as free:
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "deeplab_tf.cli.serve", f"--model={street}"]
+        command.append(f"--port={port}")
+        if kserve_python:
+            command = [kserve_python, str(SIDE), str(street / "1"), str(port)]
+        process = subprocess.Popen(command)
+        try:
+            yield process, port, street
+        finally:
+            process.kill()
+
+
+def _wait_for(asker: Asker, process: subprocess.Popen) -> None:
+    """Returns when the server answers."""
+    end = time.monotonic() + 300
+    while (sample := asker.ask(0, time.monotonic())).wrong:
+        if process.poll() is not None or time.monotonic() > end:
+            sys.exit(f"the server does not answer: {sample.wrong}")
+        time.sleep(0.5)
