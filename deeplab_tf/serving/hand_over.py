@@ -29,11 +29,13 @@ _PAUSE = 0.02
 async def watch(service: Service, folders: Iterable[ModelFolder], seconds: float) -> None:
     """Looks at the folders every so many seconds, one after the other, until it is cancelled.
 
+    With 0 seconds it never looks.
+
     Hand-overs follow one another, so that never more than one version more than those that are
     wanted is in memory.
     """
     hand_overs = [HandOver(service, folder) for folder in folders]
-    while hand_overs:
+    while hand_overs and seconds:
         await asyncio.sleep(seconds)
         for hand_over in hand_overs:
             await hand_over.look()
@@ -51,6 +53,8 @@ class HandOver:
         self._service = service
         self._folder = folder
         self._told = ""
+        for number in folder.refused:
+            self._versions.states[number] = VersionState(State.ENDED, folder.error(number))
 
     async def look(self) -> None:
         """Loads the versions that are new, and unloads those that are not wanted any more.

@@ -134,6 +134,11 @@ class ModelFolder:
             f"is refused until its files change, and version {goes_on} stays: {_reason(error)}",
         )
 
+    @property
+    def refused(self) -> Collection[int]:
+        """The versions that are refused."""
+        return self._refused
+
     def has(self, number: int) -> bool:
         """Returns whether the look before saw a version's folder."""
         return number in self._seen

@@ -1,6 +1,7 @@
 """The models of a server by name, and the versions of each: which answers, and what became of them.
 
-Tested in tests/serving/test_hand_over.py and tests/serving/test_several_models.py.
+Tested in tests/serving/test_hand_over.py and tests/serving/test_several_models.py, through
+`Service`.
 """
 
 import dataclasses

@@ -56,7 +56,7 @@ def serve(
     """
     # Pillow warns of odd headers in clients' images, and these warnings could fill the log.
     warnings.filterwarnings("ignore", module=r"PIL\b")
-    asyncio.run(_serve(service, address, report, folders if poll_seconds else (), poll_seconds))
+    asyncio.run(_serve(service, address, report, folders, poll_seconds))
 
 
 async def _serve(

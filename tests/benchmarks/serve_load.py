@@ -185,8 +185,8 @@ def main(_) -> None:
         bodies = [body_of(file.read_bytes()) for file in files]
         model = pathlib.Path(_MODEL.value)
         following = pathlib.Path(_NEXT.value or model)
-        load = Load(model, following, files, bodies, _MINUTES.value * 60, _CLIENTS.value)
-        sys.exit(0 if run_steady(load, _KSERVE.value) else 1)
+        steady = Load(model, following, files, bodies, _MINUTES.value * 60, _CLIENTS.value)
+        sys.exit(0 if run_steady(steady, _KSERVE.value) else 1)
     requests = requests_of(pathlib.Path(_MODEL.value), files)
     command = [sys.executable, "-m", "deeplab_tf.cli.serve", f"--model={_MODEL.value}", "--port=0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -37,10 +37,11 @@ class Watcher:
     def batches(self) -> tuple[float, float]:
         """The number of batches and of their images until now."""
         page = self._get("/metrics")
-        return tuple(
+        count, images = (
             float(re.findall(rf"^deeplab_batch_images_{what} (\S+)", page, re.M)[0])
             for what in ("count", "sum")
         )
+        return count, images
 
     def _watch(self) -> None:
         while not self._stop.wait(1):

@@ -200,6 +200,16 @@ def test_a_broken_new_version_is_refused_and_the_old_one_stays(server):
     ]
 
 
+def test_a_version_that_is_refused_at_the_start_is_told(server):
+    write_version(server.path / "2", "half a graph")
+    server.folder.open_first()
+    again = HandOver(server.service, server.folder)
+    assert server.states() == {1: "AVAILABLE", 2: "END"}
+    assert "is damaged" in server.service.models["street"].states[2].error
+    asyncio.run(again.look())
+    assert len(server.lines) == 1
+
+
 def test_a_version_that_cannot_answer_is_refused(server, monkeypatch):
     class Mute:
         version, name = 2, "street"
