@@ -9,6 +9,7 @@ package.
 
 import asyncio
 import base64
+import logging
 import sys
 
 import kserve
@@ -36,5 +37,6 @@ class Street(kserve.Model):
 
 if __name__ == "__main__":
     folder, port = sys.argv[1:]
+    logging.disable(logging.INFO)  # five lines a request; ours writes none
     server = kserve.ModelServer(http_port=int(port), enable_grpc=False, workers=1)
     server.start([Street(folder)])

@@ -10,8 +10,8 @@ Prints the answers by kind and status, latency, requests a second, and the serve
 code 1 where a good answer is not the SavedModel's, a bad request is not refused with 400, or the
 server dies. 503 and 504 count as answers to good requests: they are what the limits are for.
 
-With `--minutes` the requests are good, and come at half the rate that the server is first found to
-answer; in the middle the SavedModel `--next` takes over from `--model`. Exit code 1 where a request
+With `--minutes` the requests are good, and come at `--rate`, by default half of what the server is
+first found to answer; in the middle the SavedModel `--next` takes over from `--model`. Exit code 1 where a request
 is lost, an answer is of neither version, an older version answers after the newer, or p99 is three
 times p50 or more. `--kserve_python`, an interpreter that has kserve and tensorflow, puts the same
 load on KServe's server, with neither hand-over nor batches.
@@ -45,6 +45,7 @@ _SECONDS = flags.DEFINE_float("seconds", 60, "How long.", lower_bound=1, upper_b
 _MINUTES = flags.DEFINE_float("minutes", None, "A steady load.", lower_bound=0.2, upper_bound=60)
 _NEXT = flags.DEFINE_string("next", None, "The SavedModel that takes over from --model.")
 _KSERVE = flags.DEFINE_string("kserve_python", None, "Serve by KServe, with this interpreter.")
+_RATE = flags.DEFINE_float("rate", None, "Requests a second of --minutes; default: half of all.")
 _CLIENTS = flags.DEFINE_integer("clients", 16, "At once.", lower_bound=1, upper_bound=64)
 _MOST = flags.DEFINE_integer("most", 100_000, "Requests in all, at most.", lower_bound=1)
 
@@ -185,7 +186,9 @@ def main(_) -> None:
         bodies = [body_of(file.read_bytes()) for file in files]
         model = pathlib.Path(_MODEL.value)
         following = pathlib.Path(_NEXT.value or model)
-        steady = Load(model, following, files, bodies, _MINUTES.value * 60, _CLIENTS.value)
+        steady = Load(
+            model, following, files, bodies, _MINUTES.value * 60, _CLIENTS.value, _RATE.value
+        )
         sys.exit(0 if run_steady(steady, _KSERVE.value) else 1)
     requests = requests_of(pathlib.Path(_MODEL.value), files)
     command = [sys.executable, "-m", "deeplab_tf.cli.serve", f"--model={_MODEL.value}", "--port=0"]

@@ -22,7 +22,8 @@ SIDE = pathlib.Path(__file__).with_name("kserve_side.py")
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """A load: the SavedModels of two versions, images and their bodies, seconds and clients."""
+    """A load: the SavedModels of two versions, images and their bodies, seconds, clients, and
+    requests a second, None for half of what the server can answer."""
 
     model: pathlib.Path
     following: pathlib.Path
@@ -30,6 +31,7 @@ class Load:
     bodies: list[bytes]
     seconds: float
     clients: int
+    rate: float | None = None
 
 
 def run_steady(load: Load, kserve_python: str | None) -> bool:
@@ -40,13 +42,14 @@ def run_steady(load: Load, kserve_python: str | None) -> bool:
         asker = Asker(port, "/v1/models/street:predict", requests)
         _wait_for(asker, process)
         most = capacity(asker, load.clients, min(CAPACITY_SECONDS, load.seconds / 2))
-        print(f"{most:.1f} requests/s by {load.clients} clients; half of it from here")
+        rate = load.rate or most / 2
+        print(f"{most:.1f} requests/s by {load.clients} clients; {rate:.1f} from here")
         if kserve_python:
-            return report(steady(asker, most / 2, load.seconds, lambda: None), None, [])
+            return report(steady(asker, rate, load.seconds, lambda: None), None, [])
         with Watcher(process.pid, port, "street") as watcher:
             batches = [watcher.batches()]
             samples = steady(
-                asker, most / 2, load.seconds, lambda: watcher.copy(load.following, street / "2")
+                asker, rate, load.seconds, lambda: watcher.copy(load.following, street / "2")
             )
             batches.append(watcher.batches())
         process.send_signal(signal.SIGTERM)
