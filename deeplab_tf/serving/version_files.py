@@ -11,7 +11,9 @@ import re
 from deeplab_tf.artefacts.description import DESCRIPTION
 from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SAVED_MODEL_FILE
 
-_INDEX = "variables/variables.index"
+PARTS = ((SAVED_MODEL_FILE, f"{EXTRA_DIR}/{DESCRIPTION}", "variables/variables.index"),)
+"""The files that a version has, for each kind of model; the first is that which marks the kind."""
+
 _SHARD = re.compile(r"variables/variables\.data-\d{5}-of-(\d{5})")
 
 
@@ -30,11 +32,14 @@ class VersionFiles:
 
     @property
     def missing(self) -> str | None:
-        """The path of a file that a SavedModel of ours has and the folder has not; None: none."""
+        """The path of a file that a model of ours has and the folder has not; None: none."""
         names = {name for name, _, _ in self.files}
-        for name in (SAVED_MODEL_FILE, f"{EXTRA_DIR}/{DESCRIPTION}", _INDEX):
+        parts = max(PARTS, key=lambda parts: len(names.intersection(parts)))
+        for name in parts:
             if name not in names:
                 return name
+        if SAVED_MODEL_FILE not in parts:
+            return None
         counts = [int(found[1]) for name in names if (found := _SHARD.fullmatch(name))]
         count = max(counts, default=1)
         shards = (f"variables/variables.data-{i:05}-of-{count:05}" for i in range(count))
@@ -42,8 +47,8 @@ class VersionFiles:
 
 
 def has_versions(path: pathlib.Path) -> bool:
-    """Returns whether `path` is a folder of numbered folders, and no SavedModel itself."""
-    return bool(_numbered(path)) and not (path / SAVED_MODEL_FILE).is_file()
+    """Returns whether `path` is a folder of numbered folders, and no model itself."""
+    return bool(_numbered(path)) and not any((path / parts[0]).is_file() for parts in PARTS)
 
 
 def version_files(path: pathlib.Path) -> dict[int, VersionFiles]:

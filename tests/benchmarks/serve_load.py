@@ -11,10 +11,10 @@ code 1 where a good answer is not the SavedModel's, a bad request is not refused
 server dies. 503 and 504 count as answers to good requests: they are what the limits are for.
 
 With `--minutes` the requests are good, and come at `--rate`, by default half of what the server is
-first found to answer; in the middle the SavedModel `--next` takes over from `--model`. Exit code 1 where a request
-is lost, an answer is of neither version, an older version answers after the newer, or p99 is three
-times p50 or more. `--kserve_python`, an interpreter that has kserve and tensorflow, puts the same
-load on KServe's server, with neither hand-over nor batches.
+first found to answer; in the middle the SavedModel `--next` takes over from `--model`. Exit code 1
+where a request is lost, an answer is of neither version, an older version answers after the newer,
+or p99 is three times p50 or more. `--kserve_python`, an interpreter that has kserve and tensorflow,
+puts the same load on KServe's server, with neither hand-over nor batches.
 """
 
 import base64

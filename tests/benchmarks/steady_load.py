@@ -132,7 +132,7 @@ def older_after_newer(samples: list[Sample]) -> int:
     return sum(s.sent > first and 0 < s.version < newest for s in samples)
 
 
-def report(samples: list[Sample], watcher: Watcher | None, batches: list) -> bool:
+def report(samples: list[Sample], watcher: Watcher) -> bool:
     """Prints the figures; returns whether none was lost and p99 is under three times p50."""
     times = np.array([s.received - s.due for s in samples])
     p50, p99 = np.percentile(times, [50, 99])
@@ -142,26 +142,27 @@ def report(samples: list[Sample], watcher: Watcher | None, batches: list) -> boo
     for reason, count in lost.items():
         print(f"LOST, {count} times: {reason}")
     print(f"p50 {p50:.3f} s, p99 {p99:.3f} s, {p99 / p50:.1f} times p50; longest {times.max():.3f}")
-    good = not lost and p99 < 3 * p50
-    if watcher is None:
-        return good
-    (runs, images), (runs_end, images_end) = batches
-    print(f"{(images_end - images) / (runs_end - runs):.2f} images a batch")
     memory = watcher.memory
     print(
         f"server memory, MB: {memory[0]:.0f} at the begin, {max(memory):.0f} at most, "
         f"{memory[-1]:.0f} at the end"
     )
+    return not lost and p99 < 3 * p50
+
+
+def report_hand_over(samples: list[Sample], watcher: Watcher) -> bool:
+    """Prints the figures of the hand-over; returns whether it ended and was in one direction."""
     versions = collections.Counter(s.version for s in samples)
     older = older_after_newer(samples)
     print(f"answers by version: {dict(sorted(versions.items()))}; older after newer: {older}")
     if not watcher.ended:
         print("the hand-over did not end")
         return False
-    during = times[[watcher.copied <= s.due <= watcher.ended for s in samples]]
-    low, high = np.percentile(during, [50, 99])
+    inside = [watcher.copied <= s.due <= watcher.ended for s in samples]
+    during = np.array([s.received - s.due for s in samples])[inside]
+    p50, p99 = np.percentile(during, [50, 99])
     print(
         f"the hand-over took {watcher.ended - watcher.copied:.0f} s; {len(during)} requests "
-        f"meanwhile: p50 {low:.3f} s, p99 {high:.3f} s"
+        f"meanwhile: p50 {p50:.3f} s, p99 {p99:.3f} s"
     )
-    return good and not older and len(versions) == 2
+    return not older and len(versions) == 2

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import shutil
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from server_watcher import HOST, Watcher
-from steady_load import Asker, Good, capacity, report, steady
+from steady_load import Asker, Good, capacity, report, report_hand_over, steady
 
 CAPACITY_SECONDS = 10.0
 SIDE = pathlib.Path(__file__).with_name("kserve_side.py")
@@ -44,18 +45,23 @@ def run_steady(load: Load, kserve_python: str | None) -> bool:
         most = capacity(asker, load.clients, min(CAPACITY_SECONDS, load.seconds / 2))
         rate = load.rate or most / 2
         print(f"{most:.1f} requests/s by {load.clients} clients; {rate:.1f} from here")
-        if kserve_python:
-            return report(steady(asker, rate, load.seconds, lambda: None), None, [])
         with Watcher(process.pid, port, "street") as watcher:
-            batches = [watcher.batches()]
-            samples = steady(
-                asker, rate, load.seconds, lambda: watcher.copy(load.following, street / "2")
-            )
-            batches.append(watcher.batches())
+            if kserve_python:
+                samples = steady(asker, rate, load.seconds, lambda: None)
+            else:
+                copy = functools.partial(watcher.copy, load.following, street / "2")
+                runs, images = watcher.batches()
+                samples = steady(asker, rate, load.seconds, copy)
+                runs_end, images_end = watcher.batches()
+                print(f"{(images_end - images) / (runs_end - runs):.2f} images a batch")
+        good = report(samples, watcher)
+        if kserve_python:
+            return good
+        good &= report_hand_over(samples, watcher)
         process.send_signal(signal.SIGTERM)
         code = process.wait(60)
         print(f"exit code of the server {code}")
-        return report(samples, watcher, batches) and not code
+        return good and not code
 
 
 def good_of(load: Load, models: dict[int, pathlib.Path]) -> list[Good]:
@@ -63,16 +69,14 @@ def good_of(load: Load, models: dict[int, pathlib.Path]) -> list[Good]:
     from deeplab_tf.cli.flags import import_tensorflow
 
     import_tensorflow()
-    import tensorflow as tf
-
     from deeplab_tf.serving.served_model import open_served_model
 
     labels: list[dict[int, np.ndarray]] = [{} for _ in load.files]
     for version, model in models.items():
-        loaded = open_served_model(model).loaded
+        served = open_served_model(model)
         for known, file in zip(labels, load.files, strict=True):
-            answer = loaded.signatures["image_bytes"](tf.constant([file.read_bytes()]))
-            known[version] = answer["labels"].numpy()[0]
+            image = np.array([file.read_bytes()], object)
+            known[version] = served.run("image_bytes", image)["labels"][0]
     return [Good(body, known) for body, known in zip(load.bodies, labels, strict=True)]
 
 
