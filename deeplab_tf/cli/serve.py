@@ -155,7 +155,7 @@ def main() -> int:
         batch_size=_BATCH_SIZE.value,
     )
     # What is imported stays: a collection at a hand-over then looks at the models alone, and holds
-    # requests up for a tenth of the time.
+    # requests up for less long.
     gc.collect()
     gc.freeze()
     models, folders = open_models(

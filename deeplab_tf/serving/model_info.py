@@ -5,9 +5,9 @@ Tested in tests/serving/test_rest.py and tests/serving/test_grpc_service.py, thr
 
 from collections.abc import Mapping
 
+import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from tensorflow.core.protobuf import error_codes_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from deeplab_tf.serving.models import VersionState
@@ -28,7 +28,7 @@ def model_status(
         # A status that is present but empty means the error code OK.
         told.status.SetInParent()
         if state.error:
-            told.status.error_code = error_codes_pb2.UNKNOWN
+            told.status.error_code = tf.errors.UNKNOWN
             told.status.error_message = state.error
     return response
 

@@ -128,11 +128,11 @@ class ModelVersions:
         self.states[number] = VersionState(State.AVAILABLE)
 
     def forget(self, gone: Callable[[int], bool]) -> None:
-        """Forgets the states of versions that have ended and are `gone`."""
+        """Forgets the states of versions that are not in memory and are `gone`."""
         self.states = {
             number: state
             for number, state in self.states.items()
-            if state.state is not State.ENDED or not gone(number)
+            if state.state not in (State.ENDED, State.WAITING) or not gone(number)
         }
 
     def remove(self, number: int) -> Version:

@@ -68,7 +68,7 @@ def _numbered(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _files(folder: pathlib.Path) -> tuple[tuple[str, int, int], ...]:
     found = []
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder, followlinks=True):
         for name in names:
             file = pathlib.Path(parent, name)
             try:

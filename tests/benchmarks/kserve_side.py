@@ -12,7 +12,7 @@ import base64
 import logging
 import sys
 
-import kserve
+import kserve  # pyright: ignore[reportMissingImports]
 import tensorflow as tf
 
 

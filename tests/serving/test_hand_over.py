@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import shutil
+import sys
 import weakref
 
 import httpx
@@ -260,6 +261,17 @@ def test_with_all_versions_each_answers_by_its_number(tmp_path):
 
     assert [numbers_in(answer) for answer in asyncio.run(everything())] == [{1}, {2}, {2}]
     assert server.states() == {1: "AVAILABLE", 2: "AVAILABLE"}
+
+
+def test_the_interpreter_changes_threads_more_often_while_a_version_is_loaded(server, monkeypatch):
+    during, before = [], sys.getswitchinterval()
+    load = server.folder._open
+    noted = lambda folder: during.append(sys.getswitchinterval()) or load(folder)  # noqa: E731
+    monkeypatch.setattr(server.folder, "_open", noted)
+    write_version(server.path / "2")
+    asyncio.run(server.looks())
+    assert during == pytest.approx([before / 10], rel=0.01)
+    assert sys.getswitchinterval() == before
 
 
 def test_a_version_that_something_holds_is_told(server, monkeypatch):

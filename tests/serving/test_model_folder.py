@@ -158,6 +158,15 @@ def test_a_served_version_is_not_loaded_again_and_stays_where_nothing_replaces_i
     ]
 
 
+def test_links_to_files_and_folders_are_followed(watched, tmp_path):
+    watched.folder.open_first()
+    write_version(tmp_path / "store" / "2")
+    (watched.path / "2").mkdir()
+    for entry in (tmp_path / "store" / "2").iterdir():
+        (watched.path / "2" / entry.name).symlink_to(entry)
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+
+
 def test_only_a_folder_of_numbers_has_versions(watched):
     assert has_versions(watched.path)
     assert not has_versions(watched.path / "1")

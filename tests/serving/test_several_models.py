@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.commands import call
 from support.model_versions import number_model, numbers_in, question, write_version
 from support.serving_requests import client, grpc_channel, metric, until
 from tensorflow_serving.apis import (
@@ -181,6 +182,21 @@ def test_a_name_before_a_model_is_split_off_unless_it_is_a_path(tmp_path, monkey
     (tmp_path / "lr=0.1").mkdir()
     assert split_name("lr=0.1") == (None, "lr=0.1")
     assert split_name("streets=") == (None, "streets=")
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--model=a=x", "--model=b", "--model_name=c"], "--model_name names one model; give --mo"),
+        (["--model=a", "--versions=newest"], "versions must be latest, latest:N with N of 1 or"),
+        (["--model=a", "--poll_seconds=-1"], "poll_seconds"),
+        ([], "missing --model"),
+    ],
+)
+def test_wrong_flags_are_one_line_and_exit_code_2(flags, reason):
+    done = call("serve", *flags)
+    assert done.returncode == 2
+    assert reason in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_models_are_opened_under_their_names(tmp_path, monkeypatch):
