@@ -80,6 +80,8 @@ class HandOver:
         for number in sorted(wanted - set(versions.available)):
             if not await self._load(number):
                 return
+            if len(versions.available) > len(wanted):
+                await self._unload(min(set(versions.available) - wanted))
         for number in sorted(set(versions.available) - wanted) if wanted else ():
             await self._unload(number)
 

@@ -274,6 +274,20 @@ def test_the_interpreter_changes_threads_more_often_while_a_version_is_loaded(se
     assert sys.getswitchinterval() == before
 
 
+def test_of_several_new_versions_one_at_a_time_is_more_than_are_served(tmp_path):
+    write_version(tmp_path / "street" / "2")
+    server = Server(tmp_path, "latest:2")
+    for number in "34":
+        write_version(server.path / number)
+    asyncio.run(server.looks())
+    assert [line.removeprefix("street: version ") for line in server.lines] == [
+        "3 answers",
+        "1 has ended",
+        "4 answers",
+        "2 has ended",
+    ]
+
+
 def test_a_version_that_something_holds_is_told(server, monkeypatch):
     monkeypatch.setattr(hand_over_module, "_FREED_SECONDS", 0)
     kept = server.service.model
