@@ -72,7 +72,7 @@ class ModelFolder:
             f"{number} lacks {files.missing or 'nothing'}" for number, files in self._seen.items()
         ]
         return DeeplabError(
-            f"{self.path} has no SavedModel of deeplab-export that is complete and that --versions "
+            f"{self.path} has no model of deeplab-export that is complete and that --versions "
             f"wants: {'; '.join(lacks)}"
         )
 

@@ -11,8 +11,12 @@ import re
 from deeplab_tf.artefacts.description import DESCRIPTION
 from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SAVED_MODEL_FILE
 
-PARTS = ((SAVED_MODEL_FILE, f"{EXTRA_DIR}/{DESCRIPTION}", "variables/variables.index"),)
-"""The files that a version has, for each kind of model; the first is that which marks the kind."""
+PARTS = (
+    (SAVED_MODEL_FILE, f"{EXTRA_DIR}/{DESCRIPTION}", "variables/variables.index"),
+    ("model.xml", "model.bin"),
+)
+"""The files that a version has, for each kind of model, SavedModel and OpenVINO; the first is that
+which marks the kind."""
 
 _SHARD = re.compile(r"variables/variables\.data-\d{5}-of-(\d{5})")
 

@@ -5,7 +5,7 @@ from support.model_versions import FILES, open_number, write_version
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving.model_folder import ModelFolder
-from deeplab_tf.serving.version_files import has_versions
+from deeplab_tf.serving.version_files import has_versions, version_files
 from deeplab_tf.serving.version_policy import parse_policy
 
 
@@ -165,6 +165,16 @@ def test_links_to_files_and_folders_are_followed(watched, tmp_path):
     for entry in (tmp_path / "store" / "2").iterdir():
         (watched.path / "2" / entry.name).symlink_to(entry)
     assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+
+
+def test_an_openvino_model_has_other_files(tmp_path):
+    folder = tmp_path / "4"
+    folder.mkdir()
+    (folder / "model.bin").write_text("weights")
+    assert version_files(tmp_path)[4].missing == "model.xml"
+    assert has_versions(tmp_path) and not has_versions(folder)
+    (folder / "model.xml").write_text("layers")
+    assert version_files(tmp_path)[4].missing is None
 
 
 def test_only_a_folder_of_numbers_has_versions(watched):
