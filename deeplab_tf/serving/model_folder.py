@@ -128,6 +128,7 @@ class ModelFolder:
         if version_files(self.path).get(number) != files:
             return
         self._refused[number] = files
+        self._told.pop(number, None)  # told anew where other files have the same fault
         goes_on = " and ".join(map(str, stay))
         self._tell(
             number,

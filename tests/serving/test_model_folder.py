@@ -122,6 +122,9 @@ def test_a_broken_version_is_not_tried_again_until_its_files_change(watched):
     assert [watched.folder.wanted([1]) for _ in range(3)] == [{1}] * 3
     assert watched.opened == [1, 2] and len(watched.lines) == 1
     assert watched.folder.error(2).endswith("is damaged: half a graph")
+    (watched.path / "2" / FILES[2]).write_text("other")
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+    assert watched.folder.open(2, [1]) is None and len(watched.lines) == 2
     write_version(watched.path / "2")
     assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
     assert watched.folder.open(2, [1]).version == 2
