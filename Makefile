@@ -11,7 +11,7 @@ help:
 	@echo "make demo    data, training, evaluation, export and prediction on drawn shapes"
 	@echo "make test    style, types, import direction and the tests"
 	@echo "make test-kernels  the tests that depend on TensorFlow's kernels, without oneDNN"
-	@echo "make chaos   a training killed 20 times at random ends as the undisturbed one"
+	@echo "make chaos   a training of one worker killed 20 times, and of two 10 times, ends as undisturbed"
 	@echo "make web-test  the browser page in Chromium (apt-get install chromium npm; installs playwright-core)"
 	@echo "make parity  our networks against torchvision, TF-Slim, keras.applications, keras-hub, live (installs 8 GB of its own)"
 	@echo "make bench   times ours and others', in turns, into docs/benchmark.md (the same 8 GB; 15 minutes)"
@@ -55,19 +55,22 @@ lint: .venv/installed-dev
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/tree .
 	cd build/tree && ../../$(BIN)/lint-imports ../../pyproject.toml
 
+# Both processes take whole files, so that what the tests of a file share is made once.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 test: lint
-	$(BIN)/pytest -n 2
+	$(PYTEST)
 
 # The other setting of what `make test` runs with on an x86 processor, where it sets oneDNN on.
 KERNEL_TESTS := tests/models tests/export/test_saved_model.py tests/export/test_litert.py \
   tests/export/test_onnx.py tests/training/test_step.py tests/training/test_accumulate.py \
   tests/training/test_rematerialize.py tests/training/test_precision.py
 test-kernels: .venv/installed-dev
-	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/pytest -n 2 $(KERNEL_TESTS)
+	TF_ENABLE_ONEDNN_OPTS=0 $(PYTEST) $(KERNEL_TESTS)
 
 # `make test` does three kills.
 chaos: .venv/installed-dev
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python tests/training/chaos.py --kills=20
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python tests/training/chaos_workers.py --kills=10
 
 # `make test` skips what needs a browser where these are missing.
 web-test: .venv/installed-dev

@@ -10,6 +10,7 @@ import numpy as np
 
 from deeplab_tf.artefacts.best import weight_files
 from deeplab_tf.artefacts.litert import open_segmenter
+from deeplab_tf.artefacts.openvino import MODEL_FILE
 from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.predictor import is_exported, load_predictor
@@ -50,7 +51,8 @@ def measure_artefacts(
 
     Args:
         model: a `.keras` file or a workdir.
-        folder: a SavedModel, or a folder with `.tflite` files, `.onnx` files or SavedModels.
+        folder: a SavedModel or an OpenVINO model, or a folder with some of these, `.tflite` files
+            or `.onnx` files.
         size: (height, width) of the image; a LiteRT file that takes one size only gets that size.
 
     Raises:
@@ -66,12 +68,14 @@ def measure_artefacts(
 
 
 def find_artefacts(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the LiteRT and ONNX files in `folder`, and the SavedModels at or below `folder`.
+    """Returns the LiteRT and ONNX files in `folder`, and the folders of SavedModels and OpenVINO
+    models at or below `folder`.
 
     Raises:
         DeeplabError: there is no artefact.
     """
-    saved = [file.parent for file in folder.glob(f"**/{SAVED_MODEL_FILE}")]
+    marks = (SAVED_MODEL_FILE, MODEL_FILE)
+    saved = [file.parent for mark in marks for file in folder.glob(f"**/{mark}")]
     found = sorted([*saved, *folder.glob("*.tflite"), *folder.glob("*.onnx")])
     if not found:
         raise DeeplabError(

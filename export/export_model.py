@@ -16,10 +16,11 @@ from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_tensorflow
 from deeplab_tf.named.load import load_model
 
+from .calibration import held_apart
 from .images import data_set_images, file_images, shrink_picture
 from .parity import INT8, ComparedImages, Export
 
-Format = Literal["saved_model", "litert", "onnx", "web"]
+Format = Literal["saved_model", "litert", "onnx", "openvino", "web"]
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 Outputs = Literal["both", "labels", "logits"]
 
@@ -27,6 +28,7 @@ OPTIONS = {
     "saved_model": {"signatures", "scales", "flip"},
     "litert": {"image_size", "open_size", "quantize", "keep_float", "outputs"},
     "onnx": {"outputs"},
+    "openvino": {"quantize", "outputs"},
     "web": {"image_size", "quantize", "litertjs"},
 }
 """The options that each format has."""
@@ -64,8 +66,10 @@ def export_model(
 
     Args:
         model: a trained model, a workdir, a `.keras` file, or the name of a published model.
-        out: the folder; `saved_model` and `web` replace it, the others write a file into it.
-        format: `saved_model`, `litert`, `onnx`, or `web` for a page that runs a LiteRT file.
+        out: the folder; `saved_model`, `openvino` and `web` replace it, the others write a file
+            into it.
+        format: `saved_model`, `litert`, `onnx`, `openvino`, or `web` for a page that runs a LiteRT
+            file.
         images: a file, a folder or a glob pattern to compare on; either this or `data_dir` is
             given.
         data_dir: the folder in which `deeplab-prepare` wrote the model's data set, to compare on.
@@ -74,10 +78,11 @@ def export_model(
         output_stride: the output_stride of the exported network; None leaves it as trained.
         image_size: (height, width) of a LiteRT file's input; None takes the training crop.
         open_size: whether a LiteRT file takes images of any size instead.
-        quantize: the kind of LiteRT file, see `litert.Options`.
+        quantize: the kind of LiteRT file, see `litert.Options`, or of OpenVINO model, see
+            `write_openvino`.
         keep_float: regular expressions of layers that `int8` leaves in float32.
         calibration_images: how many images `int8` measures ranges on.
-        outputs: the outputs of a LiteRT or ONNX file.
+        outputs: the outputs of a LiteRT or ONNX file or an OpenVINO model.
         signatures: the signatures of a SavedModel besides labels: `probabilities`, `logits`,
             `uncertainty`.
         scales, flip: the views that a SavedModel averages; None takes those of the experiment's
@@ -152,6 +157,23 @@ def export_model(
                 f"the ONNX export needs {error.name}: pip install tf2onnx onnx onnxruntime openvino"
             ) from error
         return export_onnx(trained, out / FILE_NAME, parity, outputs=outputs)
+    if format == "openvino":
+        try:
+            from .openvino_model import export_openvino
+        except ModuleNotFoundError as error:
+            raise DeeplabError(
+                f"the OpenVINO export needs {error.name}: pip install openvino nncf"
+            ) from error
+        calibration = ()
+        if quantize == "int8":
+            enough = compared(trained.experiment.data.split, calibration_images + count)
+            parity, calibration = held_apart(parity, enough, calibration_images)
+        return export_openvino(
+            *(trained, out, parity),
+            quantize=quantize,
+            outputs=outputs,
+            calibration=calibration,
+        )
     from .litert import Options
     from .web_page import export_web
 

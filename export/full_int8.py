@@ -38,18 +38,20 @@ def quantize_full(
     layers: Sequence[str],
     images: Iterable[np.ndarray],
     keep_float: Sequence[str] = (),
+    bytes_in: bool = True,
 ) -> bytes:
     """Returns the float file converted to integers, with uint8 pixels and logits.
 
     The numbers inside are int8, the weights by channel.
 
     Args:
-        float_file: a LiteRT file that takes pixels 0..255 as [1, H, W, 3], float32, or uint8 where
-            the first layer is kept float.
+        float_file: a LiteRT file that takes pixels 0..255 as [1, H, W, 3], float32, or pixels of
+            any kind where the first layer is kept float.
         layers: names of all layers of the network.
-        images: uint8 [H, W, 3], of the file's size where that is fixed, on which the range of every
+        images: [H, W, bands], of the file's size where that is fixed, on which the range of every
             tensor is measured.
         keep_float: regular expressions; a layer computes in float32 where one fits its whole name.
+        bytes_in: whether the input becomes uint8; else it stays as it is.
 
     Raises:
         DeeplabError: there is no image, a pattern fits no layer, a tensor is not finite, or the
@@ -62,7 +64,7 @@ def quantize_full(
         with quiet_stderr():
             quantized = mlir_quantize(calibrated, denylisted_nodes=kept or None)
             # float32 means here that the input stays as it is.
-            pixels = uint8 if reader.dtypes[reader.input] == np.float32 else float32
+            pixels = uint8 if bytes_in else float32
             return modify_model_io_type(quantized, pixels, uint8)
     except (ConverterError, ValueError, RuntimeError) as error:
         raise DeeplabError(

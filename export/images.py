@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.config.image_format import RGB, ImageFormat
+from deeplab_tf.config.image_format import RGB, ImageFormat, as_pixel
 from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import open_records
 from deeplab_tf.images.bands import read_image_of
@@ -95,7 +95,7 @@ def fit_picture(
     """
     if size is None:
         return picture
-    framed, inner = into_frame(picture.image, size, np.round(fill).astype(np.uint8))
+    framed, inner = into_frame(picture.image, size, as_pixel(fill, picture.image.dtype))
     mask = None
     if picture.mask is not None:
         mask = np.full(size, VOID, np.uint8)

@@ -83,15 +83,10 @@ def export_litert(
             the input size like `images`.
 
     Raises:
-        DeeplabError: the model is not for RGB images, the file and the model disagree, the
-            converter refuses the model, a pattern of `keep_float` fits no layer, there is no image
-            to calibrate on, or the directory is a SavedModel, whose `parity.json` is its own.
+        DeeplabError: the file and the model disagree, the converter refuses the model, a pattern of
+            `keep_float` fits no layer, there is no image to calibrate on, or the directory is a
+            SavedModel, whose `parity.json` is its own.
     """
-    if not trained.image_format.is_rgb:
-        raise DeeplabError(
-            f"a LiteRT file takes RGB images, and this model {trained.image_format}; "
-            "export the model as a SavedModel"
-        )
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)
     report = report_path(out_file)
@@ -105,7 +100,8 @@ def export_litert(
         whole_file(report, is_report) as temporary_report,
     ):
         float_file = write_litert(trained, temporary, options, calibrate)
-        parity = compare(keras_logits(trained.model), open_segmenter(temporary).run, fitted)
+        opened = open_segmenter(temporary, trained.image_format)
+        parity = compare(keras_logits(trained.model), opened.run, fitted)
         noisiest = _noisiest(trained, float_file, temporary, calibrate[:NOISE_IMAGES])
         check(parity, options.quantize, f"LiteRT file {out_file}", noisiest)
         export = Export(out_file, report, temporary.stat().st_size, parity, noisiest)
@@ -160,15 +156,17 @@ def write_litert(
 ) -> bytes | None:
     """Writes a LiteRT file with the description and `labels.txt` inside, as zip members.
 
-    The file's signature `serving_default` maps `images` uint8 [1, H, W, 3] to `labels` int32 [1, H,
-    W] and `logits` float32 [1, H, W, C], or one of them. Normalisation and upsampling are inside.
-    The logits of full int8 are uint8 with a scale and a zero point.
+    The file's signature `serving_default` maps `images` uint8 [1, H, W, 3] (or the data set's
+    bands, uint16 or float32 where they are) to `labels` int32 [1, H, W] and `logits` float32 [1, H,
+    W, C], or one of them. Normalisation and upsampling are inside. The logits of full int8 are
+    uint8 with a scale and a zero point. Images other than RGB are normalised in float32 in a full
+    int8 file too: one scale for all bands would lose those of small numbers.
 
     Args:
         trained: the model to write.
         path: the path of the file.
         options: the input size and the kind of the file.
-        calibration: for `int8`, images uint8 [H, W, 3] of the input size.
+        calibration: for `int8`, images [H, W, bands] of the input size.
 
     Returns:
         For `int8` the float file that the int8 file was made of, to compare tensors with; else
@@ -196,19 +194,24 @@ def convert(
     Raises:
         DeeplabError: the converter refuses the model, or a pattern of `keep_float` fits no layer.
     """
+    pixels = tf.as_dtype(trained.image_format.dtype)
     if options.quantize != "int8":
         # The integer kernels are left one operation a convolution: each sum of taps would round.
         float_kernels = options.quantize in ("none", "float16")
         runs = Runs.LITERT if float_kernels else Runs.CONVERTED
-        return convert_traced(trained, options, tf.uint8, runs), None
-    # The uint8 input of a first layer that stays float is cast; else a float32 input is quantised.
-    cast = any(re.fullmatch(pattern, NORMALIZE) for pattern in options.keep_float)
+        return convert_traced(trained, options, pixels, runs), None
+    keep_float = tuple(options.keep_float)
+    if not trained.image_format.is_rgb:
+        keep_float = (*keep_float, NORMALIZE)
+    # The input of a first layer that stays float is as it is; else a float32 input is quantised.
+    as_it_is = any(re.fullmatch(pattern, NORMALIZE) for pattern in keep_float)
     float_options = dataclasses.replace(options, quantize="none")
     float_file = convert_traced(
-        trained, float_options, tf.uint8 if cast else tf.float32, Runs.CONVERTED
+        trained, float_options, pixels if as_it_is else tf.float32, Runs.CONVERTED
     )
     layers = layer_names(trained)
-    return quantize_full(float_file, layers, calibration, options.keep_float), float_file
+    quantized = quantize_full(float_file, layers, calibration, keep_float, bytes_in=not as_it_is)
+    return quantized, float_file
 
 
 def layer_names(trained: TrainedModel) -> list[str]:
@@ -217,13 +220,13 @@ def layer_names(trained: TrainedModel) -> list[str]:
 
 
 def convert_traced(trained: TrainedModel, options: Options, pixels: tf.DType, runs: Runs) -> bytes:
-    """Returns the network as the converter makes it, with an input [1, H, W, 3] of dtype `pixels`.
+    """Returns the network as the converter makes it, with an input of dtype `pixels`.
 
     Raises:
         DeeplabError: the converter refuses the model.
     """
     size = options.image_size or (None, None)
-    spec = tf.TensorSpec((1, *size, 3), pixels, name="images")
+    spec = tf.TensorSpec((1, *size, trained.image_format.bands), pixels, name="images")
 
     # The batch is 1 already here: LiteRT.js refuses an open batch, which also leaves batch norms
     # unfolded.

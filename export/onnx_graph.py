@@ -9,7 +9,8 @@ import keras
 import onnx
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.models import AtrousConv2D, AtrousDepthwiseConv2D
+
+from .operations import refuse_uncounted_atrous
 
 SIDES = ("batch", "height", "width")
 """The names of the open dimensions of every input and output."""
@@ -30,22 +31,8 @@ def atrous_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def refuse_lowered_atrous(model: onnx.ModelProto, network: keras.Model) -> None:
-    """Raises `DeeplabError` unless each atrous layer of `network` is one `Conv` with dilations.
-
-    SpaceToBatch becomes Pad, Reshape and Transpose in ONNX and has no name of its own, so the
-    convolutions are counted.
-    """
-    layers = [
-        layer
-        for layer in network.layers
-        if isinstance(layer, AtrousConv2D | AtrousDepthwiseConv2D) and max(layer.dilation_rate) > 1
-    ]
-    found = len(atrous_convolutions(model))
-    if found != len(layers):
-        raise DeeplabError(
-            f"the ONNX file must have one Conv with dilations for each of the {len(layers)} atrous "
-            f"layers; other forms are several times slower. Received: {found}"
-        )
+    """Raises `DeeplabError` unless each atrous layer of `network` is one `Conv` with dilations."""
+    refuse_uncounted_atrous(len(atrous_convolutions(model)), network, "the ONNX file")
 
 
 def refuse_unknown_operations(model: onnx.ModelProto) -> None:

@@ -9,14 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import openvino
 import tensorflow as tf
 import tf2onnx
 
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
 from deeplab_tf.artefacts.onnx import labels_and_logits, open_onnx
+from deeplab_tf.artefacts.openvino import compile_for_cpu, import_openvino
 from deeplab_tf.artefacts.trained_model import TrainedModel
-from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import check_file, containing, whole_file
 from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_stderr
@@ -41,13 +40,15 @@ from .parity import (
     write_report,
 )
 
+import_openvino()  # missing packages are named before anything is converted
+
 FILE_NAME = "model.onnx"
 OPSET = 18
 """The operator set of ONNX 1.13 (2022), the newest that the converter writes."""
 PACKAGES = ("tf2onnx", "onnx", "onnxruntime", "openvino")
 
 Runner = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-"""A function from images uint8 [B, H, W, 3] to labels uint8 [B, H, W] and logits float32 [B, H, W,
+"""A function from images [B, H, W, bands] to labels uint8 [B, H, W] and logits float32 [B, H, W,
 C]; the logits may be None."""
 
 
@@ -76,14 +77,9 @@ def export_onnx(
         outputs: `labels`, `logits` or `both`.
 
     Raises:
-        DeeplabError: the model is not for RGB images, it has an operation that ONNX does not, an
-            atrous convolution would not be native, or one of the runtimes disagrees.
+        DeeplabError: the model has an operation that ONNX does not, an atrous convolution would not
+            be native, or one of the runtimes disagrees.
     """
-    if not trained.image_format.is_rgb:
-        raise DeeplabError(
-            f"an ONNX file takes RGB images, and this model {trained.image_format}; "
-            "export the model as a SavedModel"
-        )
     out_file = pathlib.Path(out_file)
     check_holds_files(out_file.parent)
     report = report_path(out_file)
@@ -123,9 +119,9 @@ def export_onnx(
 def write_onnx(trained: TrainedModel, path: str | os.PathLike, *, outputs: str = "both") -> None:
     """Writes an ONNX file with the description in its `metadata_props`.
 
-    The file maps `images` uint8 [batch, height, width, 3] to `labels` uint8 [batch, height, width]
-    and `logits` float32 [batch, height, width, C], or one of them. Normalisation and upsampling are
-    inside.
+    The file maps `images` uint8 [batch, height, width, 3] (or the data set's bands, uint16 or
+    float32 where they are) to `labels` uint8 [batch, height, width] and `logits` float32 [batch,
+    height, width, C], or one of them. Normalisation and upsampling are inside.
 
     Args:
         trained: the model to write.
@@ -149,9 +145,7 @@ def write_onnx(trained: TrainedModel, path: str | os.PathLike, *, outputs: str =
 
 def open_in_openvino(path: str | os.PathLike) -> Runner:
     """Returns a function that runs the file in OpenVINO on this CPU, in float32."""
-    # OpenVINO's default is to compute in bfloat16 where the CPU can.
-    precision = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(path), "CPU", precision)
+    compiled = compile_for_cpu(str(path))
     names = [output.any_name for output in compiled.outputs]
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -172,7 +166,8 @@ RUNTIMES = {"onnxruntime": open_in_onnxruntime, "openvino": open_in_openvino}
 
 def _convert(trained: TrainedModel, outputs: str) -> onnx.ModelProto:
     """Returns the network as the converter makes it, for images of any number and size."""
-    spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    takes = trained.image_format
+    spec = tf.TensorSpec((None, None, None, takes.bands), takes.dtype, name="images")
 
     @tf.function(autograph=False, input_signature=[spec])
     def serving_default(images):

@@ -7,11 +7,13 @@ import collections
 import os
 import pathlib
 
+import keras
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.models import AtrousConv2D, AtrousDepthwiseConv2D
 
 
 def saved_model_operations(directory: str | os.PathLike) -> collections.Counter[str]:
@@ -52,6 +54,29 @@ def refuse_space_to_batch(operations: collections.Counter[str], artefact: str) -
             f"{artefact} must have one operation for each atrous convolution. Received: "
             f"{operations[found[0]]} {found[0]}, several times slower; make the network's atrous "
             "layers AtrousConv2D and AtrousDepthwiseConv2D of deeplab_tf"
+        )
+
+
+def refuse_uncounted_atrous(found: int, network: keras.Model, artefact: str) -> None:
+    """Raises `DeeplabError` unless each atrous layer of `network` is one operation of an artefact.
+
+    SpaceToBatch becomes padding, reshaping and transposing where a format has no such operation,
+    and all three have other uses: so the convolutions are counted.
+
+    Args:
+        found: the convolutions with dilations in the artefact.
+        network: the Keras model.
+        artefact: the artefact in words, as `the ONNX file`.
+    """
+    layers = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, AtrousConv2D | AtrousDepthwiseConv2D) and max(layer.dilation_rate) > 1
+    ]
+    if found != len(layers):
+        raise DeeplabError(
+            f"{artefact} must have one convolution with dilations for each of the {len(layers)} "
+            f"atrous layers; other forms are several times slower. Received: {found}"
         )
 
 

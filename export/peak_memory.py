@@ -34,17 +34,23 @@ def peak_memory(artefact: pathlib.Path, size: tuple[int, int]) -> int | None:
 
 def _label(artefact: pathlib.Path, size: tuple[int, int]) -> None:
     """Labels one image once; imports TensorFlow only for artefacts that need it, as on a device."""
-    if artefact.suffix in (".tflite", ".onnx"):  # these take only RGB
-        image = np.zeros((1, *size, 3), np.uint8)
-        if artefact.suffix == ".tflite":
-            from deeplab_tf.artefacts.litert import open_segmenter
+    if artefact.suffix == ".tflite":
+        from deeplab_tf.artefacts.litert import run_on_zeros
 
-            open_segmenter(artefact).run(image)
-        else:
-            from deeplab_tf.artefacts.onnx import open_onnx
+        return run_on_zeros(artefact, size)
+    if artefact.suffix == ".onnx":
+        from deeplab_tf.artefacts.onnx import open_onnx as open_light
+    else:
+        from deeplab_tf.artefacts.openvino import is_openvino
+        from deeplab_tf.artefacts.openvino import open_openvino as open_light
 
-            open_onnx(artefact).run(image)
-        return
+        if not is_openvino(artefact):
+            return _label_by_predictor(artefact, size)
+    segmenter = open_light(artefact)
+    segmenter.run(segmenter.blank(size))
+
+
+def _label_by_predictor(artefact: pathlib.Path, size: tuple[int, int]) -> None:
     from deeplab_tf.inference.predictor import load_predictor
 
     # Standard output holds the figure only, and the process that asks has reported all notes.

@@ -60,9 +60,14 @@ def export_web(
         litertjs: the folder with the archives of LiteRT.js; see `litert_js_files`.
 
     Raises:
-        DeeplabError: `out_dir` holds something else, LiteRT.js is not at hand or cannot run the
-            model, or `export_litert` refuses the model.
+        DeeplabError: the model is not for RGB images, `out_dir` holds something else, LiteRT.js is
+            not at hand or cannot run the model, or `export_litert` refuses the model.
     """
+    if not trained.image_format.is_rgb:
+        raise DeeplabError(
+            f"a page shows photos and takes RGB images, and this model {trained.image_format}; "
+            "export the model with --format=litert, onnx, openvino or saved_model"
+        )
     out_dir = pathlib.Path(out_dir)
     report = out_dir.with_name(f"{out_dir.name}.parity.json")
     check_folder(out_dir, is_page)

@@ -338,6 +338,17 @@ def test_a_row_that_is_no_experiment_is_named(tmp_path):
         config_lib.load_rows(str(path))
 
 
+def test_a_shipped_row_is_a_copy_each_time(monkeypatch):
+    """Its module runs once: it may be what many others are made of."""
+    spec = "configs/paper/table6.py:os8"
+    first = load_experiment(spec)
+    monkeypatch.setattr("importlib.util.spec_from_file_location", None)
+    steps = first.train.steps
+    first.train.steps, first.model.aspp_rates = 1, ()
+    second = load_experiment(spec)
+    assert second.train.steps == steps and second.model.aspp_rates == (6, 12, 18)
+
+
 def test_config_json_of_a_workdir(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(config_lib.to_json(load_experiment("configs/shapes.py:demo")))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from packaging.specifiers import SpecifierSet
-from support.random_model import random_trained_model
+from support.random_model import shared_model
 
 from deeplab_tf.artefacts.litert import open_interpreter
 from deeplab_tf.export.litert import Options, write_litert
@@ -28,6 +28,8 @@ MODULES = {
     "tensorflow.python.eager.context": "distributed/connection.py: the coordination service",
     "tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2": "distributed/connection.py",
     "tensorflow.core.protobuf.saved_model_pb2": "serving and export: a SavedModel's graph",
+    "tensorflow.core.protobuf.meta_graph_pb2": "serving/openvino_model.py: signatures for clients",
+    "tensorflow.core.framework.tensor_shape_pb2": "serving/openvino_model.py: their shapes",
     "tensorflow.core.framework.graph_pb2": "export/operations.py: a function's graph",
     "tensorflow.lite.python.schema_py_generated": "export/full_int8.py: the file's tensors",
     "tensorflow.lite.python.convert": "export: the converter's error, and the int8 quantiser",
@@ -146,7 +148,7 @@ def test_a_keras_tensor_knows_its_layer():
 
 
 def test_litert_lists_its_operations(tmp_path):
-    write_litert(random_trained_model(), tmp_path / "model.tflite", Options(image_size=(33, 33)))
+    write_litert(shared_model(), tmp_path / "model.tflite", Options(image_size=(33, 33)))
     operations = open_interpreter(tmp_path / "model.tflite", delegates=False)._get_ops_details()
     assert {"op_name", "inputs", "outputs"} <= set(operations[0])
     names = {operation["op_name"] for operation in operations}

@@ -5,11 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from support.random_model import random_trained_model
 from support.train_processes import small
 
 import deeplab_tf
-from deeplab_tf.artefacts.trained_model import save_model
 
 LOADS = """
 import sys
@@ -27,10 +25,9 @@ def test_every_name_is_found_on_first_use():
 
 
 @pytest.mark.parametrize("imports", ["deeplab_tf, keras", "keras, deeplab_tf"])
-def test_keras_loads_a_file_of_ours(tmp_path, imports):
-    save_model(random_trained_model(), tmp_path / "model.keras")
+def test_keras_loads_a_file_of_ours(artefacts, imports):
     program = LOADS.format(imports=imports)
-    command = [sys.executable, "-c", program, tmp_path / "model.keras"]
+    command = [sys.executable, "-c", program, artefacts / "model.keras"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "(None, None, None, 6)\n"), done.stderr
 

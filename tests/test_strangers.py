@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.geo_files import write_geotiff
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_picture, shared_model
 from support.tiny_voc import write_voc
 from support.train_processes import small
 
@@ -236,6 +236,7 @@ EXPORTS = {
     "saved_model": ("saved_model.pb", "parity.json", "variables/variables.index", "notes.txt"),
     "litert": ("model.tflite",),
     "onnx": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin", "parity.json", "notes.txt"),
     "web": ("index.html", "model.json", "cache_list.js", "litert/index.js"),
 }
 
@@ -243,9 +244,9 @@ EXPORTS = {
 @pytest.mark.parametrize("format", EXPORTS)
 def test_export(images, tmp_path, format, monkeypatch):
     """Refused before the conversion; re-exports over own results are in tests/export."""
-    if format == "onnx":
-        pytest.importorskip("tf2onnx")
-    trained = random_trained_model()
+    if format in ("onnx", "openvino"):
+        pytest.importorskip({"onnx": "tf2onnx"}.get(format, format))
+    trained = shared_model()
     photo = images[0]
 
     def command(out):
@@ -257,7 +258,7 @@ def test_export(images, tmp_path, format, monkeypatch):
 
 def test_export_beside_the_report_of_another_file(images, tmp_path):
     """A `parity.json` of somebody else stays, and the report is named after the artefact."""
-    trained = random_trained_model()
+    trained = shared_model()
 
     def command(out):
         size = (33, 33)

@@ -16,8 +16,8 @@ SOURCES = ("deeplab_tf", "configs", "export", "setup.cfg", "pyproject.toml", "RE
 BINARIES = "prepare train eval models score predict export import paper serve".split()
 OF_EXTRAS = (
     "tifffile imagecodecs apache_beam pycocotools pydensecrf pillow_heif tf2onnx onnx onnxruntime "
-    "openvino rasterio shapely starlette uvicorn prometheus_client tensorflow_serving "
-    "tf_slim tf_keras torch av"
+    "openvino nncf rasterio shapely starlette uvicorn prometheus_client tensorflow_serving "
+    "tf_slim tf_keras torch av s3fs gcsfs"
 ).split()
 BLOCK = f"""
 import sys
@@ -36,6 +36,23 @@ class Without:
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
 """A `sitecustomize.py` for which the packages of the extras are not installed."""
+SCRIPTS = """
+import itertools, os, runpy, sys
+
+folder, *rest = sys.argv[1:]
+parts = [list(part) for then, part in itertools.groupby(rest, "--then".__eq__) if not then]
+for number, (script, *arguments) in enumerate(parts):
+    sys.argv = [os.path.join(folder, script), *arguments]
+    sys.path[0] = folder
+    if len(parts) == 1:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    import tensorflow
+    if not os.fork():
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    if os.wait()[1]:
+        sys.exit(f"{script} failed")
+"""
+"""What runs the scripts between `--then`; several are forked when TensorFlow is imported."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +73,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(wheel, tmp_path_factory):
-    """Starts a console script of the installed wheel in a folder."""
+    """Starts console scripts of the installed wheel in a folder, one after another."""
     site = tmp_path_factory.mktemp("site")
     command = ["install", "--no-deps", "--target", site, wheel]
     subprocess.run([sys.executable, "-m", "pip", "-q", *command], check=True)
@@ -65,7 +82,7 @@ def run(wheel, tmp_path_factory):
 
     def start(folder, name, *arguments):
         return subprocess.Popen(
-            [sys.executable, site / "bin" / name, *arguments],
+            [sys.executable, "-c", SCRIPTS, site / "bin", name, *arguments],
             cwd=folder,
             env=env,
             stdout=subprocess.PIPE,
@@ -101,14 +118,13 @@ def test_every_binary_says_what_it_does(run, tmp_path):
 def test_from_records_to_labels_in_an_empty_folder(run, shapes_data, tmp_path):
     data = (f"--data_dir={shapes_data}", "--config=configs/shapes.py:smoke")
     photos = shapes_data.parent / "VOCdevkit" / "VOC2012" / "JPEGImages"
-    for name, arguments in (
-        ("train", (*data, "--workdir=run", "--config.train.steps=1")),
-        ("eval", ("--workdir=run", f"--data_dir={shapes_data}")),
-        ("predict", ("--model=run", f"--images={photos}/val_*.jpg", "--out=out")),
-    ):
-        process = run(tmp_path, f"deeplab-{name}", *arguments)
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors
+    process = run(
+        *(tmp_path, "deeplab-train", *data, "--workdir=run", "--config.train.steps=1"),
+        *("--then", "deeplab-eval", "--workdir=run", f"--data_dir={shapes_data}"),
+        *("--then", "deeplab-predict", "--model=run", f"--images={photos}/val_*.jpg", "--out=out"),
+    )
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 

@@ -27,6 +27,7 @@ CLI = {
     "deeplab_tf/cli/inference_flags.py": "tests/cli/test_eval.py",
     "deeplab_tf/cli/models.py": "tests/named/test_table.py",
     "deeplab_tf/cli/serve.py": "tests/serving/test_server_life.py",
+    "deeplab_tf/cli/stores.py": "tests/test_store.py",
     "deeplab_tf/cli/train.py": "tests/cli/test_flags.py",
 }
 """The modules of `cli` stand here with their tests, since `--help` prints their docstrings."""

@@ -3,13 +3,16 @@
 import dataclasses
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.machine.system import usable_cores
+
+if TYPE_CHECKING:  # a process that only runs a file need not import the configs
+    from deeplab_tf.config.image_format import ImageFormat
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 """The operations with a kernel, by the names of LiteRT's built-in operations."""
@@ -81,16 +84,19 @@ def dequantized(values: np.ndarray, details: dict) -> np.ndarray:
 
 
 def as_input(image: np.ndarray, dtype: type) -> np.ndarray:
-    """Returns uint8 pixels in the `dtype` and range that networks of other projects take.
+    """Returns pixels in the `dtype` and range that a file takes.
 
-    float32 pixels are in [-1, 1], as DeepLab's and MobileNetV2's networks take them. int8 pixels
-    are the pixels minus 128, and uint8 pixels stay as they are.
+    Pixels of that dtype stay as they are. uint8 pixels become those that networks of other projects
+    take: float32 in [-1, 1], as for DeepLab's and MobileNetV2's networks, or int8, the pixels minus
+    128.
     """
+    if image.dtype == dtype:
+        return image
     if dtype == np.float32:
         return image.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
     if dtype == np.int8:
         return (image.astype(np.int16) - 128).astype(np.int8)
-    return image
+    raise ValueError(f"{image.dtype} pixels for a file that takes {np.dtype(dtype)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +131,7 @@ class LiteRTSegmenter:
         return float(max(self._logits["quantization_parameters"]["scales"], default=0.0))
 
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Runs the file on an image, uint8 [1, H, W, 3], which `as_input` converts.
+        """Runs the file on an image [1, H, W, bands], which `as_input` converts.
 
         Returns:
             Labels, integers [1, H, W], and logits float32 [1, H, W, C], None if the file gives no
@@ -148,12 +154,19 @@ class LiteRTSegmenter:
         return self._interpreter.get_tensor(output["index"])
 
 
-def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
+def open_segmenter(
+    path: str | os.PathLike, image_format: "ImageFormat | None" = None
+) -> LiteRTSegmenter:
     """Opens a LiteRT segmentation file of any origin.
 
+    Args:
+        path: the file.
+        image_format: the images that a file of ours takes; None is a file of RGB by anyone.
+
     Raises:
-        DeeplabError: the file does not exist, is damaged, or does not map one image [1, H, W, 3],
-            of one size or of any, to logits [1, H, W, C] or labels [1, H, W] of the image's size.
+        DeeplabError: the file does not exist, is damaged, or does not map one image
+            [1, H, W, bands], of one size or of any, to logits [1, H, W, C] or labels [1, H, W] of
+            the image's size.
     """
     path = pathlib.Path(path)
     interpreter = open_interpreter(path)
@@ -168,11 +181,14 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
         if len(shape) == 4 and shape[:3] == image[:3]
     ]
     dtype = np.dtype(inputs[0]["dtype"]).name
+    bands, dtypes = 3, ("float32", "uint8", "int8")
+    if image_format is not None and not image_format.is_rgb:
+        bands, dtypes = image_format.bands, (image_format.dtype.name,)
     if (
         len(inputs) > 1
         or len(image) != 4
-        or image[::3] != (1, 3)
-        or dtype not in ("float32", "uint8", "int8")
+        or image[::3] != (1, bands)
+        or dtype not in dtypes
         or len(labels) > 1
         or len(logits) > 1
         or not labels + logits
@@ -180,7 +196,7 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
         or min(image[1:3]) < 0 < max(image[1:3])
     ):
         raise DeeplabError(
-            f"LiteRT file {path} must map one image [1, H, W, 3] (float32, uint8 or int8) to "
+            f"LiteRT file {path} must map one image [1, H, W, {bands}] ({' or '.join(dtypes)}) to "
             f"logits [1, H, W, 2 to 255] or labels [1, H, W]. Received: {len(inputs)} input(s), "
             f"{dtype} {list(image)} to {[list(shape) for shape in shapes]}"
         )
@@ -193,6 +209,19 @@ def open_segmenter(path: str | os.PathLike) -> LiteRTSegmenter:
         inputs[0],
         *(found[0] if found else None for found in (labels, logits)),
     )
+
+
+def run_on_zeros(path: pathlib.Path, size: tuple[int, int]) -> None:
+    """Runs a LiteRT file once, on an image of zeros that has `size` where the file takes any."""
+    interpreter = open_interpreter(path)
+    details = interpreter.get_input_details()[0]
+    shape = [int(n) for n in details["shape_signature"]]
+    if min(shape[1:3]) < 0:
+        shape[1:3] = size
+        interpreter.resize_tensor_input(details["index"], shape)
+        interpreter.allocate_tensors()
+    interpreter.set_tensor(details["index"], np.zeros(shape, details["dtype"]))
+    interpreter.invoke()
 
 
 def _classes_before_argmax(path: pathlib.Path) -> int | None:

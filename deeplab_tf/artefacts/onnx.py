@@ -12,6 +12,9 @@ from deeplab_tf.errors import DeeplabError, one_line
 FATAL = 4
 """The log level of ONNX Runtime at which its errors come only as exceptions."""
 
+DTYPES = {"tensor(uint8)": np.uint8, "tensor(uint16)": np.uint16, "tensor(float)": np.float32}
+"""The dtypes of images, by ONNX Runtime's names."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OnnxSegmenter:
@@ -31,8 +34,13 @@ class OnnxSegmenter:
         """Returns whether `run` gives logits."""
         return any(output.name == "logits" for output in self._session.get_outputs())
 
+    def blank(self, size: tuple[int, int]) -> np.ndarray:
+        """Returns an image of zeros, [1, *size, bands], in the file's own dtype."""
+        (value,) = self._session.get_inputs()
+        return np.zeros((1, *size, value.shape[-1]), DTYPES[value.type])
+
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Runs the file on images, uint8 [B, H, W, 3].
+        """Runs the file on images [B, H, W, bands] in the file's own dtype.
 
         Returns:
             Labels uint8 [B, H, W], and logits float32 [B, H, W, C], None if the file gives no

@@ -18,7 +18,7 @@ and so do the processes of TF_CONFIG, each started with the same command; the re
 With --runner, Apache Beam evaluates (pip install apache-beam) on this machine or a cluster: the
 record files are dealt out to its workers, and the figures are the same.
 
-Exit code 0: done; 1: bad input, or another process is gone; 2: wrong flag.
+Exit code 0: done; 1: bad input; 2: wrong flag; 75: another process is gone.
 """
 
 import pathlib
@@ -30,6 +30,7 @@ from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flag_types import define_two_names
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.config import Experiment, StrategyName, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.workdir import CONFIG_FILE
@@ -38,8 +39,8 @@ _MODEL = define_two_names(
     "model",
     "workdir",
     "WORKDIR of deeplab-train, whose latest checkpoint (with train.keep=best its best weights) is "
-    "evaluated, FILE.keras, SAVED_MODEL_DIR, FILE.onnx, FILE.tflite (anyone's, as it is), or a "
-    "NAME of deeplab-models. --workdir is the same flag.",
+    "evaluated, FILE.keras, SAVED_MODEL_DIR, OPENVINO_DIR, FILE.onnx, FILE.tflite (anyone's, as it "
+    "is), or a NAME of deeplab-models. --workdir is the same flag.",
     required=True,
 )
 _DATA_DIR = flags.DEFINE_string(
@@ -140,7 +141,18 @@ def main() -> int:
 
 def run() -> None:
     """Runs the console script `deeplab-eval`."""
-    run_binary("deeplab-eval", __name__, main)
+    run_binary(
+        "deeplab-eval",
+        __name__,
+        main,
+        stores={
+            "model": Use.WRITE,
+            "workdir": Use.WRITE,
+            "data_dir": Use.PARTS,
+            "out": Use.WRITE,
+            "compare": Use.READ,
+        },
+    )
 
 
 if __name__ == "__main__":

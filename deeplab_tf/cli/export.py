@@ -8,6 +8,7 @@
     deeplab-export --model=model.keras --out=served --images='photos/*.jpg' \\
         --signatures=probabilities,uncertainty --scales=0.75,1,1.25 --flip
     deeplab-export --model=runs/demo --out=onnx --format=onnx --data_dir=data
+    deeplab-export --model=runs/demo --out=openvino --format=openvino --data_dir=data
     deeplab-export --model=runs/demo --out=page --format=web --data_dir=data
     deeplab-export --model=voc.keras --out=edge --benchmark
 
@@ -20,7 +21,8 @@ parity.json next to the artefact has the numbers.
 --out holds saved_model.pb for --format=saved_model; model.tflite, model_float16.tflite,
 model_dynamic_range.tflite or model_int8.tflite for --format=litert; model.onnx for --format=onnx,
 which must agree in ONNX Runtime and in OpenVINO (pip install tf2onnx onnx onnxruntime openvino);
-the page for --format=web, for which npm fetches LiteRT.js, and OUT.parity.json next to it.
+model.xml and model.bin for --format=openvino (pip install openvino, and nncf for int8); the page
+for --format=web, for which npm fetches LiteRT.js, and OUT.parity.json next to it.
 --benchmark writes nothing: it prints latency, memory and size of the artefacts that are in --out,
 and of the Keras model.
 
@@ -34,6 +36,7 @@ from absl import flags
 
 from deeplab_tf.cli import export_flags as given
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, warn
+from deeplab_tf.cli.stores import Use
 
 if TYPE_CHECKING:
     from deeplab_tf.export.parity import Export  # pyright: ignore[reportMissingImports]
@@ -111,7 +114,18 @@ def _next_command(artefact: pathlib.Path) -> str:
 
 def run() -> None:
     """Runs the console script `deeplab-export`."""
-    run_binary("deeplab-export", __name__, main)
+    run_binary(
+        "deeplab-export",
+        __name__,
+        main,
+        stores={
+            "model": Use.READ,
+            "workdir": Use.READ,
+            "data_dir": Use.PARTS,
+            "images": Use.PATTERN,
+            "out": Use.WRITE,
+        },
+    )
 
 
 if __name__ == "__main__":

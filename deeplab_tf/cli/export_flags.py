@@ -18,18 +18,20 @@ OUT = flags.DEFINE_string("out", None, "Write into this directory.", required=Tr
 FORMAT = flags.DEFINE_enum(
     "format",
     "saved_model",
-    ["saved_model", "litert", "onnx", "web"],
+    ["saved_model", "litert", "onnx", "openvino", "web"],
     "Write saved_model for TF Serving and TensorFlow, any image size; litert, one file for "
-    "phones, boards and browsers; onnx, one file for ONNX runtimes, any image size; or web, a "
-    "page that runs the LiteRT file, for any static host.",
+    "phones, boards and browsers; onnx, one file for ONNX runtimes, any image size; openvino, a "
+    "folder for OpenVINO on CPUs of PCs and servers, any image size; or web, a page that runs the "
+    "LiteRT file, for any static host.",
 )
 QUANTIZE = flags.DEFINE_enum(
     "quantize",
     "none",
     ["none", "float16", "dynamic", "int8"],
-    "Quantize the file of litert and web: float16 halves the size of the weights; dynamic stores "
-    "int8 weights, a quarter of the size; int8 computes in integers from the pixels to the "
-    "labels, calibrated on the images that the model was trained on, or on --images.",
+    "Quantize the file of litert, openvino and web: float16 halves the size of the weights; "
+    "dynamic (not openvino) stores int8 weights, a quarter of the size; int8 computes in integers, "
+    "from the pixels to the labels with litert, in the convolutions with openvino, calibrated on "
+    "the images that the model was trained on, or on --images.",
 )
 CALIBRATION_IMAGES = flags.DEFINE_integer(
     "calibration_images",
@@ -56,7 +58,10 @@ IMAGE_SIZE = flags.DEFINE(
     "dynamic takes any size and is slower. Default: the training crop.",
 )
 OUTPUTS = flags.DEFINE_enum(
-    "outputs", "both", ["both", "labels", "logits"], "Choose what a litert or onnx file gives."
+    "outputs",
+    "both",
+    ["both", "labels", "logits"],
+    "Choose what a litert, onnx or openvino file gives.",
 )
 OUTPUT_STRIDE = flag_types.define_output_stride(
     "Export the network at this output_stride; default: as trained.",
@@ -126,14 +131,22 @@ require(
         "deeplab-prepare wrote the data set, and --images=FILES": (
             lambda data_dir, images, benchmark: benchmark or (data_dir is None) != (images is None)
         ),
-        "--quantize and --image_size are for --format=litert and --format=web": (
-            lambda format, quantize, image_size, benchmark: (
-                format in ("litert", "web")
-                or benchmark
-                or (quantize == "none" and image_size is None)
+        "--image_size is for --format=litert and --format=web": (
+            lambda format, image_size, benchmark: (
+                format in ("litert", "web") or benchmark or image_size is None
             )
         ),
-        "--outputs is for --format=litert and --format=onnx": (
+        "--quantize is for --format=litert, --format=openvino and --format=web": (
+            lambda format, quantize, benchmark: (
+                format in ("litert", "openvino", "web") or benchmark or quantize == "none"
+            )
+        ),
+        "--format=openvino takes --quantize=none, float16 or int8, and no --keep_float": (
+            lambda format, quantize, keep_float: (
+                format != "openvino" or (quantize != "dynamic" and not keep_float)
+            )
+        ),
+        "--outputs is for --format=litert, --format=onnx and --format=openvino": (
             lambda format, outputs, benchmark: (
                 format != "saved_model" or benchmark or outputs == "both"
             )

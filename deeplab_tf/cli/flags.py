@@ -7,14 +7,16 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
 
 from deeplab_tf import config
+from deeplab_tf.cli.stores import Use, WrongUseError, check_addresses, local_flags
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import shown
 from deeplab_tf.machine.processor import choose_onednn
 from deeplab_tf.machine.stderr import quiet_stderr
 
@@ -23,6 +25,8 @@ USAGE_ERROR = 2
 
 INTERRUPTED = 130
 """The exit code of Ctrl-C, as of any program in a shell."""
+
+NO_STORES: Mapping[str, Use] = {}
 
 _DISK_FULL = "(?:No space left on device|Disk quota exceeded)"
 
@@ -33,6 +37,7 @@ def run_binary(
     main: Callable[[], int | None],
     more_help: Callable[[], str] | None = None,
     needs_config: bool = False,
+    stores: Mapping[str, Use] = NO_STORES,
 ) -> None:
     """Parses the flags, runs `main` and exits; never ends in a traceback for bad input.
 
@@ -45,11 +50,17 @@ def run_binary(
         more_help: makes the text that `--help` ends with.
         needs_config: whether --config must be given. absl cannot demand it, since the flag has a
             default, an `Experiment`.
+        stores: the flags that take the address of a store, and how.
     """
+
+    def body() -> int | None:
+        with local_flags(_own_flags(module), stores):
+            return main()
+
     app.run(
-        lambda _: sys.exit(_guarded(name, main)),
+        lambda _: sys.exit(_guarded(name, body)),
         argv=[name, *sys.argv[1:]],
-        flags_parser=lambda argv: _parse(name, module, argv, more_help, needs_config),
+        flags_parser=lambda argv: _parse(name, module, argv, more_help, needs_config, stores),
     )
 
 
@@ -59,6 +70,7 @@ def _parse(
     argv: Sequence[str],
     more_help: Callable[[], str] | None,
     needs_config: bool,
+    stores: Mapping[str, Use],
 ) -> list[str]:
     if any(argument in ("--help", "-help", "-h", "--helpshort", "--helpfull") for argument in argv):
         _print_help(name, module)
@@ -70,6 +82,9 @@ def _parse(
             _fail(name, f"{argument} is no flag: the bands come from the data set", USAGE_ERROR)
     try:
         rest = flags.FLAGS(argv)
+        check_addresses(_own_flags(module), stores, argv)
+    except WrongUseError as error:
+        _fail(name, f"{error} (see {name} --help)", USAGE_ERROR)
     except (flags.Error, DeeplabError) as error:
         missing = re.findall(r"Flag --(\w+) must have a value other than None", str(error))
         problem = f"missing {', '.join(f'--{flag}' for flag in missing)}" if missing else str(error)
@@ -124,7 +139,7 @@ def _guarded(name: str, main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except DeeplabError as error:
-        _fail(name, one_line(str(error)))
+        _fail(name, one_line(str(error)), error.exit_code)
     except KeyboardInterrupt:
         _fail(name, "interrupted", INTERRUPTED)
     except Exception as error:
@@ -182,5 +197,5 @@ def warn(line: str) -> None:
 
 
 def _fail(name: str, message: str, code: int = 1) -> NoReturn:
-    print(f"{name}: error: {message}", file=sys.stderr)
+    print(f"{name}: error: {shown(message)}", file=sys.stderr)
     sys.exit(code)

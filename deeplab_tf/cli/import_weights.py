@@ -23,6 +23,7 @@ from absl import flags
 
 from deeplab_tf.cli.flag_types import WHOLE_NUMBER, FileName, Items
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.stores import Use
 
 _SOURCE = flags.DEFINE_enum(
     "source",
@@ -74,7 +75,15 @@ def main() -> int:
 
 def run() -> None:
     """Runs the console script `deeplab-import`."""
-    run_binary("deeplab-import", __name__, main)
+    run_binary(
+        "deeplab-import",
+        __name__,
+        main,
+        stores={
+            "images": Use.PATTERN,
+            "out": Use.WRITE,
+        },
+    )
 
 
 if __name__ == "__main__":

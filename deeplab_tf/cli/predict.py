@@ -57,6 +57,7 @@ from deeplab_tf.cli import beam_flags, inference_flags
 from deeplab_tf.cli.flag_rules import is_given, require
 from deeplab_tf.cli.flag_types import FileName, Items, one_of
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say, warn
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.prediction.writes import FORMS, KINDS, Writes
 
@@ -67,7 +68,7 @@ _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Predict with this model: a NAME of deeplab-models, WORKDIR, FILE.keras, SAVED_MODEL_DIR, "
-    "FILE.tflite or FILE.onnx.",
+    "OPENVINO_DIR, FILE.tflite or FILE.onnx.",
     required=True,
 )
 _IMAGES = flags.DEFINE_string(
@@ -269,7 +270,12 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
 
 def run() -> None:
     """Runs the console script `deeplab-predict`."""
-    run_binary("deeplab-predict", __name__, main)
+    run_binary(
+        "deeplab-predict",
+        __name__,
+        main,
+        stores={"model": Use.READ, "images": Use.PATTERN, "list": Use.READ, "out": Use.WRITE},
+    )
 
 
 if __name__ == "__main__":

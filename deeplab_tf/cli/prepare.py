@@ -47,6 +47,7 @@ from absl import flags
 from deeplab_tf.cli import beam_flags
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.data.sources.known import DATA_SETS, FOLDER, FROM_SCRATCH, TOOLS
 
 _DATASET = flags.DEFINE_enum(
@@ -234,7 +235,9 @@ def _choices():
 
 def run() -> None:
     """Runs the console script `deeplab-prepare`."""
-    run_binary("deeplab-prepare", __name__, main)
+    run_binary(
+        "deeplab-prepare", __name__, main, stores={"source": Use.READ, "data_dir": Use.WRITE_PARTS}
+    )
 
 
 if __name__ == "__main__":

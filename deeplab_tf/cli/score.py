@@ -18,6 +18,7 @@ import pathlib
 from absl import flags
 
 from deeplab_tf.cli.flags import run_binary
+from deeplab_tf.cli.stores import Use
 
 _PREDICTIONS = flags.DEFINE_string(
     "predictions", None, "Read the predicted label PNGs from this folder.", required=True
@@ -64,7 +65,12 @@ def main() -> int:
 
 def run() -> None:
     """Runs the console script `deeplab-score`."""
-    run_binary("deeplab-score", __name__, main)
+    run_binary(
+        "deeplab-score",
+        __name__,
+        main,
+        stores={"predictions": Use.READ, "ground_truth": Use.READ, "list": Use.READ},
+    )
 
 
 if __name__ == "__main__":

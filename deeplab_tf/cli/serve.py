@@ -1,4 +1,4 @@
-"""deeplab-serve: SavedModels behind TensorFlow Serving's REST and gRPC interfaces.
+"""deeplab-serve: exported models behind TensorFlow Serving's REST and gRPC interfaces.
 
     deeplab-serve --model=served --port=8501 --grpc_port=8500     (pip install 'deeplab_tf[serve]')
     deeplab-serve --model=streets=DIR --model=roofs=DIR           (several models in one process)
@@ -39,14 +39,15 @@ from absl import flags
 from deeplab_tf.cli import flag_types
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving.version_policy import parse_policy
 
 _MODEL = flags.DEFINE_multi_string(
     "model",
     None,
-    "Serve this SavedModel of deeplab-export, the highest number in a folder of numbered "
-    "SavedModels (served/1), or a NAME of deeplab-models. CALLED=MODEL serves it as CALLED. "
+    "Serve this SavedModel or OpenVINO model of deeplab-export, the highest number in a folder of "
+    "numbered ones (served/1), or a NAME of deeplab-models. CALLED=MODEL serves it as CALLED. "
     "Repeat the flag for several models.",
     required=True,
 )
@@ -204,7 +205,14 @@ require(
 
 def run() -> None:
     """Runs the console script `deeplab-serve`."""
-    run_binary("deeplab-serve", __name__, main)
+    run_binary(
+        "deeplab-serve",
+        __name__,
+        main,
+        stores={
+            "model": Use.READ,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -28,8 +28,10 @@ the best weights, and --config.train.patience=N ends the run after N evaluations
 --config.train.strategy is auto, one, mirrored, tpu, or multi_worker. With multi_worker, each
 process of TF_CONFIG is started with this command, on one --workdir.
 
-Exit code 0: the run is finished; 143: stopped by SIGTERM, with a checkpoint; 1: bad input, or
-another worker is gone; 2: wrong flag.
+--data_dir and --workdir may be addresses of a store, s3:// or gs:// (docs/storage.md).
+
+Exit code 0: the run is finished; 143: stopped by SIGTERM, with a checkpoint; 1: bad input; 2: wrong
+flag; 75: another worker is gone, and the same command goes on.
 """
 
 import dataclasses
@@ -40,6 +42,7 @@ from ml_collections import config_flags
 
 from deeplab_tf.cli.config_help import list_fields
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
+from deeplab_tf.cli.stores import Use
 from deeplab_tf.config import DataConfig, Experiment, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
@@ -142,6 +145,7 @@ def run() -> None:
         main,
         more_help=lambda: f"\nfields of the experiment:\n{list_fields()}",
         needs_config=True,
+        stores={"source": Use.READ, "data_dir": Use.PARTS, "workdir": Use.WRITE},
     )
 
 

@@ -4,6 +4,7 @@ Tested in tests/images/test_bands.py and tests/test_config.py.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -73,6 +74,14 @@ class ImageFormat:
         return np.dtype({8: np.uint8, 16: np.uint16, 32: np.float32}[self.bits])
 
     @property
+    def mean_pixel(self) -> np.ndarray:
+        """The mean as a pixel, [bands] of `dtype`, rounded unless it is a float.
+
+        A network sees this pixel as zero.
+        """
+        return as_pixel(self.mean, self.dtype)
+
+    @property
     def stored_dtype(self) -> np.dtype:
         """The type of the numbers in the PNG that `encode_bands` makes: uint8 or uint16."""
         return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
@@ -88,6 +97,12 @@ class ImageFormat:
             return RGB
         mean, std = (tuple(float(value) for value in fields[name]) for name in ("mean", "std"))
         return cls(int(fields["bands"]), int(fields["bits"]), mean, std, fields.get("nodata"))
+
+
+def as_pixel(values: Sequence[float], dtype: np.dtype) -> np.ndarray:
+    """Returns `values`, one a band, in the `dtype` of images, rounded unless it is a float."""
+    pixel = np.asarray(values, np.float64)
+    return (pixel if dtype.kind == "f" else np.round(pixel)).astype(dtype)
 
 
 RGB = ImageFormat()

@@ -5,6 +5,7 @@ Tested in tests/test_config.py.
 
 import dataclasses
 import difflib
+import functools
 import importlib.util
 import pathlib
 
@@ -108,7 +109,17 @@ def _shipped_name(path: pathlib.Path) -> str | None:
 
 
 def _read_rows(path: pathlib.Path, given: str) -> dict[str, object]:
-    """Returns `EXPERIMENTS` from the config module at `path`, which errors name as `given`."""
+    """Returns `EXPERIMENTS` from the config module at `path`, which errors name as `given`.
+
+    A shipped module runs once in a process: its rows are made of other modules' rows, theirs of
+    others again, and `miniature.py` alone ran a thousand modules.
+    """
+    shipped = _shipped_name(path)
+    return _rows_of_shipped(path.resolve(), shipped) if shipped else _rows_of(path, given)
+
+
+def _rows_of(path: pathlib.Path, given: str) -> dict[str, object]:
+    """Runs the module at `path`; the rest is as of `_read_rows`."""
     spec = importlib.util.spec_from_file_location(f"deeplab_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise DeeplabError(f"config file {path} is not a Python file; give FILE.py:ROW")
@@ -125,3 +136,6 @@ def _read_rows(path: pathlib.Path, given: str) -> dict[str, object]:
             f"config file {path} must define EXPERIMENTS, a dict of name: Experiment"
         )
     return rows
+
+
+_rows_of_shipped = functools.cache(_rows_of)

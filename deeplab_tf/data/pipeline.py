@@ -31,6 +31,7 @@ from deeplab_tf.data.mixture import MixedSplit, examples_before, make_pattern
 from deeplab_tf.data.records import SplitFiles, naming_corrupt_file, parse_record
 from deeplab_tf.data.training_example import Donor, make_example
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine.system import usable_cores
 
 INTERLEAVED_FILES = 16
 PREFETCHED_BATCHES = 2
@@ -119,7 +120,7 @@ def training_batches(
         return make_example(*read(record), seeds, data, split.image_format, mean_pixel, donor)
 
     return (
-        records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        records.map(example, num_parallel_calls=usable_cores(), deterministic=True)
         .batch(share // parts, drop_remainder=True)
         # With an unknown cardinality, several workers ask each other before every step whether all
         # of them have another batch; so the pipeline is declared infinite.
@@ -185,7 +186,7 @@ def evaluation_images(
     return (
         tf.data.TFRecordDataset(split.files)
         .shard(num_shards, shard_index)
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(example, num_parallel_calls=usable_cores(), deterministic=True)
         .prefetch(PREFETCHED_IMAGES)
         .with_options(_options())
     )
@@ -267,4 +268,7 @@ def _options() -> tf.data.Options:
     # would only wait for them (2 % more CPU), so each operation keeps to one thread. A private
     # thread pool for the pipeline made no difference.
     options.threading.max_intra_op_parallelism = 1
+    # The end of a tuned pipeline may wait until its tuner looks again: for as long as the pipeline
+    # has run, up to a minute.
+    options.autotune.enabled = False
     return options

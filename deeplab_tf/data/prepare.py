@@ -21,6 +21,7 @@ from deeplab_tf.data.tiles import Tiling
 from deeplab_tf.data.write_records import write_records, written_before
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import refreshed
 
 SHOWN = 5
 """The number of errors and warnings that are reported; report.txt has all."""
@@ -115,6 +116,7 @@ def _read(
     report: Callable[[str], None],
 ) -> Source:
     folder = pathlib.Path(source or data_dir / "shapes_VOCdevkit")
+    refreshed(folder)
     tool = _tool(folder, dataset, choices, report)
     there = folder.exists()
     read = (

@@ -16,7 +16,8 @@ from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
 from deeplab_tf.distributed.processes import Workers, answers
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, WorkerGoneError
+from deeplab_tf.files import close_mirrors
 from deeplab_tf.machine.signals import handling_stops
 
 ARRIVAL_SECONDS = 300
@@ -46,7 +47,8 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
     The call must come before any other use of TensorFlow.
 
     Raises:
-        DeeplabError: a worker has not come in `ARRIVAL_SECONDS`, or this worker's port is taken.
+        WorkerGoneError: a worker has not come in `ARRIVAL_SECONDS`.
+        DeeplabError: this worker's port is taken.
     """
     leader = "chief" if "chief" in workers.cluster else "worker"
     runtime = context.context()
@@ -79,7 +81,7 @@ def connect(workers: Workers) -> tf.distribute.Strategy:
         who = (
             f"worker {', '.join(absent)} does not answer" if absent else "not all workers have come"
         )
-        raise DeeplabError(
+        raise WorkerGoneError(
             f"worker {workers.index} waited {ARRIVAL_SECONDS} s for the {workers.count} workers of "
             f"TF_CONFIG: {who}. Start all workers with the same command"
         ) from error
@@ -95,6 +97,7 @@ def leave(workers: Workers, code: int) -> None:
     """
     if workers.count == 1:
         return
+    close_mirrors()
     last = time.monotonic() + GOODBYE_SECONDS
     # A worker has its part of a gathering before the others have received what it sent them: they
     # would find it gone. At the barrier each worker has received everything.

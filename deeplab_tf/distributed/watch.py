@@ -12,9 +12,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
+import tensorflow as tf
+
 from deeplab_tf.distributed.connection import CONNECTED, GOODBYE_SECONDS, LOST, SILENCE_SECONDS
 from deeplab_tf.distributed.processes import Reach, Workers, answers, reach
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import WorkerGoneError
 
 PROBE_SECONDS = 1.0
 """Seconds between two probes of whether the other workers listen; a killed worker does not."""
@@ -25,19 +27,23 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
     """Ends this process with one line where another worker is gone; `go_on()` is the line's end.
 
     Raises:
-        DeeplabError: another worker is gone; this error replaces that of TensorFlow's operation
-            over all workers. Where that operation does not end, the process ends with exit code 1.
+        WorkerGoneError: another worker is gone; this error replaces that of TensorFlow's operation
+            over all workers. Where that operation does not end, the process ends with the error's
+            exit code.
     """
     if workers.count == 1:
         yield
         return
 
-    def line() -> str:
-        absent = [
+    def missing() -> list[str]:
+        return [
             str(number)
             for number, address in enumerate(workers.addresses)
             if number != workers.index and not answers(address)
         ]
+
+    def line() -> str:
+        absent = missing()
         who = f"worker {' and '.join(absent)}" if absent else "another worker"
         return (
             f"{who} is gone, and worker {workers.index} ends too; if it was not killed, its own "
@@ -48,10 +54,13 @@ def naming_lost_worker(workers: Workers, go_on: Callable[[], str]) -> Iterator[N
     threading.Thread(target=_watch, args=(workers, done, line), daemon=True).start()
     try:
         yield
-    except LOST as error:
+    except tf.errors.OpError as error:
+        # A killed worker is at times an error of another kind, as an internal one.
+        if not isinstance(error, LOST) and not missing():
+            raise
         # The frames hold objects of TensorFlow that would print a note at the interpreter's end.
         traceback.clear_frames(error.__traceback__)
-        raise DeeplabError(line()) from error
+        raise WorkerGoneError(line()) from error
     finally:
         done.set()
 
@@ -75,4 +84,4 @@ def _watch(workers: Workers, done: threading.Event, line: Callable[[], str]) -> 
             heard = time.monotonic()
     if not done.wait(GOODBYE_SECONDS):
         print(f"error: {line()}", file=sys.stderr, flush=True)
-        os._exit(1)
+        os._exit(WorkerGoneError.exit_code)

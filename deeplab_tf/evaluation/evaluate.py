@@ -62,7 +62,8 @@ def evaluate(
 
     Args:
         model: a workdir, whose latest checkpoint or kept best weights are taken, a `.keras` file,
-            a SavedModel, an `.onnx` file, or anyone's `.tflite` file, which is evaluated as it is.
+            a SavedModel, an OpenVINO model, an `.onnx` file, or anyone's `.tflite` file, which is
+            evaluated as it is.
         data_dir: the folder into which `deeplab-prepare` wrote the records.
         out: the folder that gets `eval.json`, `eval.txt` (the reported text),
             `confusion_matrix.csv`, `images.csv`, `images_by_class.csv` and `report/`.

@@ -28,7 +28,7 @@ from deeplab_tf.evaluation.report_figures import (
     draw_sizes,
 )
 from deeplab_tf.evaluation.worst_images import WORST_FILES, worst_images
-from deeplab_tf.files import any_of, containing, folder_of, whole_folder
+from deeplab_tf.files import any_of, containing, folder_of, shown, whole_folder
 from deeplab_tf.images.classes import VOID, Classes
 from deeplab_tf.images.confusion import TITLES, percent
 from deeplab_tf.images.coverage import Coverage
@@ -88,7 +88,7 @@ def write_report(
             _curves(curves),
             _config(config_json) if config_json else "",
         ]
-        (temporary / "index.html").write_text(page(title, sections), encoding="utf-8")
+        (temporary / "index.html").write_text(shown(page(title, sections)), encoding="utf-8")
     return report / "index.html"
 
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files.lease import leased
+from deeplab_tf.files.mirror import mirror_of
 from deeplab_tf.files.ours import check_folder, own_folder
 from deeplab_tf.files.temporary import made_folder
 from deeplab_tf.machine.system import NoLocksError, locked
@@ -19,7 +21,8 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
     """Makes the folder `path` and holds it until the block or this process ends, however it ends.
 
     A folder that was made here and stays empty is removed again. On a file system without locks the
-    folder is not held, and one line on stderr says so.
+    folder is not held, and one line on stderr says so. In the mirror of a store, the folder of the
+    store is held and fetched, and at the end what has changed is committed.
 
     Raises:
         DeeplabError: another process holds the folder, and the message begins with `busy`; or
@@ -37,4 +40,11 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
                 "process there would not be noticed; start only one",
                 file=sys.stderr,
             )
-        yield
+        mirror = mirror_of(path)
+        if mirror is None:
+            yield
+            return
+        with leased(mirror, mirror.name(path.absolute()), busy):
+            mirror.refresh(path.absolute())
+            yield
+            mirror.sync(path.absolute())

@@ -14,6 +14,8 @@ import zipfile
 from collections.abc import Callable
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files.mirror import check_writable
+from deeplab_tf.files.snapshot import WHOLE
 
 Ours = Callable[[pathlib.Path], bool]
 """A function that returns whether this package wrote the existing file or folder at a path."""
@@ -47,6 +49,7 @@ def check_folder(path: pathlib.Path, ours: Ours) -> None:
 
 def _check(path: pathlib.Path, replaceable: Callable[[os.stat_result], bool]) -> None:
     """Looks again where another process replaced or removed `path` during the look."""
+    check_writable(path)
     while (found := _stat(path)) is not None:
         with contextlib.suppress(FileNotFoundError):
             if replaceable(found):
@@ -128,7 +131,8 @@ def folder_of(*patterns: str, known: dict[str, Ours]) -> Ours:
     """
 
     def ours(path: pathlib.Path) -> bool:
-        names = [entry.name for entry in path.iterdir()]
+        # A copy of a store's folder that another program made has its mark too.
+        names = [entry.name for entry in path.iterdir() if entry.name != WHOLE]
         return all(any(fnmatch.fnmatchcase(n, p) for p in patterns) for n in names) and all(
             (path / name).exists() and recognised(path / name) for name, recognised in known.items()
         )

@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Iterator
 
+from deeplab_tf.files.store import check_path
 from deeplab_tf.machine.system import is_running, process_space
 
 LONGEST_SUFFIX = 16
@@ -84,6 +85,7 @@ def remove(path: pathlib.Path) -> None:
 @contextlib.contextmanager
 def made_folder(folder: pathlib.Path) -> Iterator[None]:
     """Makes `folder` and its parents; those made here that stay empty are removed at the end."""
+    check_path(folder)
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

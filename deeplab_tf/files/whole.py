@@ -1,7 +1,8 @@
 """Files and folders that are written whole or not at all, and that replace only what is ours.
 
 The content is written under a temporary name, flushed to the disk, and renamed; then the folder is
-flushed. After a power failure too, the old content is there or the new.
+flushed. After a power failure too, the old content is there or the new. What lies in the mirror of
+a store is then committed there (`mirror.py`).
 
 Tested in tests/test_files.py.
 """
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files.mirror import before_writing, committed, shown
 from deeplab_tf.files.ours import Ours, check_file, check_folder
 from deeplab_tf.files.temporary import (
     made_folder,
@@ -55,6 +57,7 @@ def whole_file(
     """
     if path.is_symlink():
         path = path.resolve()
+    before_writing(path)
     check_file(path, ours)
     with made_folder(path.parent):
         if within is None:
@@ -67,6 +70,7 @@ def whole_file(
             os.replace(temporary, path)
             if durable:
                 flush(path.parent)
+            committed(path)
         except OSError as error:
             # An error while writing, above all on a full disk, names no file, so `path` is added.
             error.filename = error.filename or str(path)
@@ -94,6 +98,7 @@ def whole_folder(path: pathlib.Path, ours: Ours, *, durable: bool = True) -> Ite
         raise DeeplabError(
             f"{path} is the current folder and would be replaced; give another folder"
         )
+    before_writing(path)
     check_folder(path, ours)
     with made_folder(path.parent):
         remove_leftovers(path.parent)
@@ -106,6 +111,7 @@ def whole_folder(path: pathlib.Path, ours: Ours, *, durable: bool = True) -> Ite
             _take_place(temporary, path)
             if durable:
                 flush(path.parent)
+            committed(path)
         finally:
             remove(temporary)
 
@@ -144,9 +150,12 @@ def _take_place(new: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def write_text(path: pathlib.Path, text: str, ours: Ours) -> None:
-    """Writes `text` to `path`, which has either the old text or the new text, never a part."""
+    """Writes `text` to `path`, which has either the old text or the new text, never a part.
+
+    A path in the text that stands for an address of a store becomes the address.
+    """
     with whole_file(path, ours) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(shown(text))
 
 
 def write_jpeg(

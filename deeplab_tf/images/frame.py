@@ -6,9 +6,10 @@ Tested in tests/inference/test_predictor.py.
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
-from deeplab_tf.images.resampling import enlarge_labels
+from deeplab_tf.images.resampling import enlarge_labels, shrink
 
 
 def into_frame(
@@ -20,13 +21,14 @@ def into_frame(
     bilinearly and keeping its aspect.
 
     Args:
-        image: uint8 [H, W, 3].
+        image: [H, W, bands], of any dtype that `ImageFormat` has.
         frame: the static (height, width).
-        fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
+        fill: [bands], the pixel to pad with: the mean, which the network sees as zero.
         longest: the longest side that the image may have in the frame; None leaves it to the frame.
 
     Returns:
-        The framed image, uint8 [1, *frame, 3], and the height and width of the image in the frame.
+        The framed image, [1, *frame, bands] in its own dtype, and the height and width of the image
+        in the frame.
     """
     height, width = image.shape[:2]
     longest = longest or max(frame)
@@ -35,12 +37,20 @@ def into_frame(
     # pixel, and the maximum keeps a thin image from vanishing.
     inner = (max(1, int(height * shrink + 1e-6)), max(1, int(width * shrink + 1e-6)))
     if inner != (height, width):
-        small = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
-        image = np.asarray(small)
-    framed = np.empty((1, *frame, 3), np.uint8)
+        image = _shrunk(image, inner)
+    framed = np.empty((1, *frame, image.shape[-1]), image.dtype)
     framed[:] = fill
     framed[0, : inner[0], : inner[1]] = image
     return framed, inner
+
+
+def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns an image [H, W, bands] at the smaller (height, width) `size`, in its own dtype."""
+    if image.dtype == np.uint8 and image.shape[-1] == 3:
+        # The page in a browser computes the same fixed-point numbers.
+        small = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return np.asarray(small)
+    return shrink(tf.constant(image[None]), size)[0].numpy()
 
 
 def predict_in_frame(
@@ -58,11 +68,11 @@ def predict_in_frame(
     exported with a size that fits the images.
 
     Args:
-        image: uint8 [H, W, 3].
+        image: [H, W, bands].
         frame: the static (height, width).
-        fill: uint8 [3], the pixel to pad with: the mean, which the network sees as zero.
-        run: the model, from uint8 [1, height, width, 3] to integer labels [1, height, width] and
-            the scores [1, height, width, C] whose argmax they are, or None.
+        fill: [bands], the pixel to pad with: the mean, which the network sees as zero.
+        run: the model, from images [1, height, width, bands] to integer labels [1, height, width]
+            and the scores [1, height, width, C] whose argmax they are, or None.
         longest: as for `into_frame`.
 
     Returns:

@@ -1,6 +1,6 @@
 """One way to predict with every kind of artefact.
 
-The kinds are workdir, `.keras` file, SavedModel, LiteRT file and ONNX file.
+The kinds are workdir, `.keras` file, SavedModel, LiteRT file, ONNX file and OpenVINO model.
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from deeplab_tf.artefacts.description import DESCRIPTION, parse_description
 from deeplab_tf.artefacts.litert import LiteRTSegmenter, open_segmenter
-from deeplab_tf.artefacts.onnx import open_onnx
+from deeplab_tf.artefacts.onnx import OnnxSegmenter, open_onnx
+from deeplab_tf.artefacts.openvino import OpenVINOSegmenter, is_openvino, open_openvino
 from deeplab_tf.artefacts.saved_model import (
     SAVED_MODEL_FILE,
     SIGNATURE,
@@ -47,7 +48,7 @@ from deeplab_tf.inference.working_size import (
 )
 from deeplab_tf.named import model_path
 
-FILE_SUFFIXES = (".tflite", ".onnx")
+FILE_SUFFIXES = (".tflite", ".onnx", ".xml")
 MOST_OFF = 1e-3
 """How far from 1 the outputs of a softmax in floats may sum up, over the classes of a pixel."""
 FOREIGN_MEAN = np.full(3, 128, np.uint8)
@@ -139,8 +140,10 @@ def check_rgb(predictor: Predictor) -> None:
 
 
 def is_exported(path: pathlib.Path) -> bool:
-    """Returns whether `path` is an exported artefact: a SavedModel, a LiteRT or an ONNX file."""
-    return (path / SAVED_MODEL_FILE).is_file() or (path.suffix in FILE_SUFFIXES and path.is_file())
+    """Returns whether `path` is an exported artefact, of any format of `deeplab-export`."""
+    if path.suffix in FILE_SUFFIXES:
+        return path.is_file()
+    return (path / SAVED_MODEL_FILE).is_file() or is_openvino(path)
 
 
 def fixed_inference(path: pathlib.Path, options: Sequence[str]) -> DeeplabError:
@@ -170,8 +173,9 @@ def load_predictor(
 ) -> Predictor:
     """Loads a predictor from an artefact.
 
-    The artefact is a workdir, a `.keras` or `.onnx` file or a SavedModel folder of ours, anyone's
-    `.tflite` file, or the name of a published model.
+    The artefact is a workdir, a `.keras` or `.onnx` file or the folder of a SavedModel or of an
+    OpenVINO model (or its `.xml` file) of ours, anyone's `.tflite` file, or the name of a published
+    model.
 
     Args:
         path: the artefact, or the name.
@@ -179,8 +183,8 @@ def load_predictor(
             which weights are taken where the training of the workdir keeps the best, one at the
             first image that is larger than those of the training, and those of `model_path`.
         overrides: fields of `EvaluateConfig`, where the artefact is a Keras model (workdir or
-            `.keras`); None takes the value of the experiment's `evaluate` section. A SavedModel, a
-            LiteRT and an ONNX file have their inference fixed and take only `working_size`.
+            `.keras`); None takes the value of the experiment's `evaluate` section. An exported
+            artefact has its inference fixed and takes only `working_size`.
 
     Raises:
         DeeplabError: `path` is no such artefact, is damaged, or cannot take the options.
@@ -196,6 +200,8 @@ def load_predictor(
         raise fixed_inference(path, given)
     if path.suffix == ".onnx":
         opened, working = _onnx_predictor(path, working_size)
+    elif is_openvino(path):
+        opened, working = _openvino_predictor(path, working_size)
     elif path.is_file():
         opened, working = _litert_predictor(path, working_size)
     else:
@@ -252,18 +258,42 @@ def _onnx_predictor(path: pathlib.Path, working_size: int | None) -> tuple[Predi
             f"ONNX file {path} has no {DESCRIPTION} in its metadata: it was not written by "
             "deeplab-export"
         )
-    text = segmenter.metadata[DESCRIPTION]
-    experiment, classes = parse_description(text, f"ONNX file {path}")
+    described = parse_description(segmenter.metadata[DESCRIPTION], f"ONNX file {path}")
+    return _open_size_predictor(segmenter, *described, working_size)
+
+
+def _openvino_predictor(
+    path: pathlib.Path, working_size: int | None
+) -> tuple[Predictor, WorkingSize]:
+    segmenter = open_openvino(path)
+    if segmenter.description is None:
+        raise DeeplabError(
+            f"OpenVINO model {path} has no {DESCRIPTION} in its rt_info: it was not written by "
+            "deeplab-export"
+        )
+    described = parse_description(segmenter.description, f"OpenVINO model {path}")
+    return _open_size_predictor(segmenter, *described, working_size)
+
+
+def _open_size_predictor(
+    segmenter: OnnxSegmenter | OpenVINOSegmenter,
+    experiment: Experiment,
+    classes: Classes,
+    working_size: int | None,
+) -> tuple[Predictor, WorkingSize]:
+    """Returns the predictor of a file that takes images of any number and size."""
     working = _working_size(experiment, working_size)
     predict = in_parts(lambda images: segmenter.run(images)[0])
     predict = at_working_size(predict, segmenter.run, working.longest)
 
     def scores(images: np.ndarray) -> ScoreMap:
         found = segmenter.run(working.shrunk(images))[1]
-        return ScoreMap(_given(path, found), are_logits=True)
+        return ScoreMap(_given(segmenter.path, found), are_logits=True)
 
     opened = Predictor(
-        *(classes, predict, RGB, experiment), scores=scores, gives_scores=segmenter.gives_logits
+        *(classes, predict, experiment.model.input_format, experiment),
+        scores=scores,
+        gives_scores=segmenter.gives_logits,
     )
     return opened, working
 
@@ -294,12 +324,13 @@ def _litert_predictor(
     path: pathlib.Path, working_size: int | None
 ) -> tuple[Predictor, WorkingSize]:
     description = _litert_description(path)
-    segmenter = open_segmenter(path)
     if description is None:
+        segmenter, image_format = open_segmenter(path), RGB
         experiment, classes, fill = None, _classes_by_number(segmenter), FOREIGN_MEAN
     else:
         experiment, classes = description
-        fill = np.round(experiment.model.input_format.mean).astype(np.uint8)
+        image_format = experiment.model.input_format
+        segmenter, fill = open_segmenter(path, image_format), image_format.mean_pixel
     working = dataclasses.replace(_working_size(experiment, working_size), frame=segmenter.size)
     predict_open = at_working_size(
         lambda images: segmenter.run(images)[0].astype(np.uint8), segmenter.run, working.longest
@@ -332,7 +363,9 @@ def _litert_predictor(
         return segmenter.run(working.shrunk(image[None]))[1]
 
     opened = Predictor(
-        *(classes, predict, RGB, experiment), scores=scores, gives_scores=segmenter.gives_logits
+        *(classes, predict, image_format, experiment),
+        scores=scores,
+        gives_scores=segmenter.gives_logits,
     )
     return opened, working
 

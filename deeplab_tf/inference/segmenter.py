@@ -32,7 +32,8 @@ Picture = str | os.PathLike | np.ndarray | Image.Image
 
 
 def load(path: str | os.PathLike, report: Callable[[str], None] = print) -> "Segmenter":
-    """Loads a workdir, a `.keras`, `.onnx` or `.tflite` file, a SavedModel folder, or a name.
+    """Loads a workdir, a `.keras`, `.onnx` or `.tflite` file, the folder of a SavedModel or of an
+    OpenVINO model, or a name.
 
     Args:
         path: the artefact, or the name of a published model, as `voc-mobilenet-v2`.

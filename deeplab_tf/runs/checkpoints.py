@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from deeplab_tf.errors import DeeplabError, one_line
+from deeplab_tf.files import synced
 from deeplab_tf.machine.system import flush
 from deeplab_tf.runs.average import averages, evaluated_weights
 from deeplab_tf.runs.workdir import CHECKPOINT_DIR, CHECKPOINT_NAME
@@ -228,7 +229,10 @@ class Checkpoints:
         return int(self._optimizer.iterations.numpy())  # pyright: ignore[reportArgumentType]
 
     def save(self) -> None:
-        """Writes a checkpoint of the current step; does nothing in a process that only restores."""
+        """Writes a checkpoint of the current step; does nothing in a process that only restores.
+
+        Where the workdir is at a store, it is committed there, with the log up to this step.
+        """
         if self._manager is None:
             return
         try:
@@ -236,6 +240,7 @@ class Checkpoints:
             # state file and deletes an older checkpoint.
             options = tf.train.CheckpointOptions(experimental_write_callbacks=[_flush])
             self._manager.save(checkpoint_number=self._step(), options=options)
+            synced(self._workdir)
         except (tf.errors.OpError, OSError):
             self._remove_unfinished()
             raise

@@ -1,13 +1,15 @@
-"""The SavedModel that is served: its name, version and signatures, and how it answers."""
+"""The model that is served: its name, version and signatures, and how it answers."""
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from deeplab_tf.artefacts.openvino import MODEL_FILE, is_openvino
 from deeplab_tf.artefacts.saved_model import (
     SAVED_MODEL_FILE,
     open_saved_model,
@@ -15,6 +17,7 @@ from deeplab_tf.artefacts.saved_model import (
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.inference.working_size import WorkingSize, working_size_of_saved_model
 from deeplab_tf.serving.batching import Outputs
+from deeplab_tf.serving.openvino_model import open_openvino_signatures
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature
 
@@ -26,8 +29,8 @@ class ServedModel:
     Attributes:
         name, version: the model's place in the paths, /v1/models/NAME/versions/VERSION.
         signatures: the signatures by name.
-        definitions: the signatures as the SavedModel's file defines them, by name.
-        loaded: TensorFlow's object, which holds the variables.
+        definitions: the signatures as TensorFlow Serving's metadata has them, by name.
+        functions: the signatures by name, from the input to the outputs.
         working: the sizes at which the network sees images.
     """
 
@@ -35,7 +38,7 @@ class ServedModel:
     version: int
     signatures: dict[str, Signature]
     definitions: dict[str, Any]
-    loaded: Any
+    functions: dict[str, Callable[[np.ndarray], Outputs]]
     working: WorkingSize
 
     def run(self, signature: str, images: np.ndarray) -> Outputs:
@@ -46,10 +49,84 @@ class ServedModel:
         Raises:
             RefusedError: an image cannot be decoded, or there is not enough memory.
         """
+        return self.functions[signature](images)
+
+
+def open_served_model(
+    path: pathlib.Path, name: str | None = None, working_size: int | None = None
+) -> ServedModel:
+    """Loads a SavedModel or an OpenVINO model of ours.
+
+    Args:
+        path: the model's folder, or, as for TensorFlow Serving, a folder NAME of models NAME/1,
+            NAME/2, ..., of which the highest number is taken.
+        name: the name that clients use for the model; None takes the folder's name, without a
+            number.
+        working_size: the longest side, in pixels, at which the network sees an image, 0 for any;
+            None: as exported.
+
+    Raises:
+        DeeplabError: there is no model, it was not written by deeplab-export, it is damaged,
+            or it is too old for a `working_size`.
+    """
+    path = pathlib.Path(path).absolute()
+    folder = _version_folder(path)
+    version, called = 1, folder.name
+    if folder.name.isdecimal():
+        version, called = int(folder.name), folder.parent.name
+    largest_scale = 1.0
+    if is_openvino(folder):
+        functions, definitions, predictor = open_openvino_signatures(folder, working_size)
+        experiment, working = predictor.experiment, predictor.working
+        assert experiment is not None  # a model without a description is refused
+    else:
+        loaded, experiment, _ = open_saved_model(folder)
+        working = working_size_of_saved_model(loaded, folder, experiment, working_size)
+        definitions, largest_scale = _definitions(folder), max(experiment.evaluate.scales)
+        functions = {key: _function(loaded, key) for key in loaded.signatures}
+    cost = {
+        "stride": experiment.model.output_stride,
+        "largest_scale": largest_scale,
+        "longest": working.longest,
+    }
+    signatures = {
+        key: dataclasses.replace(_signature(key, definition), **cost)
+        for key, definition in definitions.items()
+        if key in functions
+    }
+    return ServedModel(name or called, version, signatures, definitions, functions, working)
+
+
+def _version_folder(path: pathlib.Path) -> pathlib.Path:
+    if _is_model(path):
+        return path
+    versions = [
+        file.parent for mark in (SAVED_MODEL_FILE, MODEL_FILE) for file in path.glob(f"*/{mark}")
+    ]
+    versions = [folder for folder in versions if folder.name.isdecimal()]
+    if not versions:
+        raise DeeplabError(
+            f"--model={path} must be a SavedModel, an OpenVINO model or a folder of numbered ones; "
+            f"write one by deeplab-export --format=saved_model --out={path / '1'}"
+        )
+    return max(versions, key=lambda folder: int(folder.name))
+
+
+def _is_model(folder: pathlib.Path) -> bool:
+    return (folder / SAVED_MODEL_FILE).is_file() or (folder / MODEL_FILE).is_file()
+
+
+def _function(loaded: Any, signature: str) -> Callable[[np.ndarray], Outputs]:
+    """Returns a signature of a SavedModel from arrays to arrays."""
+    function = loaded.signatures[signature]
+    (name,) = function.structured_input_signature[1]
+
+    def run(images: np.ndarray) -> Outputs:
+        # The assert keeps `loaded` alive: it holds the variables that the signature reads.
+        assert loaded is not None
         value = tf.constant(images.tolist() if images.dtype == object else images)
-        argument = {self.signatures[signature].input_name: value}
         try:
-            outputs = self.loaded.signatures[signature](**argument)
+            outputs = function(**{name: value})
         except tf.errors.InvalidArgumentError as error:
             raise bad_request(_reason(error)) from error
         except tf.errors.ResourceExhaustedError as error:
@@ -59,62 +136,16 @@ class ServedModel:
             ) from error
         return {name: output.numpy() for name, output in outputs.items()}
 
-
-def open_served_model(
-    path: pathlib.Path, name: str | None = None, working_size: int | None = None
-) -> ServedModel:
-    """Loads a SavedModel of ours.
-
-    Args:
-        path: a SavedModel, or, as for TensorFlow Serving, a folder NAME of SavedModels NAME/1,
-            NAME/2, ..., of which the highest number is taken.
-        name: the name that clients use for the model; None takes the folder's name, without a
-            number.
-        working_size: the longest side, in pixels, at which the network sees an image, 0 for any;
-            None: as exported.
-
-    Raises:
-        DeeplabError: there is no SavedModel, it was not written by deeplab-export, it is damaged,
-            or it is too old for a `working_size`.
-    """
-    path = pathlib.Path(path).absolute()
-    folder = _version_folder(path)
-    version, called = 1, folder.name
-    if folder.name.isdecimal():
-        version, called = int(folder.name), folder.parent.name
-    loaded, experiment, _ = open_saved_model(folder)
-    working = working_size_of_saved_model(loaded, folder, experiment, working_size)
-    cost = {
-        "stride": experiment.model.output_stride,
-        "largest_scale": max(experiment.evaluate.scales),
-        "longest": working.longest,
-    }
-    signatures = {
-        key: dataclasses.replace(_signature(key, function), **cost)
-        for key, function in loaded.signatures.items()
-    }
-    return ServedModel(name or called, version, signatures, _definitions(folder), loaded, working)
+    return run
 
 
-def _version_folder(path: pathlib.Path) -> pathlib.Path:
-    if (path / SAVED_MODEL_FILE).is_file():
-        return path
-    versions = [file.parent for file in path.glob(f"*/{SAVED_MODEL_FILE}")]
-    versions = [folder for folder in versions if folder.name.isdecimal()]
-    if not versions:
-        raise DeeplabError(
-            f"--model={path} must be a SavedModel or a folder of numbered SavedModels; write a "
-            f"SavedModel by deeplab-export --format=saved_model --out={path / '1'}"
-        )
-    return max(versions, key=lambda folder: int(folder.name))
-
-
-def _signature(name: str, function) -> Signature:
-    (spec,) = function.structured_input_signature[1].values()
-    if spec.dtype == tf.string:
-        return Signature(name, spec.name, None)
-    dtype = np.dtype(spec.dtype.as_numpy_dtype)
-    return Signature(name, spec.name, dtype, spec.shape[-1])
+def _signature(name: str, definition: Any) -> Signature:
+    ((input_name, taken),) = definition.inputs.items()
+    dtype = tf.as_dtype(taken.dtype)
+    if dtype == tf.string:
+        return Signature(name, input_name, None)
+    bands = taken.tensor_shape.dim[-1].size
+    return Signature(name, input_name, np.dtype(dtype.as_numpy_dtype), bands)
 
 
 def _definitions(folder: pathlib.Path) -> dict[str, Any]:

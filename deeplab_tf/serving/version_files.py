@@ -9,11 +9,12 @@ import pathlib
 import re
 
 from deeplab_tf.artefacts.description import DESCRIPTION
+from deeplab_tf.artefacts.openvino import MODEL_FILE, WEIGHTS_FILE
 from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SAVED_MODEL_FILE
 
 PARTS = (
     (SAVED_MODEL_FILE, f"{EXTRA_DIR}/{DESCRIPTION}", "variables/variables.index"),
-    ("model.xml", "model.bin"),
+    (MODEL_FILE, WEIGHTS_FILE),
 )
 """The files that a version has, for each kind of model, SavedModel and OpenVINO; the first is that
 which marks the kind."""

@@ -18,6 +18,7 @@ from deeplab_tf.data.records import naming_corrupt_file
 from deeplab_tf.distributed.connection import leave
 from deeplab_tf.distributed.processes import Workers
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import refreshed
 from deeplab_tf.machine.signals import caught_stops
 from deeplab_tf.named import is_a_name, model_path
 from deeplab_tf.runs.average import begin_average
@@ -80,6 +81,8 @@ def train_run(
         tf.errors.OpError: another worker is gone; see `naming_lost_worker`.
     """
     train, workdir, workers = run.experiment.train, run.workdir, run.workers
+    if not workers.is_chief:
+        refreshed(workdir)  # worker 0 may have written the stage before
     for line in run.choices:
         report(line)
     training = build_training(run)
@@ -107,7 +110,7 @@ def train_run(
         workers.is_chief,
         training.auxiliary,
     )
-    start = _restore(checkpoints, workers)
+    start = _restore(checkpoints, workdir, workers)
     if start:
         report(f"going on from step {start} of {workdir}")
     elif initial_weights:
@@ -205,11 +208,12 @@ def _describe(training: Training) -> str:
     )
 
 
-def _restore(checkpoints: Checkpoints, workers: Workers) -> int:
+def _restore(checkpoints: Checkpoints, workdir: pathlib.Path, workers: Workers) -> int:
     """Restores on all workers the last whole checkpoint of worker 0; returns its step, or 0."""
     found = checkpoints.restore() if workers.is_chief else 0
     start = workers.gather_flag(found)[0]
     if start and not workers.is_chief:
+        refreshed(workdir)
         checkpoints.restore(start)
     return start
 

@@ -11,7 +11,7 @@ from deeplab_tf.config import FREE, Experiment, load_experiment, training_differ
 from deeplab_tf.distributed.processes import workers_of
 from deeplab_tf.distributed.watch import naming_lost_worker
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import held_folder
+from deeplab_tf.files import held_folder, is_mirrored
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 from deeplab_tf.runs.workdir import (
     CLASS_WEIGHTS_FILE,
@@ -71,6 +71,8 @@ def train(
         report = _silent
 
     def go_on() -> str:
+        if not workers.is_chief and is_mirrored(workdir):
+            return " to go on from the last checkpoint"  # which this worker has not fetched
         return f" to go on from step {max(checkpoint_steps(workdir), default=0)}"
 
     with place, naming_lost_worker(workers, go_on):

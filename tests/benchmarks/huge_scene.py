@@ -71,8 +71,9 @@ def _write_model(path: str) -> None:
     from support.random_model import random_trained_model
 
     from deeplab_tf.artefacts.trained_model import save_model
+    from deeplab_tf.config import Backbone
 
-    save_model(random_trained_model(), pathlib.Path(path))
+    save_model(random_trained_model(backbone=Backbone.RESNET_SLIM), pathlib.Path(path))
 
 
 if __name__ == "__main__":

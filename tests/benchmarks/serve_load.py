@@ -85,15 +85,13 @@ def requests_of(model: pathlib.Path, files: list[pathlib.Path]) -> dict[str, lis
     from deeplab_tf.cli.flags import import_tensorflow
 
     import_tensorflow()
-    import tensorflow as tf
-
     from deeplab_tf.serving.served_model import open_served_model
 
-    run = open_served_model(model).loaded.signatures["image_bytes"]
+    served = open_served_model(model)
     requests = collections.defaultdict(list)
     for file in files:
         data = file.read_bytes()
-        labels = run(tf.constant([data]))["labels"].numpy()[0]
+        labels = served.run("image_bytes", np.array([data], object))["labels"][0]
         requests["good"].append(Asked("good", body_of(data), labels))
         requests["truncated"].append(Asked("truncated", body_of(data[: len(data) // 2])))
         requests["wrong field"].append(Asked("wrong field", body_of(data, "instance")))

@@ -8,13 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from support.commands import call, run
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_picture, shared_model
 
 from deeplab_tf.config import to_json
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
-from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.classes import SHAPES, VOID
 from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.images.drawing import write_labels
@@ -51,7 +50,7 @@ def place(tmp_path_factory):
         pairs.append(Pair(str(index), image, IndexMask(mask, values)))
     write_records(Source(SHAPES, {"val": pairs}), root / "data")
 
-    trained = random_trained_model()
+    trained = shared_model()
     run = root / "run"
     run.mkdir()
     (run / "config.json").write_text(to_json(trained.experiment))
@@ -99,21 +98,19 @@ def test_eval_predict_and_score_agree_to_the_last_digit(place):
     assert [line.split()[-6:] for line in scored.stdout.splitlines()[2:8]] == table
 
 
-def test_exported_models_are_evaluated_as_they_are(place, tmp_path):
-    trained = random_trained_model()
-    write_saved_model(trained, tmp_path / "saved")
+def test_exported_models_are_evaluated_as_they_are(place, artefacts, tmp_path):
     common = (f"--data_dir={place}/data", f"--out={tmp_path}/out")
-    saved = call("eval", f"--model={tmp_path}/saved", *common)
+    saved = call("eval", f"--model={artefacts}/saved", *common)
     kept = call("eval", f"--workdir={place}/run", *common)
     assert (saved.returncode, saved.stderr) == (kept.returncode, kept.stderr) == (0, "")
     assert figures(saved.stdout) == figures(kept.stdout)
-    refused = call("eval", f"--model={tmp_path}/saved", *common, "--flip")
+    refused = call("eval", f"--model={artefacts}/saved", *common, "--flip")
     assert refused.returncode == 1 and "whose inference is fixed: --flip needs" in refused.stderr
 
 
 def test_a_tflite_file_of_others_is_evaluated_as_it_is(place, tmp_path):
     """Pixels in [-1, 1], one size, nothing about classes; smaller images padded with grey."""
-    model = random_trained_model().model
+    model = shared_model().model
     signature = tf.TensorSpec((1, 65, 65, 3), tf.float32)
     function = tf.function(
         lambda image: model(image * 127.5 + 127.5, training=False), input_signature=[signature]

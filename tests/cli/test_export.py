@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -11,11 +12,10 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from support import commands
 from support.commands import run
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_picture, shared_model
 
 from deeplab_tf.artefacts.litert import open_interpreter
 from deeplab_tf.artefacts.onnx import open_onnx
-from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
@@ -28,10 +28,10 @@ INT8 = {"--format": "litert", "--quantize": "int8"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(artefacts, tmp_path_factory):
     """model.keras, trained at output_stride 16, and two photos."""
     folder = tmp_path_factory.mktemp("cli_export")
-    save_model(random_trained_model(), folder / "model.keras")
+    shutil.copy(artefacts / "model.keras", folder)
     for index in range(2):
         picture = Image.fromarray(random_picture(50, 60, seed=index))
         picture.save(folder / f"photo{index}.jpg")
@@ -55,7 +55,7 @@ def test_saved_model_at_another_output_stride(folder):
     assert json.loads((out / "parity.json").read_text())["output_stride"] == 8
     picture = random_picture(50, 60)
     labels = tf.saved_model.load(str(out)).signatures["serving_default"](images=picture[None])
-    trained = random_trained_model()
+    trained = shared_model()
     model = with_output_stride(trained.model, trained.experiment.model, 8)
     expected = np.asarray(model(picture[None]))
     np.testing.assert_array_equal(labels["labels"], expected.argmax(axis=-1))
@@ -83,6 +83,18 @@ def test_onnx_of_any_size_with_only_labels(folder):
     assert json.loads((out / "parity.json").read_text())["outputs"] == "labels"
     labels, logits = open_onnx(out / "model.onnx").run(random_picture(33, 97)[None])
     assert (labels.shape, logits) == ((1, 33, 97), None)
+
+
+def test_openvino_is_a_folder(folder):
+    out = folder / "openvino"
+    arguments = [f"--model={folder}/model.keras", f"--out={out}", f"--images={folder}/*.jpg"]
+    done = call(*arguments, "--format=openvino", "--quantize=float16")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "label agreement    99." in done.stdout
+    assert f"deeplab-predict --model={out} " in done.stdout
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["model.bin", "model.xml", "parity.json"]
+    assert json.loads((out / "parity.json").read_text())["quantize"] == "float16"
 
 
 def test_a_missing_package_of_onnx_is_named(folder, tmp_path):
@@ -130,7 +142,7 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
     assert report["keep_float"] == ["block.*", "aspp.*", "logits|upsample|pool1.*"]
     assert (report["images"], report["calibration_images"]) == (2, 2)
     # conv1's scale is its largest number on the training images, 255 steps above its ReLU's 0.
-    model = random_trained_model().model
+    model = shared_model().model
     conv1 = keras.Model(model.input, model.get_layer("conv1_relu").output)
     largest = {split: np.max(conv1(np.stack(pictures[split]))) for split in pictures}
     interpreter = open_interpreter(out / "model_int8.tflite", delegates=False)
@@ -147,10 +159,15 @@ def test_int8_is_calibrated_on_training_images(folder, tmp_path):
         ({"--images": None}, 2, "give one of --data_dir=DIR"),
         ({"--model": None}, 2, "missing --model (see deeplab-export --help)"),
         ({"--out": None}, 2, "missing --out"),
-        ({"--image_size": "65,65"}, 2, "--quantize and --image_size are for --format=litert"),
-        ({"--format": "onnx", "--image_size": "65,65"}, 2, "--quantize and --image_size are for"),
-        ({"--format": "onnx", "--quantize": "int8"}, 2, "--quantize and --image_size are for"),
-        ({"--outputs": "labels"}, 2, "--outputs is for --format=litert and --format=onnx"),
+        ({"--image_size": "65,65"}, 2, "--image_size is for --format=litert and --format=web"),
+        ({"--format": "openvino", "--image_size": "65,65"}, 2, "--image_size is for --format=lite"),
+        ({"--format": "onnx", "--quantize": "int8"}, 2, "--quantize is for --format=litert, --for"),
+        (
+            {"--format": "openvino", "--quantize": "dynamic"},
+            2,
+            "--format=openvino takes --quantize",
+        ),
+        ({"--outputs": "labels"}, 2, "--outputs is for --format=litert, --format=onnx and"),
         ({"--format": "litert", "--keep_float": "a"}, 2, "--keep_float is for --quantize=int8"),
         ({**INT8, "--keep_float": "a,(b"}, 2, "must be regular expressions of layer names"),
         ({"--format": "litert", "--image_size": "65"}, 2, "must be H,W in pixels"),

@@ -9,6 +9,7 @@ import time
 
 import pytest
 import tensorflow as tf
+from support import commands
 
 from deeplab_tf import export_model
 from deeplab_tf.cli import flags
@@ -30,17 +31,17 @@ def call(binary, *arguments):
 
 @pytest.mark.parametrize("binary", BINARIES)
 def test_help_names_the_binary_and_its_flags_within_two_seconds(binary):
-    begun = time.monotonic()
-    done = call(binary, "--help")
-    # Twice, since another test may have the processor: the better one counts.
-    seconds = [time.monotonic() - begun]
-    begun = time.monotonic()
-    call(binary, "--help")
-    seconds.append(time.monotonic() - begun)
+    # A second time where another test has the processor: the better one counts.
+    for _ in range(2):
+        begun = time.monotonic()
+        done = call(binary, "--help")
+        seconds = time.monotonic() - begun
+        if seconds < 2:
+            break
     assert done.returncode == 0
     assert done.stdout.startswith(f"deeplab-{binary}")
     assert "  --" in done.stdout and "--alsologtostderr" not in done.stdout
-    assert min(seconds) < 2
+    assert seconds < 2
 
 
 def flag_default(help_text, flag):
@@ -107,7 +108,7 @@ def test_an_argument_without_a_flag_is_refused():
 
 def test_no_traceback_and_no_workdir_for_missing_data(tmp_path):
     workdir = tmp_path / "run"
-    done = call(
+    done = commands.call(
         "train",
         "--config=configs/shapes.py:demo",
         f"--data_dir={tmp_path / 'nowhere'}",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import Command, call
-from support.random_model import random_picture, random_trained_model, write_kinds
+from support.random_model import random_picture, random_trained_model, shared_model, write_kinds
 from support.tiny_voc import write_voc
 
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
@@ -37,7 +37,12 @@ def reading(*arguments):
 
 @pytest.fixture(scope="module")
 def trained():
-    return random_trained_model()
+    return shared_model()
+
+
+@pytest.fixture
+def model(artefacts):
+    return f"--model={artefacts}/model.keras"
 
 
 @pytest.fixture
@@ -49,12 +54,11 @@ def images(tmp_path):
     return folder
 
 
-def test_good_images_are_predicted_beside_bad_ones(trained, images, tmp_path):
-    save_model(trained, tmp_path / "model.keras")
+def test_good_images_are_predicted_beside_bad_ones(model, trained, images, tmp_path):
     (images / "cut.jpg").write_bytes((images / "turned.jpg").read_bytes()[:400])
     (images / "text.png").write_text("no picture")
     out = tmp_path / "out"
-    done = predict(f"--model={tmp_path}/model.keras", f"--images={images}", f"--out={out}")
+    done = predict(model, f"--images={images}", f"--out={out}")
     assert done.returncode == 1
     assert done.stdout == f"7 of 9 images predicted into {out}\n"
     assert done.stderr.count("\n") == 1
@@ -84,11 +88,10 @@ def test_good_images_are_predicted_beside_bad_ones(trained, images, tmp_path):
         np.testing.assert_array_equal(np.asarray(image), expected)
 
 
-def test_everything_is_written_by_its_flags(trained, images, tmp_path):
+def test_everything_is_written_by_its_flags(model, images, tmp_path):
     pytest.importorskip("rasterio")
-    save_model(trained, tmp_path / "model.keras")
     out = tmp_path / "out"
-    arguments = (f"--model={tmp_path}/model.keras", f"--images={images}/turned.jpg", f"--out={out}")
+    arguments = (model, f"--images={images}/turned.jpg", f"--out={out}")
     done = predict(
         *arguments, "--write=areas,confidence", "--polygons=labelme,coco", "--min_area=9"
     )
@@ -132,17 +135,14 @@ def test_bad_input_is_one_line(images, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_videos_beside_images(trained, images, tmp_path):
+def test_videos_beside_images(model, trained, images, tmp_path):
     pytest.importorskip("av")
-    save_model(trained, tmp_path / "model.keras")
     with video_file(images / "clip.mp4", (48, 64), fractions.Fraction(5)) as add:
         for k in range(5):
             add(Frame(fractions.Fraction(k, 5), random_picture(48, 64, k)))
     (images / "cut.mov").write_bytes((images / "clip.mp4").read_bytes()[:300])
     out = tmp_path / "out"
-    done = predict(
-        f"--model={tmp_path}/model.keras", f"--images={images}", f"--out={out}", "--batch_size=2"
-    )
+    done = predict(model, f"--images={images}", f"--out={out}", "--batch_size=2")
     assert done.stdout == f"7 of 7 images and 1 of 2 videos (5 frames) predicted into {out}\n"
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -157,12 +157,11 @@ def test_videos_beside_images(trained, images, tmp_path):
     assert (out / "clip_overlay.mp4").is_file() and not (out / "cut").exists()
 
 
-def test_a_stream_is_answered_as_it_comes(trained, images, tmp_path):
-    save_model(trained, tmp_path / "model.keras")
+def test_a_stream_is_answered_as_it_comes(model, images, tmp_path):
     frames = [(images / name).read_bytes() for name in ("rgb.png", "turned.jpg", "grey.jpg")]
     frames.insert(1, frames[1][:400])
     out = tmp_path / "out"
-    arguments = [f"--model={tmp_path}/model.keras", "--images=-", f"--out={out}"]
+    arguments = [model, "--images=-", f"--out={out}"]
     with reading(*arguments) as (process, stream):
         for number, frame in enumerate(frames, 1):
             stream.write(frame)
@@ -181,10 +180,9 @@ def test_a_stream_is_answered_as_it_comes(trained, images, tmp_path):
         assert labels.size == (40, 53)  # upright
 
 
-def test_ctrl_c_ends_a_stream_with_its_summary(trained, images, tmp_path):
-    save_model(trained, tmp_path / "model.keras")
+def test_ctrl_c_ends_a_stream_with_its_summary(model, images, tmp_path):
     out = tmp_path / "out"
-    arguments = [f"--model={tmp_path}/model.keras", "--images=-", f"--out={out}"]
+    arguments = [model, "--images=-", f"--out={out}"]
     with reading(*arguments) as (process, stream):
         stream.write((images / "rgb.png").read_bytes())
         stream.flush()
@@ -198,9 +196,8 @@ def test_ctrl_c_ends_a_stream_with_its_summary(trained, images, tmp_path):
     assert stdout == f"1 of 1 frames predicted into {out}\n"
 
 
-def test_an_empty_stream_is_an_error(trained, tmp_path):
-    save_model(trained, tmp_path / "model.keras")
-    done = predict(f"--model={tmp_path}/model.keras", "--images=-", f"--out={tmp_path}/out")
+def test_an_empty_stream_is_an_error(model, tmp_path):
+    done = predict(model, "--images=-", f"--out={tmp_path}/out")
     assert done.returncode == 1
     assert "standard input ended before any image came" in done.stderr
 
@@ -261,11 +258,10 @@ def test_wrong_flags(images, arguments, code, said, tmp_path):
     assert said in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_other_classes_are_refused_before_anything_is_predicted(trained, images, tmp_path):
-    save_model(trained, tmp_path / "model.keras")
+def test_other_classes_are_refused_before_anything_is_predicted(model, images, tmp_path):
     (tmp_path / "list.txt").write_text("rgb\n")
     done = predict(
-        f"--model={tmp_path}/model.keras",
+        model,
         f"--images={images}",
         f"--out={tmp_path}/out",
         f"--list={tmp_path}/list.txt",

@@ -145,11 +145,16 @@ def test_draws_follow_the_config():
     data = DataConfig(crop_size=100, min_scale=0.5, max_scale=2.0)
     source = tf.constant([200, 100], tf.int64)
     seeds = tf.stack([tf.zeros(2000, tf.int64), tf.range(2000, dtype=tf.int64)], axis=1)
-    drawn = tf.map_fn(
-        lambda seed: sample_geometry(source, seed, data),
-        seeds,
-        fn_output_signature=Geometry(tf.int64, tf.int64, tf.bool),
-    )
+
+    @tf.function
+    def draw_all(seeds):
+        return tf.map_fn(
+            lambda seed: sample_geometry(source, seed, data),
+            seeds,
+            fn_output_signature=Geometry(tf.int64, tf.int64, tf.bool),
+        )
+
+    drawn = draw_all(seeds)
     scale = drawn.size[:, 0].numpy() / 200
     assert 0.5 <= scale.min() < 0.51
     assert 1.99 < scale.max() <= 2.0

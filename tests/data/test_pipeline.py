@@ -231,6 +231,14 @@ def test_no_size_of_a_training_batch_is_open(split):
     assert mask.shape.as_list() == [2, side, side] and mask.dtype == tf.uint8
 
 
+def test_no_pipeline_has_a_tuner_that_its_end_would_wait_for(split):
+    training = training_batches(
+        split, DATA, batch_size=4, seed=0, start_step=0, mean_pixel=MEAN, parts=2
+    )
+    for dataset in (training, evaluation_images(split)):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_a_wrong_count_of_examples_is_noticed(split):
     with pytest.raises(tf.errors.FailedPreconditionError, match="cardinality|contain"):
         _batches(SplitFiles(split.files, 12), 4)

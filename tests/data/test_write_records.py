@@ -3,12 +3,11 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import tensorflow as tf
+from support.commands import Command
 from support.tiny_voc import write_voc
 
 from deeplab_tf import parallel
@@ -79,12 +78,13 @@ def test_written_before_means_from_the_same_files(tmp_path):
 
 
 BUILD = """
-import os, sys
+import os, pathlib, sys
 from deeplab_tf.data.sources.voc import voc_source
 from deeplab_tf.data.write_records import write_records
 if __name__ == "__main__":
     source = voc_source(sys.argv[1])
-    os.write(1, b"begins\\n")
+    os.setsid()
+    pathlib.Path(sys.argv[3]).touch()
     write_records(source, sys.argv[2], workers=2)
 """
 
@@ -94,24 +94,16 @@ def test_a_build_that_is_killed_leaves_all_or_nothing_and_no_process(
 ):
     """Killed at random moments; what is left opens whole or not at all, and the next cleans up."""
     pair = source.splits["val"][0]
-    script = tmp_path / "build.py"
-    script.write_text(BUILD)
     voc = pair.image.parent.parent
     moments = random.Random(0)
     killed = 0
     for number in range(3):
-        data = tmp_path / str(number)
-        with subprocess.Popen(
-            [sys.executable, script, voc, data],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as build:
-            assert build.stdout.readline() == b"begins\n"
-            time.sleep(moments.uniform(0, 3))
-            build.send_signal(signal.SIGKILL)
-            build.wait()
-            killed += build.returncode == -signal.SIGKILL
+        data, begun = tmp_path / str(number), tmp_path / f"{number} begins"
+        build = Command("-c", BUILD, voc, data, begun)
+        assert wait_until(begun.exists)
+        time.sleep(moments.uniform(0, 2))
+        build.kill()
+        killed += build.wait() == -signal.SIGKILL
         assert wait_until(lambda group=build.pid: not group_lives(group))
         try:
             left = content(data)
@@ -142,11 +134,11 @@ def wait_until(condition, seconds=20):
 
 
 HELD = """
-import os, sys, time
+import pathlib, sys, time
 from deeplab_tf.data import write_records as writing
 from deeplab_tf.data.sources.voc import voc_source
 def slow(*_, **__):
-    os.write(1, b"here\\n")
+    pathlib.Path(sys.argv[3]).touch()
     time.sleep(100)
 writing.encode_examples = slow
 writing.write_records(voc_source(sys.argv[1]), sys.argv[2], workers=1)
@@ -155,11 +147,11 @@ writing.write_records(voc_source(sys.argv[1]), sys.argv[2], workers=1)
 
 def test_one_at_a_time_writes_a_data_set(tmp_path):
     folder = write_voc(tmp_path, train=["a"])
-    command = [sys.executable, "-c", HELD, folder, tmp_path / "data"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as build:
-        assert build.stdout.readline() == b"here\n"
-        with pytest.raises(DeeplabError, match="being written by another deeplab-prepare"):
-            write_records(voc_source(folder), tmp_path / "data")
-        build.send_signal(signal.SIGKILL)
+    build = Command("-c", HELD, folder, tmp_path / "data", tmp_path / "here")
+    assert wait_until((tmp_path / "here").exists)
+    with pytest.raises(DeeplabError, match="being written by another deeplab-prepare"):
+        write_records(voc_source(folder), tmp_path / "data")
+    build.kill()
+    build.wait()
     write_records(voc_source(folder), tmp_path / "data")
     assert os.listdir(tmp_path / "data" / "voc") == ["1.0.0"]

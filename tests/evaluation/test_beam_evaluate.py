@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from support.load_once import loaded_once, predictor_of  # noqa: F401, the fixture
 from support.tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
@@ -18,7 +19,6 @@ from deeplab_tf.evaluation.write_results import RESULTS
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.files import encode_png
 from deeplab_tf.inference.model_handler import Model
-from deeplab_tf.inference.predictor import load_predictor
 
 LOCAL = BeamRunner("DirectRunner")
 
@@ -52,7 +52,7 @@ def test_samples_are_what_was_compared(artefacts, data_dir, tmp_path):
     evaluation = evaluate_by_beam(
         LOCAL, Model(artefacts / "saved"), records, records.split("val"), tmp_path
     )
-    predictor = load_predictor(artefacts / "saved")
+    predictor = predictor_of(artefacts / "saved")
     assert [sample.name for sample in evaluation.samples] == [f"example{k}" for k in range(5)]
     for sample in evaluation.samples:
         expected = predictor.predict(sample.image[None])[0]

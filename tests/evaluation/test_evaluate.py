@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
-from support.random_model import random_trained_model
+from support.random_model import shared_model
 
 from deeplab_tf.artefacts.trained_model import save_model
 from deeplab_tf.config import EvaluateConfig
@@ -32,7 +32,7 @@ from deeplab_tf.prediction.predict_images import predict_images
 
 @pytest.fixture(scope="module")
 def trained():
-    return random_trained_model()
+    return shared_model()
 
 
 @pytest.fixture(scope="module")

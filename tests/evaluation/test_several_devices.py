@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from support.commands import Command
-from support.random_model import random_trained_model
+from support.random_model import random_trained_model, shared_model
 from support.train_processes import free_ports, tf_config
 
 from deeplab_tf.artefacts.trained_model import save_model
@@ -25,7 +25,7 @@ from deeplab_tf.inference.predictor import trained_predictor
 
 @pytest.fixture(scope="module")
 def trained():
-    return random_trained_model()
+    return shared_model()
 
 
 def test_two_devices_give_the_matrix_of_one(trained, data_dir):

@@ -3,12 +3,14 @@
 import pytest
 from support.random_model import random_picture, random_trained_model
 
+from deeplab_tf.config import Backbone
 from deeplab_tf.export.images import ComparedImage
 
 
 @pytest.fixture(scope="session")
 def trained():
-    return random_trained_model()
+    """With several units a block, and rates of the multi-grid."""
+    return random_trained_model(backbone=Backbone.RESNET_SLIM)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,8 @@ def test_what_does_not_run_and_an_empty_folder_are_reported(tmp_path, folder):
 
 def test_a_model_of_other_bands_gets_what_it_takes(tmp_path, monkeypatch):
     model_config = ModelConfig(
-        backbone=Backbone.RESNET_SLIM,
+        backbone=Backbone.RESNET_TINY,
+        multi_grid=(1,),
         num_classes=6,
         image_format=ImageFormat(5, 16, (30_000.0,) * 5, (9_000.0,) * 5),
     )

@@ -63,7 +63,7 @@ def mobile_int8(mobile):
 def spoilt():
     """The random network, one channel of which is a thousand times as loud in between: the same
     function, and int8 has one scale for all channels of a tensor."""
-    trained = random_trained_model()
+    trained = random_trained_model(backbone=Backbone.RESNET_SLIM)
     norm, after = (trained.model.get_layer(n) for n in (f"{SPOILT}_bn", "block3_unit1_conv2"))
     loud = np.ones(norm.gamma.shape, np.float32)
     loud[0] = 1000

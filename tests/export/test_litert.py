@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.artefacts.description import parse_description
+from deeplab_tf.config import Backbone
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import litert
 from deeplab_tf.export import parity as parity_module
@@ -85,9 +87,8 @@ def test_batch_norm_is_folded_and_padding_is_left_out(float32):
 
 @pytest.mark.parametrize("upsampling", ["align_corners", "half_pixel"])
 def test_an_open_size_has_no_space_to_batch_either(upsampling):
-    content = convert(
-        random_trained_model(upsampling=upsampling), Options(image_size=None, quantize="none")
-    )[0]
+    trained = random_trained_model(backbone=Backbone.RESNET_SLIM, upsampling=upsampling)
+    content = convert(trained, Options(image_size=None, quantize="none"))[0]
     operations = litert_operations(content)
     assert operations["CONV_2D"] == 33
     assert "MUL" not in operations or operations["MUL"] <= 2  # the size, not batch norms
@@ -165,17 +166,21 @@ def test_the_default_size_is_that_of_the_training_crop(trained, tmp_path, monkey
 
 
 def test_disagreement_leaves_nothing_and_gives_the_numbers(
-    trained, pictures, tmp_path, monkeypatch
+    trained, pictures, float32, tmp_path, monkeypatch
 ):
+    def copy(trained, path, *arguments):
+        shutil.copy(float32.artefact, path)
+
+    monkeypatch.setattr(litert, "write_litert", copy)
     monkeypatch.setitem(parity_module.THRESHOLDS, "none", 1.1)
     with pytest.raises(DeeplabError, match=r"on \d+\.\d+% of the pixels of 3 images, under 110"):
-        export_litert(trained, tmp_path / "model.tflite", pictures, Options(image_size=(33, 33)))
+        export_litert(trained, tmp_path / "model.tflite", pictures, Options(image_size=SIZE))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_weights_than_the_models_are_found_out(trained, pictures, tmp_path, monkeypatch):
     """The comparison reads the written file: here one whose last bias is not the model's."""
-    other = random_trained_model()
+    other = random_trained_model(backbone=Backbone.RESNET_SLIM)
     kernel, bias = other.model.get_layer("logits").get_weights()
     other.model.get_layer("logits").set_weights([kernel, bias + np.eye(6)[0] * 9])
     write = litert.write_litert

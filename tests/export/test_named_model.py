@@ -15,7 +15,7 @@ from deeplab_tf.named.table import MODELS, NamedModel
 from deeplab_tf.serving.served_model import open_served_model
 
 
-def test_a_name_is_served_as_it_predicts(tmp_path, monkeypatch):
+def test_a_name_is_served_as_it_predicts(tmp_path, monkeypatch, forked_imports):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv(cache.MIRROR, str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -5,6 +5,8 @@ one change with the rounding.
 """
 
 import dataclasses
+import pathlib
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,13 +14,17 @@ from support.random_model import random_picture
 from support.train_processes import metrics, small
 
 from deeplab_tf.artefacts.litert import open_segmenter
-from deeplab_tf.artefacts.trained_model import load_model
+from deeplab_tf.artefacts.trained_model import TrainedModel, load_model
 from deeplab_tf.config import Backbone, Head, validate
+from deeplab_tf.data.records import open_records
 from deeplab_tf.evaluation.evaluate import evaluate
+from deeplab_tf.evaluation.evaluate_split import evaluate_split
 from deeplab_tf.export.export_model import export_model
 from deeplab_tf.export.litert import Options, convert
 from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.web_page import page_facts
+from deeplab_tf.inference.predictor import trained_predictor
+from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.training.stages import train
 
 STEPS = 40
@@ -33,9 +39,16 @@ NETWORKS = {
 }
 
 
+class Network(NamedTuple):
+    """A network that was trained on 12 images: its name, the folder, and the model in it."""
+
+    name: str
+    workdir: pathlib.Path
+    trained: TrainedModel
+
+
 @pytest.fixture(scope="module", params=NETWORKS)
 def network(request, shapes_data, tmp_path_factory):
-    """The network's name, and the folder of its training on 12 images."""
     experiment = small(
         steps=STEPS, batch_size=8, log_every=5, checkpoint_every=STEPS, base_learning_rate=0.05
     )
@@ -45,30 +58,25 @@ def network(request, shapes_data, tmp_path_factory):
     )
     workdir = tmp_path_factory.mktemp("run") / request.param
     train(validate(experiment), shapes_data, workdir, report=lambda line: None)
-    return request.param, workdir
+    return Network(request.param, workdir, load_model(workdir))
 
 
 def test_the_loss_falls_and_other_output_strides_have_the_weights(network, shapes_data, tmp_path):
-    _, workdir = network
-    losses = [row["cross_entropy"] for row in metrics(workdir)]
+    losses = [row["cross_entropy"] for row in metrics(network.workdir)]
     assert losses[-1] < 0.85 * losses[0]
-    accuracy = [
-        evaluate(
-            *(workdir, shapes_data, tmp_path / str(output_stride)),
-            overrides={"output_stride": output_stride},
-            report=lambda line: None,
-        ).scores.pixel_accuracy
-        for output_stride in (16, 8)
-    ]
+    whole = evaluate(network.workdir, shapes_data, tmp_path / "16", report=lambda line: None)
+    config = resolve_evaluate_config(network.trained.experiment, output_stride=8)
+    predictor = trained_predictor(network.trained, config)
+    denser = evaluate_split(predictor, open_records(shapes_data, "shapes"), "val")
+    accuracy = [evaluation.scores.pixel_accuracy for evaluation in (whole, denser)]
     # A denser map, not other weights.
     assert accuracy[0] != accuracy[1] and abs(accuracy[0] - accuracy[1]) < 0.1
 
 
 def test_saved_model_and_onnx(network, shapes_data, tmp_path):
-    _, workdir = network
     # ONNX is refused where an atrous layer is not one Conv, and compared in two runtimes.
     for format in ("saved_model", "onnx"):
-        exported = export_model(workdir, tmp_path / format, format, data_dir=shapes_data)
+        exported = export_model(network.trained, tmp_path / format, format, data_dir=shapes_data)
         assert exported.parity.images == 4 and exported.parity.label_agreement > 0.9999
         assert exported.parity.largest_logit_difference < 2e-3
 
@@ -81,26 +89,23 @@ def check_hard_swish(name, operations):
 
 
 def test_litert(network, shapes_data, tmp_path):
-    name, workdir = network
-    exported = export_model(workdir, tmp_path / "litert", "litert", data_dir=shapes_data)
+    exported = export_model(network.trained, tmp_path / "litert", "litert", data_dir=shapes_data)
     assert exported.parity.label_agreement > 0.9999
     page_facts(exported.artefact)  # which refuses what LiteRT.js does not run
-    check_hard_swish(name, litert_operations(exported.artefact.read_bytes()))
+    check_hard_swish(network.name, litert_operations(exported.artefact.read_bytes()))
 
 
 def test_litert_in_integers(network, tmp_path):
     """Labels of a network of 40 steps are too close to call, so its scores are compared."""
-    name, workdir = network
-    trained = load_model(workdir)
     images = [random_picture(65, 65, seed) for seed in range(4)]
     options = Options(image_size=(65, 65), quantize="int8", outputs="logits")
-    content = convert(trained, options, calibration=images)[0]
+    content = convert(network.trained, options, calibration=images)[0]
     (tmp_path / "a.tflite").write_bytes(content)
     segmenter = open_segmenter(tmp_path / "a.tflite")
-    expected = np.asarray(trained.model(np.stack(images)))
+    expected = np.asarray(network.trained.model(np.stack(images)))
     found = np.concatenate([segmenter.run(image[None])[1] for image in images])
     decibels = 10 * np.log10(np.var(expected) / np.mean((found - expected) ** 2))
     assert decibels > 12  # 27 and 19 were seen; a dead or clipped tensor leaves less than 3
     operations = litert_operations(content)
     assert not {"DEQUANTIZE", "CAST"} & operations.keys()
-    check_hard_swish(name, operations)
+    check_hard_swish(network.name, operations)

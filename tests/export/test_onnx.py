@@ -26,7 +26,12 @@ from deeplab_tf.export.onnx_model import RUNTIMES, export_onnx, write_onnx
 from deeplab_tf.export.peak_memory import peak_memory
 from deeplab_tf.inference.predictor import load_predictor
 
-MOBILE = {"backbone": Backbone.MOBILENET_V2, "multi_grid": (1, 1, 1), "output_stride": 8}
+MOBILE = {
+    "backbone": Backbone.MOBILENET_V2,
+    "width_multiplier": 0.25,
+    "multi_grid": (1, 1, 1),
+    "output_stride": 8,
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def test_every_atrous_convolution_of_the_resnet_is_one_conv(exported):
 
 
 def test_every_atrous_depthwise_convolution_is_one_conv_too(mobile):
-    depthwise = [(2, 384)] * 4 + [(2, 576)] * 3 + [(4, 960)] * 3
+    depthwise = [(2, 96)] * 4 + [(2, 144)] * 3 + [(4, 240)] * 3
     assert dilations(mobile[1]) == sorted([*depthwise, (12, 1), (24, 1), (36, 1)])
 
 

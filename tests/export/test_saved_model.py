@@ -19,6 +19,7 @@ from deeplab_tf.artefacts.description import parse_description
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export import parity as parity_module
+from deeplab_tf.export import saved_model
 from deeplab_tf.export.operations import graph_operations, saved_model_operations
 from deeplab_tf.export.saved_model import Serving, decode_images, export_saved_model
 from deeplab_tf.inference.predictor import load_predictor, trained_predictor
@@ -33,6 +34,17 @@ def exported(trained, pictures, tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(exported):
     return tf.saved_model.load(str(exported.artefact))
+
+
+@pytest.fixture
+def written_once(exported, monkeypatch):
+    """What an export writes is the SavedModel of `exported`, copied."""
+
+    def copy(trained, directory, serving):
+        shutil.copytree(exported.artefact, directory, dirs_exist_ok=True)
+        (directory / "parity.json").unlink()
+
+    monkeypatch.setattr(saved_model, "write_saved_model", copy)
 
 
 def encode(picture, format="PNG", **options) -> bytes:
@@ -232,7 +244,7 @@ def test_the_report_has_the_numbers(exported, pictures):
 
 
 def test_an_earlier_export_is_replaced_and_anything_else_kept(
-    trained, pictures, exported, tmp_path
+    trained, pictures, exported, written_once, tmp_path
 ):
     out = tmp_path / "served"
     shutil.copytree(exported.artefact, out)
@@ -251,7 +263,7 @@ def test_an_earlier_export_is_replaced_and_anything_else_kept(
 
 
 def test_disagreement_publishes_nothing_and_keeps_the_earlier_export(
-    trained, pictures, exported, tmp_path, monkeypatch
+    trained, pictures, exported, written_once, tmp_path, monkeypatch
 ):
     out = tmp_path / "served"
     shutil.copytree(exported.artefact, out)
@@ -265,11 +277,11 @@ def test_disagreement_publishes_nothing_and_keeps_the_earlier_export(
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
-def test_a_full_disk_leaves_nothing(trained, pictures, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing(trained, pictures, written_once, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("deeplab_tf.export.saved_model.write_report", full)
+    monkeypatch.setattr(saved_model, "write_report", full)
     with pytest.raises(OSError, match="No space left"):
         export_saved_model(trained, tmp_path / "served", pictures[:1])
     assert list(tmp_path.iterdir()) == []

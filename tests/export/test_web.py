@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import zipfile
 
 import numpy as np
@@ -43,6 +44,18 @@ def exported(trained, pictures, tmp_path_factory):
 @pytest.fixture(scope="module")
 def facts(exported):
     return json.loads((exported.artefact / "model.json").read_text())
+
+
+@pytest.fixture
+def converted_once(exported, monkeypatch):
+    """The LiteRT file and the report of each page are those of `exported`, copied."""
+
+    def copy(trained, file, images, options):
+        shutil.copy(exported.artefact / "model_float16.tflite", file)
+        report = shutil.copy(exported.report, file.with_name("parity.json"))
+        return dataclasses.replace(exported, artefact=file, report=report)
+
+    monkeypatch.setattr(web_page, "export_litert", copy)
 
 
 def files_of(folder):
@@ -158,7 +171,7 @@ def test_another_file_is_another_version(exported, tmp_path):
     assert version() != first
 
 
-def test_a_page_is_replaced_and_other_folders_are_not(trained, pictures, exported, tmp_path):
+def test_a_page_is_replaced_and_other_folders_are_not(trained, pictures, converted_once, tmp_path):
     page = tmp_path / "page"
     (page / "litert").mkdir(parents=True)
     for name in ("model.json", "left_over.js"):
@@ -175,7 +188,7 @@ def test_a_page_is_replaced_and_other_folders_are_not(trained, pictures, exporte
     assert files_of(tmp_path / "own") == {"thesis.tex"}
 
 
-def test_a_failure_keeps_the_earlier_page(trained, pictures, tmp_path, monkeypatch):
+def test_a_failure_keeps_the_earlier_page(trained, pictures, converted_once, tmp_path, monkeypatch):
     page = tmp_path / "page"
     (page / "litert").mkdir(parents=True)
     (page / "model.json").write_text('{"file": 0, "classes": 0, "runtime": 0}')

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_picture, shared_model
 
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.errors import DeeplabError
@@ -89,7 +89,7 @@ def test_a_noisy_pixel_takes_the_class_of_its_colour(crf):
 
 
 def test_it_comes_after_the_averaged_probabilities(crf):
-    trained, picture = random_trained_model(), random_picture(33, 40)
+    trained, picture = shared_model(), random_picture(33, 40)
     evaluate_config = EvaluateConfig(scales=(0.75, 1.0), flip=True, crf=True)
     labels = images_to_labels(trained, evaluate_config)(picture[None])[0]
     probabilities = class_probabilities(trained.model, picture[None], (0.75, 1.0), True)[0]
@@ -101,4 +101,4 @@ def test_it_comes_after_the_averaged_probabilities(crf):
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(DeeplabError, match="pip install pydensecrf2"):
-        images_to_labels(random_trained_model(), EvaluateConfig(crf=True))
+        images_to_labels(shared_model(), EvaluateConfig(crf=True))

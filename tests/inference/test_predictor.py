@@ -13,7 +13,6 @@ from deeplab_tf.artefacts.stated_classes import stated_classes
 from deeplab_tf.artefacts.trained_model import read_model_config, save_model
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.litert import Options, write_litert
-from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.frame import predict_in_frame
 from deeplab_tf.inference.predictor import load_predictor
@@ -31,10 +30,8 @@ def litert_file(trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def saved_model(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved") / "model"
-    write_saved_model(trained, path)
-    return path
+def saved_model(artefacts):
+    return artefacts / "saved"
 
 
 def argmax(model: keras.Model, image: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.random_model import random_trained_model
+from support.random_model import shared_model
 
 from deeplab_tf.config import EvaluateConfig, Experiment
 from deeplab_tf.errors import DeeplabError
@@ -18,7 +18,7 @@ CLASSES = 6
 
 @pytest.fixture(scope="module")
 def model():
-    return random_trained_model().model
+    return shared_model().model
 
 
 def random_image(height, width, seed=0):
@@ -177,10 +177,15 @@ def test_a_batch_gives_what_its_images_give(model, evaluate_config):
     assert (labels[0] != labels[1]).any()
 
 
+@pytest.fixture(scope="module")
+def views(model):
+    """The labels of the model, of two scales and their mirror images."""
+    return label_function(model, EvaluateConfig(scales=(0.5, 1.5), flip=True))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (40, 3)])
-def test_any_size(model, size):
-    evaluate_config = EvaluateConfig(scales=(0.5, 1.5), flip=True)
-    labels = label_function(model, evaluate_config)(random_image(*size)[None])
+def test_any_size(views, size):
+    labels = views(random_image(*size)[None])
     assert labels.shape == (1, *size)
     assert labels.max() < CLASSES
 

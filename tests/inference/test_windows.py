@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_picture, random_trained_model, shared_model
 
 from deeplab_tf.config import EvaluateConfig
 from deeplab_tf.inference.strategies import images_to_labels, label_function
@@ -56,7 +56,7 @@ def test_a_window_is_never_larger_than_asked():
 
 
 def test_an_image_that_fits_is_predicted_as_a_whole():
-    trained = random_trained_model()
+    trained = shared_model()
     picture = random_picture(97, 129)
     whole = images_to_labels(trained, EvaluateConfig())(picture[None])
     windowed = images_to_labels(trained, EvaluateConfig(window=129))(picture[None])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from support.random_model import random_picture, random_trained_model
+from support.random_model import random_experiment, random_picture, random_trained_model
 
 import deeplab_tf
 from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
@@ -192,7 +192,7 @@ def test_a_saved_model_of_before_has_no_working_size(known, tmp_path, monkeypatc
 
 def test_what_is_said_of_a_saved_model_is_what_it_does():
     """A SavedModel that was written when a letterbox had the working size of other crops."""
-    experiment = random_trained_model().experiment
+    experiment = random_experiment()
     experiment.data.longest_side, experiment.data.fit = 500, Fit.LETTERBOX
     loaded = types.SimpleNamespace(working_size=tf.Variable(500))
     found = working_size_of_saved_model(loaded, Path("folder"), experiment, None)
@@ -216,7 +216,7 @@ def test_what_is_said_of_a_saved_model_is_what_it_does():
     ],
 )
 def test_what_decides_the_working_size(longest_side, evaluate, expected):
-    experiment = random_trained_model().experiment
+    experiment = random_experiment()
     experiment.data.longest_side = longest_side
     assert working_size_of(experiment, EvaluateConfig(**evaluate)) == expected
 
@@ -232,14 +232,14 @@ def test_what_decides_the_working_size(longest_side, evaluate, expected):
     ],
 )
 def test_a_letterbox_shows_no_image_longer_than_its_crop(longest_side, evaluate, expected):
-    experiment = random_trained_model().experiment
+    experiment = random_experiment()
     experiment.data.longest_side, experiment.data.fit = longest_side, Fit.LETTERBOX
     experiment.data.crop_size, experiment.data.crop_width = 65, 97
     assert working_size_of(experiment, EvaluateConfig(**evaluate)) == WorkingSize(expected)
 
 
 def test_the_longer_side_of_a_crop_is_what_an_older_model_knows():
-    experiment = random_trained_model().experiment
+    experiment = random_experiment()
     experiment.data.longest_side, experiment.data.crop_width = None, 97
     assert working_size_of(experiment, EvaluateConfig()) == WorkingSize(unknown_above=97)
 

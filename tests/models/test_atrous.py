@@ -55,8 +55,16 @@ def bound(dtype, terms, scale):
     return 4 * scale * 2.0 ** (1 - BITS[dtype]) * np.sqrt(terms)
 
 
-def computing(form, kernel, rates, pads):
-    return lambda x: in_form(form, x, tf.constant(kernel), rates, pads)
+IMAGES = tf.TensorSpec((None, None, None, 3))
+
+
+def of_open_size(function, *others):
+    """`function` of images and of `others`, in one graph for all images of three channels."""
+    return tf.function(function, autograph=False, input_signature=[IMAGES, *others])
+
+
+def computing(form, rates, pads):
+    return lambda x, kernel: in_form(form, x, kernel, rates, pads)
 
 
 @pytest.mark.parametrize("form", Form)
@@ -64,17 +72,17 @@ def computing(form, kernel, rates, pads):
 def test_every_form_is_the_convolution(form, is_open):
     if is_open and form is Form.REGIONS:
         pytest.skip("regions are only of a known size")
-    rng = np.random.default_rng(0)
+    rng, graphs = np.random.default_rng(0), {}
     for size, sides, rates, padding in cases():
         x = rng.standard_normal((2, *size, 3)).astype(np.float32)
         kernel = rng.standard_normal((*sides, 3, 4)).astype(np.float32)
         pads = zeros_around(kernel.shape, rates, padding)
-        convolution = computing(form, kernel, rates, pads)
+        convolution = computing(form, rates, pads)
         if is_open:  # which only a graph knows
-            spec = tf.TensorSpec((None, None, None, 3))
-            convolution = tf.function(convolution, autograph=False, input_signature=[spec])
+            of_all_sizes = of_open_size(convolution, tf.TensorSpec(kernel.shape))
+            convolution = graphs.setdefault((sides, rates, padding), of_all_sizes)
         want = expected(x, kernel, rates, pads)
-        got = convolution(tf.constant(x)).numpy()
+        got = convolution(tf.constant(x), tf.constant(kernel)).numpy()
         assert got.shape == want.shape
         assert np.abs(got - want).max() < bound("float32", kernel[..., 0].size, 10)
 
@@ -83,15 +91,21 @@ def test_every_form_is_the_convolution(form, is_open):
 @pytest.mark.parametrize("is_open", [False, True])
 def test_gradients_are_those_of_the_formula(machine, is_open):
     """The convolution is linear in both: <dy, A step> = <A^T dy, step> for steps of either."""
-    rng = np.random.default_rng(1)
+    rng, graphs = np.random.default_rng(1), {}
     with as_machine(machine):
         for size, sides, rates, padding in cases():
             x = rng.standard_normal((2, *size, 3)).astype(np.float32)
             kernel = rng.standard_normal((*sides, 3, 4)).astype(np.float32)
             pads = zeros_around(kernel.shape, rates, padding)
             dy = rng.standard_normal(expected(x, kernel, rates, pads).shape).astype(np.float32)
-            spec = tf.TensorSpec((None, None, None, 3)) if is_open else None
-            by_x, by_kernel = gradients(x, kernel, dy, rates, padding, spec)
+            both = differentiated(rates, padding)
+            if is_open:
+                others = (
+                    tf.TensorSpec(kernel.shape),
+                    tf.TensorSpec((None, None, None, kernel.shape[-1])),
+                )
+                both = graphs.setdefault((sides, rates, padding), of_open_size(both, *others))
+            by_x, by_kernel = (each.numpy() for each in both(*map(tf.constant, (x, kernel, dy))))
             step, turn = rng.standard_normal(x.shape), rng.standard_normal(kernel.shape)
             along_x = np.sum(dy * expected(step, kernel, rates, pads))
             along_kernel = np.sum(dy * expected(x, turn, rates, pads))
@@ -100,15 +114,24 @@ def test_gradients_are_those_of_the_formula(machine, is_open):
             assert abs(np.sum(by_kernel * turn) - along_kernel) < limit
 
 
+def differentiated(rates, padding):
+    """A function of images, kernel and dy to the gradients of both."""
+
+    def both(x, kernel, dy):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = atrous.convolve(x, kernel, rates, padding)
+        return tape.gradient(y, [x, kernel], output_gradients=dy)
+
+    return both
+
+
 def gradients(x, kernel, dy, rates, padding, spec=None):
     """Computes both gradients in a graph of images as `spec` says, or without a graph."""
+    kernel, dy = tf.constant(kernel), tf.constant(dy)
 
     def both(x):
-        weights = tf.constant(kernel)
-        with tf.GradientTape() as tape:
-            tape.watch([x, weights])
-            y = atrous.convolve(x, weights, rates, padding)
-        return tape.gradient(y, [x, weights], output_gradients=tf.constant(dy))
+        return differentiated(rates, padding)(x, kernel, dy)
 
     if spec is not None:
         both = tf.function(both, autograph=False, input_signature=[spec])

@@ -23,7 +23,7 @@ from deeplab_tf.artefacts.trained_model import TrainedModel, save_model
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
-from deeplab_tf.named import cache, fetched, is_a_name, model_path
+from deeplab_tf.named import cache, fetched, import_process, is_a_name, model_path
 from deeplab_tf.named.cache import cache_folder, imported_file
 from deeplab_tf.named.table import MODELS, NamedModel
 from deeplab_tf.runs.workdir import CONFIG_FILE, ENVIRONMENT_FILE
@@ -39,7 +39,7 @@ def content(tmp_path_factory):
 
 
 @pytest.fixture
-def home(monkeypatch, tmp_path):
+def home(monkeypatch, tmp_path, forked_imports):
     """An empty cache and an empty current folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(cache.MIRROR, raising=False)
@@ -247,9 +247,8 @@ zipfile.ZipFile.writestr = writestr
 """
 
 
-def test_a_full_disk_leaves_the_published_file_and_nothing_else(server, home, monkeypatch):
-    (home / "sitecustomize.py").write_text(FULL_DISK)
-    monkeypatch.setenv("PYTHONPATH", str(home))
+def test_a_full_disk_leaves_the_published_file_and_nothing_else(server, monkeypatch):
+    monkeypatch.setattr(import_process, "_PROGRAM", FULL_DISK + import_process._PROGRAM)
     with pytest.raises(DeeplabError, match="^no space left on the disk, writing "):
         model_path("tiny")
     assert files_in(cache_folder("tiny")) == [FILE]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_the_file_imported_by_hand(name, tmp_path, monkeypatch):
+def test_a_name_is_the_file_imported_by_hand(name, tmp_path, monkeypatch, forked_imports):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv(cache.MIRROR, str(FOLDER))
     monkeypatch.chdir(tmp_path)

@@ -16,11 +16,13 @@ from deeplab_tf.runs.checkpoints import checkpoint_steps
 
 ROWS = """
 import dataclasses
-from deeplab_tf.config import DataConfig, EvaluateConfig, TrainConfig, load_experiment
+from deeplab_tf.config import DataConfig, EvaluateConfig, Head, TrainConfig, load_experiment
 
 FILE = {file!r}
+SMOKE = load_experiment("configs/shapes.py:smoke")
 TRAINED = dataclasses.replace(
-    load_experiment("configs/shapes.py:smoke"),
+    SMOKE,
+    model=dataclasses.replace(SMOKE.model, head=Head.NONE),
     data=DataConfig(dataset="shapes", crop_size=33),
     train=TrainConfig(steps=1, batch_size=2, log_every=1),
 )

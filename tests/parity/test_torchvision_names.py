@@ -40,7 +40,7 @@ KEYS = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
     return build_model(torchvision_config(Backbone.RESNET_SLIM, num_classes=5))
 
@@ -55,7 +55,7 @@ def torch_state(network):
     return tensors
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def state(model):
     return torch_state(model)
 

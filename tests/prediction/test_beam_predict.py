@@ -3,9 +3,9 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -14,9 +14,10 @@ import pytest
 import tensorflow as tf
 import tifffile
 from PIL import Image
-from support.commands import call
+from support.commands import Command, call
 from support.geo_files import PLACE_OF_TAGS, place_of, write_geotiff
-from support.random_model import random_picture, random_trained_model, write_kinds
+from support.load_once import loaded_once, predictor_of  # noqa: F401, the fixture
+from support.random_model import random_picture, write_kinds
 from support.tiny_records import record, write_shard
 
 pytest.importorskip("apache_beam")
@@ -27,13 +28,11 @@ from deeplab_tf.config.image_format import RGB
 from deeplab_tf.data.records import SplitFiles, open_records, parse_record
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.images.files import encode_png
 from deeplab_tf.inference.batches import Picture, Predicted
 from deeplab_tf.inference.beam_steps import write_lines
 from deeplab_tf.inference.model_handler import Model, PredictorHandler
-from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.machine.system import process_space
 from deeplab_tf.prediction.beam_predict import (
     ImageFiles,
@@ -75,7 +74,7 @@ def labels_in(out: pathlib.Path) -> dict[str, bytes]:
 
 def one_process(model, images: list[pathlib.Path], out, **overrides) -> dict[str, bytes]:
     """The labels of `deeplab-predict`."""
-    assert predict_images(load_predictor(model, **overrides), images, out) == []
+    assert predict_images(predictor_of(model, **overrides), images, out) == []
     return {path.name: path.read_bytes() for path in out.glob("*.png")}
 
 
@@ -179,7 +178,7 @@ def test_records_of_a_split(artefacts, shapes_data, tmp_path):
         said = []
         predict_by_beam(LOCAL, Model(artefacts / "saved"), inputs, out, report=said.append)
         assert said == [f"12 of 12 images predicted into {out}{before}"]
-    predictor = load_predictor(artefacts / "saved")
+    predictor = predictor_of(artefacts / "saved")
     for serialized in tf.data.TFRecordDataset(inputs.split.files):
         parsed = parse_record(serialized)
         name, image = parsed["id"].numpy().decode(), parsed["image"].numpy()
@@ -237,8 +236,8 @@ def test_two_workers_may_write_the_same_image(tmp_path):
 def test_the_digest_is_of_what_is_in_the_model(artefacts, tmp_path):
     first = model_digest(artefacts / "saved")
     copy = tmp_path / "copy"
-    trained = random_trained_model()
-    write_saved_model(trained, copy)
+    shutil.copytree(artefacts / "saved", copy)
+    assert model_digest(copy) == first
     for file in copy.rglob("variables.data*"):
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
@@ -262,17 +261,14 @@ def test_a_killed_job_goes_on_to_each_image_once(artefacts, tmp_path):
     arguments = [f"--model={artefacts}/saved", f"--images={folder}", f"--out={out}"]
     arguments += ["--runner=DirectRunner", "--batch_size=1"]
     options = "--beam_options=direct_num_workers=2,direct_running_mode=multi_processing"
-    with subprocess.Popen(
-        [sys.executable, "-m", "deeplab_tf.cli.predict", *arguments, options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as job:
-        deadline = time.monotonic() + 120
-        while not list(out.glob("*.png")):
-            assert job.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        os.killpg(job.pid, signal.SIGKILL)  # a worker left alone ends within seconds by itself
+    program = "import os; os.setsid(); from deeplab_tf.cli import predict; predict.run()"
+    job = Command("-c", program, *arguments, options)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("*.png")):
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGKILL)  # a worker left alone ends within seconds by itself
+    job.wait()
     expected = one_process(artefacts / "saved", list(folder.iterdir()), tmp_path / "one")
     there = {path.name: path.read_bytes() for path in out.glob("*.png")}
     assert 0 < len(there) < COUNT and there.items() <= expected.items()  # whole ones
@@ -338,9 +334,7 @@ def test_what_else_is_written_is_that_of_one_process_and_goes_on(artefacts, imag
     folder, out = images / "below", tmp_path / "out"
     writes = Writes(("labels", "overlay", "confidence", "polygons"), ("geojson", "labelme"), 9)
     model, inputs = Model(artefacts / "saved"), ImageFiles(str(folder))
-    run_files(
-        load_predictor(model.path), sorted(folder.iterdir()), tmp_path / "one", 1, str, writes
-    )
+    run_files(predictor_of(model.path), sorted(folder.iterdir()), tmp_path / "one", 1, str, writes)
     for before in ("", ", 4 of them before"):  # the second time one image lacks a file
         said = []
         predict_by_beam(LOCAL, model, inputs, out, 2, said.append, writes)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.noise_run import FROZEN, noise_run
+from support.noise_run import FROZEN, NO_ASPP, noise_run, shared_run
 
 from deeplab_tf.config import Experiment, StrategyName, TrainConfig, validate
 from deeplab_tf.errors import DeeplabError
@@ -20,8 +20,9 @@ from deeplab_tf.runs.checkpoints import Checkpoints
     ids=str,
 )
 def test_the_average_in_numpy(options):
-    run = noise_run(4, ema_momentum=0.7, **options)
-    plain = noise_run(4, **options)
+    run = shared_run(4, model_config=NO_ASPP, ema_momentum=0.7, **options)
+    plain = noise_run(4, model_config=NO_ASPP, **options)
+    assert int(run.optimizer.iterations.numpy()) == 4  # the steps, whatever their parts
     found = evaluated_weights(run.model.weights, run.optimizer)
     trained = {weight.path for weight in run.model.trainable_variables}
     for index, (weight, value) in enumerate(zip(run.model.weights, found, strict=True)):
@@ -39,7 +40,7 @@ def test_the_average_in_numpy(options):
 
 
 def test_a_checkpoint_has_the_average_once(tmp_path):
-    run = noise_run(1, ema_momentum=0.7)
+    run = shared_run(4, model_config=NO_ASPP, ema_momentum=0.7)
     (tmp_path / "checkpoints").mkdir()
     Checkpoints(tmp_path, run.model, run.optimizer, keep=1).save()
     (data,) = (tmp_path / "checkpoints").glob("*.data-*")

@@ -14,7 +14,7 @@ import tensorflow as tf
 from support import commands
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, load_model, save_model
-from deeplab_tf.config import load_experiment, to_json
+from deeplab_tf.config import Head, load_experiment, to_json
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
@@ -32,9 +32,10 @@ from deeplab_tf.training.stages import train
 WEIGHTS = {name: 1.0 + index for index, name in enumerate(SHAPES.names)}
 ROWS = """
 import dataclasses
-from deeplab_tf.config import DataConfig, TrainConfig, load_experiment
+from deeplab_tf.config import DataConfig, Head, TrainConfig, load_experiment
 
-DEMO = load_experiment("configs/shapes.py:smoke")
+SMOKE = load_experiment("configs/shapes.py:smoke")
+DEMO = dataclasses.replace(SMOKE, model=dataclasses.replace(SMOKE.model, head=Head.NONE))
 DATA = DataConfig(dataset="shapes", crop_size=33)
 EXPERIMENTS = {
     "first": dataclasses.replace(
@@ -71,6 +72,7 @@ def chain(shapes_data, tmp_path_factory):
         weights = {label: weight**factor for label, weight in WEIGHTS.items()}
         (root / f"{name}.json").write_text(json.dumps(weights))
     demo = load_experiment("configs/shapes.py:smoke")
+    demo.model.head = Head.NONE
     demo.model.num_classes = SHAPES.num_classes
     save_model(TrainedModel(build_model(demo.model), demo, SHAPES), root / "start.keras")
     call(

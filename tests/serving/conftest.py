@@ -1,18 +1,18 @@
 """One exported random model, served in-process by the tests of this folder."""
 
+import shutil
+
 import pytest
 import tensorflow as tf
-from support.random_model import random_trained_model
 
-from deeplab_tf.export.saved_model import write_saved_model
 from deeplab_tf.serving.served_model import open_served_model
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory):
+def model_folder(artefacts, tmp_path_factory):
     """A SavedModel as TensorFlow Serving wants it: street/3, the folder of version 3."""
     folder = tmp_path_factory.mktemp("models") / "street" / "3"
-    write_saved_model(random_trained_model(), folder)
+    shutil.copytree(artefacts / "saved", folder)
     return folder
 
 

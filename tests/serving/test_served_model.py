@@ -30,7 +30,7 @@ def test_of_several_versions_the_highest_is_taken(model_folder, tmp_path):
 
 
 def test_what_is_no_model_is_refused(model_folder, tmp_path):
-    with pytest.raises(DeeplabError, match="must be a SavedModel or a folder of numbered"):
+    with pytest.raises(DeeplabError, match="must be a SavedModel, an OpenVINO model or a folder"):
         open_served_model(tmp_path / "nowhere")
     other = tmp_path / "other"
     shutil.copytree(model_folder, other)

@@ -7,8 +7,6 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 
@@ -16,6 +14,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.commands import Command
 from support.random_model import random_picture
 from support.serving_requests import PREDICT, encode, rows
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -25,10 +24,7 @@ LARGE = encode(random_picture(1600, 1600), "JPEG")
 
 
 def start(model_folder, *arguments):
-    command = [sys.executable, "-m", "deeplab_tf.cli.serve", f"--model={model_folder}"]
-    return subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Command("-m", "deeplab_tf.cli.serve", f"--model={model_folder}", *arguments)
 
 
 @contextlib.contextmanager
@@ -36,17 +32,18 @@ def server(model_folder, *arguments):
     """(process, REST port, gRPC port) of a server that is ready."""
     process = start(model_folder, "--port=0", "--grpc_port=0", *arguments)
     try:
-        line = process.stdout.readline()
+        while not process.said().endswith("\n") and process.poll() is None:
+            time.sleep(0.02)
         found = re.fullmatch(
             r"serving street, version 3, at http://127\.0\.0\.1:(\d+) and gRPC at "
             r"127\.0\.0\.1:(\d+)\n",
-            line,
+            process.said(),
         )
-        assert found, line + process.stderr.read()
+        assert found, process.said()
         yield process, int(found[1]), int(found[2])
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def post(port, body):
@@ -90,7 +87,7 @@ def test_sigterm_delivers_the_answers_of_requests_inside_and_ends_with_0(model_f
             np.testing.assert_array_equal(content["predictions"][0]["labels"], expected)
         np.testing.assert_array_equal(answers[0].result(120), expected)
         assert process.wait(60) == 0
-        assert process.stderr.read() == ""
+        assert process.communicate()[1] == ""
         with pytest.raises(ConnectionRefusedError):
             post(port, body)
 

@@ -1,6 +1,7 @@
 """Several models in one process: each answers by its name and version, by REST and gRPC."""
 
 import asyncio
+import types
 
 import grpc
 import numpy as np
@@ -17,6 +18,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from deeplab_tf.cli import stores
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving import sources
 from deeplab_tf.serving.limits import Limits
@@ -182,6 +184,17 @@ def test_a_name_before_a_model_is_split_off_unless_it_is_a_path(tmp_path, monkey
     (tmp_path / "lr=0.1").mkdir()
     assert split_name("lr=0.1") == (None, "lr=0.1")
     assert split_name("streets=") == (None, "streets=")
+
+
+def test_each_model_may_be_at_a_store(monkeypatch):
+    monkeypatch.setattr(stores, "fetched", lambda address: f"/cache/{address.rpartition('/')[2]}")
+    values = ["streets=s3://bucket/a=b/street", "roofs", "gs://bucket/roof", "lr=0.1/x"]
+    flag = types.SimpleNamespace(name="model", value=values)
+    with stores.local_flags([flag], {"model": stores.Use.READ}):
+        assert flag.value == ["streets=/cache/street", "roofs", "/cache/roof", "lr=0.1/x"]
+    flag.value = ["roofs"]
+    with stores.local_flags([flag], {"model": stores.Use.READ}):
+        assert flag.value == ["roofs"]
 
 
 @pytest.mark.parametrize(

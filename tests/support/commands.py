@@ -74,6 +74,10 @@ class Command:
             os.close(self._ended)
         return self.returncode
 
+    def said(self) -> str:
+        """What it has written to stdout so far."""
+        return os.pread(self._outputs[0].fileno(), 1 << 20, 0).decode()
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it wrote to stdout and stderr, when it has ended."""
         self.wait(timeout)

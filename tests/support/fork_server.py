@@ -11,6 +11,7 @@ every page that it wrote to would be copied first, one second for each command.
 """
 
 import atexit
+import gc
 import os
 import pickle
 import runpy
@@ -93,4 +94,5 @@ def end(code: int) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # a garbage collection of the forked process copies no page of what is imported
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -10,6 +10,7 @@ from deeplab_tf.config import (
     Backbone,
     BatchNormMode,
     Experiment,
+    Head,
     ModelConfig,
     StrategyName,
     TrainConfig,
@@ -26,10 +27,17 @@ from deeplab_tf.training.optimizer import make_optimizer
 from deeplab_tf.training.step import make_train_step
 
 MODEL_CONFIG = ModelConfig(
-    backbone=Backbone.RESNET_TINY, multi_grid=(2,), num_classes=3, batch_norm_momentum=0.9
+    backbone=Backbone.RESNET_TINY,
+    multi_grid=(2,),
+    aspp_rates=(6,),
+    num_classes=3,
+    batch_norm_momentum=0.9,
 )
+NO_ASPP = dataclasses.replace(MODEL_CONFIG, head=Head.NONE)
+"""Without the ASPP, whose graphs cost two devices seconds."""
 BATCH = 4
 FROZEN = BatchNormMode.FROZEN
+_SHARED: dict[tuple[int, str], "NoiseRun"] = {}
 
 
 @dataclasses.dataclass
@@ -98,11 +106,20 @@ def noise_run(
     data = data.map(lambda *batch: tuple(tf.gather(values, order) for values in batch))
     off = tf.data.Options()
     off.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    off.autotune.enabled = False  # whose end waits for the tuner
     before, losses, history = network.get_weights(), [], []
     for batch in devices.experimental_distribute_dataset(data.with_options(off)):
         losses.append({name: float(value) for name, value in step(*batch).items()})
         history.append(network.get_weights())
     return NoiseRun(network, optimizer, losses, before, history)
+
+
+def shared_run(steps, **options) -> NoiseRun:
+    """`noise_run` of these options, run once for all tests of a process, which only read it."""
+    key = (steps, repr(options))
+    if key not in _SHARED:
+        _SHARED[key] = noise_run(steps, **options)
+    return _SHARED[key]
 
 
 def _measure_statistics(network: keras.Model) -> None:

@@ -5,7 +5,7 @@ import pathlib
 import shutil
 import tempfile
 
-from deeplab_tf.config import Backbone, Experiment, ModelConfig, validate
+from deeplab_tf.config import Backbone, Experiment, Head, ModelConfig, validate
 from deeplab_tf.data.records import Records
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.models import build_model
@@ -13,9 +13,10 @@ from deeplab_tf.runs.checkpoints import Checkpoints
 from deeplab_tf.training.continuation import describe_workdir
 from deeplab_tf.training.optimizer import make_optimizer
 
-EXPERIMENT = validate(
-    Experiment(model=ModelConfig(backbone=Backbone.RESNET_TINY, num_classes=6, multi_grid=(1,)))
+MODEL_CONFIG = ModelConfig(
+    backbone=Backbone.RESNET_TINY, num_classes=6, multi_grid=(1,), head=Head.NONE
 )
+EXPERIMENT = validate(Experiment(model=MODEL_CONFIG))
 RECORDS = Records(pathlib.Path("data/shapes"), SHAPES, {}, {}, fingerprint="a" * 64)
 
 

@@ -6,17 +6,21 @@ import os
 import socket
 import time
 
-from deeplab_tf.config import Experiment, load_experiment, validate
+from deeplab_tf.config import Experiment, Head, load_experiment, validate
 from support.commands import Command
 
 CONFIG = "--config=configs/shapes.py:smoke"
 
 
-def small(**changes) -> Experiment:
-    """The row `smoke` with `changes` of its train section; it is not evaluated by default."""
+def small(head=Head.NONE, **changes) -> Experiment:
+    """The row `smoke` with `changes` of its train section; it is not evaluated by default.
+
+    By default it is without the ASPP, a third of the network's layers.
+    """
     experiment = load_experiment("configs/shapes.py:smoke")
+    model_config = dataclasses.replace(experiment.model, head=head)
     train = dataclasses.replace(experiment.train, **{"evaluate_every": 0, **changes})
-    return validate(dataclasses.replace(experiment, train=train))
+    return validate(dataclasses.replace(experiment, model=model_config, train=train))
 
 
 def free_ports(count: int) -> list[int]:
@@ -36,11 +40,17 @@ def tf_config(ports: list[int], index: int) -> str:
 
 
 def start(
-    data_dir, workdir, cluster=None, program=("-m", "deeplab_tf.cli.train"), flags=(), **changes
+    data_dir,
+    workdir,
+    cluster=None,
+    program=("-m", "deeplab_tf.cli.train"),
+    flags=(),
+    head: Head | None = Head.NONE,
+    **changes,
 ):
-    """One process; `changes` are fields of the train section, `cluster` (ports, index).
+    """One process that trains `small(head, **changes)`; `cluster` is (ports, index).
 
-    The training is not evaluated by default.
+    Without a `head` the config says nothing of it.
     """
     changes = {"evaluate_every": 0, **changes}
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -50,6 +60,7 @@ def start(
     return Command(
         *(*program, CONFIG, f"--data_dir={data_dir}", f"--workdir={workdir}"),
         *(f"--config.train.{name}={value}" for name, value in changes.items()),
+        *([f"--config.model.head={head}"] if head else []),
         *flags,
         env=environment,
     )

@@ -23,7 +23,9 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from support.train_processes import CONFIG, all_metrics, metrics
+from support.drawn_records import draw
+from support.same_trainings import compare
+from support.train_processes import CONFIG, metrics
 
 from deeplab_tf.cli import flags, train
 
@@ -111,7 +113,7 @@ def run(data_dir: pathlib.Path, root: pathlib.Path, kills: int, seed: int) -> st
         AssertionError: a start failed, or the two are not the same.
     """
     rng, log, workdir = random.Random(seed), root / "log.txt", root / "disturbed"
-    steps = 20 + STEPS_A_KILL * kills
+    steps = STEPS_A_KILL * kills + min(20, 4 * kills)  # the rest for SIGTERMs
     undisturbed = start(data_dir, root / "undisturbed", root / "undisturbed.txt", steps)
     assert wait(undisturbed) == 0, (root / "undisturbed.txt").read_text()[-2000:]
     counts = {signal.SIGKILL: 0, signal.SIGTERM: 0}
@@ -133,38 +135,6 @@ def run(data_dir: pathlib.Path, root: pathlib.Path, kills: int, seed: int) -> st
     )
 
 
-def compare(expected: pathlib.Path, found: pathlib.Path, steps: int) -> int:
-    """How many arrays `model.keras` and the last checkpoint have; all must be equal."""
-    import numpy as np
-    import tensorflow as tf
-
-    from deeplab_tf.artefacts.trained_model import load_model
-    from deeplab_tf.runs.checkpoints import checkpoint_prefix
-    from deeplab_tf.runs.workdir import MODEL_FILE
-
-    models = [load_model(folder / MODEL_FILE).model for folder in (expected, found)]
-    for a, b in zip(*(model.weights for model in models), strict=True):
-        np.testing.assert_array_equal(a, b, err_msg=a.path)
-    readers = [
-        tf.train.load_checkpoint(checkpoint_prefix(folder, steps)) for folder in (expected, found)
-    ]
-    # How often it was saved is another.
-    left_out = {"_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
-    names = readers[0].get_variable_to_shape_map().keys() - left_out
-    assert names == readers[1].get_variable_to_shape_map().keys() - left_out
-    assert sum(name.startswith("optimizer/") for name in names) > 100
-    for name in names:
-        a, b = (reader.get_tensor(name) for reader in readers)
-        np.testing.assert_array_equal(a, b, err_msg=name)
-    losses = [[m["loss"] for m in metrics(folder)] for folder in (expected, found)]
-    assert losses[0] == losses[1] and len(losses[0]) == steps
-    histories = [(folder / "validation.json").read_text() for folder in (expected, found)]
-    assert histories[0] == histories[1]
-    logs = [[m for m in all_metrics(folder) if "loss" not in m] for folder in (expected, found)]
-    assert logs[0] == logs[1] and logs[0][-1]["step"] == steps
-    return len(models[0].weights) + len(names)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=20)
@@ -183,17 +153,6 @@ def main() -> None:
                 os._exit(draw(root))
             assert wait(pid) == 0
         print(run(given.data_dir or root / "data", root, given.kills, given.seed))
-
-
-def draw(root: pathlib.Path) -> int:
-    from deeplab_tf.data.sources.shapes import write_shapes_devkit
-    from deeplab_tf.data.sources.voc import voc_source
-    from deeplab_tf.data.write_records import write_records
-    from deeplab_tf.images.classes import SHAPES
-
-    write_shapes_devkit(root / "VOCdevkit", train=12, val=4, seed=0)
-    write_records(voc_source(root / "VOCdevkit", classes=SHAPES), root / "data")
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.noise_run import FROZEN, MODEL_CONFIG, noise, noise_run
+from support.noise_run import FROZEN, NO_ASPP, noise, noise_run
 from support.train_processes import metrics, small
 
 from deeplab_tf.artefacts.auxiliary import MEMBER, read_auxiliary
 from deeplab_tf.artefacts.trained_model import load_model
-from deeplab_tf.config import Head, StrategyName, TrainConfig
+from deeplab_tf.config import StrategyName, TrainConfig
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.models import build_model
 from deeplab_tf.models.auxiliary import with_auxiliary
@@ -22,15 +22,13 @@ from deeplab_tf.training.loss import make_data_loss
 from deeplab_tf.training.stages import train
 
 HALF = {"auxiliary_loss": 0.5}
-NO_ASPP = dataclasses.replace(MODEL_CONFIG, head=Head.NONE)
-"""Without the ASPP, whose graphs cost two devices seconds."""
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "dice"])
 def test_the_loss_is_the_sum_of_both_heads_and_the_decay(loss):
     fields = {"loss": loss, "weight_decay": 1e-2, "batch_norm": FROZEN, **HALF}
-    run = noise_run(1, **fields)
-    network = with_auxiliary(build_model(MODEL_CONFIG), MODEL_CONFIG)
+    run = noise_run(1, model_config=NO_ASPP, **fields)
+    network = with_auxiliary(build_model(NO_ASPP), NO_ASPP)
     network.set_weights(run.before)
     image, mask = map(tf.constant, noise(1))
     data_loss = make_data_loss(TrainConfig(loss=loss))
@@ -49,8 +47,14 @@ def test_the_loss_is_the_sum_of_both_heads_and_the_decay(loss):
 def test_the_gradient_reaches_what_the_head_reads_and_not_what_lies_behind():
     """At a weight so large that nothing else counts, block4 moves as little as without the head."""
     plain, heavy = (
-        noise_run(1, batch_norm=FROZEN),
-        noise_run(1, batch_norm=FROZEN, auxiliary_loss=100.0, base_learning_rate=0.05),
+        noise_run(1, model_config=NO_ASPP, batch_norm=FROZEN),
+        noise_run(
+            1,
+            model_config=NO_ASPP,
+            batch_norm=FROZEN,
+            auxiliary_loss=100.0,
+            base_learning_rate=0.05,
+        ),
     )
 
     def moved(run, layer):

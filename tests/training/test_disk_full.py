@@ -8,6 +8,7 @@ import tensorflow as tf
 from support.tiny_run import begin, make
 from support.train_processes import start
 
+from deeplab_tf.config import Head
 from deeplab_tf.runs.checkpoints import checkpoint_steps
 
 CHECKPOINT_MB = 3  # of the test's network with its momentum
@@ -32,14 +33,14 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_stops_the_training_and_the_old_checkpoints_stay(small_disk, shapes_data):
     workdir = small_disk / "run"
-    out, err = (process := start(shapes_data, workdir)).communicate(timeout=240)
+    out, err = (process := start(shapes_data, workdir, head=Head.ASPP)).communicate(timeout=240)
     assert process.returncode == 1, out
     assert err.startswith("deeplab-train: error: no space left on the disk, writing ")
     assert err.count("\n") == 1
     assert checkpoint_steps(workdir) == [4, 8]
     assert not list((workdir / "checkpoints").glob("step-12*"))
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
-    out, err = (process := start(shapes_data, workdir)).communicate(timeout=240)
+    out, err = (process := start(shapes_data, workdir, head=Head.ASPP)).communicate(timeout=240)
     assert process.returncode == 0, err
     assert "going on from step 8 of" in out
     assert checkpoint_steps(workdir) == [4, 8, 12]

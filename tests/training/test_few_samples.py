@@ -7,6 +7,7 @@ import pytest
 from support.train_processes import small
 
 from deeplab_tf.artefacts.trained_model import load_model
+from deeplab_tf.config import Head
 from deeplab_tf.models import FusedBatchNormalization, build_model
 from deeplab_tf.models.conv import set_batch_norm_mode
 from deeplab_tf.training import build
@@ -16,7 +17,7 @@ from deeplab_tf.training.stages import train
 
 @pytest.fixture(scope="module")
 def model():
-    return build_model(dataclasses.replace(small().model, num_classes=6, output_stride=16))
+    return build_model(dataclasses.replace(small(Head.ASPP).model, num_classes=6, output_stride=16))
 
 
 def held(model):
@@ -42,7 +43,7 @@ def held(model):
     ids=str,
 )
 def test_a_norm_counts_the_images_of_a_part_over_devices(model, fields, replicas, crop, samples):
-    experiment = small(**fields)
+    experiment = small(Head.ASPP, **fields)
     experiment.data.crop_size = crop
     set_batch_norm_mode(model, experiment.train.batch_norm, replicas)
     notes = hold_single_samples(model, experiment, replicas)
@@ -62,7 +63,7 @@ def test_a_norm_counts_the_images_of_a_part_over_devices(model, fields, replicas
 
 
 def test_both_sides_of_a_crop_that_is_not_square_count(model):
-    experiment = small(batch_size=1)
+    experiment = small(Head.ASPP, batch_size=1)
     experiment.data.crop_size, experiment.data.crop_width = 16, 33
     set_batch_norm_mode(model, experiment.train.batch_norm, 1)
     notes = hold_single_samples(model, experiment, 1)
@@ -78,7 +79,7 @@ WAYS = [
 
 
 def one_image(way, shapes_data, workdir, lines):
-    experiment = small(steps=6, checkpoint_every=6, panels_every=6, **way)
+    experiment = small(Head.ASPP, steps=6, checkpoint_every=6, panels_every=6, **way)
     train(experiment, shapes_data, workdir, report=lines.append)
 
 

@@ -1,6 +1,8 @@
 """Initial weights: what is loaded, skipped, missing, unexpected, and what is refused."""
 
 import dataclasses
+import functools
+import shutil
 import zipfile
 
 import keras
@@ -21,11 +23,19 @@ MOBILE = ModelConfig(
 )
 
 
-@pytest.fixture
-def saved(tmp_path):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A network and its file, neither of which is changed."""
     model = build_model(MODEL_CONFIG)
-    model.save(tmp_path / "first.keras")
-    return model, str(tmp_path / "first.keras")
+    path = tmp_path_factory.mktemp("saved") / "first.keras"
+    model.save(path)
+    return model, str(path)
+
+
+@functools.cache
+def refusing():
+    """A network for tests in which nothing is loaded."""
+    return build_model(MODEL_CONFIG)
 
 
 def test_another_number_of_classes_skips_the_last_layer_and_says_so(saved):
@@ -53,7 +63,7 @@ def test_a_model_with_more_layers_lists_the_missing(saved):
 def test_nothing_that_fits_is_an_error(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(DeeplabError, match="0 of the 130 of resnet_slim .*not written by"):
-        load_initial_weights(build_model(MODEL_CONFIG), str(tmp_path / "other.keras"), MODEL_CONFIG)
+        load_initial_weights(refusing(), str(tmp_path / "other.keras"), MODEL_CONFIG)
 
 
 def described(tmp_path, **fields):
@@ -68,7 +78,7 @@ def test_another_backbone_is_named_though_its_last_bias_fits(tmp_path):
     path = described(tmp_path)
     said = "0 of the 130 of resnet_slim .*the file has backbone mobilenet_v2 .here resnet_slim"
     with pytest.raises(DeeplabError, match=said):
-        load_initial_weights(build_model(MODEL_CONFIG), path, MODEL_CONFIG)
+        load_initial_weights(refusing(), path, MODEL_CONFIG)
 
 
 def test_another_width_is_named_and_refused(tmp_path):
@@ -110,7 +120,7 @@ def test_a_cascade_begins_with_a_plain_resnet(saved):
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path):
-    model = build_model(MODEL_CONFIG)
+    model = refusing()
     with pytest.raises(DeeplabError, match=r"nowhere.keras does not exist"):
         load_initial_weights(model, str(tmp_path / "nowhere.keras"), MODEL_CONFIG)
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 not a zip")
@@ -122,8 +132,8 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
         load_initial_weights(model, str(tmp_path / "torch.keras"), MODEL_CONFIG)
 
 
-def test_a_flipped_byte_of_a_file_is_found(saved):
-    model, path = saved
+def test_a_flipped_byte_of_a_file_is_found(saved, tmp_path):
+    path = shutil.copy(saved[1], tmp_path)
     with zipfile.ZipFile(path) as archive:
         weights = archive.getinfo("model.weights.h5")
     with open(path, "r+b") as file:
@@ -132,4 +142,4 @@ def test_a_flipped_byte_of_a_file_is_found(saved):
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 1]))
     with pytest.raises(DeeplabError, match=r"first.keras .*model.weights.h5"):
-        load_initial_weights(model, path, MODEL_CONFIG)
+        load_initial_weights(refusing(), path, MODEL_CONFIG)

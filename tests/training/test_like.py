@@ -63,7 +63,11 @@ def test_a_command_trains_the_network_of_a_file_and_goes_on_without_it(
 ):
     flags = [f"--config.model.like={file}", "--config.model.output_stride=8"]
     process = start(
-        shapes_data, tmp_path / "run", flags=[*flags, f"--config.init_from={file}"], steps=2
+        shapes_data,
+        tmp_path / "run",
+        flags=[*flags, f"--config.init_from={file}"],
+        head=None,
+        steps=2,
     )
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err

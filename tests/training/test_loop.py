@@ -12,7 +12,7 @@ import tensorflow as tf
 from support.train_processes import metrics, small, start, wait_for_step
 
 from deeplab_tf.artefacts.trained_model import load_model
-from deeplab_tf.config import load_experiment
+from deeplab_tf.config import Head, load_experiment
 from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.classes import SHAPES
@@ -90,7 +90,7 @@ def test_sigterm_saves_and_says_so(shapes_data, tmp_path):
 
 
 def test_twelve_images_are_learnt(shapes_data, tmp_path):
-    experiment = small(steps=80, log_every=20)
+    experiment = small(Head.ASPP, steps=80, log_every=20)
     experiment.data.crop_size = 97
     experiment.data.min_scale = experiment.data.max_scale = 1.0
     assert train(experiment, shapes_data, tmp_path).stopped_by is None

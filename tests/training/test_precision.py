@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.noise_run import MODEL_CONFIG, noise, noise_run
+from support.noise_run import MODEL_CONFIG, noise, noise_run, shared_run
 from support.precisions import skip_without
 
 from deeplab_tf.config import Precision
@@ -102,7 +102,7 @@ def test_statistics_of_a_batch_norm_are_of_float32(precision):
 
 
 def test_losses_and_the_heads_gradient_are_those_of_float32(precision):
-    plain = noise_run(2, base_learning_rate=0.01)
+    plain = shared_run(2, base_learning_rate=0.01)
     mixed = noise_run(2, base_learning_rate=0.01, precision=precision)
     for a, b in zip(plain.losses, mixed.losses, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-3)

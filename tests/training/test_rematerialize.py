@@ -3,7 +3,14 @@
 import dataclasses
 
 import pytest
-from support.noise_run import MODEL_CONFIG, check_same_but_for_rounding, furthest, noise_run
+from support.noise_run import (
+    MODEL_CONFIG,
+    NO_ASPP,
+    check_same_but_for_rounding,
+    furthest,
+    noise_run,
+    shared_run,
+)
 from support.precisions import skip_without
 
 from deeplab_tf.config import Backbone, BatchNormMode, Head, ModelConfig, Precision, StrategyName
@@ -13,20 +20,25 @@ MOBILE = ModelConfig(
     width_multiplier=0.25,
     num_classes=3,
     multi_grid=(1, 1, 1),
+    aspp_rates=(6,),
     batch_norm_momentum=0.9,
 )
 MOBILE_V3 = dataclasses.replace(
     MOBILE, backbone=Backbone.MOBILENET_V3_LARGE, head=Head.LR_ASPP, zero_init_residual=True
 )
-PLUS = dataclasses.replace(MODEL_CONFIG, decoder_kernels=(3,), aspp_rates=(6,))
+PLUS = dataclasses.replace(MODEL_CONFIG, decoder_kernels=(3,))
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {},
-        {"batch_norm": BatchNormMode.FROZEN},
-        {"precision": Precision.MIXED_BFLOAT16, "accumulate_steps": 2},
+        {"model_config": NO_ASPP, "batch_norm": BatchNormMode.FROZEN},
+        {
+            "model_config": NO_ASPP,
+            "precision": Precision.MIXED_BFLOAT16,
+            "accumulate_steps": 2,
+        },
         {"model_config": MOBILE},
         {"model_config": MOBILE_V3},
         {"model_config": PLUS},
@@ -36,7 +48,7 @@ PLUS = dataclasses.replace(MODEL_CONFIG, decoder_kernels=(3,), aspp_rates=(6,))
 def test_weights_and_moving_statistics_are_those_of_the_plain_step(options):
     skip_without(options.get("precision", Precision.FLOAT32))
     plain = noise_run(2, **options)
-    again = noise_run(2, rematerialize=True, **options)
+    again = shared_run(2, rematerialize=True, **options)
     # Statistics that moved twice a step would be off by a tenth of themselves.
     assert furthest(plain, again) < 1e-6
     if options.get("batch_norm") is BatchNormMode.FROZEN:
@@ -47,11 +59,7 @@ def test_weights_and_moving_statistics_are_those_of_the_plain_step(options):
 
 
 def test_on_two_devices_in_parts_with_synchronised_statistics():
-    # Without the ASPP, since two devices take seconds for each convolution's graph.
-    options = {
-        "accumulate_steps": 2,
-        "model_config": dataclasses.replace(MODEL_CONFIG, head=Head.NONE),
-    }
+    options = {"accumulate_steps": 2, "model_config": NO_ASPP}
     plain = noise_run(2, strategy=StrategyName.MIRRORED, **options)
     again = noise_run(2, strategy=StrategyName.MIRRORED, rematerialize=True, **options)
     # Synchronised statistics are E[x^2] - E[x]^2, which loses digits, and Eigen's kernels round
@@ -64,6 +72,6 @@ def test_on_two_devices_in_parts_with_synchronised_statistics():
 
 
 def test_the_model_stays_one_that_can_be_saved(tmp_path):
-    run = noise_run(1, model_config=MODEL_CONFIG, rematerialize=True)
+    run = shared_run(2, rematerialize=True)
     run.model.save(tmp_path / "model.keras")
     assert run.model.count_params() > 0

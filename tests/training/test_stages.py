@@ -16,10 +16,12 @@ from deeplab_tf.training.stages import train
 
 ROWS = """
 import dataclasses
-from deeplab_tf.config import BatchNormMode, DataConfig, TrainConfig, load_experiment
+from deeplab_tf.config import BatchNormMode, DataConfig, Head, TrainConfig, load_experiment
 
+SMOKE = load_experiment("configs/shapes.py:smoke")
 DEMO = dataclasses.replace(
-    load_experiment("configs/shapes.py:smoke"),
+    SMOKE,
+    model=dataclasses.replace(SMOKE.model, head=Head.NONE),
     data=DataConfig(dataset="shapes", crop_size=33),
     train=TrainConfig(steps=2, batch_size=2, base_learning_rate=0.01),
 )

@@ -10,7 +10,7 @@ from deeplab_tf.training.optimizer import make_optimizer
 from deeplab_tf.training.step import make_train_step
 
 MODEL_CONFIG = ModelConfig(
-    backbone=Backbone.RESNET_SLIM, num_classes=3, output_stride=16, multi_grid=(1, 2, 4)
+    backbone=Backbone.RESNET_TINY, num_classes=3, output_stride=16, multi_grid=(2,)
 )
 
 

@@ -107,15 +107,20 @@ def test_the_saved_model_takes_the_same_pixels_and_no_encoded_photos(data_dir, w
     )
 
 
-def test_litert_says_that_it_takes_rgb(workdir, tmp_path):
-    from deeplab_tf.export.litert import Options, export_litert  # pyright: ignore[reportMissingImports]
+def test_an_int8_file_calibrated_on_the_records_agrees_with_the_truth(data_dir, workdir, tmp_path):
+    from deeplab_tf.export.export_model import export_model  # pyright: ignore[reportMissingImports]
 
-    with pytest.raises(DeeplabError, match="takes RGB images, and this model 5 bands of 16 bits"):
-        export_litert(load_model(workdir), tmp_path / "a.tflite", [], Options(image_size=(64, 64)))
+    options = {"data_dir": data_dir, "image_size": (64, 64), "quantize": "int8"}
+    exported = export_model(workdir, tmp_path, "litert", **options, report=print)
+    keras_model, artefact = exported.parity.mean_iou
+    assert artefact > keras_model - 0.01 and exported.parity.label_agreement > 0.97
+    predictor = load_predictor(exported.artefact)
+    evaluation = evaluate_split(predictor, open_records(data_dir, "fields"), "val")
+    assert evaluation.scores.summary()["mean_iou"] == pytest.approx(artefact)
 
 
 def test_weights_of_rgb_begin_all_but_the_first_convolution(data_dir, tmp_path, capsys):
-    save_model(random_trained_model(), tmp_path / "rgb.keras")
+    save_model(random_trained_model(backbone=Backbone.RESNET_SLIM), tmp_path / "rgb.keras")
     start = experiment(init_from=str(tmp_path / "rgb.keras"))
     start.train.steps = 1
     train(start, data_dir, tmp_path / "run")

@@ -306,11 +306,12 @@ def test_the_imagenet_classifier_begins_a_training(tmp_path):
     model_config = read_model_config(pathlib.Path(tmp_path / "backbone.keras"))
     assert model_config is not None and model_config.num_classes is None
     ours = dataclasses.replace(model_config, num_classes=4, aspp_rates=(), output_stride=16)
-    report = load_initial_weights(build_model(ours), str(tmp_path / "backbone.keras"), ours)
+    model = build_model(ours)
+    report = load_initial_weights(model, str(tmp_path / "backbone.keras"), ours)
     assert len(report.loaded) == 51 * 5 and report.unexpected == []
     assert {name.split("/")[0].split("_")[0] for name in report.missing} == {"aspp", "logits"}
     with pytest.raises(DeeplabError, match="is a mobilenet_v2 without classes"):
         load_model(tmp_path / "backbone.keras")
     other = dataclasses.replace(ours, normalization="caffe")
     with pytest.raises(DeeplabError, match="give --config.model.normalization=symmetric"):
-        load_initial_weights(build_model(other), str(tmp_path / "backbone.keras"), other)
+        load_initial_weights(model, str(tmp_path / "backbone.keras"), other)

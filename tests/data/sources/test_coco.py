@@ -171,11 +171,13 @@ def independent_region(segmentation, height, width):
         counts = segmentation["counts"]
         runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
         return runs.reshape(width, height).T, near
-    y, x = np.mgrid[:height, :width] + 0.5
-    centres = np.stack([x.ravel(), y.ravel()], axis=-1)
+    centres = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + 0.5
     for polygon in segmentation:
         points = np.reshape(polygon, (-1, 2))
-        inside |= Outline(points).contains_points(centres).reshape(height, width)
+        (left, top), (right, bottom) = points.min(0).astype(int), points.max(0).astype(int) + 1
+        box = np.s_[top:bottom, left:right]
+        inside_box = Outline(points).contains_points(centres[box].reshape(-1, 2))
+        inside[box] |= inside_box.reshape(inside[box].shape)
         for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
             steps = np.linspace(start, end, int(10 * np.abs(end - start).max()) + 2)
             for dx, dy in ((-1, -1), (-1, 1), (1, -1), (1, 1)):

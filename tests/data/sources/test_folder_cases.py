@@ -167,7 +167,10 @@ def test_what_255_is_among_levels_is_asked(tmp_path, levels):
     drawings = draw_set()
     root = write_set(tmp_path, drawings, draw=lambda t: np.array(levels, np.uint8)[t])
     if 255 in levels:
-        refused(root, "0, 127, 255, and 255 can be a class or void; give deeplab-prepare --init --meaning_of_255")
+        refused(
+            root,
+            "0, 127, 255, and 255 can be a class or void; give deeplab-prepare --init --meaning",
+        )
     _, _, source = init(root, "class")
     assert_equals(source, drawings)
 
