@@ -2,6 +2,7 @@
 
 import asyncio
 import types
+from typing import Any
 
 import grpc
 import numpy as np
@@ -189,7 +190,7 @@ def test_a_name_before_a_model_is_split_off_unless_it_is_a_path(tmp_path, monkey
 def test_each_model_may_be_at_a_store(monkeypatch):
     monkeypatch.setattr(stores, "fetched", lambda address: f"/cache/{address.rpartition('/')[2]}")
     values = ["streets=s3://bucket/a=b/street", "roofs", "gs://bucket/roof", "lr=0.1/x"]
-    flag = types.SimpleNamespace(name="model", value=values)
+    flag: Any = types.SimpleNamespace(name="model", value=values)
     with stores.local_flags([flag], {"model": stores.Use.READ}):
         assert flag.value == ["streets=/cache/street", "roofs", "/cache/roof", "lr=0.1/x"]
     flag.value = ["roofs"]

@@ -42,7 +42,7 @@ class NumberModel(ServedModel):
 
 def number_model(version: int, name: str = "street") -> NumberModel:
     signatures = {"serving_default": PIXELS}
-    return NumberModel(name, version, signatures, {}, None, WorkingSize())
+    return NumberModel(name, version, signatures, {}, {}, WorkingSize())
 
 
 def write_version(folder: pathlib.Path, content: str = "whole", without: str = "") -> None:
