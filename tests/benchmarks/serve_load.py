@@ -7,8 +7,8 @@
 Starts deeplab-serve on 127.0.0.1 and asks it from 16 clients at once, each one request after the
 other, a mix of good images, images with too many pixels, cut ones, other files and wrong fields.
 Prints the answers by kind and status, latency, requests a second, and the server's memory. Exit
-code 1 where a good answer is not the SavedModel's, a bad request is not refused with 400, or the
-server dies. 503 and 504 count as answers to good requests: they are what the limits are for.
+code 1 where a good answer is not the SavedModel's, a bad request is not refused with 400 or 413,
+or the server dies. 503 and 504 count as answers to good requests: they are what the limits are for.
 
 With `--minutes` the requests are good, and come at `--rate`, by default half of what the server is
 first found to answer; in the middle the SavedModel `--next` takes over from `--model`. Exit code 1
@@ -133,7 +133,8 @@ def fault(asked: Asked, status: int, content: dict) -> str:
     if status in (503, 504):
         return "" if content.get("error") else f"{status} without a reason"
     if asked.labels is None:
-        return "" if status == 400 and content.get("error") else f"{asked.kind} gave {status}"
+        refused = 413 if asked.kind == "huge" else 400
+        return "" if status == refused and content.get("error") else f"{asked.kind} gave {status}"
     if status != 200:
         return f"a good image gave {status}: {content}"
     same = np.array_equal(content["predictions"][0]["labels"], asked.labels)
