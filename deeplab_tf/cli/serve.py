@@ -1,12 +1,14 @@
-"""deeplab-serve: an exported model behind TensorFlow Serving's REST and gRPC interfaces.
+"""deeplab-serve: exported models behind TensorFlow Serving's REST and gRPC interfaces.
 
     deeplab-serve --model=served --port=8501 --grpc_port=8500     (pip install 'deeplab_tf[serve]')
+    deeplab-serve --model=streets=DIR --model=roofs=DIR           (several models in one process)
 
     POST /v1/models/NAME:predict               labels of images, see docs/serving.md
-    GET  /v1/models/NAME                       the model's version and state
+    GET  /v1/models/NAME                       the model's versions and their states
     GET  /v1/models/NAME/metadata              the model's signatures
     GET  /healthz                              whether the process is alive
     GET  /readyz                               whether it takes new requests
+    GET  /readyz/NAME                          whether this model does; also with /versions/N
     GET  /metrics                              for Prometheus
 
 Clients can move to TensorFlow Serving without a change. Each path of a model also has the form
@@ -16,6 +18,12 @@ signature and one size. Every answer but 200 is {"error": "..."}: 400 a wrong re
 model, 408 a request that comes too slowly, 413 too large, 503 too many at a time, 504 no answer in
 time.
 
+A folder of numbered SavedModels is looked at every --poll_seconds. A version of a higher number is
+loaded and warmed beside the one that answers, and answers from then on; the old one ends its
+requests and is freed. A version that is broken is refused with a line in the log, and the old one
+stays. Where the folder of the version that answers is removed, the highest of the others takes
+over.
+
 There is no encryption and no password: listen on other addresses than 127.0.0.1 (--host=0.0.0.0)
 only behind something that has them.
 
@@ -23,26 +31,43 @@ The server ends at SIGTERM or Ctrl-C: it takes no new requests, delivers the ans
 inside, and ends with exit code 0. Exit code 1: no model, or a port is taken; 2: wrong flag.
 """
 
+import gc
 import pathlib
 
 from absl import flags
 
 from deeplab_tf.cli import flag_types
+from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.cli.stores import Use
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.serving.version_policy import parse_policy
 
-_MODEL = flags.DEFINE_string(
+_MODEL = flags.DEFINE_multi_string(
     "model",
     None,
     "Serve this SavedModel or OpenVINO model of deeplab-export, the highest number in a folder of "
-    "numbered ones (served/1), or a NAME of deeplab-models.",
+    "numbered ones (served/1), or a NAME of deeplab-models. CALLED=MODEL serves it as CALLED. "
+    "Repeat the flag for several models.",
     required=True,
 )
 _MODEL_NAME = flags.DEFINE_string(
     "model_name",
     None,
-    "Serve the model as NAME in the paths; default: the folder's name, without a number.",
+    "Serve the one model as NAME in the paths; default: the folder's name, without a number.",
+)
+_VERSIONS = flags.DEFINE_string(
+    "versions",
+    "latest",
+    "<latest|latest:N|all|N,N>: Serve the version of the highest number of each folder of numbered "
+    "SavedModels, the N highest, all, or those of these numbers.",
+)
+_POLL_SECONDS = flags.DEFINE_float(
+    "poll_seconds",
+    1.0,
+    "Look every so many seconds for new versions in folders of numbered SavedModels; 0: never.",
+    lower_bound=0,
+    upper_bound=86_400,
 )
 _WORKING_SIZE = flag_types.define_working_size(
     "Let the network see images at most this many pixels long: longer ones are shrunk, and their "
@@ -120,7 +145,7 @@ def main() -> int:
         raise DeeplabError(
             f"the server needs {error.name}: pip install 'deeplab_tf[serve]'"
         ) from error
-    from deeplab_tf.serving.served_model import open_served_model
+    from deeplab_tf.serving.sources import open_models
 
     limits = Limits(
         max_request_bytes=_MAX_REQUEST_MB.value << 20,
@@ -130,20 +155,52 @@ def main() -> int:
         time_limit=_TIME_LIMIT.value,
         batch_size=_BATCH_SIZE.value,
     )
-    path, name = _find_model(str(_MODEL.value))
-    model = open_served_model(path, _MODEL_NAME.value or name, _WORKING_SIZE.value)
-    serve(Service(model, limits), Address(_HOST.value, _PORT.value, _GRPC_PORT.value), say)
+    # What is imported stays: a collection at a hand-over then looks at the models alone, and holds
+    # requests up for less long.
+    gc.collect()
+    gc.freeze()
+    models, folders = open_models(
+        [_find_model(text) for text in _MODEL.value],
+        parse_policy(_VERSIONS.value),
+        _WORKING_SIZE.value,
+        say,
+    )
+    service = Service(models, limits)
+    del models  # what is held here would stay in memory after a hand-over
+    address = Address(_HOST.value, _PORT.value, _GRPC_PORT.value)
+    serve(service, address, say, folders, _POLL_SECONDS.value)
     return 0
 
 
-def _find_model(model: str) -> tuple[pathlib.Path, str | None]:
-    """Returns the model to serve, and the name of a published model."""
+def _find_model(text: str) -> tuple[pathlib.Path, str | None]:
+    """Returns the path that a value of `--model` means, and the name that it gives the model."""
     from deeplab_tf.export.named_model import saved_model_of  # pyright: ignore[reportMissingImports]
     from deeplab_tf.named import is_a_name, model_path
+    from deeplab_tf.serving.sources import split_name
 
+    given, model = split_name(text)
+    name = given or _MODEL_NAME.value
     if is_a_name(model):
-        return saved_model_of(model, say), model
-    return model_path(model, say), None
+        return saved_model_of(model, say), name or model
+    return model_path(model, say), name
+
+
+def _is_policy(text: str) -> bool:
+    try:
+        parse_policy(text)
+    except DeeplabError as error:
+        raise flags.ValidationError(str(error)) from error
+    return True
+
+
+flags.register_validator(_VERSIONS, _is_policy)
+require(
+    {
+        "--model_name names one model; give --model=NAME=MODEL for each of several": (
+            lambda model, model_name: model_name is None or model is None or len(model) == 1
+        ),
+    }
+)
 
 
 def run() -> None:

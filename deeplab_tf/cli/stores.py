@@ -50,7 +50,7 @@ def check_addresses(
             raise WrongUseError(
                 f"--{name} takes no address of a store; fetch the file and give its path"
             )
-    addressed = [flag for flag in own if is_address(str(flag.value))]
+    addressed = [flag for flag in own if _has_address(flag)]
     for flag in addressed:
         if flag.name not in uses:
             takes = ", ".join(f"--{name}" for name in uses) or "no flag of this command"
@@ -73,18 +73,37 @@ def local_flags(own: Sequence[flags.Flag], uses: Mapping[str, Use]) -> Iterator[
     Raises:
         DeeplabError: a store cannot be reached, or does not have what is read.
     """
-    addressed = [flag for flag in own if is_address(str(flag.value))]
+    addressed = [flag for flag in own if _has_address(flag)]
     if not addressed:
         yield
         return
     with contextlib.ExitStack() as stack:
         for flag in addressed:
-            address = str(flag.value)
-            if is_address(address):  # an alias has the value of its flag, which is a path by now
-                flag.value = _local(stack, address, uses[flag.name])
+            use = uses[flag.name]
+            if isinstance(flag.value, list):
+                flag.value = [_local_value(stack, value, use) for value in flag.value]
+            elif _has_address(flag):  # an alias has the value of its flag, which is a path by now
+                flag.value = _local(stack, str(flag.value), use)
         stack.enter_context(contextlib.redirect_stdout(_Shown(sys.stdout)))
         stack.enter_context(contextlib.redirect_stderr(_Shown(sys.stderr)))
         yield
+
+
+def _has_address(flag: flags.Flag) -> bool:
+    if isinstance(flag.value, list):
+        return any(is_address(_named(str(value))[1]) for value in flag.value)
+    return is_address(str(flag.value))
+
+
+def _named(value: str) -> tuple[str, str]:
+    """Returns the `NAME=` before an address in a flag that is given several times, and the rest."""
+    name, equals, rest = value.partition("=")
+    return (name + equals, rest) if is_address(rest) else ("", value)
+
+
+def _local_value(stack: contextlib.ExitStack, value: str, use: Use) -> str:
+    name, rest = _named(value)
+    return name + _local(stack, rest, use) if is_address(rest) else value
 
 
 def _local(stack: contextlib.ExitStack, address: str, use: Use) -> str:

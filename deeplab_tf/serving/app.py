@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from deeplab_tf.serving.limits import Body
 from deeplab_tf.serving.metrics import REST
 from deeplab_tf.serving.model_info import metadata_json, status_json
+from deeplab_tf.serving.models import State, Visit
 from deeplab_tf.serving.refusal import Reason, RefusedError
 from deeplab_tf.serving.rest_json import answer_json, parse_question
 from deeplab_tf.serving.service import Service
@@ -31,6 +32,8 @@ def make_app(service: Service) -> Starlette:
     routes = [
         Route("/healthz", rest.health),
         Route("/readyz", rest.readiness),
+        Route("/readyz/{name}", rest.model_readiness),
+        Route("/readyz/{name}/versions/{version}", rest.model_readiness),
         Route("/metrics", rest.metrics),
     ]
     for model in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
@@ -56,22 +59,24 @@ class _Predict:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
         request = Request(scope, receive)
-        with service.metrics.request(REST):
+        with service.metrics.request(REST) as visit:
             body = Body(request, service.limits)
             try:
                 with service.gate.entered():
-                    _check_name(service, request)
+                    visit.bind(service.models.find(*_asked(request)))
                     content = await body.read()
-                    await _send_json(send, await body.unless_gone(self._answer(content)))
+                    await _send_json(send, await body.unless_gone(self._answer(content, visit)))
             except RefusedError as refusal:
                 if refusal.reason is not Reason.SLOW_CLIENT:
                     await body.discard()
                 request.state.read_to_its_end = body.ended
                 raise
 
-    async def _answer(self, body: bytes) -> list[bytes]:
-        signatures = self._service.model.signatures
-        question, outputs = await self._service.answer(lambda: parse_question(body, signatures))
+    async def _answer(self, body: bytes, visit: Visit) -> list[bytes]:
+        signatures = visit.model.signatures
+        question, outputs = await self._service.answer(
+            lambda: parse_question(body, signatures), visit
+        )
         return await asyncio.to_thread(answer_json, outputs, question.by_row)
 
 
@@ -93,12 +98,11 @@ class _Rest:
         self._service = service
 
     async def status(self, request: Request) -> Response:
-        _check_name(self._service, request)
-        return JSONResponse(status_json(self._service.model))
+        return JSONResponse(status_json(self._service.models.states(*_asked(request))))
 
     async def metadata(self, request: Request) -> Response:
-        _check_name(self._service, request)
-        return JSONResponse(metadata_json(self._service.model))
+        version = self._service.models.find(*_asked(request))
+        return JSONResponse(metadata_json(version.model))
 
     async def health(self, request: Request) -> Response:
         """Answers 200 as long as the process is alive."""
@@ -110,18 +114,37 @@ class _Rest:
             return JSONResponse({"error": "the server is starting or ending"}, Reason.BUSY.http)
         return JSONResponse({"status": "ready"})
 
+    async def model_readiness(self, request: Request) -> Response:
+        """Answers 200 where new requests to a model, or to its version, are wanted.
+
+        Else 503, and 404 for a model or version that the server does not know.
+        """
+        name, number = _asked(request)
+        states = self._service.models.states(name, number)
+        if number is not None and states[number].state is not State.AVAILABLE:
+            told = f"version {number} of {name} is in the state {states[number].state.value}"
+            return JSONResponse({"error": told}, Reason.BUSY.http)
+        if not self._service.ready:
+            return await self.readiness(request)
+        version = self._service.models.find(name, number).model.version
+        return JSONResponse({"status": "ready", "model": name, "version": version})
+
     async def metrics(self, request: Request) -> Response:
         page = self._service.metrics.page()
         return Response(page, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
 
 
-def _check_name(service: Service, request: Request) -> None:
+def _asked(request: Request) -> tuple[str, int | None]:
+    """Returns the name of the model in a request's path, and the version, None where it has none.
+
+    Raises:
+        RefusedError: the version is no number.
+    """
     path = request.path_params
     asked = path.get("version")
     if asked is not None and not re.fullmatch(r"\d{1,19}", asked):
         raise RefusedError(Reason.NOT_FOUND, "a version must be a number, as in versions/1")
-    version = None if asked is None else int(asked)
-    service.model.check_name(path["name"], version)
+    return path["name"], None if asked is None else int(asked)
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:

@@ -20,6 +20,7 @@ from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.limits import Limits, check_answer_size, within
 from deeplab_tf.serving.metrics import GRPC
 from deeplab_tf.serving.model_info import SIGNATURES, model_metadata, model_status
+from deeplab_tf.serving.models import Visit
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.served_model import ServedModel
 from deeplab_tf.serving.service import Service
@@ -117,20 +118,20 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def Predict(self, request: bytes, context):  # noqa: N802, the name in the protocol
         try:
-            with self._service.metrics.request(GRPC), self._service.gate.entered():
-                return await self._answer(request)
+            with self._service.metrics.request(GRPC) as visit, self._service.gate.entered():
+                return await self._answer(request, visit)
         except RefusedError as refusal:
             await _abort(context, refusal)
 
     async def GetModelMetadata(self, request, context):  # noqa: N802
         try:
-            _check_model(self._service, request.model_spec)
+            version = self._service.models.find(*_asked(request.model_spec))
             for field in request.metadata_field:
                 if field != SIGNATURES:
                     raise bad_request(f"metadata_field must be {SIGNATURES!r}; received {field!r}")
         except RefusedError as refusal:
             await _abort(context, refusal)
-        return model_metadata(self._service.model)
+        return model_metadata(version.model)
 
     async def _unsupported(self, request, context):
         await context.abort(
@@ -139,12 +140,13 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Classify = Regress = MultiInference = _unsupported
 
-    async def _answer(self, message: bytes) -> predict_pb2.PredictResponse:
-        question, outputs = await self._service.answer(lambda: _question(message, self._service))
+    async def _answer(self, message: bytes, visit: Visit) -> predict_pb2.PredictResponse:
+        question, outputs = await self._service.answer(
+            lambda: _question(message, self._service, visit), visit
+        )
         outputs = _filtered(outputs, question.output_names)
         # A thread copies the answer: hundreds of megabytes where clients ask for probabilities.
-        model = self._service.model
-        return await asyncio.to_thread(_response, model, question.signature, outputs)
+        return await asyncio.to_thread(_response, visit.model, question.signature, outputs)
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -153,14 +155,14 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     async def GetModelStatus(self, request, context):  # noqa: N802
         try:
-            _check_model(self._service, request.model_spec)
+            states = self._service.models.states(*_asked(request.model_spec))
         except RefusedError as refusal:
             await _abort(context, refusal)
-        return model_status(self._service.model)
+        return model_status(states)
 
     async def HandleReloadConfigRequest(self, request, context):  # noqa: N802
         await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED, "the server has one model and loads no other"
+            grpc.StatusCode.UNIMPLEMENTED, "the server has the models of its --model flags"
         )
 
 
@@ -169,13 +171,13 @@ async def _abort(context: Any, refusal: RefusedError) -> NoReturn:
     raise AssertionError("abort raises")
 
 
-def _check_model(service: Service, spec: Any) -> None:
+def _asked(spec: Any) -> tuple[str, int | None]:
+    """Returns the name of the model in a message, and the version, None where it has none."""
     if spec.version_label:
         raise RefusedError(
             Reason.NOT_FOUND, f"version label {spec.version_label!r} is not known; give a version"
         )
-    version = spec.version.value if spec.HasField("version") else None
-    service.model.check_name(spec.name, version)
+    return spec.name, spec.version.value if spec.HasField("version") else None
 
 
 def _short(message: bytes, parse: Callable[[bytes], Any]) -> Any:
@@ -202,15 +204,16 @@ class _GrpcQuestion(Question):
     output_names: tuple[str, ...]
 
 
-def _question(message: bytes, service: Service) -> _GrpcQuestion:
-    """Returns the question in the bytes of a message of Predict.
+def _question(message: bytes, service: Service, visit: Visit) -> _GrpcQuestion:
+    """Returns the question in the bytes of a message of Predict, and binds `visit` to its version.
 
     Raises:
         RefusedError: the message is not a question; the error says what is wrong.
     """
     request = _parsed(message, predict_pb2.PredictRequest.FromString)
-    _check_model(service, request.model_spec)
-    signature = find_signature(request.model_spec.signature_name, service.model.signatures)
+    version = service.models.find(*_asked(request.model_spec))
+    visit.bind(version)
+    signature = find_signature(request.model_spec.signature_name, version.model.signatures)
     if list(request.inputs) != [signature.input_name]:
         raise bad_request(
             f"signature {signature.name} takes {signature.input_name!r}; received "

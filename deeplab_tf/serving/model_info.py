@@ -1,26 +1,36 @@
-"""The state and metadata of the served model, as TensorFlow Serving's messages.
+"""The state and metadata of the served models, as TensorFlow Serving's messages.
 
 Tested in tests/serving/test_rest.py and tests/serving/test_grpc_service.py, through `Service`.
 """
 
+from collections.abc import Mapping
+
+import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
+from deeplab_tf.serving.models import VersionState
 from deeplab_tf.serving.served_model import ServedModel
 
 SIGNATURES = "signature_def"
 """The only kind of metadata that can be asked for."""
 
 
-def model_status(model: ServedModel) -> get_model_status_pb2.GetModelStatusResponse:
-    """Returns the state of the one version: available, since no server listens without a model."""
-    version = get_model_status_pb2.ModelVersionStatus(
-        version=model.version, state=get_model_status_pb2.ModelVersionStatus.AVAILABLE
-    )
-    # A status that is present but empty means the error code OK.
-    version.status.SetInParent()
-    return get_model_status_pb2.GetModelStatusResponse(model_version_status=[version])
+def model_status(
+    states: Mapping[int, VersionState],
+) -> get_model_status_pb2.GetModelStatusResponse:
+    """Returns the states of versions, by number; one that was refused has the error UNKNOWN."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for number, state in states.items():
+        told = response.model_version_status.add(version=number)
+        told.state = get_model_status_pb2.ModelVersionStatus.State.Value(state.state.value)
+        # A status that is present but empty means the error code OK.
+        told.status.SetInParent()
+        if state.error:
+            told.status.error_code = tf.errors.UNKNOWN
+            told.status.error_message = state.error
+    return response
 
 
 def model_metadata(model: ServedModel) -> get_model_metadata_pb2.GetModelMetadataResponse:
@@ -32,9 +42,9 @@ def model_metadata(model: ServedModel) -> get_model_metadata_pb2.GetModelMetadat
     return response
 
 
-def status_json(model: ServedModel) -> dict:
+def status_json(states: Mapping[int, VersionState]) -> dict:
     """Returns `model_status` in REST's JSON form."""
-    return _json(model_status(model))
+    return _json(model_status(states))
 
 
 def metadata_json(model: ServedModel) -> dict:

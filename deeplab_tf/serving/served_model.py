@@ -51,16 +51,6 @@ class ServedModel:
         """
         return self.functions[signature](images)
 
-    def check_name(self, name: str, version: int | None) -> None:
-        """Raises `RefusedError` where a client asks for another model or version."""
-        if name != self.name or version not in (None, self.version):
-            asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise RefusedError(
-                Reason.NOT_FOUND,
-                f"Servable not found for request: {asked}; the server has {self.name}, version "
-                f"{self.version}",
-            )
-
 
 def open_served_model(
     path: pathlib.Path, name: str | None = None, working_size: int | None = None

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 
@@ -19,7 +19,10 @@ from deeplab_tf.errors import DeeplabError
 from deeplab_tf.machine.signals import handling_stops
 from deeplab_tf.serving.app import make_app
 from deeplab_tf.serving.grpc_service import start_grpc
+from deeplab_tf.serving.hand_over import watch
 from deeplab_tf.serving.http_protocol import timed_protocol
+from deeplab_tf.serving.model_folder import ModelFolder
+from deeplab_tf.serving.models import told_versions
 from deeplab_tf.serving.service import Service
 
 
@@ -32,18 +35,37 @@ class Address:
     grpc_port: int | None = None
 
 
-def serve(service: Service, address: Address, report: Callable[[str], None] = print) -> None:
+def serve(
+    service: Service,
+    address: Address,
+    report: Callable[[str], None] = print,
+    folders: Sequence[ModelFolder] = (),
+    poll_seconds: float = 1,
+) -> None:
     """Answers until SIGTERM or SIGINT, and returns when every request inside has its answer.
+
+    Args:
+        service: what answers.
+        address: where it listens.
+        report: gets the lines for the log.
+        folders: the folders of models of `service` that are looked at for new versions.
+        poll_seconds: the seconds between two looks; 0: no look.
 
     Raises:
         DeeplabError: a port is taken.
     """
     # Pillow warns of odd headers in clients' images, and these warnings could fill the log.
     warnings.filterwarnings("ignore", module=r"PIL\b")
-    asyncio.run(_serve(service, address, report))
+    asyncio.run(_serve(service, address, report, folders, poll_seconds))
 
 
-async def _serve(service: Service, address: Address, report: Callable[[str], None]) -> None:
+async def _serve(
+    service: Service,
+    address: Address,
+    report: Callable[[str], None],
+    folders: Sequence[ModelFolder],
+    poll_seconds: float,
+) -> None:
     with _stopped_by_signal() as stop, _listening(address) as listener:
         grpc_server = None
         told = f"http://{_host_port(address.host, listener.getsockname()[1])}"
@@ -55,12 +77,14 @@ async def _serve(service: Service, address: Address, report: Callable[[str], Non
         http_server = _HttpServer(_settings(service))
         http = asyncio.create_task(http_server.serve([listener]))
         await service.warm_up()
-        model = service.model
-        report(f"serving {model.name}, version {model.version}, at {told}")
-        if model.working.note:
-            report(model.working.note)
+        for versions in service.models.values():
+            report(f"serving {told_versions(versions)}, at {told}")
+            if note := versions.newest.model.working.note:
+                report(note if len(service.models) == 1 else f"{versions.name}: {note}")
+        watcher = asyncio.create_task(watch(service, folders, poll_seconds))
         await stop.wait()
         service.ready = False
+        watcher.cancel()
         http_server.should_exit = True
         if grpc_server is not None:
             await grpc_server.stop(service.limits.longest_stay)

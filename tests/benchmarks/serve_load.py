@@ -1,12 +1,20 @@
 """The server under load: does every client get the right answer, and does it stay up?
 
     python tests/benchmarks/serve_load.py --model=served --images='photos/*.jpg' --seconds=60
+    python tests/benchmarks/serve_load.py --model=served/1 --next=served/2 \
+        --images='photos/*.jpg' --minutes=5
 
 Starts deeplab-serve on 127.0.0.1 and asks it from 16 clients at once, each one request after the
 other, a mix of good images, images with too many pixels, cut ones, other files and wrong fields.
 Prints the answers by kind and status, latency, requests a second, and the server's memory. Exit
-code 1 where a good answer is not the SavedModel's, a bad request is not refused with 400, or the
-server dies. 503 and 504 count as answers to good requests: they are what the limits are for.
+code 1 where a good answer is not the SavedModel's, a bad request is not refused with 400 or 413,
+or the server dies. 503 and 504 count as answers to good requests: they are what the limits are for.
+
+With `--minutes` the requests are good, and come at `--rate`, by default half of what the server is
+first found to answer; in the middle the SavedModel `--next` takes over from `--model`. Exit code 1
+where a request is lost, an answer is of neither version, an older version answers after the newer,
+or p99 is three times p50 or more. `--kserve_python`, an interpreter that has kserve and tensorflow,
+puts the same load on KServe's server, with neither hand-over nor batches.
 """
 
 import base64
@@ -29,10 +37,15 @@ import time
 import numpy as np
 from absl import app, flags
 from PIL import Image
+from steady_server import Load, run_steady
 
 _MODEL = flags.DEFINE_string("model", None, "The flag of deeplab-serve.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "JPEGs or PNGs: a quoted pattern.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", 60, "How long.", lower_bound=1, upper_bound=600)
+_MINUTES = flags.DEFINE_float("minutes", None, "A steady load.", lower_bound=0.2, upper_bound=60)
+_NEXT = flags.DEFINE_string("next", None, "The SavedModel that takes over from --model.")
+_KSERVE = flags.DEFINE_string("kserve_python", None, "Serve by KServe, with this interpreter.")
+_RATE = flags.DEFINE_float("rate", None, "Requests a second of --minutes; default: half of all.")
 _CLIENTS = flags.DEFINE_integer("clients", 16, "At once.", lower_bound=1, upper_bound=64)
 _MOST = flags.DEFINE_integer("most", 100_000, "Requests in all, at most.", lower_bound=1)
 
@@ -72,15 +85,13 @@ def requests_of(model: pathlib.Path, files: list[pathlib.Path]) -> dict[str, lis
     from deeplab_tf.cli.flags import import_tensorflow
 
     import_tensorflow()
-    import tensorflow as tf
-
     from deeplab_tf.serving.served_model import open_served_model
 
-    run = open_served_model(model).loaded.signatures["image_bytes"]
+    served = open_served_model(model)
     requests = collections.defaultdict(list)
     for file in files:
         data = file.read_bytes()
-        labels = run(tf.constant([data]))["labels"].numpy()[0]
+        labels = served.run("image_bytes", np.array([data], object))["labels"][0]
         requests["good"].append(Asked("good", body_of(data), labels))
         requests["truncated"].append(Asked("truncated", body_of(data[: len(data) // 2])))
         requests["wrong field"].append(Asked("wrong field", body_of(data, "instance")))
@@ -122,7 +133,8 @@ def fault(asked: Asked, status: int, content: dict) -> str:
     if status in (503, 504):
         return "" if content.get("error") else f"{status} without a reason"
     if asked.labels is None:
-        return "" if status == 400 and content.get("error") else f"{asked.kind} gave {status}"
+        refused = 413 if asked.kind == "huge" else 400
+        return "" if status == refused and content.get("error") else f"{asked.kind} gave {status}"
     if status != 200:
         return f"a good image gave {status}: {content}"
     same = np.array_equal(content["predictions"][0]["labels"], asked.labels)
@@ -169,6 +181,14 @@ def main(_) -> None:
     files = [pathlib.Path(name) for name in sorted(glob.glob(_IMAGES.value))[:MAX_GOOD]]
     if not files:
         sys.exit(f"--images={_IMAGES.value} matches nothing")
+    if _MINUTES.value:
+        bodies = [body_of(file.read_bytes()) for file in files]
+        model = pathlib.Path(_MODEL.value)
+        following = pathlib.Path(_NEXT.value or model)
+        steady = Load(
+            model, following, files, bodies, _MINUTES.value * 60, _CLIENTS.value, _RATE.value
+        )
+        sys.exit(0 if run_steady(steady, _KSERVE.value) else 1)
     requests = requests_of(pathlib.Path(_MODEL.value), files)
     command = [sys.executable, "-m", "deeplab_tf.cli.serve", f"--model={_MODEL.value}", "--port=0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
