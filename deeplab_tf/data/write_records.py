@@ -163,7 +163,7 @@ def _download_config(runner: BeamRunner | None) -> tfds.download.DownloadConfig 
     if runner is None:
         return None
     options = runner.pipeline_options()
-    return tfds.download.DownloadConfig(beam_runner=runner.name, beam_options=options)
+    return tfds.download.DownloadConfig(beam_runner=runner.runner(), beam_options=options)
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
