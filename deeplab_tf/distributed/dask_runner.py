@@ -15,7 +15,16 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineS
 from deeplab_tf.distributed.beam_plan import Impulse, Node, Shuffle, Step, plan_of
 from deeplab_tf.distributed.dask_cluster import Cluster, connected
 from deeplab_tf.distributed.fusion import fused, wanted_by
-from deeplab_tf.distributed.stages import How, Keep, Stage, merge, pick, run_stage, sizes
+from deeplab_tf.distributed.stages import (
+    How,
+    Keep,
+    PickledStage,
+    Stage,
+    merge,
+    pick,
+    run_stage,
+    sizes,
+)
 
 PARTS = 16
 """The parts of a stage for each task that the cluster does at a time.
@@ -79,7 +88,7 @@ class _Run:
             gathered = self._cluster.results(self._whole(side.collection))
             sides[side.collection] = [value for part in gathered for value in part]
         stage = fused(self._plan, root, sides, set(self._readers), self._buckets)
-        done = self._cluster.submit("stage", _same, pickler.dumps(stage))
+        done = self._cluster.submit("stage", _same, PickledStage(pickler.dumps(stage)))
         name = f"part of {_name(stage)}"
         made = [
             self._cluster.submit(name, run_stage, done, number, part)
@@ -125,9 +134,9 @@ class _Run:
         return parts
 
 
-def _same(pickled: bytes) -> bytes:
+def _same(stage: PickledStage) -> PickledStage:
     """Returns its argument: a task's result goes to each worker once, and is made anew if lost."""
-    return pickled
+    return stage
 
 
 def _name(stage: Stage) -> str:

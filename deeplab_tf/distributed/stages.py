@@ -6,6 +6,7 @@ Tested in tests/distributed/test_dask_runner.py, through `DaskRunner`.
 import collections
 import dataclasses
 import enum
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -28,6 +29,8 @@ class How(enum.Enum):
     DEALT = enum.auto()
     WHOLE = enum.auto()
 
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 Keep = tuple[int, How]
 """A collection that later stages read, and how its elements are put into buckets."""
@@ -58,9 +61,25 @@ class Stage:
     buckets: int
 
 
-def run_stage(pickled: bytes, number: int, parts: list[list[Any]]) -> Kept:
-    """Does the pickled `Stage` on its part `number`, the elements of `parts`."""
-    stage: Stage = pickler.loads(pickled)
+@dataclasses.dataclass(frozen=True)
+class PickledStage:
+    """A stage as Beam pickles it.
+
+    Attributes:
+        pickled: the stage; TensorFlow may be imported when it is unpickled.
+        onednn: whether TensorFlow uses oneDNN, as in the process that began the job, or empty for
+            TensorFlow's own choice; the labels of two choices differ in rounding.
+    """
+
+    pickled: bytes
+    onednn: str = dataclasses.field(default_factory=lambda: os.environ.get(ONEDNN, ""))
+
+
+def run_stage(given: PickledStage, number: int, parts: list[list[Any]]) -> Kept:
+    """Does a stage on its part `number`, the elements of `parts`."""
+    if given.onednn:
+        os.environ.setdefault(ONEDNN, given.onednn)
+    stage: Stage = pickler.loads(given.pickled)
     collection: dict[int, _Collection] = collections.defaultdict(_Collection)
     runners = [_runner(step, stage, collection) for step in stage.steps]
     for one, other in stage.flattened:
