@@ -25,10 +25,10 @@ class Impulse:
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """A side input: all of `collection`, in the form of Beam's `view` with its `options`."""
+    """A side input: all of `collection`, in the form of Beam's class `view` with `options`."""
 
     collection: int
-    view: type
+    view: Any
     options: dict[str, Any]
 
 

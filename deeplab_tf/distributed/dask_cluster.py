@@ -55,11 +55,12 @@ class Cluster:
         try:
             while not self._are_done(futures):
                 self._check_workers()
-            return self._client.gather(list(futures))
+            gathered: Any = self._client.gather(list(futures))
+            return gathered
         except distributed.KilledWorker as error:
             raise DeeplabError(
-                f"{error.allowed_failures + 1} workers were killed on one part of the work, perhaps "
-                "for want of memory; give them more memory and run the same command again"
+                f"{error.allowed_failures + 1} workers were killed on one part of the work, "
+                "perhaps for want of memory; give them more and run the same command again"
             ) from error
         except ImportError as error:
             raise DeeplabError(

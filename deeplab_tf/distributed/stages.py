@@ -6,7 +6,10 @@ Tested in tests/distributed/test_dask_runner.py, through `DaskRunner`.
 import collections
 import dataclasses
 import enum
+import itertools
 import os
+import threading
+import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -30,6 +33,8 @@ class How(enum.Enum):
     WHOLE = enum.auto()
 
 
+MOST_STAGES = 2
+"""The stages whose steps a worker keeps ready: of one job, or of two at the same time."""
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 Keep = tuple[int, How]
@@ -67,41 +72,37 @@ class PickledStage:
 
     Attributes:
         pickled: the stage; TensorFlow may be imported when it is unpickled.
+        name: a name that no other stage has.
         onednn: whether TensorFlow uses oneDNN, as in the process that began the job, or empty for
             TensorFlow's own choice; the labels of two choices differ in rounding.
     """
 
     pickled: bytes
+    name: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     onednn: str = dataclasses.field(default_factory=lambda: os.environ.get(ONEDNN, ""))
 
 
 def run_stage(given: PickledStage, number: int, parts: list[list[Any]]) -> Kept:
-    """Does a stage on its part `number`, the elements of `parts`."""
-    if given.onednn:
-        os.environ.setdefault(ONEDNN, given.onednn)
-    stage: Stage = pickler.loads(given.pickled)
-    collection: dict[int, _Collection] = collections.defaultdict(_Collection)
-    runners = [_runner(step, stage, collection) for step in stage.steps]
-    for one, other in stage.flattened:
-        collection[one].consumers.append(collection[other].receive)
-    kept: Kept = {}
-    for keep in stage.keeps:
-        buckets = _Buckets(keep[1], stage.buckets, number)
-        kept[keep] = buckets.lists
-        collection[keep[0]].consumers.append(buckets.receive)
+    """Does a stage on its part `number`, the elements of `parts`.
+
+    The steps are made once for all parts that a worker does one after the other: a model stays
+    loaded between two parts. They are let go when `MOST_STAGES` other stages have come.
+    """
+    with _LOCK:
+        idle = _IDLE.pop(given.name, [])
+        _IDLE[given.name] = idle
+        steps = idle.pop() if idle else None
+        old = [_IDLE.pop(name) for name in list(_IDLE)[:-MOST_STAGES]]
+    for one in itertools.chain.from_iterable(old):
+        one.end()
+    steps = steps or _Steps(given)
     try:
-        for runner in runners:
-            runner.setup()
-        for runner in runners:
-            runner.start()
-        elements = (element for part in parts for element in part)
-        for element in _grouped(elements) if stage.grouped else elements:
-            collection[stage.source].receive(GlobalWindows.windowed_value(element))
-        for runner in runners:
-            runner.finish()
-    finally:
-        for runner in runners:
-            runner.teardown()
+        kept = steps.do(number, parts)
+    except BaseException:
+        steps.end()
+        raise
+    with _LOCK:
+        _IDLE.setdefault(given.name, []).append(steps)
     return kept
 
 
@@ -157,10 +158,17 @@ class _Tagged(dict[str | None, Receiver]):
 
 
 class _Buckets:
-    def __init__(self, how: How, count: int, first: int):
-        self.lists: list[list[Any]] = [[] for _ in range(1 if how is How.WHOLE else count)]
+    """What a part leaves of one collection."""
+
+    def __init__(self, how: How, count: int):
         self._how = how
+        self._count = 1 if how is How.WHOLE else count
+
+    def start(self, first: int) -> list[list[Any]]:
+        """Returns new empty buckets, to be dealt to from bucket `first` on."""
+        self._lists: list[list[Any]] = [[] for _ in range(self._count)]
         self._next = first
+        return self._lists
 
     def receive(self, windowed_value: Any) -> None:
         value = windowed_value.value
@@ -170,7 +178,72 @@ class _Buckets:
             number = zlib.crc32(_encoded(value[0]))
         elif self._how is How.DEALT:
             number, self._next = self._next, self._next + 1
-        self.lists[number % len(self.lists)].append(value)
+        self._lists[number % self._count].append(value)
+
+
+class _Steps:
+    """The steps of a stage, ready for one part after the other."""
+
+    def __init__(self, given: PickledStage):
+        if given.onednn:
+            os.environ.setdefault(ONEDNN, given.onednn)
+        self._stage: Stage = pickler.loads(given.pickled)
+        self._collections: dict[int, _Collection] = collections.defaultdict(_Collection)
+        self._runners = [self._runner(step) for step in self._stage.steps]
+        for one, other in self._stage.flattened:
+            self._collections[one].consumers.append(self._collections[other].receive)
+        self._buckets: dict[Keep, _Buckets] = {}
+        for collection, how in self._stage.keeps:
+            buckets = self._buckets[collection, how] = _Buckets(how, self._stage.buckets)
+            self._collections[collection].consumers.append(buckets.receive)
+        for runner in self._runners:
+            runner.setup()
+
+    def do(self, number: int, parts: list[list[Any]]) -> Kept:
+        kept = {keep: buckets.start(number) for keep, buckets in self._buckets.items()}
+        for runner in self._runners:
+            runner.start()
+        elements = (element for part in parts for element in part)
+        for element in _grouped(elements) if self._stage.grouped else elements:
+            value = GlobalWindows.windowed_value(element)
+            self._collections[self._stage.source].receive(value)
+        for runner in self._runners:
+            runner.finish()
+        return kept
+
+    def end(self) -> None:
+        for runner in self._runners:
+            runner.teardown()
+
+    def _runner(self, step: Step) -> DoFnRunner:
+        outputs = {tag: self._collections[output] for tag, output in step.outputs.items()}
+        sides = [
+            SideInputMap(
+                side.view,
+                side.options,
+                [
+                    GlobalWindows.windowed_value(value)
+                    for value in self._stage.sides[side.collection]
+                ],
+            )
+            for side in step.sides
+        ]
+        runner = DoFnRunner(
+            step.fn,
+            step.args,
+            step.kwargs,
+            sides,
+            step.windowing,
+            tagged_receivers=_Tagged(outputs),
+            step_name=step.label,
+        )
+        self._collections[step.source].consumers.append(runner.process)
+        return runner
+
+
+_LOCK = threading.Lock()
+_IDLE: dict[str, list[_Steps]] = {}
+"""The idle steps of each stage, the stage that was used last at the end."""
 
 
 _KEY_CODER = FastPrimitivesCoder().as_deterministic_coder("a key")
@@ -185,26 +258,3 @@ def _grouped(pairs: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, list[Any]]
     for key, value in pairs:
         groups.setdefault(_encoded(key), (key, []))[1].append(value)
     yield from groups.values()
-
-
-def _runner(step: Step, stage: Stage, collection: dict[int, _Collection]) -> DoFnRunner:
-    receivers = _Tagged({tag: collection[output] for tag, output in step.outputs.items()})
-    sides = [
-        SideInputMap(
-            side.view,
-            side.options,
-            [GlobalWindows.windowed_value(value) for value in stage.sides[side.collection]],
-        )
-        for side in step.sides
-    ]
-    runner = DoFnRunner(
-        step.fn,
-        step.args,
-        step.kwargs,
-        sides,
-        step.windowing,
-        tagged_receivers=receivers,
-        step_name=step.label,
-    )
-    collection[step.source].consumers.append(runner.process)
-    return runner

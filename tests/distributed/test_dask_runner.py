@@ -12,9 +12,10 @@ from PIL import Image
 from support.random_model import random_picture
 from support.tiny_voc import write_voc
 
-beam = pytest.importorskip("apache_beam")
+pytest.importorskip("apache_beam")
 pytest.importorskip("distributed")
 
+import apache_beam as beam
 from apache_beam.transforms.window import FixedWindows
 from support import dask_cluster
 from support.dask_cluster import LocalCluster
