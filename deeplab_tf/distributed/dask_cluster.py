@@ -31,19 +31,45 @@ class Cluster:
     """The workers of a scheduler.
 
     Attributes:
-        threads: the number of tasks that the workers do at a time, as of the start.
+        workers: the number of workers at the start.
+        threads: the number of tasks that they do at a time.
     """
 
     def __init__(self, client: distributed.Client, address: str):
         self._client = client
         self._address = address
         self._seen = time.monotonic()
-        self.threads = sum(client.nthreads().values())
+        threads = self._threads()
+        self.workers = len(threads)
+        self.threads = sum(threads.values())
 
     def submit(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Returns the future result of `function`; a future among `arguments` is its result."""
         key = f"{name}-{uuid.uuid4().hex}"
         return self._client.submit(function, *arguments, key=key, pure=False)
+
+    def submit_parts(
+        self, name: str, function: Callable[..., Any], given: Any, parts: Sequence[Any]
+    ) -> list[Any]:
+        """Returns the future results of `function(given, number, part)`, dealt out in turn.
+
+        Dask by itself would give all parts to the worker that has their data, and others would get
+        some only after the first was done: after the import of TensorFlow and a model's loading.
+        """
+        workers = sorted(self._threads())
+        return [
+            self._client.submit(
+                function,
+                given,
+                number,
+                part,
+                key=f"{name}-{uuid.uuid4().hex}",
+                pure=False,
+                workers=[workers[number % len(workers)]] if workers else None,
+                allow_other_workers=bool(workers),
+            )
+            for number, part in enumerate(parts)
+        ]
 
     def results(self, futures: Sequence[Any]) -> list[Any]:
         """Waits for all results and returns them.
@@ -75,6 +101,11 @@ class Cluster:
                 "same command again"
             ) from error
 
+    def _threads(self) -> dict[str, int]:
+        """Returns the number of threads of each worker by its address."""
+        threads: Any = self._client.nthreads()
+        return threads
+
     def _are_done(self, futures: Sequence[Any]) -> bool:
         """Returns whether all futures have a result, or one has an error, after some waiting."""
         with contextlib.suppress(TimeoutError):
@@ -83,7 +114,7 @@ class Cluster:
         return any(future.status not in ("pending", "finished") for future in futures)
 
     def _check_workers(self) -> None:
-        if self._client.nthreads():
+        if self._threads():
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > WORKERS_SECONDS:
             raise DeeplabError(
@@ -93,7 +124,7 @@ class Cluster:
 
     def _answers(self) -> bool:
         with contextlib.suppress(*_LOST):
-            self._client.nthreads()
+            self._threads()
             return True
         return False
 

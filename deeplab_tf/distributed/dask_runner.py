@@ -20,6 +20,7 @@ from deeplab_tf.distributed.stages import (
     Keep,
     PickledStage,
     Stage,
+    import_all,
     merge,
     pick,
     run_stage,
@@ -31,6 +32,8 @@ PARTS = 16
 
 More parts balance better and are shorter to do again where a worker dies; each costs milliseconds.
 """
+SMALL = 1 << 16
+"""The most bytes of a function that goes to all workers; those of `beam.Create` hold all values."""
 MERGED = 8
 """The most parts whose accumulators are in one worker's memory to be merged."""
 
@@ -71,6 +74,12 @@ class _Run:
         """The parts that have elements of a `Keep`, with the sizes of their buckets."""
 
     def run(self) -> None:
+        # All workers import TensorFlow now, and not only when the first has listed the inputs.
+        functions = [node.fn for node in self._plan if isinstance(node, Step)]
+        small = [function for function in functions if len(pickler.dumps(function)) < SMALL]
+        given = PickledStage(pickler.dumps(small))
+        nothing = [()] * self._cluster.workers
+        imported = self._cluster.submit_parts("import", import_all, given, nothing)
         for node in self._plan:
             match node:
                 case Impulse():
@@ -80,6 +89,7 @@ class _Run:
                 case Step() if node.sides:
                     parts = [[part] for part in self._whole(node.source)]
                     self._do(node, parts)
+        del imported
 
     def _do(self, root: Impulse | Shuffle | Step, parts: list[list[Any]]) -> None:
         """Does the stage that begins at `root` on all parts, and waits for it."""
@@ -89,11 +99,7 @@ class _Run:
             sides[side.collection] = [value for part in gathered for value in part]
         stage = fused(self._plan, root, sides, set(self._readers), self._buckets)
         done = self._cluster.submit("stage", _same, PickledStage(pickler.dumps(stage)))
-        name = f"part of {_name(stage)}"
-        made = [
-            self._cluster.submit(name, run_stage, done, number, part)
-            for number, part in enumerate(parts)
-        ]
+        made = self._cluster.submit_parts(f"part of {_name(stage)}", run_stage, done, parts)
         counted = self._cluster.results([self._cluster.submit("sizes", sizes, one) for one in made])
         for one, counts in zip(made, counted, strict=True):
             for keep, of_buckets in counts.items():

@@ -68,10 +68,10 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class PickledStage:
-    """A stage as Beam pickles it.
+    """A stage, or all functions of a pipeline, as Beam pickles them.
 
     Attributes:
-        pickled: the stage; TensorFlow may be imported when it is unpickled.
+        pickled: the content; TensorFlow may be imported when it is unpickled.
         name: a name that no other stage has.
         onednn: whether TensorFlow uses oneDNN, as in the process that began the job, or empty for
             TensorFlow's own choice; the labels of two choices differ in rounding.
@@ -80,6 +80,11 @@ class PickledStage:
     pickled: bytes
     name: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     onednn: str = dataclasses.field(default_factory=lambda: os.environ.get(ONEDNN, ""))
+
+
+def import_all(given: PickledStage, number: int, part: tuple[()]) -> None:
+    """Imports, TensorFlow too, what the pickled functions in `given` need."""
+    _unpickled(given)
 
 
 def run_stage(given: PickledStage, number: int, parts: list[list[Any]]) -> Kept:
@@ -185,9 +190,7 @@ class _Steps:
     """The steps of a stage, ready for one part after the other."""
 
     def __init__(self, given: PickledStage):
-        if given.onednn:
-            os.environ.setdefault(ONEDNN, given.onednn)
-        self._stage: Stage = pickler.loads(given.pickled)
+        self._stage: Stage = _unpickled(given)
         self._collections: dict[int, _Collection] = collections.defaultdict(_Collection)
         self._runners = [self._runner(step) for step in self._stage.steps]
         for one, other in self._stage.flattened:
@@ -239,6 +242,12 @@ class _Steps:
         )
         self._collections[step.source].consumers.append(runner.process)
         return runner
+
+
+def _unpickled(given: PickledStage) -> Any:
+    if given.onednn:
+        os.environ.setdefault(ONEDNN, given.onednn)
+    return pickler.loads(given.pickled)
 
 
 _LOCK = threading.Lock()

@@ -4,6 +4,7 @@ import json
 import pathlib
 import threading
 import time
+import typing
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ pytest.importorskip("apache_beam")
 pytest.importorskip("distributed")
 
 import apache_beam as beam
-from apache_beam.transforms.window import FixedWindows
+from apache_beam.transforms.core import Windowing
+from apache_beam.transforms.window import FixedWindows, GlobalWindows
 from support import dask_cluster
 from support.dask_cluster import LocalCluster
 
@@ -26,6 +28,7 @@ from deeplab_tf.data.write_records import write_records
 from deeplab_tf.distributed import dask_cluster as cluster_module
 from deeplab_tf.distributed import dask_runner, stages
 from deeplab_tf.distributed.beam import BeamRunner
+from deeplab_tf.distributed.beam_plan import Step
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.evaluation.write_results import RESULTS
@@ -123,6 +126,46 @@ def test_a_part_that_differs_when_done_again_is_an_error():
     assert stages.pick(kept, (1, stages.How.WHOLE), 0, 2) == ["a", "b"]
     with pytest.raises(DeeplabError, match="done twice and had 3 elements at first, then 2"):
         stages.pick(kept, (1, stages.How.WHOLE), 0, 3)
+
+
+class Counting(beam.DoFn):
+    """Adds the number of elements at the end of each part, and says when it is made and let go."""
+
+    said: typing.ClassVar[list[str]] = []
+
+    def setup(self):
+        self.said.append("made")
+
+    def start_bundle(self):
+        self.count = 0
+
+    def process(self, element):
+        self.count += 1
+
+    def finish_bundle(self):
+        yield GlobalWindows.windowed_value(self.count)
+
+    def teardown(self):
+        self.said.append("let go")
+
+
+def test_the_steps_of_a_stage_are_made_once_for_all_parts():
+    """A model that is loaded for each part costs time, and memory that TensorFlow never frees."""
+    windowing = Windowing(GlobalWindows())
+    step = Step("count", Counting(), 1, {None: 2}, windowing)
+    keep = 2, stages.How.WHOLE
+    given, *others = (
+        stages.PickledStage(stages.pickler.dumps(stages.Stage(1, False, steps, (), {}, (keep,), 1)))
+        for steps in [(step,), *[()] * stages.MOST_STAGES]
+    )
+    Counting.said.clear()
+    for part in ([7, 8], [9]), ([],), ([1],):
+        kept = stages.run_stage(given, 0, [*part])
+        assert kept == {keep: [[sum(map(len, part))]]}
+    assert Counting.said == ["made"]
+    for other in others:
+        stages.run_stage(other, 0, [])
+    assert Counting.said == ["made", "let go"]
 
 
 @pytest.mark.parametrize(
