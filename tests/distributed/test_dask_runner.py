@@ -263,6 +263,8 @@ def test_a_job_ends_when_all_workers_or_the_scheduler_are_gone(cluster, monkeypa
     begun = time.monotonic()
     threading.Timer(2, cluster.kill_worker).start()
     assert "all workers of tcp://127.0.0.1:" in str(long_job(cluster))
+    with pytest.raises(DeeplabError, match="has no worker within 2 s; start some by"):
+        cluster.runner.check()
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 3)
     monkeypatch.setattr(cluster_module, "WORKERS_SECONDS", 60)
     cluster.add_worker()
