@@ -10,7 +10,8 @@ RUNNER = flags.DEFINE_string(
     None,
     "Do the work by this runner of Apache Beam (pip install apache-beam): DirectRunner on this "
     "machine, DaskRunner on a cluster of Dask (pip install distributed; the runner is this "
-    "package's own), DataflowRunner and others. The runner's workers must see all files under the same paths.",
+    "package's own), DataflowRunner and others. The runner's workers must see all files under the "
+    "same paths.",
 )
 OPTIONS = flags.DEFINE_list(
     "beam_options",

@@ -43,8 +43,9 @@ def cluster(workers: int, folder: pathlib.Path) -> Iterator[tuple[str, list[psut
     assert len(cores) == workers, f"{workers} cores are needed"
     module = [sys.executable, "-m", "distributed.cli.dask_"]
     scheduler = [*module[:2], f"{module[2]}scheduler", "--host=127.0.0.1", f"--port={port}"]
+    scheduler += ["--idle-timeout=300s"]  # where this program is killed
     worker = [*module[:2], f"{module[2]}worker", address, "--nthreads=1", "--no-nanny"]
-    worker += [f"--local-directory={folder}"]
+    worker += [f"--local-directory={folder}", "--death-timeout=60"]
     with contextlib.ExitStack() as stack:
         processes = []
         for core in (None, *cores):

@@ -24,7 +24,9 @@ class LocalCluster:
         self._folder = folder
         port = free_port()
         self.address = f"tcp://127.0.0.1:{port}"
-        self.scheduler = self._start("scheduler", "--host=127.0.0.1", f"--port={port}")
+        # It ends by itself, and its workers do, where the tests are killed.
+        arguments = "--host=127.0.0.1", f"--port={port}", "--idle-timeout=300s"
+        self.scheduler = self._start("scheduler", *arguments)
         self.workers: list[Command] = []
 
     @property
@@ -33,8 +35,9 @@ class LocalCluster:
 
     def add_worker(self) -> None:
         # Without the process that starts a killed worker again.
+        arguments = "--nthreads=1", "--no-nanny", "--death-timeout=60"
         local = f"--local-directory={self._folder}"
-        worker = self._start("worker", self.address, "--nthreads=1", "--no-nanny", local)
+        worker = self._start("worker", self.address, *arguments, local)
         self.workers.append(worker)
 
     def kill_worker(self) -> None:
