@@ -4,6 +4,7 @@ Tested in tests/distributed/test_dask_runner.py, through `DaskRunner`.
 """
 
 import collections
+import contextlib
 import dataclasses
 import enum
 import itertools
@@ -75,11 +76,13 @@ class PickledStage:
         name: a name that no other stage has.
         onednn: whether TensorFlow uses oneDNN, as in the process that began the job, or empty for
             TensorFlow's own choice; the labels of two choices differ in rounding.
+        folder: the folder that relative paths are of, that of the process that began the job.
     """
 
     pickled: bytes
     name: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     onednn: str = dataclasses.field(default_factory=lambda: os.environ.get(ONEDNN, ""))
+    folder: str = dataclasses.field(default_factory=os.getcwd)
 
 
 def import_all(given: PickledStage, number: int, part: tuple[()]) -> None:
@@ -100,12 +103,13 @@ def run_stage(given: PickledStage, number: int, parts: list[list[Any]]) -> Kept:
         old = [_IDLE.pop(name) for name in list(_IDLE)[:-MOST_STAGES]]
     for one in itertools.chain.from_iterable(old):
         one.end()
-    steps = steps or _Steps(given)
-    try:
-        kept = steps.do(number, parts)
-    except BaseException:
-        steps.end()
-        raise
+    with _inside(given.folder):
+        steps = steps or _Steps(given)
+        try:
+            kept = steps.do(number, parts)
+        except BaseException:
+            steps.end()
+            raise
     with _LOCK:
         _IDLE.setdefault(given.name, []).append(steps)
     return kept
@@ -250,6 +254,25 @@ def _unpickled(given: PickledStage) -> Any:
     return pickler.loads(given.pickled)
 
 
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    """Works in `folder`, where there is one; threads that work in another one end first."""
+    with _FOLDER:
+        _FOLDER.wait_for(lambda: all(one == folder for one in _WORKING_IN))
+        _WORKING_IN.append(folder)
+        with contextlib.suppress(FileNotFoundError):
+            os.chdir(folder)
+    try:
+        yield
+    finally:
+        with _FOLDER:
+            _WORKING_IN.remove(folder)
+            _FOLDER.notify_all()
+
+
+_FOLDER = threading.Condition()
+_WORKING_IN: list[str] = []
+"""The folder of each thread at work; a process has one folder for all threads."""
 _LOCK = threading.Lock()
 _IDLE: dict[str, list[_Steps]] = {}
 """The idle steps of each stage, the stage that was used last at the end."""

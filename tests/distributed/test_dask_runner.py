@@ -1,6 +1,7 @@
 """Beam on a cluster of Dask: nothing lost, what one process computes, and workers that die."""
 
 import json
+import os
 import pathlib
 import threading
 import time
@@ -78,6 +79,7 @@ def test_a_pipeline_of_all_kinds_of_steps_computes_what_python_does(cluster, tmp
         branches = {
             "sum": both | "sum" >> beam.CombineGlobally(sum),
             "largest": both | beam.combiners.Top.Largest(3),
+            "folder": pipeline | "one" >> beam.Create([0]) | beam.Map(lambda _: os.getcwd()),
             "none": both | beam.Filter(lambda number: number < 0),
             "threes": three
             | beam.Map(lambda number, of, all_: [number, of, sum(all_)],
@@ -99,6 +101,7 @@ def test_a_pipeline_of_all_kinds_of_steps_computes_what_python_does(cluster, tmp
     assert lines(tmp_path / "sum") == [sum(numbers)]
     assert lines(tmp_path / "largest") == [[999, 998, 997]]
     assert lines(tmp_path / "none") == []
+    assert lines(tmp_path / "folder") == [os.getcwd()]  # the workers were started in another one
     assert lines(tmp_path / "threes") == [[n, len(threes), sum(threes)] for n in threes]
     assert lines(tmp_path / "digits") == [[key, values] for key, values in by_digit.items()]
     assert lines(tmp_path / "means") == [[key, np.mean(v)] for key, v in by_digit.items()]
