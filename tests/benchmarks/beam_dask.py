@@ -6,13 +6,15 @@ The images are copied over and over to `--count` files. For one worker and then 
 and the workers are started on the loopback address, each worker bound to one core of its own, and
 `deeplab-predict --runner=DaskRunner` predicts all files. The seconds of the command hold its start
 (imports, and the model once in the command and in each worker); those of the images are between
-the first output and the last. The labels of both ways are compared. Nothing else may run.
+the first output and the last. The labels of both ways are compared. Nothing else may run; the CPU
+seconds of each worker, and of scheduler and command together, tell what the clock would have been.
 """
 
 import contextlib
 import itertools
 import os
 import pathlib
+import resource
 import shutil
 import socket
 import subprocess
@@ -34,8 +36,10 @@ SHARES = (0.025, 0.2, 1.0)
 
 
 @contextlib.contextmanager
-def cluster(workers: int, folder: pathlib.Path) -> Iterator[tuple[str, list[psutil.Process]]]:
-    """A scheduler's address and its workers, each on one core."""
+def cluster(
+    workers: int, folder: pathlib.Path
+) -> Iterator[tuple[str, psutil.Process, list[psutil.Process]]]:
+    """A scheduler's address, its process, and its workers, each on one core."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
@@ -56,7 +60,13 @@ def cluster(workers: int, folder: pathlib.Path) -> Iterator[tuple[str, list[psut
             stack.callback(process.wait)
             stack.callback(process.kill)
             processes.append(psutil.Process(process.pid))
-        yield address, processes[1:]
+        yield address, processes[0], processes[1:]
+
+
+def children_cpu() -> float:
+    """The CPU seconds of this process' children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def predict(workers: int, images: pathlib.Path, out: pathlib.Path) -> tuple[float, float]:
@@ -66,9 +76,9 @@ def predict(workers: int, images: pathlib.Path, out: pathlib.Path) -> tuple[floa
     marks = [round(share * _COUNT.value) for share in SHARES]
     peaks = [0] * workers
     at_marks: list[list[int]] = []
-    with cluster(workers, out.with_name(f"{out.name} of dask")) as (address, processes):
+    with cluster(workers, out.with_name(f"{out.name} of dask")) as (address, scheduler, processes):
         command.append(f"--beam_options=dask_client_address={address}")
-        begun = time.monotonic()
+        begun, before = time.monotonic(), children_cpu()
         job = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while job.poll() is None:
             peaks = [
@@ -81,13 +91,19 @@ def predict(workers: int, images: pathlib.Path, out: pathlib.Path) -> tuple[floa
                     at_marks.append(peaks)
             time.sleep(0.2)
         whole = time.monotonic() - begun
+        used = [sum(process.cpu_times()[:2]) for process in (*processes, scheduler)]
+        others = used.pop() + children_cpu() - before
     assert job.returncode == 0
     at_marks += [peaks] * (len(marks) - len(at_marks))
     times = [path.stat().st_mtime for path in out.glob("*.png")]
     assert len(times) == _COUNT.value
     window = max(times) - min(times)
     memory = "   ".join("/".join(f"{peak >> 20}" for peak in mark) for mark in at_marks)
-    print(f"{workers:7}  {whole:19.1f}  {window:18.1f}   {memory}", flush=True)
+    seconds = "/".join(f"{one:.0f}" for one in used)
+    print(
+        f"{workers:7}  {whole:16.1f}  {window:15.1f}  {f'{seconds}, {others:.0f}':>21}  {memory}",
+        flush=True,
+    )
     return whole, window
 
 
@@ -100,7 +116,10 @@ def main(_) -> None:
             shutil.copy(file, images / f"{number:06d}{file.suffix}")
         marks = ", ".join(str(round(share * _COUNT.value)) for share in SHARES)
         print(f"{_COUNT.value} images")
-        print(f"workers  s of the command  s of the images   peak MB of each after {marks} images")
+        print(
+            "workers  s of the command  s of the images  CPU s of each, others  "
+            f"peak MB of each after {marks} images"
+        )
         outs = {workers: pathlib.Path(root) / str(workers) for workers in (1, 2)}
         seconds = {workers: predict(workers, images, out) for workers, out in outs.items()}
         names = sorted(path.name for path in outs[1].glob("*.png"))
