@@ -80,6 +80,7 @@ def test_a_pipeline_of_all_kinds_of_steps_computes_what_python_does(cluster, tmp
             "sum": both | "sum" >> beam.CombineGlobally(sum),
             "largest": both | beam.combiners.Top.Largest(3),
             "folder": pipeline | "one" >> beam.Create([0]) | beam.Map(lambda _: os.getcwd()),
+            "workers": both | "process" >> beam.Map(lambda _: os.getpid()) | beam.Distinct(),
             "none": both | beam.Filter(lambda number: number < 0),
             "threes": three
             | beam.Map(lambda number, of, all_: [number, of, sum(all_)],
@@ -100,6 +101,8 @@ def test_a_pipeline_of_all_kinds_of_steps_computes_what_python_does(cluster, tmp
     by_digit = {f"ends with {digit}": [*range(digit, 1000, 10)] for digit in range(10)}
     assert lines(tmp_path / "sum") == [sum(numbers)]
     assert lines(tmp_path / "largest") == [[999, 998, 997]]
+    # Tasks of milliseconds would all be done by the worker that has the data.
+    assert lines(tmp_path / "workers") == sorted(worker.pid for worker in cluster.workers)
     assert lines(tmp_path / "none") == []
     assert lines(tmp_path / "folder") == [os.getcwd()]  # the workers were started in another one
     assert lines(tmp_path / "threes") == [[n, len(threes), sum(threes)] for n in threes]
