@@ -16,8 +16,8 @@ SOURCES = ("deeplab_tf", "configs", "export", "setup.cfg", "pyproject.toml", "RE
 BINARIES = "prepare train eval models score predict export import paper serve".split()
 OF_EXTRAS = (
     "tifffile imagecodecs apache_beam distributed dask pycocotools pydensecrf pillow_heif tf2onnx "
-    "onnx onnxruntime openvino rasterio shapely starlette uvicorn prometheus_client tensorflow_serving "
-    "tf_slim tf_keras torch av"
+    "onnx onnxruntime openvino rasterio shapely starlette uvicorn prometheus_client "
+    "tensorflow_serving tf_slim tf_keras torch av"
 ).split()
 BLOCK = f"""
 import sys
