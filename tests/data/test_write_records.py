@@ -101,7 +101,7 @@ def test_a_build_that_is_killed_leaves_all_or_nothing_and_no_process(
         data, begun = tmp_path / str(number), tmp_path / f"{number} begins"
         build = Command("-c", BUILD, voc, data, begun)
         assert wait_until(begun.exists)
-        time.sleep(moments.uniform(0, 2))
+        time.sleep(moments.uniform(0, 0.8))
         build.kill()
         killed += build.wait() == -signal.SIGKILL
         assert wait_until(lambda group=build.pid: not group_lives(group))

@@ -144,6 +144,7 @@ def test_of_an_onnx_file(trained, monkeypatch, has_logits):
     class File:
         metadata = {DESCRIPTION: describe(trained.experiment, trained.classes)}  # noqa: RUF012
         gives_logits = has_logits
+        path = "model.onnx"
 
         @staticmethod
         def run(images):

@@ -85,7 +85,7 @@ def test_only_0_and_255_are_asked_about(tmp_path, kind):
     binary = np.array([[0, 255, 255], [0, 0, 255]], np.uint8)
     for path in (tmp_path / "masks").iterdir():
         Image.fromarray(binary).convert("L" if kind == "grey" else "RGB").save(path)
-    with pytest.raises(DeeplabError, match="can be a class or void; give --meaning_of_255=class"):
+    with pytest.raises(DeeplabError, match="can be a class or void; give deeplab-prepare --init"):
         write_description(tmp_path, lambda: None, "own")
     with pytest.raises(DeeplabError, match="have only one class, .*, and a training needs two"):
         write_description(tmp_path, lambda: "void", "own")
