@@ -25,6 +25,7 @@ from deeplab_tf.cli.stores import Use, WrongUseError, check_addresses
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import (
     fetched,
+    fetched_part,
     fetched_parts,
     fetched_pattern,
     held_folder,
@@ -33,7 +34,6 @@ from deeplab_tf.files import (
     mirrored,
     never,
     own_folder,
-    part,
     shown,
     synced,
     whole_file,
@@ -98,12 +98,10 @@ def test_one_file_is_an_address_with_what_lies_beside_it(store):
     for key in ("m/model.keras", "m/model.parity.json", "m/model2.keras", "m/model/x"):
         store.put(key, b"old")
     with mirrored(f"{S3}/m/model.keras") as file:
-        assert sorted(path.name for path in file.parent.iterdir()) == [
-            "model.keras",
-            "model.parity.json",
-        ]
-        with pytest.raises(DeeplabError, match="not what"), whole_file(file, never):
-            pass
+        assert [path.name for path in file.parent.iterdir()] == ["model.keras"]
+        for path in (file, file.with_name("model.parity.json")):
+            with pytest.raises(DeeplabError, match="not what"), whole_file(path, never):
+                pass
 
 
 def write_folder(out, texts):
@@ -200,12 +198,12 @@ def test_patterns_and_parts_fetch_only_what_they_name(store):
         folder, _, pattern = text.rpartition("/p/")
         return pattern, sorted(p.name for p in pathlib.Path(folder).rglob("*") if p.is_file())
 
-    assert names(fetched_pattern(f"{S3}/p/*.jpg")) == ("*.jpg", ["a.jpg", "c.jpg"])
+    assert names(fetched_pattern(f"{S3}/p/*.jpg")) == ("*.jpg", ["a.jpg"])
     assert names(fetched_pattern(f"{S3}/p/**/*.png")) == ("**/*.png", ["b.png"])
-    folder = part(fetched_parts(f"{S3}/sets"), "one")
+    folder = fetched_part(fetched_parts(f"{S3}/sets"), "one")
     assert [p.relative_to(folder).as_posix() for p in folder.rglob("x")] == ["one/1.0.0/x"]
     with pytest.raises(DeeplabError, match="s3://bucket/sets has no 'three'; it has one, two"):
-        part(fetched_parts(f"{S3}/sets"), "three")
+        fetched_part(fetched_parts(f"{S3}/sets"), "three")
 
 
 def test_the_index_of_a_checkpoint_comes_last_and_goes_first(store, monkeypatch):
@@ -271,7 +269,7 @@ def test_a_process_that_is_gone_is_followed(store, fast, monkeypatch, of_here, l
     assert store.names() == []
 
 
-def test_a_holder_that_was_followed_commits_nothing_more(store, monkeypatch):
+def test_a_holder_that_was_followed_commits_nothing_more(store, fast, monkeypatch):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 60)  # it was cut off for so long
     with (
         pytest.raises(DeeplabError, match="r is held since, and this one writes nothing more"),
@@ -283,6 +281,127 @@ def test_a_holder_that_was_followed_commits_nothing_more(store, monkeypatch):
         synced(run)
     assert store.names() == [f"r/{HELD}"]
     assert json.loads(store.content(f"r/{HELD}"))["pid"] == 2
+
+
+def test_brackets_in_a_name_are_no_pattern(store, fast):
+    for key in ("runs/a1/step-1.index", "runs/a2/step-1.index"):
+        store.put(key, b"another run")
+    with mirrored(f"{S3}/runs/a[12]") as run, held_folder(run, "busy"):
+        (run / "step-1.index").write_text("x")
+        synced(run)
+        (run / "step-1.index").rename(run / "step-2.index")
+    assert store.names() == [
+        "runs/a1/step-1.index",
+        "runs/a2/step-1.index",
+        "runs/a[12]/step-2.index",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a?versionId=1", "a\nb"])
+def test_names_that_would_become_others_are_refused(store, name):
+    with (
+        mirrored(f"{S3}/o") as out,
+        pytest.raises(DeeplabError, match="a name must have no"),
+        whole_file(out / name, never) as temporary,
+    ):
+        temporary.write_text("x")
+    assert store.names() == []
+
+
+@pytest.mark.parametrize("method", ["objects", "get"])
+def test_a_copy_that_changes_while_it_is_made_is_another_copy(store, monkeypatch, method):
+    """The new content has the old size, and comes before or after the first file is fetched."""
+    for key in ("d/x", "d/y"):
+        store.put(key, b"one")
+    calls, call = [], getattr(Store, method)
+
+    def replacing(self, *given):
+        found = call(self, *given)
+        if not calls:
+            calls.append(store.put("d/x", b"TWO"))
+        return found
+
+    old = fetched(f"{S3}/d") if method == "objects" else None
+    monkeypatch.setattr(Store, method, replacing)
+    new = fetched(f"{S3}/d")
+    assert (new / "x").read_bytes() == b"TWO" and new != old
+    for x in new.parents[1].glob("*/d/x"):  # a part of the old copy, or all of it
+        assert x.read_bytes() == (b"TWO" if x.parent == new else b"one")
+    assert old is None or sorted(path.name for path in old.iterdir()) == ["x", "y"]
+
+
+def test_nothing_in_a_folder_that_is_not_whole_is_read_or_written(store):
+    store.put("t/.whole.json", b'{"state": "writing"}')
+    for key in ("t/a.png", "t/sub/a.png"):
+        store.put(key, b"1")
+    for read in (fetched, fetched_pattern):
+        for inside in ("t", "t/sub", "t/a.png"):
+            with pytest.raises(DeeplabError, match=f"{S3}/t is not whole"):
+                read(f"{S3}/{inside}")
+    with pytest.raises(DeeplabError, match="t is not whole"):
+        fetched_pattern(f"{S3}/t/*.png")
+    with mirrored(f"{S3}/t") as out, pytest.raises(DeeplabError, match="t is not whole"):
+        write_text(out / "model.tflite", "m", never)
+    with pytest.raises(DeeplabError, match="t is not whole"), mirrored(f"{S3}/t/model.tflite"):
+        pass
+    assert len(store.names()) == 3
+    with mirrored(f"{S3}/t") as out:
+        write_folder(out, {"saved_model.pb": "1"})
+        write_text(out / "model.tflite", "m", never)
+    assert sorted(path.name for path in fetched(f"{S3}/t").iterdir()) == [
+        "model.tflite",
+        "saved_model.pb",
+    ]
+
+
+def test_a_file_that_is_replaced_in_a_whole_folder_leaves_it_whole(store):
+    with mirrored(f"{S3}/m") as out:
+        write_folder(out / "1", {"a.json": "{}", "b": "1"})
+    with mirrored(f"{S3}/m/1/a.json") as file:
+        write_text(file, '{"b": 1}', own_folder)
+    with mirrored(f"{S3}/m") as out:
+        (out / "1" / "b").unlink()
+    assert (fetched(f"{S3}/m") / "1" / "a.json").read_text() == '{"b": 1}'
+    assert state(store, "m/1") == {"state": "whole", "files": {"a.json": 8}}
+
+
+def test_the_last_commit_of_a_run_that_fails_comes_before_its_end(store, fast, monkeypatch):
+    calls, put, delete = [], Store.put, Store.delete
+    monkeypatch.setattr(Store, "put", lambda *a: (calls.append(a[2]), put(*a))[1])
+    monkeypatch.setattr(
+        Store, "delete", lambda self, n: (calls.extend(n := list(n)), delete(self, n))[1]
+    )
+    with pytest.raises(DeeplabError, match="inside"), mirrored(f"{S3}/r") as run:
+        try:
+            with held_folder(run, "busy"):
+                (run / "log").write_text("1")
+                raise DeeplabError("inside")
+        finally:
+            (run / "log").write_text("late: another process holds the folder now")
+    assert calls == ["r/log", f"r/{HELD}"] and store.content("r/log") == b"1"
+
+
+def test_what_is_written_after_the_block_is_refused(store, tmp_path):
+    with mirrored(f"{S3}/run") as run:
+        pass
+    for write in (
+        lambda: write_text(run / "eval.json", "{}", never),
+        lambda: write_folder(run, {}),
+        lambda: held_folder(run, "").__enter__(),
+    ):
+        with pytest.raises(DeeplabError, match=f"{S3}/run.* its `mirrored` block has ended"):
+            write()
+    assert not run.exists() and store.names() == []
+
+
+def test_a_file_of_a_person_that_comes_during_the_block_stays(store):
+    store.put("o/eval.json", b'{"mean_iou": 1}')
+    with mirrored(f"{S3}/o") as out:
+        for name in ("eval.json", "new.json"):
+            store.put(f"o/{name}", b"a person's")
+            with pytest.raises(DeeplabError, match="its content is not what"):
+                write_text(out / name, "{}", json_with("mean_iou"))
+    assert {store.content(name) for name in store.names()} == {b"a person's"}
 
 
 def test_threads_commit_side_by_side(store):
@@ -332,8 +451,11 @@ def test_an_address_as_a_path_makes_no_folder(tmp_path, monkeypatch):
         lambda path: write_folder(path / "x", {}),
         lambda path: held_folder(path, "").__enter__(),
     ):
-        with pytest.raises(DeeplabError, match="s3:/bucket.* is the address of a store and no pa"):
-            write(pathlib.Path("s3://bucket/out"))
+        for address in ("s3://bucket/out", "S3://bucket/out", "file:///tmp/out", "ab://b/out"):
+            with pytest.raises(DeeplabError, match="is the address of a store and no path"):
+                write(pathlib.Path(address))
+        with pytest.raises(DeeplabError, match="is the address of a store and no path"):
+            write(pathlib.Path("HTTPS://b/out").absolute())
     assert not list(tmp_path.iterdir())
 
 
