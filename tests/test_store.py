@@ -4,13 +4,18 @@ The store is moto's, a server in this process that speaks S3. What a process of 
 is asked of `deeplab-train` in tests/training/test_train_at_store.py.
 """
 
+import contextlib
+import errno
+import glob
 import json
 import os
 import pathlib
 import re
+import socket
 import sys
 import threading
 import time
+import types
 
 import pytest
 
@@ -18,12 +23,14 @@ pytest.importorskip("moto.server")
 pytest.importorskip("s3fs")
 
 from absl import flags
+from botocore.exceptions import ClientError, EndpointConnectionError, ProfileNotFound
 from s3fs import S3FileSystem
 from support.object_store import BUCKET, object_store
 
 from deeplab_tf.cli.stores import Use, WrongUseError, check_addresses
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, StoreLostError
 from deeplab_tf.files import (
+    close_mirrors,
     fetched,
     fetched_part,
     fetched_parts,
@@ -35,12 +42,13 @@ from deeplab_tf.files import (
     never,
     own_folder,
     shown,
+    snapshot,
     synced,
     whole_file,
     whole_folder,
     write_text,
 )
-from deeplab_tf.files.store import HELD, Store
+from deeplab_tf.files.store import HELD, OPTIONS, TRIES, Store
 from deeplab_tf.machine.system import process_space
 
 S3 = f"s3://{BUCKET}"
@@ -469,6 +477,153 @@ def test_a_store_that_does_not_answer_is_one_line(monkeypatch, tmp_path):
     with pytest.raises(DeeplabError, match="s3://bucket/x: the connection to the store is lost"):
         fetched(f"{S3}/x")
     S3FileSystem.clear_instance_cache()
+
+
+def test_what_is_beside_by_name_only_is_not_looked_at(store):
+    for key in ("run/x", "run2//junk", "run-old/y"):
+        store.put(key, b"1")
+    assert [path.name for path in fetched(f"{S3}/run").iterdir()] == ["x"]
+    store.put("d", b"1")
+    store.put("d/x", b"2")
+    for open_it in (fetched, lambda address: mirrored(address).__enter__()):
+        with pytest.raises(DeeplabError, match=f"{S3}/d is an object and a folder too"):
+            open_it(f"{S3}/d")
+
+
+def test_what_was_put_is_not_fetched_again(store, monkeypatch, fast):
+    gets, get = [], Store.get
+    monkeypatch.setattr(Store, "get", lambda *given: (gets.append(given[1]), get(*given))[1])
+    with mirrored(f"{S3}/data", lazy=True) as data:
+        write_folder(data / "streets" / "1.0.0", {"a": "1", "b": "2"})
+        assert fetched_part(data, "streets") == data and gets == []
+        store.put("data/streets/1.0.0/a", b"3")
+        fetched_part(data, "streets")
+        assert gets == ["data/streets/1.0.0/a"]
+
+
+def test_a_large_fetch_says_so_and_fits_on_the_disk(store, monkeypatch, capsys):
+    store.put("d/x", b"1" * 100)
+    fetched(f"{S3}/d")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(snapshot, "TOLD_BYTES", 100)
+    store.put("d/x", b"2" * 100)
+    fetched(f"{S3}/d")
+    assert capsys.readouterr().err == f"fetching 1 files, 0.0 GB, from {S3}/d\n"
+    usage = types.SimpleNamespace(free=99)
+    monkeypatch.setattr(snapshot.shutil, "disk_usage", lambda _path: usage)
+    fetched(f"{S3}/d")
+    store.put("d/x", b"3" * 100)
+    with pytest.raises(DeeplabError, match="has 0.0 GB to fetch, and the disk of .* free space"):
+        fetched(f"{S3}/d")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.jpg", ["a.jpg", "b.jpg"]),
+        ("**/*.jpg", ["a.jpg", "b.jpg", "q/[c].jpg", "q/r/d.jpg"]),
+        ("*/*.jpg", ["q/[c].jpg"]),
+        ("[!b].jpg", ["a.jpg"]),
+        ("[a-b].???", ["a.jpg", "b.jpg"]),
+        ("q/[[]c].jpg", ["q/[c].jpg"]),
+        ("q/**", ["q/[c].jpg", "q/r/d.jpg"]),
+    ],
+)
+def test_a_pattern_finds_what_glob_finds(store, pattern, found):
+    for name in ("a.jpg", "b.jpg", "q/[c].jpg", "q/r/d.jpg"):
+        store.put(f"p/{name}", b"1")
+    path = fetched_pattern(f"{S3}/p/{pattern}")
+    copy = pathlib.Path(path.removesuffix(f"/{pattern}"))
+    files = [each.relative_to(copy).as_posix() for each in copy.rglob("*") if each.is_file()]
+    assert sorted(files) == found
+    matches = [pathlib.Path(each) for each in glob.glob(path, recursive=True)]
+    assert sorted(p.relative_to(copy).as_posix() for p in matches if p.is_file()) == found
+
+
+def test_a_store_without_conditional_puts_holds_a_folder_too(store, fast, monkeypatch):
+    monkeypatch.setattr(Store, "create", lambda self, *given: (self.write(*given), True)[1])
+    with mirrored(f"{S3}/r") as one, held_folder(one, "r is held"):
+        with (
+            mirrored(f"{S3}/r") as two,
+            pytest.raises(DeeplabError, match="r is held; wait until it ends"),
+            held_folder(two, "r is held"),
+        ):
+            pass
+        synced(one)
+
+
+def test_a_hold_whose_first_answer_was_lost_is_one_s_own(store, fast, monkeypatch):
+    monkeypatch.setattr(Store, "create", lambda self, *given: (self.write(*given), False)[1])
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 60)
+    begun = time.monotonic()
+    with (
+        pytest.raises(DeeplabError, match=f"{S3}/r/.held.json is gone, so another process may"),
+        mirrored(f"{S3}/r") as run,
+        held_folder(run, "r is held"),
+    ):
+        assert time.monotonic() - begun < 5
+        store.delete(f"r/{HELD}")
+        synced(run)
+
+
+def test_the_end_of_a_worker_says_what_was_not_committed(store, monkeypatch, capsys):
+    with mirrored(f"{S3}/r") as run:
+        run.mkdir()
+        (run / "log").write_text("1")
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "put", lambda *_: (_ for _ in ()).throw(StoreLostError("lost")))
+            assert close_mirrors() == 75
+        run.mkdir(parents=True)
+    assert capsys.readouterr().err == "error: lost\n"
+
+
+def of_boto(code, status):
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error = OSError(errno.EIO, code)
+    error.__cause__ = ClientError(answer, "PutObject")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), OSError, "No space left"),
+        (PermissionError(errno.EACCES, "denied", "/home/x"), PermissionError, "/home/x"),
+        (PermissionError("AccessDenied"), DeeplabError, "the store refuses access"),
+        (ProfileNotFound(profile="typo"), DeeplabError, "the store failed (ProfileNotFound"),
+        (of_boto("InvalidBucketName", 400), DeeplabError, "the store failed (OSError"),
+        (of_boto("InternalError", 500), StoreLostError, "the connection to the store is lost"),
+        (EndpointConnectionError(endpoint_url="https://me:pw@host/"), StoreLostError, "//host/"),
+        (TimeoutError(), StoreLostError, "the connection to the store is lost"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_an_error_is_called(store, error, kind, said):
+    with pytest.raises(kind) as caught, Store(f"{S3}/x")._said():
+        raise error
+    assert type(caught.value) is kind and said in str(caught.value)
+    assert getattr(caught.value, "exit_code", 1) == (75 if kind is StoreLostError else 1)
+    assert "pw" not in str(caught.value)
+
+
+def test_a_store_that_takes_connections_and_does_not_answer_is_lost(store, monkeypatch):
+    assert OPTIONS["s3"]["config_kwargs"]["read_timeout"] < lease.LEASE_SECONDS
+    monkeypatch.setitem(OPTIONS, "s3", {"config_kwargs": {"read_timeout": 0.1}})
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        S3FileSystem.clear_instance_cache()
+        with pytest.raises(StoreLostError, match=r"the connection to the store is lost \(ReadTime"):
+            fetched(f"{S3}/x")
+        silent.settimeout(0)
+        connections = 0
+        with contextlib.suppress(BlockingIOError):
+            while connections < 100:
+                silent.accept()[0].close()
+                connections += 1
+    S3FileSystem.clear_instance_cache()
+    assert connections == TRIES  # of AWS_MAX_ATTEMPTS=1 each
 
 
 def test_flags_without_addresses_say_so():

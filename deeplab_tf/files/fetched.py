@@ -51,7 +51,8 @@ def _regex(pattern: str) -> re.Pattern[str]:
     def part(found: re.Match[str]) -> str:
         text = found[0]
         if text[0] == "[" and len(text) > 1:
-            return "[" + text[1:-1].replace("\\", "\\\\").replace("!", "^", text[1] == "!") + "]"
+            inner = re.sub(r"[\\\[^]", r"\\\g<0>", text[1:-1])
+            return "[" + ("^" + inner[1:] if inner[0] == "!" else inner) + "]"
         return parts.get(text) or re.escape(text)
 
     return re.compile(re.sub(r"\*\*/|\*\*|\[!?\]?[^\]]*\]|.", part, pattern))
