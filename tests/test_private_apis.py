@@ -52,6 +52,7 @@ ATTRIBUTES = {
     "_model_variables_moving_average": "Keras' optimizer: runs/average.py",
     "_trainable_variables": "Keras' optimizer: runs/average.py",
     "_all_reduce_sum_gradients": "Keras' optimizer: training/optimizer.py clips the sum",
+    "_view_options": "Beam's side inputs: distributed/beam_plan.py",
     "_exit": "os: ends a process without its exit handlers",
     "_replace": "NamedTuple's public method",
 }
@@ -164,6 +165,24 @@ def test_uvicorns_protocol_has_the_hooks_that_are_timed():
     source = inspect.getsource(H11Protocol) + inspect.getsource(RequestResponseCycle)
     for name in ("self.flow", "self.cycle", "self.transport", "self.loop", "response_complete"):
         assert name in source, name
+
+
+def test_beam_runs_a_function_and_its_side_inputs_by_these_names():
+    """distributed/stages.py; tests/distributed/test_dask_runner.py runs a function with them."""
+    common = pytest.importorskip("apache_beam.runners.common")
+    from apache_beam.pvalue import AsSideInput
+    from apache_beam.transforms.sideinputs import SideInputMap
+
+    for method in ("setup", "start", "process", "finish", "teardown"):
+        assert callable(getattr(common.DoFnRunner, method)), method
+    for question in ("is_stateful_dofn", "is_splittable_dofn"):
+        assert callable(getattr(common.DoFnSignature, question)), question
+    assert callable(common.Receiver.receive) and callable(AsSideInput._view_options)
+    assert [*inspect.signature(SideInputMap).parameters] == [
+        "view_class",
+        "view_options",
+        "iterable",
+    ]
 
 
 def test_a_checkpoints_text_has_this_name(tmp_path):

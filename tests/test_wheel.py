@@ -15,9 +15,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = ("deeplab_tf", "configs", "export", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 BINARIES = "prepare train eval models score predict export import paper serve".split()
 OF_EXTRAS = (
-    "tifffile imagecodecs apache_beam pycocotools pydensecrf pillow_heif tf2onnx onnx onnxruntime "
-    "openvino nncf rasterio shapely starlette uvicorn prometheus_client tensorflow_serving "
-    "tf_slim tf_keras torch av s3fs gcsfs"
+    "tifffile imagecodecs apache_beam distributed dask pycocotools pydensecrf pillow_heif tf2onnx "
+    "onnx onnxruntime openvino nncf rasterio shapely starlette uvicorn prometheus_client "
+    "tensorflow_serving tf_slim tf_keras torch av s3fs gcsfs"
 ).split()
 BLOCK = f"""
 import sys

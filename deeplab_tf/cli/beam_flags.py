@@ -8,11 +8,16 @@ from deeplab_tf.distributed.beam import BeamRunner
 RUNNER = flags.DEFINE_string(
     "runner",
     None,
-    "Do the work by this runner of Apache Beam (pip install apache-beam), as DirectRunner on this "
-    "machine or DataflowRunner. The runner's workers must see all files under the same paths.",
+    "Do the work by this runner of Apache Beam (pip install apache-beam): DirectRunner on this "
+    "machine, DaskRunner on a cluster of Dask (pip install distributed; the runner is this "
+    "package's own), DataflowRunner and others. The runner's workers must see all files under the "
+    "same paths.",
 )
 OPTIONS = flags.DEFINE_list(
-    "beam_options", [], "Give the runner these options, as region=europe-west1,job_name=voc."
+    "beam_options",
+    [],
+    "Give the runner these options, as region=europe-west1,job_name=voc; to DaskRunner the address "
+    "of its scheduler, as dask_client_address=tcp://host:8786.",
 )
 require(
     {

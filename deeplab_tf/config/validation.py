@@ -307,10 +307,8 @@ def _train_rules(train: TrainConfig, model_config: ModelConfig) -> _Rules:
             "0, for no evaluation in the run, or more",
         ),
         "evaluate_images": (
-            train.evaluate_images is None
-            or (train.evaluate_images >= 1 and train.evaluate_every != 0),
-            "left out, or at least 1 with train.evaluate_every as the interval of the evaluations "
-            "that take so many",
+            train.evaluate_images is None or train.evaluate_images >= 1,
+            "at least 1, or left out",
         ),
         "keep": (
             train.keep is Keep.LAST or train.evaluate_every != 0,

@@ -101,7 +101,7 @@ def write_records(
 
     Raises:
         DeeplabError: a file of the source cannot be used, another process is writing the same data
-            set, or the folder of the records has other files.
+            set, the folder of the records has other files, or `runner` lost examples.
     """
     data_dir = Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
@@ -141,6 +141,7 @@ def _build(
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_config=_download_config(runner))
+    _check_counts(builder, source)
     folder = Path(builder.data_dir)
     # The pixels are counted in the written records, so that the reported numbers are those of the
     # records and not of the source.
@@ -154,6 +155,21 @@ def _build(
     return folder
 
 
+def _check_counts(builder: "_Builder", source: Source) -> None:
+    """Checks that no example was lost or doubled on the way; of tiles only the least number.
+
+    Raises:
+        DeeplabError: a split has another number of examples than of images.
+    """
+    for name, pairs in source.splits.items():
+        written, least = builder.info.splits[name].num_examples, len(pairs)
+        if written < least or (written > least and source.tiling is None):
+            raise DeeplabError(
+                f"split {name} must have the examples of {least} images. Written: {written}; the "
+                "runner lost or doubled some: run again without --runner"
+            )
+
+
 def _longest_side(builder: "_Builder", source: Source) -> int:
     splits = [SplitFiles.of(split, source.image_format) for split in builder.info.splits.values()]
     return max(map(find_longest_side, splits))
@@ -163,7 +179,7 @@ def _download_config(runner: BeamRunner | None) -> tfds.download.DownloadConfig 
     if runner is None:
         return None
     options = runner.pipeline_options()
-    return tfds.download.DownloadConfig(beam_runner=runner.name, beam_options=options)
+    return tfds.download.DownloadConfig(beam_runner=runner.runner(), beam_options=options)
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -41,6 +41,8 @@ from deeplab_tf.prediction.job import FAILED_FILE
 TALLY_FILE = "tally.pickle"
 LINES_FILE = "images.jsonl"
 SAMPLES_FILE = "samples.npz"
+CANDIDATES = 8 * SAMPLES
+"""The examples that may become samples, on average; all of a set that has no more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +127,7 @@ def _build(
     write_lines(lines, results / LINES_FILE, "write images")
     _ = (
         predicted
+        | beam.Filter(_may_be_sample, split.num_examples)
         | "spread" >> beam.combiners.Top.Of(SAMPLES, key=_spread, reverse=True)
         | "write samples" >> beam.Map(_write_samples, results / SAMPLES_FILE, records.image_format)
     )
@@ -188,6 +191,15 @@ class _Sum(beam.CombineFn):
 def _spread(done: Predicted[_Truth]) -> bytes:
     """Returns the key by which samples are chosen: as good as chance, and the same each time."""
     return hashlib.sha256(done.picture.source.name.encode()).digest()
+
+
+def _may_be_sample(done: Predicted[_Truth], num_examples: int) -> bool:
+    """Returns whether an example is among the about `CANDIDATES` that samples are chosen of.
+
+    Without this each part of the work would send `SAMPLES` pictures to one worker.
+    """
+    drawn = int.from_bytes(_spread(done)[:8]) / 2**64
+    return drawn * num_examples < CANDIDATES
 
 
 def _write_tally(tally: Tally, path: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ A stopped job can therefore go on, and a part that a runner does twice leaves th
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -51,7 +52,9 @@ from deeplab_tf.prediction.write_outputs import Writer
 from deeplab_tf.prediction.writes import Writes
 
 THERE = "there"
-"""The tag of the names whose outputs existed before."""
+"""The tag of the names whose outputs existed before the job."""
+AGAIN = "again"
+"""The tag of the names whose outputs the job had made when a part of the work was done again."""
 BEAM_WRITES = Writes(("labels",))
 """What is written where nothing else is asked for: overlays cost as much as the network."""
 COUNTS_FILE = "counts"
@@ -77,15 +80,20 @@ class Outputs:
     Attributes:
         out: the folder.
         kinds: the kinds of files, as `Writes.outputs` has them.
+        begun: when the job began, in nanoseconds of the clock that dates files in `out`.
     """
 
     out: pathlib.Path
     kinds: tuple[str, ...] = ("labels",)
+    begun: float = math.inf
 
-    def are_there(self, stem: str, is_geo: bool) -> bool:
-        """Returns whether all outputs of an image exist."""
+    def are_there(self, stem: str, is_geo: bool) -> str | None:
+        """Returns `THERE` or `AGAIN` where all outputs of an image exist, else None."""
         paths = image_outputs(stem, is_geo, self.out, self.kinds).values()
-        return all(path.is_file() for path in paths)
+        if not all(path.is_file() for path in paths):
+            return None
+        last = max(path.stat().st_mtime_ns for path in paths)
+        return THERE if last < self.begun else AGAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +114,12 @@ class ImageFiles:
         if next(walk_images(self.pattern), None) is None:
             raise no_image(self.pattern)
 
+    def check_counts(self, counts: dict[str, int], out: pathlib.Path) -> None:
+        """Raises `DeeplabError` where the counts of a job do not add up to the files there are."""
+        files = sum(1 for _ in _named_files(self.pattern, out))
+        if sum(counts.values()) != files:
+            raise _wrong_counts(counts, files, "files were added or removed meanwhile, or ")
+
     def pictures(
         self, pipeline: beam.Pipeline, outputs: Outputs, image_format: ImageFormat
     ) -> Collection:
@@ -117,7 +131,7 @@ class ImageFiles:
             | beam.GroupByKey()
         )
         return named | beam.ParDo(_ReadImage(outputs, image_format)).with_outputs(
-            THERE, FAILED, main="read"
+            THERE, AGAIN, FAILED, main="read"
         )
 
 
@@ -137,12 +151,23 @@ class RecordImages:
     def check(self) -> None:
         """Does nothing: the records are open already."""
 
+    def check_counts(self, counts: dict[str, int], out: pathlib.Path) -> None:
+        """Raises `DeeplabError` where the counts of a job do not add up to the split's examples.
+
+        The rest of a broken record file is one failure, and the job has an error for it.
+        """
+        total = sum(counts.values())
+        if total > self.split.num_examples or (
+            total < self.split.num_examples and not counts["failed"]
+        ):
+            raise _wrong_counts(counts, self.split.num_examples)
+
     def pictures(
         self, pipeline: beam.Pipeline, outputs: Outputs, image_format: ImageFormat
     ) -> Collection:
         files = record_files(pipeline, self.split)
         return files | beam.ParDo(_ReadSplit(outputs, image_format)).with_outputs(
-            THERE, FAILED, main="read"
+            THERE, AGAIN, FAILED, main="read"
         )
 
 
@@ -176,7 +201,8 @@ def predict_by_beam(
     Raises:
         DeeplabError: at the end, where images could not be read, and the message names the first;
             or before, where there is nothing to predict, or `out` or the runner does not fit. Also
-            where the model was changed in the meantime.
+            where the model was changed in the meantime, and where the counts of what was predicted,
+            was there and failed are not those of the inputs.
     """
     runner.check()
     writes.check()
@@ -196,7 +222,8 @@ def predict_by_beam(
     }
     with job_folder(out, job) as writing:
         with runner.pipeline() as pipeline:
-            outputs = Outputs(out, tuple(writes.outputs))
+            begun = writing.stat().st_mtime_ns
+            outputs = Outputs(out, tuple(writes.outputs), begun)
             read = inputs.pictures(pipeline, outputs, predictor.image_format)
             writer = Writer.of(predictor, writes, out, within=writing, durable=True)
             if "labelme" in writes.outputs:
@@ -210,12 +237,14 @@ def predict_by_beam(
             )
             failures = (read[FAILED], bad) | "all failures" >> beam.Flatten()
             write_failures(failures, writing / FAILED_FILE)
-            _write_counts(written, read[THERE], failures, writing / COUNTS_FILE)
+            predicted = (written, read[AGAIN]) | "all predicted" >> beam.Flatten()
+            _write_counts(predicted, read[THERE], failures, writing / COUNTS_FILE)
         counts = _read_counts(writing / COUNTS_FILE)
         if model_digest(model.path) != digest:
             raise DeeplabError(f"{model.path} was changed while it predicted; give another --out")
         with whole_file(out / FAILED_FILE, is_failures) as temporary:
             (writing / FAILED_FILE).rename(temporary)
+        inputs.check_counts(counts, out)
         write_job(out, {**job, **counts})
     _finish(out, counts, report)
 
@@ -262,8 +291,8 @@ class _ReadImage(beam.DoFn):
         path = pathlib.Path(paths[0])
         if path.suffix.lower() in VIDEO_SUFFIXES:
             yield failed(str(path), "the file is a video; predict videos without --runner")
-        elif self._outputs.are_there(name, is_geotiff(path)):
-            yield beam.pvalue.TaggedOutput(THERE, name)
+        elif there := self._outputs.are_there(name, is_geotiff(path)):
+            yield beam.pvalue.TaggedOutput(there, name)
         else:
             try:
                 yield read_picture(Named(name, str(path)), path, self._image_format)
@@ -284,8 +313,8 @@ class _ReadSplit(ReadRecords):
                 f"record {name!r}",
                 "the record's id must name a file inside the folder of the predictions",
             )
-        if self._outputs.are_there(name, is_geo=False):
-            return beam.pvalue.TaggedOutput(THERE, name)
+        if there := self._outputs.are_there(name, is_geo=False):
+            return beam.pvalue.TaggedOutput(there, name)
         return Picture(Named(name), self.image_of(encoded))
 
 
@@ -315,6 +344,15 @@ def _write_counts(
     ]
     counted = named | beam.Flatten() | beam.combiners.Count.PerElement() | beam.Map(json.dumps)
     write_lines(counted, path, "write counts")
+
+
+def _wrong_counts(counts: dict[str, int], inputs: int, may_be: str = "") -> DeeplabError:
+    parts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    return DeeplabError(
+        f"{inputs} images must be predicted, be there before or fail. Received from the runner: "
+        f"{parts}; {may_be}the runner lost or doubled some: run the same command again, or "
+        "without --runner"
+    )
 
 
 def _read_counts(path: pathlib.Path) -> dict[str, int]:

@@ -172,7 +172,7 @@ def experiments(draw) -> Experiment:
     if train_fields["loss"] is Loss.FOCAL:
         train_fields["label_smoothing"] = 0.0
     if not train_fields["evaluate_every"]:
-        train_fields |= {"keep": Keep.LAST, "patience": None, "evaluate_images": None}
+        train_fields |= {"keep": Keep.LAST, "patience": None}
     replicas = 2 if train_fields["strategy"] == "mirrored" else 1
     train_fields["batch_size"] = max(
         train_fields["batch_size"], replicas * train_fields["accumulate_steps"]

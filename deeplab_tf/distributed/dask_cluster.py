@@ -1,0 +1,158 @@
+"""A cluster of Dask: its tasks and results, and one line where scheduler or workers are gone.
+
+Tested in tests/distributed/test_dask_runner.py, through `DaskRunner`.
+"""
+
+import concurrent.futures
+import contextlib
+import logging
+import time
+import uuid
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import distributed
+
+from deeplab_tf.errors import DeeplabError, one_line
+
+CONNECT_SECONDS = 20
+"""The seconds that a scheduler has to answer."""
+WORKERS_SECONDS = 60
+"""The seconds that a cluster may be without any worker, at the start or later.
+
+A worker that was killed is started again in a few seconds by `dask worker`'s watching process.
+"""
+POLL_SECONDS = 1
+_LOST = (OSError, CancelledError, concurrent.futures.CancelledError)
+
+
+class Cluster:
+    """The workers of a scheduler.
+
+    Attributes:
+        workers: the number of workers at the start.
+        threads: the number of tasks that they do at a time.
+    """
+
+    def __init__(self, client: distributed.Client, address: str):
+        self._client = client
+        self._address = address
+        self._seen = time.monotonic()
+        threads = self._threads()
+        self.workers = len(threads)
+        self.threads = sum(threads.values())
+
+    def submit(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Returns the future result of `function`; a future among `arguments` is its result."""
+        key = f"{name}-{uuid.uuid4().hex}"
+        return self._client.submit(function, *arguments, key=key, pure=False)
+
+    def submit_parts(
+        self, name: str, function: Callable[..., Any], given: Any, parts: Sequence[Any]
+    ) -> list[Any]:
+        """Returns the future results of `function(given, number, part)`, dealt out in turn.
+
+        Dask by itself would give all parts to the worker that has their data, and others would get
+        some only after the first was done: after the import of TensorFlow and a model's loading.
+        """
+        workers = sorted(self._threads())
+        return [
+            self._client.submit(
+                function,
+                given,
+                number,
+                part,
+                key=f"{name}-{uuid.uuid4().hex}",
+                pure=False,
+                workers=[workers[number % len(workers)]] if workers else None,
+                allow_other_workers=bool(workers),
+            )
+            for number, part in enumerate(parts)
+        ]
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """Waits for all results and returns them.
+
+        Raises:
+            DeeplabError: all workers are gone, a task ended one worker after the other, or the
+                scheduler is gone. Another error that a task raised passes.
+        """
+        try:
+            while not self._are_done(futures):
+                self._check_workers()
+            gathered: Any = self._client.gather(list(futures))
+            return gathered
+        except distributed.KilledWorker as error:
+            raise DeeplabError(
+                f"{error.allowed_failures + 1} workers were killed on one part of the work, "
+                "perhaps for want of memory; give them more and run the same command again"
+            ) from error
+        except ImportError as error:
+            raise DeeplabError(
+                f"a worker of {self._address} cannot import {error.name}; install there what is "
+                "installed here"
+            ) from error
+        except _LOST as error:
+            if isinstance(error, OSError) and self._answers():
+                raise  # the error of a task, as a full disk
+            raise DeeplabError(
+                f"the scheduler {self._address} is gone; start it and its workers, and run the "
+                "same command again"
+            ) from error
+
+    def _threads(self) -> dict[str, int]:
+        """Returns the number of threads of each worker by its address."""
+        threads: Any = self._client.nthreads()
+        return threads
+
+    def _are_done(self, futures: Sequence[Any]) -> bool:
+        """Returns whether all futures have a result, or one has an error, after some waiting."""
+        with contextlib.suppress(TimeoutError):
+            distributed.wait(futures, timeout=POLL_SECONDS)
+            return True
+        return any(future.status not in ("pending", "finished") for future in futures)
+
+    def _check_workers(self) -> None:
+        if self._threads():
+            self._seen = time.monotonic()
+        elif time.monotonic() - self._seen > WORKERS_SECONDS:
+            raise DeeplabError(
+                f"all workers of {self._address} have been gone for {WORKERS_SECONDS:g} s; start "
+                "some and run the same command again"
+            )
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(*_LOST):
+            self._threads()
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """Connects to the scheduler at `address`, as `tcp://host:8786`, and leaves it at the end.
+
+    Raises:
+        DeeplabError: nothing answers there within `CONNECT_SECONDS`, or there is no worker within
+            `WORKERS_SECONDS`.
+    """
+    # The errors that end a job are raised; the client would print them, with tracebacks, too.
+    for name in ("distributed", "distributed.client", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise DeeplabError(
+            f"no scheduler of Dask answers at {address} within {CONNECT_SECONDS} s: "
+            f"{one_line(str(error))[:200]}; start one by `dask scheduler`"
+        ) from error
+    with contextlib.closing(client), client.as_current():
+        try:
+            client.wait_for_workers(1, timeout=WORKERS_SECONDS)
+        except TimeoutError as error:
+            raise DeeplabError(
+                f"the scheduler {address} has no worker within {WORKERS_SECONDS} s; start some by "
+                f"`dask worker {address} --nthreads=1`"
+            ) from error
+        yield Cluster(client, address)
