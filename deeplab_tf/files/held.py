@@ -44,7 +44,7 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
         if mirror is None:
             yield
             return
-        with leased(mirror, mirror.name(path.absolute()), busy):
+        with leased(mirror, mirror.name_of(path.absolute()), busy):
             mirror.refresh(path.absolute())
             with mirror.synced(path.absolute()):
                 yield

@@ -70,7 +70,7 @@ class Mirror:
         self.check: Callable[[], None] = _nothing
         self.release: Callable[[], None] = _nothing
 
-    def name(self, path: pathlib.Path) -> str:
+    def name_of(self, path: pathlib.Path) -> str:
         """Returns the name of the object that the file `path` is."""
         return path.relative_to(self.root).as_posix()
 
@@ -79,7 +79,7 @@ class Mirror:
 
         What was fetched and is gone there goes here too.
         """
-        begin = self.name(path)
+        begin = self.name_of(path)
         _, found = fetch(self.store, begin, lambda _objects: (self.root, self._remote))
         for name in [n for n in list(self._remote) if within(n, begin) and n not in found]:
             (self.root / name).unlink(missing_ok=True)
@@ -94,7 +94,7 @@ class Mirror:
         Raises:
             DeeplabError: the folder around it is not whole.
         """
-        name = self.name(path)
+        name = self.name_of(path)
         for above in folders_above(self.store.key(name)):
             if is_unfinished(self._mark(above)):
                 raise not_whole(self._top.address_of(above))
@@ -105,16 +105,16 @@ class Mirror:
 
     def holds(self, path: pathlib.Path) -> bool:
         """Returns whether this process holds a folder around `path`: nobody else writes there."""
-        return self.held is not None and within(self.name(path), self.held)
+        return self.held is not None and within(self.name_of(path), self.held)
 
     def put(self, path: pathlib.Path) -> None:
         """Commits the file `path`, and notes it where a folder around it is marked as whole."""
         self._put(path)
-        name = self.name(path)
+        name = self.name_of(path)
         self._note(name, {name: self._local[name][0]})
 
     def _put(self, path: pathlib.Path) -> None:
-        name, stamp = self.name(path), _stamp(path)
+        name, stamp = self.name_of(path), _stamp(path)
         self.store.put(path, name)
         self._local[name] = stamp
         self._remote[name] = Stored(stamp[0], "")
@@ -144,12 +144,12 @@ class Mirror:
 
         Until its last file is there, it is not whole, and counts as absent.
         """
-        name = self.name(path)
+        name = self.name_of(path)
         state = f"{name}/{WHOLE}"
         self.store.write(state, json.dumps({"state": "writing"}).encode())
         files = _files(path)
         side_by_side(self._put, files)
-        here = {self.name(file): self._local[self.name(file)][0] for file in files}
+        here = {self.name_of(file): self._local[self.name_of(file)][0] for file in files}
         there = self.store.objects(name)
         there.pop(state, None)
         self.store.delete(there.keys() - here.keys())
@@ -168,15 +168,15 @@ class Mirror:
         """
         self.check()
         os.utime(self.root)  # a process of another host takes an old folder for a leftover
-        ended = {n for n in self.ended if n != self.held and self.name(path) != n}
-        files = [f for f in _files(path) if not any(within(self.name(f), n) for n in ended)]
+        ended = {n for n in self.ended if n != self.held and self.name_of(path) != n}
+        files = [f for f in _files(path) if not any(within(self.name_of(f), n) for n in ended)]
         for file in sorted(files, key=lambda file: (_last(file.name), file.as_posix())):
             with contextlib.suppress(FileNotFoundError):  # TensorFlow's events may be renamed
-                if self._local.get(self.name(file)) != _stamp(file):
+                if self._local.get(self.name_of(file)) != _stamp(file):
                     if _last(file.name):
                         self.check()
                     self.put(file)
-        below = [n for n in list(self._local) if path == self.root or within(n, self.name(path))]
+        below = [n for n in list(self._local) if path == self.root or within(n, self.name_of(path))]
         gone = [
             n
             for n in below
