@@ -144,6 +144,8 @@ def test_a_folder_is_whole_or_absent(store, monkeypatch):
             if cut < 3:
                 with pytest.raises(DeeplabError, match="gone"):
                     write_folder(out / "1", second)
+                with pytest.raises(DeeplabError, match=f"{S3}/m/1 is not whole"):
+                    write_text(out / "1" / "a", "6", own_folder)
             else:
                 write_folder(out / "1", second)
         if cut < 3:

@@ -146,6 +146,7 @@ class Mirror:
         """
         name = self.name_of(path)
         state = f"{name}/{WHOLE}"
+        self._marks[self.store.key(name)] = {"state": "writing", "files": {}}
         self.store.write(state, json.dumps({"state": "writing"}).encode())
         files = _files(path)
         side_by_side(self._put, files)
