@@ -45,7 +45,11 @@ def leased(mirror: Mirror, name: str, busy: str) -> Iterator[None]:
         DeeplabError: another process holds the folder, and the message begins with `busy`.
     """
     lease = _Lease(mirror.store, f"{name}/{HELD}", busy)
-    lease.take()
+    try:
+        lease.take()
+    except BaseException:
+        lease.forget()
+        raise
     done = threading.Event()
     threading.Thread(target=lease.beat_until, args=(done,), daemon=True).start()
 
