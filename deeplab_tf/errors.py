@@ -16,10 +16,16 @@ class DeeplabError(Exception):
 class WorkerGoneError(DeeplabError):
     """Another worker is gone or does not come: all are to be started again with the same command.
 
-    The exit code is EX_TEMPFAIL of sysexits.h, by which a supervisor knows that.
+    The exit code, EX_TEMPFAIL of sysexits.h, tells a supervisor to start the command again.
     """
 
     exit_code = 75
+
+
+class StoreLostError(DeeplabError):
+    """The connection to a store is lost: the same command goes on when the store answers."""
+
+    exit_code = WorkerGoneError.exit_code
 
 
 def one_line(text: str) -> str:

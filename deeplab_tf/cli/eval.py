@@ -18,7 +18,7 @@ and so do the processes of TF_CONFIG, each started with the same command; the re
 With --runner, Apache Beam evaluates (pip install apache-beam) on this machine or a cluster: the
 record files are dealt out to its workers, and the figures are the same.
 
-Exit code 0: done; 1: bad input; 2: wrong flag; 75: another process is gone.
+Exit code 0: done; 1: bad input; 2: wrong flag; 75: another process or a store is gone.
 """
 
 import pathlib

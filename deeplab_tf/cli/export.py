@@ -26,7 +26,8 @@ for --format=web, for which npm fetches LiteRT.js, and OUT.parity.json next to i
 --benchmark writes nothing: it prints latency, memory and size of the artefacts that are in --out,
 and of the Keras model.
 
-Exit code 0: done; 1: bad input, or the artefact agrees less than that; 2: wrong flag.
+Exit code 0: done; 1: bad input, or the artefact agrees less than that; 2: wrong flag;
+75: the connection to a store is lost.
 """
 
 import pathlib

@@ -12,7 +12,8 @@ are those of the source and are written into the file. A classifier gives a back
 and unexpected. Where the source's own runtime is installed, the command also prints how far both
 agree, on --images or on drawn images; a float network that does not agree is not written.
 
-Exit code 0: done; 1: bad input; 2: wrong flag.
+Exit code 0: done; 1: bad input; 2: wrong flag; 75: the connection to a store is
+lost.
 """
 
 import contextlib

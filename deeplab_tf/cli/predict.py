@@ -46,7 +46,8 @@ The same command continues a job that was stopped.
 
 Files that cannot be read are left out and named at the end; the others are predicted.
 
-Exit code 0: all done; 1: bad input, or something was left out; 2: wrong flag.
+Exit code 0: all done; 1: bad input, or something was left out; 2: wrong flag; 75: the
+connection to a store is lost.
 """
 
 import pathlib

@@ -35,7 +35,8 @@ a validation image in the training set, is an error, and no record is written; -
 leaves out what is wrong. --check writes only the report. Records that are already prepared from the
 same files are left as they are.
 
-Exit code 0: the records are there, or --check found no error; 1: bad input; 2: wrong flag.
+Exit code 0: the records are there, or --check found no error; 1: bad input; 2: wrong flag;
+75: the connection to a store is lost.
 """
 
 import itertools

@@ -10,7 +10,8 @@ grey PNGs are read as their pixel values. Other files in the folders (the overla
 deeplab-predict) are ignored. Below the table stands how much of the truth is void and which classes
 have no true pixel, with a warning where more than half is void or only one class has pixels.
 
-Exit code 0: done; 1: bad input; 2: wrong flag.
+Exit code 0: done; 1: bad input; 2: wrong flag; 75: the connection to a store is
+lost.
 """
 
 import pathlib

@@ -22,13 +22,14 @@ A folder of numbered SavedModels is looked at every --poll_seconds. A version of
 loaded and warmed beside the one that answers, and answers from then on; the old one ends its
 requests and is freed. A version that is broken is refused with a line in the log, and the old one
 stays. Where the folder of the version that answers is removed, the highest of the others takes
-over.
+over. A model at the address of a store is read once, at the start.
 
 There is no encryption and no password: listen on other addresses than 127.0.0.1 (--host=0.0.0.0)
 only behind something that has them.
 
 The server ends at SIGTERM or Ctrl-C: it takes no new requests, delivers the answers of the requests
-inside, and ends with exit code 0. Exit code 1: no model, or a port is taken; 2: wrong flag.
+inside, and ends with exit code 0. Exit code 1: no model, or a port is taken; 2: wrong flag;
+75: the connection to a store is lost at the start.
 """
 
 import gc
@@ -198,6 +199,14 @@ require(
     {
         "--model_name names one model; give --model=NAME=MODEL for each of several": (
             lambda model, model_name: model_name is None or model is None or len(model) == 1
+        ),
+        "--poll_seconds is for folders of this machine: a model at a store is read once, at the "
+        "start; leave it out": (
+            lambda model, poll_seconds: (
+                not poll_seconds
+                or not flags.FLAGS["poll_seconds"].present
+                or not any("://" in each for each in model or [])
+            )
         ),
     }
 )

@@ -24,9 +24,9 @@ from deeplab_tf.files import (
 class Use(enum.Enum):
     """What a command does with what a flag names.
 
-    `READ` is a file or folder, `PATTERN` may have wildcards, and of `PARTS`, data sets in a folder,
-    some are read. `WRITE` is a file or folder that is written, and may be read before, and
-    `WRITE_PARTS` a folder that gets data sets.
+    The commands read a file or folder (`READ`), what matches a pattern (`PATTERN`), or some data
+    sets of a folder (`PARTS`). They write a file or folder that may be read before (`WRITE`), or
+    data sets into a folder (`WRITE_PARTS`).
     """
 
     READ = enum.auto()

@@ -31,7 +31,7 @@ process of TF_CONFIG is started with this command, on one --workdir.
 --data_dir and --workdir may be addresses of a store, s3:// or gs:// (docs/storage.md).
 
 Exit code 0: the run is finished; 143: stopped by SIGTERM, with a checkpoint; 1: bad input; 2: wrong
-flag; 75: another worker is gone, and the same command goes on.
+flag; 75: another worker or a store is gone, and the same command goes on.
 """
 
 import dataclasses
@@ -41,10 +41,12 @@ from absl import flags
 from ml_collections import config_flags
 
 from deeplab_tf.cli.config_help import list_fields
+from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
 from deeplab_tf.cli.stores import Use
 from deeplab_tf.config import DataConfig, Experiment, load_experiment, validate
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import is_address
 from deeplab_tf.runs.workdir import CONFIG_FILE, DATA_FILE
 
 _CONFIG = config_flags.DEFINE_config_dataclass(
@@ -74,6 +76,15 @@ _OVERFIT = flags.DEFINE_bool(
     False,
     "Only see whether the first batch can be learnt by heart, and write nothing. The exit code is "
     "1 if the batch was not learnt.",
+)
+
+require(
+    {
+        "--source writes its records into --data_dir, which must then be a folder of this machine; "
+        "write them by deeplab-prepare, and train without --source": (
+            lambda source, data_dir: source is None or not is_address(data_dir)
+        )
+    }
 )
 
 

@@ -21,7 +21,7 @@ from deeplab_tf.data.tiles import Tiling
 from deeplab_tf.data.write_records import write_records, written_before
 from deeplab_tf.distributed.beam import BeamRunner
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files import refreshed
+from deeplab_tf.files import check_file, never, refreshed
 
 SHOWN = 5
 """The number of errors and warnings that are reported; report.txt has all."""
@@ -103,6 +103,7 @@ def _describe(folder: pathlib.Path, report: Callable[[str], None]) -> None:
     file = folder / DESCRIPTION_FILE
     if file.exists() or find_export(folder):
         return
+    check_file(file, never)  # of a copy of what is at a store, before everything is looked at
     report(write_description(folder, lambda: None, None).seen)
     report(f"written: {file}; its names of classes can be changed there, for another run")
 

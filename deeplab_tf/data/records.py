@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from deeplab_tf.config.image_format import RGB, ImageFormat
 from deeplab_tf.data.sources.known import DATA_SETS
 from deeplab_tf.errors import DeeplabError, one_line
-from deeplab_tf.files import part
+from deeplab_tf.files import fetched_part
 from deeplab_tf.images.classes import SHAPES, Classes
 
 VERSION = "1.0.0"
@@ -138,7 +138,7 @@ def open_records(data_dir: str | Path, dataset: str) -> Records:
         DeeplabError: the folder or the data set does not exist, or a file of the data set is
             missing or broken.
     """
-    data_dir = part(Path(data_dir), dataset)
+    data_dir = fetched_part(Path(data_dir), dataset)
     kind = dataset if dataset in DATA_SETS else "folder"
     source = "" if dataset == SHAPES.dataset else " --source=DIR"
     command = f"deeplab-prepare --dataset={kind}{source} --data_dir={data_dir}"

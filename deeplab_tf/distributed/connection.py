@@ -97,7 +97,7 @@ def leave(workers: Workers, code: int) -> None:
     """
     if workers.count == 1:
         return
-    close_mirrors()
+    code = close_mirrors() or code
     last = time.monotonic() + GOODBYE_SECONDS
     # A worker has its part of a gathering before the others have received what it sent them: they
     # would find it gone. At the barrier each worker has received everything.

@@ -7,7 +7,7 @@ what `held` is there, `fetched` copies what is read, and `snapshot` is how.
 """
 
 from deeplab_tf.files.digested import ListFile, digested
-from deeplab_tf.files.fetched import fetched, fetched_parts, fetched_pattern, part
+from deeplab_tf.files.fetched import fetched, fetched_part, fetched_parts, fetched_pattern
 from deeplab_tf.files.held import held_folder
 from deeplab_tf.files.json_text import json_text
 from deeplab_tf.files.mirror import close_mirrors, is_mirrored, mirrored, refreshed, shown, synced
@@ -39,6 +39,7 @@ __all__ = [
     "containing",
     "digested",
     "fetched",
+    "fetched_part",
     "fetched_parts",
     "fetched_pattern",
     "folder_of",
@@ -51,7 +52,6 @@ __all__ = [
     "mirrored",
     "never",
     "own_folder",
-    "part",
     "refreshed",
     "remove_leftovers",
     "shown",

@@ -1,19 +1,19 @@
 """Copies on this machine of what is read from a store.
 
-A copy lies in a folder named by the marks of all its objects: what has changed at the store is
-another folder, a copy is never changed, and several processes may make one copy at once.
+A copy lies in a folder named by the ETags of all its objects: what has changed at the store is
+another folder, a copy gets files but never another content of one, and several processes may make
+one copy at once.
 
 Tested in tests/test_store.py.
 """
 
-import fnmatch
 import hashlib
 import pathlib
 import re
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files.mirror import refreshed, stands_for
-from deeplab_tf.files.snapshot import cache_folder, fetch
+from deeplab_tf.files.snapshot import cache_folder, fetch, not_whole
 from deeplab_tf.files.store import Store, Stored, check_path
 
 _PARTS: dict[pathlib.Path, str] = {}
@@ -27,7 +27,7 @@ def fetched(address: str) -> pathlib.Path:
         DeeplabError: there is nothing at the address, or the store cannot be reached.
     """
     store = Store(address)
-    return _fetched(store, "*") / store.name
+    return _fetched(store) / store.name
 
 
 def fetched_pattern(address: str) -> str:
@@ -38,17 +38,28 @@ def fetched_pattern(address: str) -> str:
     wild = re.search(r"[*?\[]", address)
     if not wild:
         return str(fetched(address))
-    folder, _, pattern = address.rpartition("/")
     folder = address[: address.rindex("/", 0, wild.start())]
     pattern = address.removeprefix(f"{folder}/")
     store = Store(folder)
-    # A `*` of fnmatch goes over slashes; `**/` may stand for no folder at all.
-    copy = _fetched(store, pattern.replace("**/", "*"))
-    return f"{copy / store.name}/{pattern}"
+    return f"{_fetched(store, _regex(pattern)) / store.name}/{pattern}"
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    """Returns what the names that `glob` finds by `pattern` match; `**` is any depth."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+    def part(found: re.Match[str]) -> str:
+        text = found[0]
+        if text[0] == "[" and len(text) > 1:
+            inner = re.sub(r"[\\\[^]", r"\\\g<0>", text[1:-1])
+            return "[" + ("^" + inner[1:] if inner[0] == "!" else inner) + "]"
+        return parts.get(text) or re.escape(text)
+
+    return re.compile(re.sub(r"\*\*/|\*\*|\[!?\]?[^\]]*\]|.", part, pattern))
 
 
 def fetched_parts(address: str) -> pathlib.Path:
-    """Returns a path that stands for the folder `address`, whose parts `part` fetches."""
+    """Returns a path for the folder `address`, whose parts `fetched_part` fetches."""
     store = Store(address)
     digest = hashlib.sha256(store.address.encode()).hexdigest()[:16]
     path = cache_folder() / digest / store.name
@@ -58,7 +69,7 @@ def fetched_parts(address: str) -> pathlib.Path:
     return path
 
 
-def part(folder: pathlib.Path, name: str) -> pathlib.Path:
+def fetched_part(folder: pathlib.Path, name: str) -> pathlib.Path:
     """Returns `folder`, or the folder of a copy of its part `name` where it stands for an address.
 
     Raises:
@@ -71,43 +82,34 @@ def part(folder: pathlib.Path, name: str) -> pathlib.Path:
         return folder
     store = Store(f"{address}/{name}")
     if not store.objects(name):
-        there = ", ".join(Store(address).folders()) or "nothing"
+        there = ", ".join(Store(address).below()) or "nothing"
         raise DeeplabError(f"{address} has no {name!r}; it has {there}")
-    copy = _fetched(store, "*")
+    copy = _fetched(store)
     stands_for(copy, address)
     return copy
 
 
-def _fetched(store: Store, pattern: str) -> pathlib.Path:
-    """Returns the folder of a copy of the objects below the address that match `pattern`."""
+def _fetched(store: Store, pattern: re.Pattern[str] | None = None) -> pathlib.Path:
+    """Returns the folder of a copy of the objects below the address whose names match `pattern`."""
     begin = f"{store.name}/"
 
-    def listed() -> dict[str, Stored]:
-        return {
+    def place(objects: dict[str, Stored]) -> tuple[pathlib.Path, dict[str, Stored]]:
+        if not objects:
+            raise DeeplabError(f"{store.address}: there is nothing at this address")
+        etags = [f"{name} {o.size} {o.etag}" for name, o in sorted(objects.items())]
+        digest = hashlib.sha256("\n".join([store.address, *etags]).encode()).hexdigest()[:16]
+        root = (cache_folder() / digest).resolve()
+        stands_for(root / store.name, store.address)
+        return root, {
             name: stored
-            for name, stored in store.objects(store.name).items()
-            if fnmatch.fnmatchcase(name.removeprefix(begin), pattern)
+            for name, stored in objects.items()
+            if (path := root / name).is_file() and path.stat().st_size == stored.size
         }
 
-    objects = listed()
-    if not objects:
-        raise DeeplabError(f"{store.address}: there is nothing at this address")
-    marks = [f"{name} {o.size} {o.mark}" for name, o in sorted(objects.items())]
-    digest = hashlib.sha256("\n".join([store.address, *marks]).encode()).hexdigest()[:16]
-    root = (cache_folder() / digest).resolve()
-    there = {
-        name: stored
-        for name, stored in objects.items()
-        if (path := root / name).is_file() and path.stat().st_size == stored.size
-    }
-    root.mkdir(parents=True, exist_ok=True)
-    stands_for(root / store.name, store.address)
-    now = fetch(store, listed, root, there)
-    if not now:
-        raise DeeplabError(f"{store.address} is not whole: it is being written, or was cut off")
-    changed = [name for name, stored in now.items() if objects.get(name) != stored]
-    if changed:  # meanwhile; what is there now belongs into another folder
-        for name in changed:
-            (root / name).unlink(missing_ok=True)
-        return _fetched(store, pattern)
+    def chosen(name: str) -> bool:
+        return pattern is None or bool(pattern.fullmatch(name.removeprefix(begin)))
+
+    root, found = fetch(store, store.name, place, chosen)
+    if not found:
+        raise not_whole(store.address)
     return root

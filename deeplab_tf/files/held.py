@@ -21,8 +21,8 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
     """Makes the folder `path` and holds it until the block or this process ends, however it ends.
 
     A folder that was made here and stays empty is removed again. On a file system without locks the
-    folder is not held, and one line on stderr says so. In the mirror of a store, the folder of the
-    store is held and fetched, and at the end what has changed is committed.
+    folder is not held, and one line on stderr says so. A folder in the mirror of a store is held
+    and fetched there, and at the end, that of an error too, what has changed is committed.
 
     Raises:
         DeeplabError: another process holds the folder, and the message begins with `busy`; or
@@ -44,7 +44,7 @@ def held_folder(path: pathlib.Path, busy: str) -> Iterator[None]:
         if mirror is None:
             yield
             return
-        with leased(mirror, mirror.name(path.absolute()), busy):
+        with leased(mirror, mirror.name_of(path.absolute()), busy):
             mirror.refresh(path.absolute())
-            yield
-            mirror.sync(path.absolute())
+            with mirror.synced(path.absolute()):
+                yield

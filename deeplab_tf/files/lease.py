@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, StoreLostError
 from deeplab_tf.files.mirror import Mirror
 from deeplab_tf.files.store import HELD, Store
 from deeplab_tf.machine.system import is_running, process_space
@@ -45,7 +45,11 @@ def leased(mirror: Mirror, name: str, busy: str) -> Iterator[None]:
         DeeplabError: another process holds the folder, and the message begins with `busy`.
     """
     lease = _Lease(mirror.store, f"{name}/{HELD}", busy)
-    lease.take()
+    try:
+        lease.take()
+    except BaseException:
+        lease.forget()
+        raise
     done = threading.Event()
     threading.Thread(target=lease.beat_until, args=(done,), daemon=True).start()
 
@@ -54,12 +58,20 @@ def leased(mirror: Mirror, name: str, busy: str) -> Iterator[None]:
         with contextlib.suppress(DeeplabError):  # then `check` goes on to say what is wrong
             lease.give_back()
             mirror.check = mirror.release = done.set
+        mirror.held = None
+        mirror.ended.add(name)
 
-    mirror.check, mirror.release = lease.check, release
+    mirror.check, mirror.release, mirror.held = lease.check, release, name
     try:
         yield
-    finally:
+    except StoreLostError:  # another wait for the store would end as this one
+        done.set()
+        lease.forget()
+        raise
+    except BaseException:
         release()
+        raise
+    release()
 
 
 class _Lease:
@@ -76,10 +88,12 @@ class _Lease:
         return json.dumps({**holder, "beats": self._beats}).encode()
 
     def take(self) -> None:
-        if not self._store.create(self._name, self._content()):
+        # Not every store knows of a put that is refused where there is an object, so all is looked
+        # at before and after.
+        if self._store.read(self._name) or not self._store.create(self._name, self._content()):
             self._await_end()
             self._store.write(self._name, self._content())
-            time.sleep(SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)
         self.check()
 
     def _await_end(self) -> None:
@@ -91,7 +105,7 @@ class _Lease:
         first, begun = self._store.read(self._name), time.monotonic()
         while time.monotonic() < begun + LEASE_SECONDS:
             now = self._store.read(self._name)
-            if now is None or _has_ended(now):
+            if now is None or _has_ended(now) or self._is_own(now):
                 return
             if now != first:
                 raise DeeplabError(f"{self._busy}; wait until it ends")
@@ -99,8 +113,16 @@ class _Lease:
 
     def check(self) -> None:
         content = self._store.read(self._name)
-        if content is None or _fields(content).get("token") != self._token:
+        if content is None:
+            raise DeeplabError(
+                f"{self._store.address_of(self._name)} is gone, so another process may write "
+                "there, and this one writes nothing more; start it again"
+            )
+        if not self._is_own(content):
             raise DeeplabError(f"{self._busy} since, and this one writes nothing more")
+
+    def _is_own(self, content: bytes) -> bool:
+        return _fields(content).get("token") == self._token
 
     def beat_until(self, done: threading.Event) -> None:
         while not done.wait(BEAT_SECONDS):
@@ -109,8 +131,11 @@ class _Lease:
                 if not done.is_set():
                     self._store.write(self._name, self._content())
 
-    def give_back(self) -> None:
+    def forget(self) -> None:
         _OWN.discard(self._token)
+
+    def give_back(self) -> None:
+        self.forget()
         with self._lock:
             self.check()
             self._store.delete([self._name])

@@ -14,11 +14,21 @@ import json
 import os
 import pathlib
 import shutil
+import sys
+import threading
 from collections.abc import Callable, Iterator
 
-from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files.snapshot import WHOLE, cache_folder, fetch, side_by_side
-from deeplab_tf.files.store import Store, Stored, check_path, within
+from deeplab_tf.errors import DeeplabError, StoreLostError
+from deeplab_tf.files.snapshot import (
+    WHOLE,
+    cache_folder,
+    fetch,
+    folders_above,
+    is_unfinished,
+    mark_of,
+    not_whole,
+)
+from deeplab_tf.files.store import Store, Stored, check_path, side_by_side, within
 from deeplab_tf.files.temporary import is_temporary, temporary_folder
 
 ORDER = (".index", "checkpoint")
@@ -28,79 +38,128 @@ makes its data count."""
 _MIRRORS: dict[pathlib.Path, "Mirror"] = {}
 _ADDRESSES: dict[str, str] = {}
 """The address for each folder of this machine that stands for one, for what a person reads."""
+_ENDED: set[pathlib.Path] = set()
+"""The scratch folders whose `mirrored` block has ended."""
 
 
 class Mirror:
     """A scratch folder that stands for what begins with the address of `store`.
 
-    That is the address itself, what lies below it, and files beside it that begin with its stem,
-    as the report of an export does.
+    That is the address itself and what lies below it. A file beside it, as the report of an export,
+    is fetched when it is to be written.
 
     Args:
         store: the address.
         root: the scratch folder, empty; it stands for the parent of the address.
-        lazy: whether only what is asked for is fetched, and not everything at once.
 
     Attributes:
-        check, release: of the process that holds the folder; see `lease`.
+        held: the name of the folder that this process holds, with `check` and `release`; see
+            `lease`.
+        ended: the names of the folders that this process held before.
     """
 
-    def __init__(self, store: Store, root: pathlib.Path, lazy: bool = False):
-        self.store, self.root, self.lazy = store, root, lazy
+    def __init__(self, store: Store, root: pathlib.Path):
+        self.store, self.root = store, root
         self._remote: dict[str, Stored] = {}
         self._local: dict[str, tuple[int, int]] = {}
+        self._top = store.bucket()
+        self._marks: dict[str, dict | None] = {}
+        self._marking = threading.RLock()
+        self.held: str | None = None
+        self.ended: set[str] = set()
         self.check: Callable[[], None] = _nothing
         self.release: Callable[[], None] = _nothing
 
-    def name(self, path: pathlib.Path) -> str:
+    def name_of(self, path: pathlib.Path) -> str:
         """Returns the name of the object that the file `path` is."""
         return path.relative_to(self.root).as_posix()
 
-    def refresh(self, path: pathlib.Path | None = None) -> None:
-        """Fetches what is another at the store than here, below `path` or all.
+    def refresh(self, path: pathlib.Path) -> None:
+        """Fetches what is another at the store than here, below `path`.
 
         What was fetched and is gone there goes here too.
         """
-        begin = self.name(path) if path else f"{pathlib.PurePath(self.store.name).stem}"
-        wanted = within if path else _beside(self.store.name)
-
-        def listed() -> dict[str, Stored]:
-            objects = self.store.beginning(begin)
-            return {n: s for n, s in objects.items() if wanted(n, begin)}
-
-        before = {name for name in self._remote if wanted(name, begin)}
-        found = fetch(self.store, listed, self.root, self._remote)
-        for name in before - found.keys():
+        begin = self.name_of(path)
+        _, found = fetch(self.store, begin, lambda _objects: (self.root, self._remote))
+        for name in [n for n in list(self._remote) if within(n, begin) and n not in found]:
             (self.root / name).unlink(missing_ok=True)
-            self._remote.pop(name)
+            self._remote.pop(name, None)
             self._local.pop(name, None)
-        self._remote |= found
         for name in found:
             self._local[name] = _stamp(self.root / name)
 
+    def before_writing(self, path: pathlib.Path, folder: bool) -> None:
+        """Fetches the file or `folder` that will be replaced at `path`.
+
+        Raises:
+            DeeplabError: the folder around it is not whole.
+        """
+        name = self.name_of(path)
+        for above in folders_above(self.store.key(name)):
+            if is_unfinished(self._mark(above)):
+                raise not_whole(self._top.address_of(above))
+        if self.holds(path):
+            return
+        if folder or self.store.stored(name) != self._remote.get(name):
+            self.refresh(path)
+
+    def holds(self, path: pathlib.Path) -> bool:
+        """Returns whether this process holds a folder around `path`: nobody else writes there."""
+        return self.held is not None and within(self.name_of(path), self.held)
+
     def put(self, path: pathlib.Path) -> None:
-        """Commits the file `path`."""
-        name, stamp = self.name(path), _stamp(path)
+        """Commits the file `path`, and notes it where a folder around it is marked as whole."""
+        self._put(path)
+        name = self.name_of(path)
+        self._note(name, {name: self._local[name][0]})
+
+    def _put(self, path: pathlib.Path) -> None:
+        name, stamp = self.name_of(path), _stamp(path)
         self.store.put(path, name)
         self._local[name] = stamp
         self._remote[name] = Stored(stamp[0], "")
+
+    def _mark(self, folder: str) -> dict | None:
+        """Returns the mark of the folder with the key `folder`, which is read once."""
+        with self._marking:
+            if folder not in self._marks:
+                self._marks[folder] = mark_of(self._top, folder)
+            return self._marks[folder]
+
+    def _note(self, name: str, sizes: dict[str, int | None]) -> None:
+        """Notes sizes of files, None of those gone, in the marks of the folders above `name`."""
+        for folder in folders_above(self.store.key(name)):
+            with self._marking:
+                mark = self._mark(folder)
+                if mark is None or is_unfinished(mark):
+                    continue
+                inner = {self.store.key(n).removeprefix(f"{folder}/"): s for n, s in sizes.items()}
+                files = {n: s for n, s in {**mark["files"], **inner}.items() if s is not None}
+                if files != mark["files"]:
+                    mark["files"] = files
+                    self._top.write(f"{folder}/{WHOLE}", json.dumps(mark).encode())
 
     def put_folder(self, path: pathlib.Path) -> None:
         """Commits the folder `path`, in whose place another one may have been.
 
         Until its last file is there, it is not whole, and counts as absent.
         """
-        name = self.name(path)
+        name = self.name_of(path)
         state = f"{name}/{WHOLE}"
+        self._marks[self.store.key(name)] = {"state": "writing", "files": {}}
         self.store.write(state, json.dumps({"state": "writing"}).encode())
         files = _files(path)
-        side_by_side(self.put, files)
-        here = {self.name(file): self._local[self.name(file)][0] for file in files}
-        there = self.store.objects(name).keys() - {state}
-        self.store.delete(there - here.keys())
+        side_by_side(self._put, files)
+        here = {self.name_of(file): self._local[self.name_of(file)][0] for file in files}
+        there = self.store.objects(name)
+        there.pop(state, None)
+        self.store.delete(there.keys() - here.keys())
         sizes = {n.removeprefix(f"{name}/"): size for n, size in here.items()}
         content = {"state": "whole", "files": sizes}
         self.store.write(state, json.dumps(content).encode())
+        self._marks[self.store.key(name)] = content
+        self._remote |= {n: stored for n, stored in there.items() if n in here}
+        self._note(name, {**dict.fromkeys(there.keys() - here.keys()), **here})
 
     def sync(self, path: pathlib.Path) -> None:
         """Commits every file below `path` that has changed, and removes what is gone here.
@@ -110,17 +169,39 @@ class Mirror:
         """
         self.check()
         os.utime(self.root)  # a process of another host takes an old folder for a leftover
-        for file in sorted(_files(path), key=lambda file: (_last(file.name), file.as_posix())):
+        ended = {n for n in self.ended if n != self.held and self.name_of(path) != n}
+        files = [f for f in _files(path) if not any(within(self.name_of(f), n) for n in ended)]
+        for file in sorted(files, key=lambda file: (_last(file.name), file.as_posix())):
             with contextlib.suppress(FileNotFoundError):  # TensorFlow's events may be renamed
-                if self._local.get(self.name(file)) != _stamp(file):
+                if self._local.get(self.name_of(file)) != _stamp(file):
+                    if _last(file.name):
+                        self.check()
                     self.put(file)
-        below = [n for n in self._local if path == self.root or within(n, self.name(path))]
-        gone = [n for n in below if not (self.root / n).exists()]
+        below = [n for n in list(self._local) if path == self.root or within(n, self.name_of(path))]
+        gone = [
+            n
+            for n in below
+            if not (self.root / n).exists() and not any(within(n, each) for each in ended)
+        ]
         for last in sorted({_last(n) for n in gone}, reverse=True):
             self.store.delete(n for n in gone if _last(n) == last)
         for n in gone:
+            self._note(n, {n: None})
             del self._local[n]
             self._remote.pop(n, None)
+
+    @contextlib.contextmanager
+    def synced(self, path: pathlib.Path) -> Iterator[None]:
+        """Commits what has changed below `path` at the end of the block, that of an error too."""
+        try:
+            yield
+        except StoreLostError:  # another wait for the store would end as this one
+            raise
+        except BaseException:
+            with contextlib.suppress(DeeplabError):  # the first error is the one to be read
+                self.sync(path)
+            raise
+        self.sync(path)
 
 
 @contextlib.contextmanager
@@ -140,25 +221,21 @@ def mirrored(address: str, lazy: bool = False) -> Iterator[pathlib.Path]:
     store = Store(address)
     with temporary_folder(cache_folder()) as root:
         root = root.resolve()
-        mirror = Mirror(store, root, lazy)
+        mirror = Mirror(store, root)
         path = root / store.name
         _ADDRESSES[str(path)] = store.address
         _ADDRESSES.setdefault(str(root), store.address_of("")[:-1])
         if not lazy:
-            mirror.refresh()
+            mirror.refresh(path)
         else:
             path.mkdir()
         _MIRRORS[root] = mirror
         try:
-            try:
+            with mirror.synced(root):
                 yield path
-            except BaseException:
-                with contextlib.suppress(DeeplabError):  # the first error is the one to be read
-                    mirror.sync(root)
-                raise
-            mirror.sync(root)
         finally:
             del _MIRRORS[root]
+            _ENDED.add(root)
 
 
 def mirror_of(path: pathlib.Path) -> Mirror | None:
@@ -183,22 +260,26 @@ def check_writable(path: pathlib.Path) -> None:
     """Raises `DeeplabError` where `path` is an address, or a copy of what was only to be read."""
     check_path(path)
     address = shown(str(path))
+    if not _ENDED.isdisjoint(path.absolute().parents):
+        raise DeeplabError(
+            f"{address} would reach no store: its `mirrored` block has ended; write inside it"
+        )
     if address != str(path) and not mirror_of(path) and not any(map(is_temporary, path.parents)):
-        raise DeeplabError(f"{address} is only read here; write on this machine, or into --out")
+        raise DeeplabError(f"{address} is only read here; write into a copy on this machine")
 
 
 def refreshed(path: pathlib.Path) -> None:
     """Fetches what another process may have committed below `path` since; nothing elsewhere."""
     mirror = mirror_of(path)
-    if mirror:
+    if mirror and not mirror.holds(path.absolute()):
         mirror.refresh(path.absolute())
 
 
-def before_writing(path: pathlib.Path) -> None:
-    """Fetches what will be replaced at `path`, where its mirror has not fetched everything."""
+def before_writing(path: pathlib.Path, folder: bool = False) -> None:
+    """Fetches the file or `folder` that will be replaced at `path`; nothing elsewhere."""
     mirror = mirror_of(path)
-    if mirror and mirror.lazy:
-        mirror.refresh(path.absolute())
+    if mirror:
+        mirror.before_writing(path.absolute(), folder)
 
 
 def committed(path: pathlib.Path) -> None:
@@ -229,26 +310,25 @@ def stands_for(path: pathlib.Path, address: str) -> None:
     _ADDRESSES[str(path)] = address
 
 
-def close_mirrors() -> None:
-    """Does what ends the mirrors, for a process that ends without Python's way out."""
+def close_mirrors() -> int:
+    """Does what ends the mirrors, for a process that ends without Python's way out.
+
+    Returns the exit code: 0, or that of an error, which is printed.
+    """
+    code = 0
     for root, mirror in list(_MIRRORS.items()):
-        with contextlib.suppress(DeeplabError):
+        try:
             mirror.sync(root)
+        except DeeplabError as error:
+            print(f"error: {shown(str(error))}", file=sys.stderr)
+            code = error.exit_code
         mirror.release()
         shutil.rmtree(root, ignore_errors=True)
+    return code
 
 
 def _nothing() -> None:
     """Checks or releases nothing: the folder is not held."""
-
-
-def _beside(name: str) -> Callable[[str, str], bool]:
-    stem = pathlib.PurePath(name).stem
-
-    def wanted(found: str, _begin: str) -> bool:
-        return within(found, name) or ("/" not in found and found.startswith(f"{stem}."))
-
-    return wanted
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

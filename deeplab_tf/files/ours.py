@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files.mirror import check_writable
+from deeplab_tf.files.mirror import before_writing, check_writable
 from deeplab_tf.files.snapshot import WHOLE
 
 Ours = Callable[[pathlib.Path], bool]
@@ -30,7 +30,7 @@ def check_file(path: pathlib.Path, ours: Ours) -> None:
     def replaceable(found: os.stat_result) -> bool:
         return stat.S_ISREG(found.st_mode) and (not found.st_size or ours(path))
 
-    _check(path, replaceable)
+    _check(path, replaceable, folder=False)
 
 
 def check_folder(path: pathlib.Path, ours: Ours) -> None:
@@ -44,12 +44,13 @@ def check_folder(path: pathlib.Path, ours: Ours) -> None:
             raise DeeplabError(f"{path} is a file and would be a folder; give another folder")
         return not any(path.iterdir()) or ours(path)
 
-    _check(path, replaceable)
+    _check(path, replaceable, folder=True)
 
 
-def _check(path: pathlib.Path, replaceable: Callable[[os.stat_result], bool]) -> None:
+def _check(path: pathlib.Path, replaceable: Callable[[os.stat_result], bool], folder: bool) -> None:
     """Looks again where another process replaced or removed `path` during the look."""
     check_writable(path)
+    before_writing(path, folder)
     while (found := _stat(path)) is not None:
         with contextlib.suppress(FileNotFoundError):
             if replaceable(found):
@@ -154,6 +155,7 @@ def beside(name: str, recognised: Ours) -> Ours:
 
     def ours(path: pathlib.Path) -> bool:
         other = path.with_name(name)
+        before_writing(other)
         return other.is_file() and recognised(other)
 
     return ours

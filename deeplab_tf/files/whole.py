@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from PIL import Image
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.files.mirror import before_writing, committed, shown
+from deeplab_tf.files.mirror import committed, shown
 from deeplab_tf.files.ours import Ours, check_file, check_folder
+from deeplab_tf.files.store import check_path
 from deeplab_tf.files.temporary import (
     made_folder,
     remove,
@@ -57,7 +58,6 @@ def whole_file(
     """
     if path.is_symlink():
         path = path.resolve()
-    before_writing(path)
     check_file(path, ours)
     with made_folder(path.parent):
         if within is None:
@@ -93,12 +93,12 @@ def whole_folder(path: pathlib.Path, ours: Ours, *, durable: bool = True) -> Ite
     Raises:
         DeeplabError: `path` is the current folder, a file, or a folder that is not ours.
     """
+    check_path(path)  # before it is absolute
     path = path.resolve()
     if path == pathlib.Path.cwd():
         raise DeeplabError(
             f"{path} is the current folder and would be replaced; give another folder"
         )
-    before_writing(path)
     check_folder(path, ours)
     with made_folder(path.parent):
         remove_leftovers(path.parent)

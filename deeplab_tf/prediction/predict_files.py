@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, StoreLostError
 from deeplab_tf.images.classes import Classes
 from deeplab_tf.images.video import check_video
 from deeplab_tf.inference.predictor import Predictor, check_rgb
@@ -87,6 +87,8 @@ def run_files(
                 try:
                     with add.all_or_none():
                         found = predict_video(predictor, video, out, batch_size, writes, add)
+                except StoreLostError:  # the next video would wait for the store as long
+                    raise
                 except DeeplabError as error:
                     failed.append(error)
                     continue

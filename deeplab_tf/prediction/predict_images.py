@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import tqdm
 
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, StoreLostError
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted, predict_batches
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.parallel import in_threads
@@ -48,6 +48,8 @@ def predict_images(
     for path in scenes:
         try:
             add(predict_scene(path, predictor, writer))
+        except StoreLostError:  # the next image would wait for the store as long
+            raise
         except DeeplabError as error:
             failed.append(error)
     images = [path for path in images if path not in scenes]
@@ -75,6 +77,8 @@ def _write(done: Predicted[pathlib.Path], writer: Writer) -> Share | DeeplabErro
     path = done.picture.source
     try:
         return writer.write(done, path.stem, path)
+    except StoreLostError:
+        raise
     except DeeplabError as error:
         return error
 

@@ -4,21 +4,22 @@
 #   TF_CONFIG='...' supervise.sh deeplab-train --config=... --data_dir=... --workdir=...
 #
 # One such script runs for each worker, each with the TF_CONFIG of its worker. It ends with the
-# command where the command is finished (0) or has a wrong flag (2), and where the script itself
-# gets SIGTERM or SIGINT, which the command gets too and answers with a checkpoint. It ends as well
-# after RESTARTS ends in a row of less than QUICK_SECONDS each with exit code 1, which is most often
-# bad input. Everything else, a kill, a lost worker (75), a stop of another worker (143), is followed
-# by another start after PAUSE_SECONDS.
-: "${PAUSE_SECONDS:=10}" "${QUICK_SECONDS:=60}" "${RESTARTS:=5}"
+# command where the command is finished (0), has a wrong flag (2) or cannot be run (126, 127), and
+# where the script itself gets SIGTERM or SIGINT, which the command gets too and answers with a
+# checkpoint. Everything else is followed by another start after PAUSE_SECONDS: without end after a
+# lost worker or store (75) and a stop of another worker (143, 130), and at most RESTARTS times in
+# WINDOW_SECONDS after other ends, as bad input (1) and kills, for want of memory too (137).
+: "${PAUSE_SECONDS:=10}" "${RESTARTS:=10}" "${WINDOW_SECONDS:=86400}"
 
 told=
+child=
 stop() { told=$1; [ -z "$child" ] || kill -"$1" "$child" 2>/dev/null; }
 trap 'stop TERM' TERM
 trap 'stop INT' INT
 
 failed=0
+window=$(date +%s)
 while [ -z "$told" ]; do
-    begun=$(date +%s)
     "$@" &
     child=$!
     [ -z "$told" ] || kill -"$told" "$child" # told before `child` was known
@@ -31,13 +32,17 @@ while [ -z "$told" ]; do
     done
     child=
     [ -z "$told" ] || break
+    if [ $(($(date +%s) - window)) -gt "$WINDOW_SECONDS" ]; then
+        window=$(date +%s)
+        failed=0
+    fi
     case $code in
-        0 | 2) break ;;
-        1) [ $(($(date +%s) - begun)) -lt "$QUICK_SECONDS" ] && failed=$((failed + 1)) || failed=0 ;;
-        *) failed=0 ;;
+        0 | 2 | 126 | 127) break ;;
+        75 | 130 | 143) ;;
+        *) failed=$((failed + 1)) ;;
     esac
-    if [ "$failed" -ge "$RESTARTS" ]; then
-        echo "supervise: ended with exit code 1 $failed times in a row; given up" >&2
+    if [ "$failed" -gt "$RESTARTS" ]; then
+        echo "supervise: ended $failed times, now with exit code $code; given up" >&2
         break
     fi
     echo "supervise: ended with exit code $code; starting again in $PAUSE_SECONDS s" >&2

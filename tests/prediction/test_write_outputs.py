@@ -17,7 +17,7 @@ from support.geo_files import PLACE_OF_TAGS, place_of, write_geotiff
 from support.random_model import random_picture, random_trained_model
 
 from deeplab_tf.config import EvaluateConfig
-from deeplab_tf.errors import DeeplabError
+from deeplab_tf.errors import DeeplabError, StoreLostError
 from deeplab_tf.images.classes import CAMVID, SHAPES, VOID
 from deeplab_tf.inference.predictor import Predictor, load_predictor, trained_predictor
 from deeplab_tf.inference.strategies import images_to_probabilities
@@ -81,6 +81,25 @@ def test_probabilities_of_a_photo_are_those_in_python(infer, tmp_path):
     of_label = np.take_along_axis(shares, labels[..., None].astype(int), -1)[..., 0]
     np.testing.assert_array_equal(of_label, shares.max(-1))
     assert len(list(out.iterdir())) == 3
+
+
+@pytest.mark.parametrize("suffix", ["png", "avi"])
+def test_a_lost_store_is_no_image_that_could_not_be_read(predictor, tmp_path, monkeypatch, suffix):
+    calls = []
+
+    def lost(*_given, **_more):
+        calls.append(1)
+        raise StoreLostError("lost")
+
+    monkeypatch.setattr(Writer, "write", lost)
+    monkeypatch.setattr("deeplab_tf.prediction.predict_files.predict_video", lost)
+    if suffix == "png":
+        files = [photo(tmp_path / f"{i}.png", random_picture(33, 33)) for i in range(40)]
+    else:
+        files = [tmp_path / f"{i}.avi" for i in range(40)]
+    with pytest.raises(StoreLostError, match="^lost$"):
+        run_files(predictor, files, tmp_path / "out", 1, quiet)
+    assert len(calls) < 30
 
 
 @pytest.mark.parametrize(

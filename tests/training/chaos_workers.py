@@ -69,7 +69,7 @@ class Workers:
         self._supervisors = [
             subprocess.Popen(
                 [SUPERVISE, sys.executable, "-S", "-E", START, path, str(index)],
-                env={**os.environ, "PAUSE_SECONDS": str(PAUSE_SECONDS)},
+                env={**os.environ, "PAUSE_SECONDS": str(PAUSE_SECONDS), "RESTARTS": "1000"},
                 stderr=log.open("a"),
             )
             for index in range(2)

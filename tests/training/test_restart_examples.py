@@ -43,17 +43,25 @@ def supervised(folder, codes, **variables):
         ([0], 0, 1),
         ([2, 0], 2, 1),
         ([GONE, "KILL", 143, "TERM", 134, 0, 0], 0, 6),
+        ([127, 0], 127, 1),
         ([1, 1, 1, 1, 0], 1, 3),
-        ([1, 1, GONE, 1, 1, 0], 0, 6),
+        ([134, "KILL", GONE, 143, 1, 0], 1, 5),
+        ([1, GONE, GONE, GONE, 130, 1, 0], 0, 7),
     ],
     ids=str,
 )
 def test_a_command_is_started_again_until_it_is_finished(tmp_path, codes, code, starts):
-    process = supervised(tmp_path, codes, RESTARTS="3")
+    process = supervised(tmp_path, codes, RESTARTS="2")
     _, err = process.communicate(timeout=30)
     assert (process.returncode, len((tmp_path / "starts").read_text())) == (code, starts)
     assert err.count("starting again in 0 s") == starts - 1
-    assert err.endswith("ended with exit code 1 3 times in a row; given up\n") == (code == 1)
+    assert err.endswith("ended 3 times, now with exit code 1; given up\n") == (code == 1)
+
+
+def test_ends_of_yesterday_do_not_count(tmp_path):
+    process = supervised(tmp_path, [1, 1, 1, 0], RESTARTS="1", WINDOW_SECONDS="-1")
+    process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 def test_a_supervisor_that_is_told_to_stop_tells_its_command_and_waits(tmp_path):
@@ -80,9 +88,11 @@ def test_the_unit_restarts_all_but_the_end_and_a_wrong_flag():
     unit.optionxform = str
     unit.read(EXAMPLES / "deeplab-train@.service")
     service = unit["Service"]
-    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("on-failure", "2")
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("on-failure", "2 203")
     assert service["ExecStart"].endswith("/deeplab-train $FLAGS")
-    assert int(service["RestartSec"]) > 0 and "StartLimitBurst" in unit["Unit"]
+    limit = unit["Unit"]
+    assert limit["StartLimitIntervalSec"] == "1d"
+    assert int(limit["StartLimitBurst"]) * int(service["RestartSec"]) < 24 * 3600 / 2
 
 
 def test_the_job_names_its_workers_as_its_pods_are_named():

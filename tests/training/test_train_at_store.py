@@ -44,7 +44,7 @@ def test_a_training_at_a_store_ends_as_one_on_the_disk(shapes_data, tmp_path, mo
         cut_off = train()
         wait_for_step(cut_off, store, 3)
     _, err = cut_off.communicate(60)
-    assert cut_off.returncode == 1 and err.count("\n") == 1
+    assert cut_off.returncode == 75 and err.count("\n") == 1
     assert "error: s3://bucket/runs/a: the connection to the store is lost (" in err
     assert err.endswith("run the same command again when the store answers\n")
     with object_store(store.port):
