@@ -81,14 +81,19 @@ async def _serve(
             report(f"serving {told_versions(versions)}, at {told}")
             if note := versions.newest.model.working.note:
                 report(note if len(service.models) == 1 else f"{versions.name}: {note}")
-        watcher = asyncio.create_task(watch(service, folders, poll_seconds))
-        await stop.wait()
+        ends = [asyncio.create_task(stop.wait())]
+        if folders and poll_seconds:
+            ends.append(asyncio.create_task(watch(service, folders, poll_seconds)))
+        ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         service.ready = False
-        watcher.cancel()
+        for task in ends:
+            task.cancel()
         http_server.should_exit = True
         if grpc_server is not None:
             await grpc_server.stop(service.limits.longest_stay)
         await http
+        for task in ended:
+            task.result()  # raises what ended the watcher: without one no version would be seen
 
 
 class _HttpServer(uvicorn.Server):
