@@ -81,7 +81,7 @@ async def _serve(
             report(f"serving {told_versions(versions)}, at {told}")
             if note := versions.newest.model.working.note:
                 report(note if len(service.models) == 1 else f"{versions.name}: {note}")
-        ends = [asyncio.create_task(stop.wait())]
+        ends: list[asyncio.Task] = [asyncio.create_task(stop.wait())]
         if folders and poll_seconds:
             ends.append(asyncio.create_task(watch(service, folders, poll_seconds)))
         ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
