@@ -28,7 +28,8 @@ There is no encryption and no password: listen on other addresses than 127.0.0.1
 only behind something that has them.
 
 The server ends at SIGTERM or Ctrl-C: it takes no new requests, delivers the answers of the requests
-inside, and ends with exit code 0. Exit code 1: no model, or a port is taken; 2: wrong flag.
+inside, and ends with exit code 0. Exit code 1: no model, a name or --versions that does not go with
+it, or a port is taken; 2: wrong flag.
 """
 
 import gc

@@ -12,6 +12,18 @@ from deeplab_tf.serving.version_policy import VersionPolicy
 _LONGEST_REASON = 400
 
 
+def unfailing(report: Callable[[str], None]) -> Callable[[str], None]:
+    """Returns `report` without its OSError: a log that takes no line, as a broken pipe or a full
+    disk, ends no server.
+    """
+
+    def reported(line: str) -> None:
+        with contextlib.suppress(OSError):
+            report(line)
+
+    return reported
+
+
 class ModelFolder:
     """A folder NAME of the models NAME/1, NAME/2, ..., looked at again and again.
 
@@ -34,18 +46,13 @@ class ModelFolder:
     ):
         self.path = path
         self.name = name
-        self._report = report
+        self.report = unfailing(report)
         self._policy = policy
         self._open = open_version
         self._seen: dict[int, VersionFiles] = {}
         self._loaded: dict[int, VersionFiles] = {}
         self._refused: dict[int, VersionFiles] = {}
         self._told: dict[int, str] = {}
-
-    def report(self, line: str) -> None:
-        """Gives `line` to the log; a log that takes none, as a broken pipe, ends nothing."""
-        with contextlib.suppress(OSError):
-            self._report(line)
 
     def open_first(self) -> list[ServedModel]:
         """Loads the versions to begin with, lowest number first.

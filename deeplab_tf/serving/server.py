@@ -21,7 +21,7 @@ from deeplab_tf.serving.app import make_app
 from deeplab_tf.serving.grpc_service import start_grpc
 from deeplab_tf.serving.hand_over import watch
 from deeplab_tf.serving.http_protocol import timed_protocol
-from deeplab_tf.serving.model_folder import ModelFolder
+from deeplab_tf.serving.model_folder import ModelFolder, unfailing
 from deeplab_tf.serving.models import told_versions
 from deeplab_tf.serving.service import Service
 
@@ -53,10 +53,11 @@ def serve(
 
     Raises:
         DeeplabError: a port is taken.
+        Exception: what ended the looks at `folders`, when the requests inside have their answers.
     """
     # Pillow warns of odd headers in clients' images, and these warnings could fill the log.
     warnings.filterwarnings("ignore", module=r"PIL\b")
-    asyncio.run(_serve(service, address, report, folders, poll_seconds))
+    asyncio.run(_serve(service, address, unfailing(report), folders, poll_seconds))
 
 
 async def _serve(

@@ -338,8 +338,12 @@ def test_a_watcher_that_ends_ends_the_server_with_its_error(server, monkeypatch)
 
     monkeypatch.setattr(server_module, "watch", fault)
     lines = []
+
+    def report(line):
+        lines.append(line)
+        raise BrokenPipeError
+
+    address = server_module.Address("127.0.0.1", 0)
     with pytest.raises(RuntimeError, match="no more looks"):
-        server_module.serve(
-            server.service, server_module.Address("127.0.0.1", 0), lines.append, [server.folder]
-        )
+        server_module.serve(server.service, address, report, [server.folder])
     assert len(lines) == 1 and not server.service.ready

@@ -226,9 +226,9 @@ def test_a_log_that_takes_no_line_ends_nothing(watched):
         raise BrokenPipeError
 
     write_version(watched.path / "2", "half a graph")
-    watched.folder._report = broken
-    assert [model.version for model in watched.folder.open_first()] == [1]
-    assert 2 in watched.folder.refused
+    folder = ModelFolder(watched.path, "street", parse_policy("latest"), open_number, broken)
+    assert [model.version for model in folder.open_first()] == [1]
+    assert list(folder.refused) == [2]
 
 
 def test_links_to_files_and_folders_are_followed(watched, tmp_path):
