@@ -18,7 +18,7 @@ signature and one size. Every answer but 200 is {"error": "..."}: 400 a wrong re
 model, 408 a request that comes too slowly, 413 too large, 503 too many at a time, 504 no answer in
 time.
 
-A folder of numbered SavedModels is looked at every --poll_seconds. A version of a higher number is
+A folder of numbered models is looked at every --poll_seconds. A version of a higher number is
 loaded and warmed beside the one that answers, and answers from then on; the old one ends its
 requests and is freed. A version that is broken is refused with a line in the log, and the old one
 stays. Where the folder of the version that answers is removed, the highest of the others takes
@@ -28,8 +28,8 @@ There is no encryption and no password: listen on other addresses than 127.0.0.1
 only behind something that has them.
 
 The server ends at SIGTERM or Ctrl-C: it takes no new requests, delivers the answers of the requests
-inside, and ends with exit code 0. Exit code 1: no model, or a port is taken; 2: wrong flag;
-75: the connection to a store is lost at the start.
+inside, and ends with exit code 0. Exit code 1: no model, a name or --versions that does not go with
+it, or a port is taken; 2: wrong flag; 75: the connection to a store is lost at the start.
 """
 
 import gc
@@ -61,12 +61,13 @@ _VERSIONS = flags.DEFINE_string(
     "versions",
     "latest",
     "<latest|latest:N|all|N,N>: Serve the version of the highest number of each folder of numbered "
-    "SavedModels, the N highest, all, or those of these numbers.",
+    "models, the N highest, all, or those of these numbers.",
 )
 _POLL_SECONDS = flags.DEFINE_float(
     "poll_seconds",
     1.0,
-    "Look every so many seconds for new versions in folders of numbered SavedModels; 0: never.",
+    "Look every so many seconds for new versions in folders of numbered models; 0: never. An "
+    "address of a store is fetched once.",
     lower_bound=0,
     upper_bound=86_400,
 )
@@ -180,6 +181,11 @@ def _find_model(text: str) -> tuple[pathlib.Path, str | None]:
     from deeplab_tf.serving.sources import split_name
 
     given, model = split_name(text)
+    if given and _MODEL_NAME.value:
+        raise DeeplabError(
+            f"--model={text} has a name already, so that --model_name={_MODEL_NAME.value} must not "
+            "be given; leave one of the two names out"
+        )
     name = given or _MODEL_NAME.value
     if is_a_name(model):
         return saved_model_of(model, say), name or model

@@ -29,13 +29,11 @@ _PAUSE = 0.02
 async def watch(service: Service, folders: Iterable[ModelFolder], seconds: float) -> None:
     """Looks at the folders every so many seconds, one after the other, until it is cancelled.
 
-    With 0 seconds it never looks.
-
     Hand-overs follow one another, so that never more than one version more than those that are
-    wanted is in memory.
+    wanted is in memory, but for one that a line in the log says is still there.
     """
     hand_overs = [HandOver(service, folder) for folder in folders]
-    while hand_overs and seconds:
+    while True:
         await asyncio.sleep(seconds)
         for hand_over in hand_overs:
             await hand_over.look()
@@ -90,14 +88,18 @@ class HandOver:
         versions, folder = self._versions, self._folder
         stay = sorted(versions.available)
         versions.states[number] = VersionState(State.LOADING)
-        with _short_turns():
-            model = await asyncio.to_thread(folder.open, number, stay)
-            if model is not None:
-                try:
-                    await self._service.warm(model)
-                except Exception as error:
-                    await asyncio.to_thread(folder.refuse, number, error, stay)
-                    model = None
+        try:
+            with _short_turns():
+                model = await asyncio.to_thread(folder.open, number, stay)
+                if model is not None:
+                    try:
+                        await self._service.warm(model)
+                    except Exception as error:
+                        await asyncio.to_thread(folder.refuse, number, error, stay)
+                        model = None
+        except Exception:
+            versions.states[number] = VersionState(State.WAITING)
+            raise
         if model is None:
             error = folder.error(number)
             state = State.ENDED if error else State.WAITING
@@ -116,6 +118,7 @@ class HandOver:
         while version.inside and clock() < end:
             await asyncio.sleep(_PAUSE)
         freed = weakref.ref(version.model)
+        self._versions.let_go(number)
         del version
         end = clock() + _FREED_SECONDS
         while True:

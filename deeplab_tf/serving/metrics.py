@@ -135,7 +135,7 @@ class _Versions(Collector):
         self._models = models
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the two figures."""
+        """Yields `deeplab_version_state` and `deeplab_version_requests_inside`."""
         state = GaugeMetricFamily(
             "deeplab_version_state",
             "Is 1 for the state that a version is in, as TensorFlow Serving names it.",
@@ -143,13 +143,13 @@ class _Versions(Collector):
         )
         inside = GaugeMetricFamily(
             "deeplab_version_requests_inside",
-            "Counts the requests bound to an available version that have no answer yet.",
+            "Counts the requests bound to a version in memory that have no answer yet.",
             labels=["model", "version"],
         )
         for name, versions in self._models.items():
             for number, told in versions.states.items():
                 state.add_metric([name, str(number), told.state.value], 1)
-            for number, version in versions.available.items():
+            for number, version in {**versions.available, **versions.unloading}.items():
                 inside.add_metric([name, str(number)], version.inside)
         yield state
         yield inside

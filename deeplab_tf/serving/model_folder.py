@@ -1,5 +1,6 @@
 """The folder of a model with numbered versions: which are to be loaded, and which were refused."""
 
+import contextlib
 import pathlib
 from collections.abc import Callable, Collection
 
@@ -11,14 +12,27 @@ from deeplab_tf.serving.version_policy import VersionPolicy
 _LONGEST_REASON = 400
 
 
+def unfailing(report: Callable[[str], None]) -> Callable[[str], None]:
+    """Returns `report` without its OSError: a log that takes no line, as a broken pipe or a full
+    disk, ends no server.
+    """
+
+    def reported(line: str) -> None:
+        with contextlib.suppress(OSError):
+            report(line)
+
+    return reported
+
+
 class ModelFolder:
-    """A folder NAME of the SavedModels NAME/1, NAME/2, ..., looked at again and again.
+    """A folder NAME of the models NAME/1, NAME/2, ..., looked at again and again.
 
     Args:
         path: the folder.
         name: the model's name.
         policy: the versions that are wanted, of those whose files are usable.
-        open_version: loads the SavedModel in a version's folder, and raises where it is broken.
+        open_version: loads the model in a version's folder, and raises where it is broken or
+            cannot answer.
         report: gets the lines for the log.
     """
 
@@ -32,10 +46,11 @@ class ModelFolder:
     ):
         self.path = path
         self.name = name
-        self.report = report
+        self.report = unfailing(report)
         self._policy = policy
         self._open = open_version
         self._seen: dict[int, VersionFiles] = {}
+        self._loaded: dict[int, VersionFiles] = {}
         self._refused: dict[int, VersionFiles] = {}
         self._told: dict[int, str] = {}
 
@@ -54,7 +69,7 @@ class ModelFolder:
         while wanted := self._policy.wanted(usable) - set(opened):
             number = max(wanted)
             try:
-                opened[number] = self._open(self._seen[number].folder)
+                opened[number] = self._load(number)
             except Exception as error:
                 errors[number] = error
                 usable.remove(number)
@@ -62,8 +77,7 @@ class ModelFolder:
             raise self._none(errors)
         for number, error in errors.items():
             self.refuse(number, error, sorted(opened))
-        keep = self._policy.wanted(opened)
-        return [opened[number] for number in sorted(keep)]
+        return [opened[number] for number in sorted(opened)]
 
     def _none(self, errors: dict[int, Exception]) -> Exception:
         if errors:
@@ -81,10 +95,12 @@ class ModelFolder:
 
         Versions that were refused are not among them until their files change, nor are those whose
         files are incomplete, or have changed since the look before: they may still be being
-        copied. Versions of `loaded` are not loaded again, however their files change.
+        copied. Versions of `loaded` are not loaded again, however their files change, and are gone
+        when two looks do not find them: they may be being renamed.
 
         Raises:
             OSError: a folder cannot be read.
+            DeeplabError: two folders have one number.
         """
         before, self._seen = self._seen, version_files(self.path)
         self._refused = {
@@ -92,11 +108,11 @@ class ModelFolder:
             for number, files in self._refused.items()
             if self._seen.get(number) == files
         }
-        usable = set()
+        self._loaded = {number: self._loaded[number] for number in loaded}
+        usable = {number for number in loaded if number in before or number in self._seen}
         for number, files in self._seen.items():
             if number in loaded:
-                usable.add(number)
-                if before.get(number, files) != files:
+                if self._loaded[number] != files:
                     self._tell(number, "has other files; what is loaded goes on: give a new number")
             elif number not in self._refused and before.get(number) == files:
                 if files.missing:
@@ -114,10 +130,21 @@ class ModelFolder:
         The versions `stay` are named in the log as those that go on.
         """
         try:
-            return self._open(self._seen[number].folder)
+            return self._load(number)
         except Exception as error:
             self.refuse(number, error, stay)
             return None
+
+    def _load(self, number: int) -> ServedModel:
+        files = self._seen[number]
+        model = self._open(files.folder)
+        if version_files(self.path).get(number) != files:
+            raise DeeplabError(
+                f"{files.folder} must stay as it is while it is loaded; received other files: "
+                "start again when they are all there"
+            )
+        self._loaded[number] = files
+        return model
 
     def refuse(self, number: int, error: Exception, stay: Collection[int]) -> None:
         """Refuses a version for `error`, with a line in the log, until its files change.
@@ -132,7 +159,8 @@ class ModelFolder:
         goes_on = " and ".join(map(str, stay))
         self._tell(
             number,
-            f"is refused until its files change, and version {goes_on} stays: {_reason(error)}",
+            f"is refused until its files change (touch one to try again), and version {goes_on} "
+            f"stays: {_reason(error)}",
         )
 
     @property

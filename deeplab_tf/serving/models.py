@@ -103,11 +103,14 @@ class ModelVersions:
     Attributes:
         name: the model's name.
         states: what became of each version that was seen, by number.
+        unloading: the versions that get no more requests and still have some, by number; a change
+            makes another mapping.
     """
 
     def __init__(self, name: str):
         self.name = name
         self.states: dict[int, VersionState] = {}
+        self.unloading: Mapping[int, Version] = {}
         self._available: Mapping[int, Version] = {}
 
     @property
@@ -136,12 +139,20 @@ class ModelVersions:
         }
 
     def remove(self, number: int) -> Version:
-        """Binds no more requests to a version, and returns it; another one must be available."""
+        """Binds no more requests to a version, and returns it; another one must be available.
+
+        `let_go` is to follow when its requests have ended.
+        """
         version = self._available[number]
         self._available = {key: kept for key, kept in self._available.items() if key != number}
         assert self._available
+        self.unloading = {**self.unloading, number: version}
         self.states[number] = VersionState(State.UNLOADING)
         return version
+
+    def let_go(self, number: int) -> None:
+        """Holds a version that is unloading no more, so that its memory can be freed."""
+        self.unloading = {key: kept for key, kept in self.unloading.items() if key != number}
 
 
 class Models(Mapping[str, ModelVersions]):

@@ -10,16 +10,14 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from deeplab_tf.artefacts.openvino import MODEL_FILE, is_openvino
-from deeplab_tf.artefacts.saved_model import (
-    SAVED_MODEL_FILE,
-    open_saved_model,
-)
+from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE, open_saved_model
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.inference.working_size import WorkingSize, working_size_of_saved_model
 from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.openvino_model import open_openvino_signatures
 from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
 from deeplab_tf.serving.signature import Signature
+from deeplab_tf.serving.work import small_work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +56,7 @@ def open_served_model(
     """Loads a SavedModel or an OpenVINO model of ours.
 
     Args:
-        path: the model's folder, or, as for TensorFlow Serving, a folder NAME of models NAME/1,
-            NAME/2, ..., of which the highest number is taken.
+        path: the model's folder.
         name: the name that clients use for the model; None takes the folder's name, without a
             number.
         working_size: the longest side, in pixels, at which the network sees an image, 0 for any;
@@ -69,8 +66,12 @@ def open_served_model(
         DeeplabError: there is no model, it was not written by deeplab-export, it is damaged,
             or it is too old for a `working_size`.
     """
-    path = pathlib.Path(path).absolute()
-    folder = _version_folder(path)
+    folder = pathlib.Path(path).absolute()
+    if not any((folder / mark).is_file() for mark in (SAVED_MODEL_FILE, MODEL_FILE)):
+        raise DeeplabError(
+            f"--model={folder} must be a SavedModel, an OpenVINO model or a folder of numbered "
+            f"ones; write one by deeplab-export --format=saved_model --out={folder / '1'}"
+        )
     version, called = 1, folder.name
     if folder.name.isdecimal():
         version, called = int(folder.name), folder.parent.name
@@ -97,23 +98,26 @@ def open_served_model(
     return ServedModel(name or called, version, signatures, definitions, functions, working)
 
 
-def _version_folder(path: pathlib.Path) -> pathlib.Path:
-    if _is_model(path):
-        return path
-    versions = [
-        file.parent for mark in (SAVED_MODEL_FILE, MODEL_FILE) for file in path.glob(f"*/{mark}")
-    ]
-    versions = [folder for folder in versions if folder.name.isdecimal()]
-    if not versions:
-        raise DeeplabError(
-            f"--model={path} must be a SavedModel, an OpenVINO model or a folder of numbered ones; "
-            f"write one by deeplab-export --format=saved_model --out={path / '1'}"
-        )
-    return max(versions, key=lambda folder: int(folder.name))
+def open_answering(
+    path: pathlib.Path, name: str | None = None, working_size: int | None = None
+) -> ServedModel:
+    """Loads a model as `open_served_model`, and lets each signature answer a small image once.
 
+    TensorFlow makes its functions then, so that no client waits for them.
 
-def _is_model(folder: pathlib.Path) -> bool:
-    return (folder / SAVED_MODEL_FILE).is_file() or (folder / MODEL_FILE).is_file()
+    Raises:
+        DeeplabError: as of `open_served_model`, or the model cannot answer.
+    """
+    model = open_served_model(path, name, working_size)
+    for key, signature in model.signatures.items():
+        try:
+            model.run(key, small_work(signature).images)
+        except Exception as error:
+            raise DeeplabError(
+                f"{path} must answer a black image by each signature; {key!r} gave "
+                f"{type(error).__name__}: {one_line(str(error))}: export the model again"
+            ) from error
+    return model
 
 
 def _function(loaded: Any, signature: str) -> Callable[[np.ndarray], Outputs]:

@@ -21,7 +21,7 @@ from deeplab_tf.serving.app import make_app
 from deeplab_tf.serving.grpc_service import start_grpc
 from deeplab_tf.serving.hand_over import watch
 from deeplab_tf.serving.http_protocol import timed_protocol
-from deeplab_tf.serving.model_folder import ModelFolder
+from deeplab_tf.serving.model_folder import ModelFolder, unfailing
 from deeplab_tf.serving.models import told_versions
 from deeplab_tf.serving.service import Service
 
@@ -53,10 +53,11 @@ def serve(
 
     Raises:
         DeeplabError: a port is taken.
+        Exception: what ended the looks at `folders`, when the requests inside have their answers.
     """
     # Pillow warns of odd headers in clients' images, and these warnings could fill the log.
     warnings.filterwarnings("ignore", module=r"PIL\b")
-    asyncio.run(_serve(service, address, report, folders, poll_seconds))
+    asyncio.run(_serve(service, address, unfailing(report), folders, poll_seconds))
 
 
 async def _serve(
@@ -81,14 +82,19 @@ async def _serve(
             report(f"serving {told_versions(versions)}, at {told}")
             if note := versions.newest.model.working.note:
                 report(note if len(service.models) == 1 else f"{versions.name}: {note}")
-        watcher = asyncio.create_task(watch(service, folders, poll_seconds))
-        await stop.wait()
+        ends: list[asyncio.Task] = [asyncio.create_task(stop.wait())]
+        if folders and poll_seconds:
+            ends.append(asyncio.create_task(watch(service, folders, poll_seconds)))
+        ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         service.ready = False
-        watcher.cancel()
+        for task in ends:
+            task.cancel()
         http_server.should_exit = True
         if grpc_server is not None:
             await grpc_server.stop(service.limits.longest_stay)
         await http
+        for task in ended:
+            task.result()  # raises what ended the watcher: without one no version would be seen
 
 
 class _HttpServer(uvicorn.Server):

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files import is_address, shown
 from deeplab_tf.serving.model_folder import ModelFolder
-from deeplab_tf.serving.served_model import ServedModel, open_served_model
+from deeplab_tf.serving.served_model import ServedModel, open_answering
 from deeplab_tf.serving.version_files import has_versions
 from deeplab_tf.serving.version_policy import VersionPolicy
 
@@ -36,15 +37,22 @@ def open_models(
         sources: the path and the name of each model; without a name that of the folder, without a
             number.
         policy: the versions that are wanted of a folder of numbered ones.
-        working_size: as of `open_served_model`.
+        working_size: as of `open_answering`.
         report: gets the lines for the log.
 
     Returns:
-        The versions of all models, and the folders of numbered versions among `sources`.
+        The versions of all models, and the folders of numbered versions among `sources` that may
+        get further ones: not those that were fetched from an address of a store.
 
     Raises:
-        DeeplabError: two models have one name, or one has no version that can be served.
+        DeeplabError: two models have one name, one has no version that can be served, or `policy`
+            chooses and there is no folder of versions.
     """
+    if policy != VersionPolicy() and not any(has_versions(path) for path, _ in sources):
+        raise DeeplabError(
+            "--versions chooses among the numbered models of a folder, and no --model is one; give "
+            "the folder, --model=street in place of street/1, or leave --versions out"
+        )
     models: list[ServedModel] = []
     folders: list[ModelFolder] = []
     names: set[str] = set()
@@ -56,10 +64,14 @@ def open_models(
                 "--model=NAME=MODEL"
             )
         names.add(called)
-        load = functools.partial(open_served_model, name=called, working_size=working_size)
+        load = functools.partial(open_answering, name=called, working_size=working_size)
         if has_versions(path):
-            folders.append(ModelFolder(path, called, policy, load, report))
-            models += folders[-1].open_first()
+            folder = ModelFolder(path, called, policy, load, report)
+            models += folder.open_first()
+            if is_address(shown(str(path))):
+                report(f"{called}: {path} was fetched once; further versions there are not seen")
+            else:
+                folders.append(folder)
         else:
             models.append(load(path))
     return models, folders

@@ -11,6 +11,7 @@ import re
 from deeplab_tf.artefacts.description import DESCRIPTION
 from deeplab_tf.artefacts.openvino import MODEL_FILE, WEIGHTS_FILE
 from deeplab_tf.artefacts.saved_model import EXTRA_DIR, SAVED_MODEL_FILE
+from deeplab_tf.errors import DeeplabError
 
 PARTS = (
     (SAVED_MODEL_FILE, f"{EXTRA_DIR}/{DESCRIPTION}", "variables/variables.index"),
@@ -61,8 +62,17 @@ def version_files(path: pathlib.Path) -> dict[int, VersionFiles]:
 
     Raises:
         OSError: a folder cannot be read.
+        DeeplabError: two folders have one number, as 2 and 02 have.
     """
-    return {int(folder.name): VersionFiles(folder, _files(folder)) for folder in _numbered(path)}
+    found: dict[int, VersionFiles] = {}
+    for folder in _numbered(path):
+        other = found.setdefault(int(folder.name), VersionFiles(folder, _files(folder))).folder
+        if other != folder:
+            raise DeeplabError(
+                f"{path} must have one folder a version; received {other.name} and {folder.name}: "
+                "remove or renumber one"
+            )
+    return found
 
 
 def _numbered(path: pathlib.Path) -> list[pathlib.Path]:

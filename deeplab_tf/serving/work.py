@@ -4,6 +4,7 @@ Tested in tests/serving/test_rest.py and tests/serving/test_server_fuzz.py, thro
 """
 
 import dataclasses
+import io
 import math
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ from deeplab_tf.serving.signature import Signature
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89P"
 _START_OF_SCAN = b"\xff\xda"
+_SMALL_SIZE = (65, 65)
 MAX_SCANS = 500
 """The largest number of scans of a progressive JPEG; encoders write 10 or so. Each scan costs a
 pass over all pixels, however few its bytes, so that a small file could keep a decoder busy for
@@ -183,3 +185,14 @@ def _header_size(data: bytes, name: str, max_pixels: int) -> tuple[int, int]:
         ) from None
     except DeeplabError as error:
         raise bad_request(f"{name} is a broken JPEG or PNG: {one_line(str(error))}") from error
+
+
+def small_work(signature: Signature) -> Work:
+    """Returns one black image for a signature."""
+    if signature.takes_bytes:
+        file = io.BytesIO()
+        Image.new("RGB", _SMALL_SIZE).save(file, "PNG")
+        images = np.array([file.getvalue()], object)
+    else:
+        images = np.zeros((1, *_SMALL_SIZE, signature.bands), signature.dtype)
+    return Work(signature, images, _SMALL_SIZE)

@@ -49,14 +49,14 @@ async def hand_over(street: pathlib.Path) -> None:
     from deeplab_tf.serving.hand_over import HandOver
     from deeplab_tf.serving.limits import Limits
     from deeplab_tf.serving.model_folder import ModelFolder
-    from deeplab_tf.serving.served_model import open_served_model
+    from deeplab_tf.serving.served_model import open_answering
     from deeplab_tf.serving.service import Service
     from deeplab_tf.serving.version_policy import VersionPolicy
 
     gc.collect()
     gc.freeze()
     print(f"imported: {resident_mb():.0f} MB")
-    folder = ModelFolder(street, street.name, VersionPolicy(), open_served_model, lambda line: None)
+    folder = ModelFolder(street, street.name, VersionPolicy(), open_answering, lambda line: None)
     service = Service(folder.open_first(), Limits())
     await service.warm_up()
     print(f"one version: {resident_mb():.0f} MB")

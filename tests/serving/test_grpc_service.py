@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.random_model import random_picture
-from support.serving_requests import encode, grpc_channel, held, metric, png_that_claims, until
+from support.serving_requests import (
+    encode,
+    grpc_channel,
+    held,
+    metric,
+    newest,
+    png_that_claims,
+    until,
+)
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -237,7 +245,7 @@ def test_other_methods_are_reported_as_unimplemented(service, ask):
 def test_a_full_queue_and_a_late_answer_have_their_codes(model):
     service = Service(held(model), Limits(queue_size=2, time_limit=0.3))
     errors = predict(service, *[question("image_bytes", ENCODED)] * 3)
-    service.model.release.set()
+    newest(service).release.set()
     codes = sorted(error.code().name for error in errors)
     assert codes == ["DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "UNAVAILABLE"]
     assert service.gate.inside == 0
@@ -252,10 +260,10 @@ def test_requests_of_both_protocols_are_counted_and_batched(model, reference):
             requests = [question("image_bytes", [data]) for data in ENCODED * 2]
             # The first runs alone, and is held until the others wait.
             tasks = [asyncio.create_task(_done(stub.Predict(requests[0])))]
-            await until(lambda: bool(service.model.ran))
+            await until(lambda: bool(newest(service).ran))
             tasks += [asyncio.create_task(_done(stub.Predict(each))) for each in requests[1:]]
             await until(lambda: len(service._batcher._waiting) == 5)
-            service.model.release.set()
+            newest(service).release.set()
             return await asyncio.gather(*tasks)
 
     answers = asyncio.run(many())

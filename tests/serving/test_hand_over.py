@@ -17,10 +17,11 @@ from support.model_versions import (
     ticks,
     write_version,
 )
-from support.serving_requests import PREDICT, client, grpc_channel, metric, until
+from support.serving_requests import PREDICT, client, grpc_channel, metric, newest, until
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deeplab_tf.serving import hand_over as hand_over_module
+from deeplab_tf.serving import server as server_module
 from deeplab_tf.serving.hand_over import HandOver, watch
 from deeplab_tf.serving.limits import Limits
 from deeplab_tf.serving.model_folder import ModelFolder
@@ -119,7 +120,7 @@ def test_requests_in_flight_end_on_the_old_version_and_none_is_lost(server):
 
 
 def test_the_old_version_is_freed_when_its_last_request_has_ended(server):
-    old = weakref.ref(server.service.model)
+    old = weakref.ref(newest(server.service))
 
     async def everything():
         async with client(server.service) as http:
@@ -160,6 +161,8 @@ def test_a_request_that_is_bound_keeps_its_version_while_the_new_one_answers(ser
             await server.looks(1)
             looking = asyncio.create_task(server.looks(1))
             await until(lambda: server.states() == {1: "UNLOADING", 2: "AVAILABLE"})
+            inside = "deeplab_version_requests_inside"
+            assert metric(server.service, inside, model="street", version="1") == 1
             late = await http.post(PREDICT, json=question())
             gone = await http.post(PREDICT.replace(":", "/versions/1:"), json=question())
             write_version(server.path / "3")
@@ -214,7 +217,7 @@ def test_a_version_that_is_refused_at_the_start_is_told(server):
 def test_a_version_that_cannot_answer_is_refused(server, monkeypatch):
     class Mute:
         version, name = 2, "street"
-        signatures = server.service.model.signatures
+        signatures = newest(server.service).signatures
 
         def run(self, signature, images):
             raise ValueError("no such\noperation")
@@ -233,7 +236,9 @@ def test_where_the_served_version_is_removed_the_highest_of_the_others_takes_ove
             write_version(server.path / "2")
             await server.looks()
             shutil.rmtree(server.path / "2")
-            await server.looks()
+            await server.looks(1)
+            assert server.states() == {1: "END", 2: "AVAILABLE"}
+            await server.looks(1)
             answer = await http.post(PREDICT, json=question())
             shutil.rmtree(server.path)
             await server.looks(3)
@@ -290,7 +295,7 @@ def test_of_several_new_versions_one_at_a_time_is_more_than_are_served(tmp_path)
 
 def test_a_version_that_something_holds_is_told(server, monkeypatch):
     monkeypatch.setattr(hand_over_module, "_FREED_SECONDS", 0)
-    kept = server.service.model
+    kept = newest(server.service)
     write_version(server.path / "2")
     asyncio.run(server.looks())
     assert kept.version == 1
@@ -314,3 +319,31 @@ def test_a_fault_of_a_look_is_told_once_and_the_next_look_goes_on(server, monkey
     asyncio.run(everything())
     assert server.lines[0] == "street: PermissionError: not yours"
     assert server.lines[1:] == ["street: version 2 answers", "street: version 1 has ended"]
+
+
+def test_a_fault_of_a_refusal_leaves_no_version_loading(server, monkeypatch):
+    def fault(*arguments):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(server.folder, "refuse", fault)
+    write_version(server.path / "2", "half a graph")
+    asyncio.run(server.looks())
+    assert server.states() == {1: "AVAILABLE", 2: "START"}
+    assert server.lines == ["street: PermissionError: not yours"]
+
+
+def test_a_watcher_that_ends_ends_the_server_with_its_error(server, monkeypatch):
+    async def fault(*arguments):
+        raise RuntimeError("no more looks")
+
+    monkeypatch.setattr(server_module, "watch", fault)
+    lines = []
+
+    def report(line):
+        lines.append(line)
+        raise BrokenPipeError
+
+    address = server_module.Address("127.0.0.1", 0)
+    with pytest.raises(RuntimeError, match="no more looks"):
+        server_module.serve(server.service, address, report, [server.folder])
+    assert len(lines) == 1 and not server.service.ready

@@ -19,7 +19,7 @@ import tensorflow as tf
 from support.commands import Command
 from support.model_versions import write_other_version
 from support.random_model import random_picture
-from support.serving_requests import encode, rows
+from support.serving_requests import encode, newest, rows
 
 from deeplab_tf.images.classes import SHAPES
 from deeplab_tf.serving.hand_over import HandOver
@@ -53,7 +53,7 @@ def test_tensorflow_frees_the_old_version(model_folder, other_folder, tmp_path, 
     monkeypatch.setattr(tf.saved_model, "load", noted)
     folder = ModelFolder(path, "street", parse_policy("latest"), open_served_model, print)
     service = Service(folder.open_first(), Limits())
-    before = service.model.run("serving_default", PICTURE[None])["labels"]
+    before = newest(service).run("serving_default", PICTURE[None])["labels"]
     shutil.copytree(other_folder, path / "4")
 
     async def looks():
@@ -63,7 +63,7 @@ def test_tensorflow_frees_the_old_version(model_folder, other_folder, tmp_path, 
     asyncio.run(looks())
     old, new = ([ref() is not None for ref in refs] for refs in held)
     assert len(old) > 3 and not any(old) and all(new)
-    after = service.model.run("serving_default", PICTURE[None])["labels"]
+    after = newest(service).run("serving_default", PICTURE[None])["labels"]
     assert (before != after).mean() > 0.3
 
 

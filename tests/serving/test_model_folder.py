@@ -1,5 +1,7 @@
 """Which versions of a folder are to be loaded: policy, copies under way, broken ones."""
 
+import shutil
+
 import pytest
 from support.model_versions import FILES, open_number, write_version
 
@@ -61,7 +63,8 @@ def test_the_first_version_is_the_highest_that_is_whole(watched):
     assert watched.opened == [10, 2]
     (line,) = watched.lines
     assert line == (
-        "street: version 10 is refused until its files change, and version 2 stays: "
+        "street: version 10 is refused until its files change (touch one to try again), and "
+        "version 2 stays: "
         f"SavedModel {watched.path / '10'} is damaged: half a graph"
     )
 
@@ -155,10 +158,77 @@ def test_a_served_version_is_not_loaded_again_and_stays_where_nothing_replaces_i
         (watched.path / "1" / file).unlink()
     assert watched.folder.wanted([1]) == {1}
     watched.path.rename(watched.path.with_name("away"))
-    assert watched.folder.wanted([1]) == set()
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, set()]
     assert watched.lines[1:] == [
         f"street: version 1 goes on: {watched.path} has no version to replace it"
     ]
+
+
+def test_a_served_version_that_is_replaced_is_told_after_a_look_without_it(watched):
+    """`mv street/2 old`, a look, `mv new street/2`: neither unloaded nor taken for what it was."""
+    write_version(watched.path / "2")
+    watched.folder.open_first()
+    old = (watched.path / "2").rename(watched.path.with_name("old"))
+    assert watched.folder.wanted([2]) == {2} and watched.lines == []
+    write_version(watched.path / "2", "other")
+    assert [watched.folder.wanted([2]) for _ in range(2)] == [{2}] * 2
+    told = ["street: version 2 has other files; what is loaded goes on: give a new number"]
+    assert watched.lines == told
+    shutil.rmtree(watched.path / "2")
+    old.rename(watched.path / "2")
+    assert watched.folder.wanted([2]) == {2} and watched.lines == told
+
+
+def test_a_version_whose_files_change_during_a_load_that_succeeds_is_loaded_again(watched):
+    def open_too_early(folder):
+        model = open_number(folder)
+        (folder / FILES[2]).write_text("another network's")
+        return model
+
+    load = watched.folder._open
+    watched.folder.open_first()
+    write_version(watched.path / "2")
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+    watched.folder._open = open_too_early
+    assert watched.folder.open(2, [1]) is None and watched.lines == []
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+    watched.folder._open = load
+    assert watched.folder.open(2, [1]).version == 2
+
+
+def test_two_folders_of_one_number_are_refused(watched):
+    watched.folder.open_first()
+    write_version(watched.path / "02")
+    assert set(version_files(watched.path)) == {1, 2}
+    write_version(watched.path / "2")
+    with pytest.raises(DeeplabError, match=r"one folder a version; received 02 and 2: remove"):
+        watched.folder.wanted([1])
+
+
+def test_a_touch_tries_a_refused_version_again(watched):
+    def without_memory(folder):
+        raise MemoryError
+
+    load = watched.folder._open
+    watched.folder.open_first()
+    write_version(watched.path / "2")
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+    watched.folder._open = without_memory
+    assert watched.folder.open(2, [1]) is None and watched.folder.wanted([1]) == {1}
+    (watched.path / "2" / FILES[0]).touch()
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+    watched.folder._open = load
+    assert watched.folder.open(2, [1]).version == 2
+
+
+def test_a_log_that_takes_no_line_ends_nothing(watched):
+    def broken(line):
+        raise BrokenPipeError
+
+    write_version(watched.path / "2", "half a graph")
+    folder = ModelFolder(watched.path, "street", parse_policy("latest"), open_number, broken)
+    assert [model.version for model in folder.open_first()] == [1]
+    assert list(folder.refused) == [2]
 
 
 def test_links_to_files_and_folders_are_followed(watched, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.random_model import random_picture, random_trained_model
-from support.serving_requests import ask, encode, png_that_claims, rows
+from support.serving_requests import ask, encode, newest, png_that_claims, rows
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from deeplab_tf.artefacts.openvino import open_openvino
@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(folder):
-    return Service(open_served_model(folder.parent), Limits(max_pixels=100_000))
+    return Service(open_served_model(folder), Limits(max_pixels=100_000))
 
 
 def labels_and_confidence(folder, pictures):
@@ -72,9 +72,9 @@ def test_a_broken_image_is_the_senders_fault(service):
 
 
 def test_it_says_what_it_takes_and_gives(service):
-    assert (service.model.name, service.model.version) == ("street", 4)
+    assert (newest(service).name, newest(service).version) == ("street", 4)
     signatures = get_model_metadata_pb2.SignatureDefMap()
-    model_metadata(service.model).metadata["signature_def"].Unpack(signatures)
+    model_metadata(newest(service)).metadata["signature_def"].Unpack(signatures)
     found = {
         name: [
             {key: (info.dtype, [dim.size for dim in info.tensor_shape.dim]) for key, info in part}

@@ -9,7 +9,7 @@ from support.random_model import random_picture
 
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.predictor import load_predictor
-from deeplab_tf.serving.served_model import open_served_model
+from deeplab_tf.serving.served_model import ServedModel, open_answering, open_served_model
 
 
 def test_a_numbered_folder_is_a_version_of_its_parent(model_folder):
@@ -19,14 +19,21 @@ def test_a_numbered_folder_is_a_version_of_its_parent(model_folder):
     assert open_served_model(model_folder, "road").name == "road"
 
 
-def test_of_several_versions_the_highest_is_taken(model_folder, tmp_path):
-    base = tmp_path / "town"
-    for version in ("9", "10", "latest"):
-        shutil.copytree(model_folder, base / version)
-    model = open_served_model(base)
-    assert (model.name, model.version) == ("town", 10)
-    model = open_served_model(base / "latest")
+def test_a_folder_without_a_number_is_version_1_under_its_name(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "latest")
+    model = open_served_model(tmp_path / "latest")
     assert (model.name, model.version) == ("latest", 1)
+
+
+def test_a_model_that_cannot_answer_is_refused(model_folder, monkeypatch):
+    def run(self, signature, images):
+        assert images.shape == ((1,) if signature == "image_bytes" else (1, 65, 65, 3))
+        if signature == "image_bytes":
+            raise ValueError("no such\noperation")
+
+    monkeypatch.setattr(ServedModel, "run", run)
+    with pytest.raises(DeeplabError, match="'image_bytes' gave ValueError: no such operation: exp"):
+        open_answering(model_folder)
 
 
 def test_what_is_no_model_is_refused(model_folder, tmp_path):

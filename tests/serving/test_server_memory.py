@@ -23,6 +23,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deeplab_tf.machine.system import STATUS, own_peak
 from deeplab_tf.serving.limits import Limits
+from deeplab_tf.serving.models import Visit
 from deeplab_tf.serving.service import Service
 from deeplab_tf.serving.work import Question
 
@@ -112,7 +113,9 @@ def test_no_request_takes_more_than_the_limits_allow(model):
         signature = model.signatures["serving_default"]
         side = int(LIMITS.max_pixels**0.5) // 16 * 16
         image = np.zeros((1, side, LIMITS.max_pixels // side // 16 * 16, 3), np.uint8)
-        network = runner.run(peak_of(service.answer(lambda: Question(signature, image))))
+        visit = Visit()
+        visit.bind(service.models["street"].newest)
+        network = runner.run(peak_of(service.answer(lambda: Question(signature, image), visit)))
         bound = MESSAGE_FACTOR * LIMITS.max_request_bytes + network
         channel = grpc_channel(service)
         stub = prediction_service_pb2_grpc.PredictionServiceStub(runner.run(channel.__aenter__()))

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from support.random_model import random_picture
-from support.serving_requests import PREDICT, b64, client, encode, held, metric, rows, until
+from support.serving_requests import PREDICT, b64, client, encode, held, metric, newest, rows, until
 
 from deeplab_tf.serving import batching
 from deeplab_tf.serving.limits import Limits
@@ -20,9 +20,9 @@ async def ask_while_held(service, bodies):
             tasks.append(asyncio.create_task(http.post(PREDICT, content=body)))
             # The order of asking is then the order of waiting.
             await until(
-                lambda: service.model.ran and len(service._batcher._waiting) == len(tasks) - 1
+                lambda: newest(service).ran and len(service._batcher._waiting) == len(tasks) - 1
             )
-        service.model.release.set()
+        newest(service).release.set()
         return await asyncio.gather(*tasks)
 
 
@@ -40,7 +40,7 @@ def test_waiting_requests_of_one_size_are_joined_and_answered_each_with_its_own(
         np.testing.assert_array_equal(labels_of(answer), expected)
     # Image 0 alone; then what waited, oldest first: 1, 3, 5 of one size, 2, 4, 6 of the other, ...
     waited = [[images[i] for i in batch] for batch in ((0,), (1, 3, 5), (2, 4, 6), (7,), (8,))]
-    assert [list(batch) for batch in service.model.ran] == waited
+    assert [list(batch) for batch in newest(service).ran] == waited
     assert metric(service, "deeplab_batch_images_count") == 5
     assert metric(service, "deeplab_batch_images_sum") == 9
 
@@ -53,7 +53,7 @@ def test_requests_of_several_images_keep_theirs_together(model, reference):
     for images, answer in zip(requests, answers, strict=True):
         expected = reference("image_bytes", images)["labels"]
         np.testing.assert_array_equal(labels_of(answer), expected)
-    assert [len(batch) for batch in service.model.ran] == [1, 3, 3]
+    assert [len(batch) for batch in newest(service).ran] == [1, 3, 3]
 
 
 def test_signatures_are_not_mixed(model, reference):
@@ -65,7 +65,7 @@ def test_signatures_are_not_mixed(model, reference):
     expected = reference("image_bytes", [encode(picture)])["labels"]
     for answer in answers:
         np.testing.assert_array_equal(labels_of(answer), expected)
-    kinds = [(batch.dtype.kind, len(batch)) for batch in service.model.ran]
+    kinds = [(batch.dtype.kind, len(batch)) for batch in newest(service).ran]
     assert kinds == [("O", 1), ("O", 2), ("u", 2)]
 
 
@@ -79,7 +79,7 @@ def test_a_broken_image_in_a_batch_is_reported_only_to_its_client(model, referen
     for i in (0, 1, 3, 4):
         expected = reference("image_bytes", [images[i]])["labels"]
         np.testing.assert_array_equal(labels_of(answers[i]), expected)
-    assert [len(batch) for batch in service.model.ran] == [1, 4, 1, 1, 1, 1]
+    assert [len(batch) for batch in newest(service).ran] == [1, 4, 1, 1, 1, 1]
 
 
 def test_a_batch_has_no_more_pixels_than_are_allowed(model, monkeypatch):
@@ -87,7 +87,7 @@ def test_a_batch_has_no_more_pixels_than_are_allowed(model, monkeypatch):
     service = Service(held(model), Limits(batch_size=8))
     images = [encode(random_picture(24, 40, seed)) for seed in range(5)]
     asyncio.run(ask_while_held(service, [rows(image) for image in images]))
-    assert [len(batch) for batch in service.model.ran] == [1, 2, 2]
+    assert [len(batch) for batch in newest(service).ran] == [1, 2, 2]
 
 
 @pytest.mark.parametrize("signature", ["image_bytes", "serving_default"])
@@ -96,7 +96,7 @@ def test_a_large_request_goes_through_in_parts(signature, pixels, model, referen
     """Two images at a time, or one where one image alone has more pixels than a batch may have."""
     monkeypatch.setattr(batching, "BATCH_PIXELS", pixels)
     service = Service(held(model), Limits(batch_size=4))
-    service.model.release.set()
+    newest(service).release.set()
     pictures = [random_picture(24, 40, seed) for seed in range(5)]
     images = [encode(picture) for picture in pictures]
     if signature == "serving_default":
@@ -112,6 +112,6 @@ def test_a_large_request_goes_through_in_parts(signature, pixels, model, referen
     np.testing.assert_array_equal(labels_of(answer), reference(signature, images)["labels"])
     step = 2 if pixels > 1 else 1
     parts = [min(step, 5 - start) for start in range(0, 5, step)]
-    assert [len(batch) for batch in service.model.ran] == parts
+    assert [len(batch) for batch in newest(service).ran] == parts
     assert metric(service, "deeplab_batch_images_count") == len(parts)
     assert metric(service, "deeplab_batch_images_sum") == 5

@@ -16,6 +16,7 @@ from support.serving_requests import (
     encode,
     held,
     metric,
+    newest,
     png_that_claims,
     rows,
     until,
@@ -74,7 +75,7 @@ def test_no_answer_in_time_is_504_and_what_waits_behind_is_not_run(model, refere
                 http.post(PREDICT, content=BODY), http.post(PREDICT, content=other)
             )
             service.limits = Limits()
-            service.model.release.set()
+            newest(service).release.set()
             return late, await http.post(PREDICT, content=BODY)
 
     late, good = asyncio.run(two_then_one())
@@ -82,7 +83,7 @@ def test_no_answer_in_time_is_504_and_what_waits_behind_is_not_run(model, refere
     assert late[0].json()["error"].startswith("there is no answer within 0.5 s")
     is_right(good, reference)
     # Two were given up: the one in the network was run, the waiting one was not.
-    assert len(service.model.ran) == 2
+    assert len(newest(service).ran) == 2
     assert metric(service, "deeplab_requests_total", protocol="rest", code="504") == 2
     assert service.gate.inside == 0
 
@@ -96,7 +97,7 @@ def test_more_requests_than_the_queue_has_are_503_and_those_inside_are_answered(
             await until(lambda: service.gate.inside == 3)
             refused = [await http.post(PREDICT, content=BODY) for _ in range(2)]
             assert (await http.get("/healthz")).status_code == 200
-            service.model.release.set()
+            newest(service).release.set()
             return refused, await asyncio.gather(*inside), await http.post(PREDICT, content=BODY)
 
     refused, inside, later = asyncio.run(five())
@@ -115,7 +116,7 @@ def test_too_many_pixels_are_refused_before_an_image_is_decoded(size, model):
     answer = ask(service, "POST", PREDICT, content=rows(png_that_claims(*size)))
     assert answer.status_code == 413
     assert "(--max_pixels)" in answer.json()["error"]
-    assert service.model.ran == []
+    assert newest(service).ran == []
 
 
 def test_the_pixels_of_a_request_are_counted_together(model):
@@ -166,7 +167,7 @@ def test_images_of_one_pixel_are_counted_as_the_cells_that_they_cost(signature, 
     answer = ask(service, "POST", PREDICT, json=body)
     assert answer.status_code == 413
     assert "have 51,200 pixels, with each side rounded up" in answer.json()["error"]
-    assert service.model.ran == []
+    assert newest(service).ran == []
 
 
 def test_a_progressive_photograph_has_few_scans(model, reference):

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.commands import call
-from support.model_versions import number_model, numbers_in, question, write_version
+from support.model_versions import (
+    number_model,
+    numbers_in,
+    open_number,
+    question,
+    write_version,
+)
 from support.serving_requests import client, grpc_channel, metric, until
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -21,6 +27,7 @@ from tensorflow_serving.apis import (
 
 from deeplab_tf.cli import stores
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.files.mirror import stands_for
 from deeplab_tf.serving import sources
 from deeplab_tf.serving.limits import Limits
 from deeplab_tf.serving.service import Service
@@ -198,6 +205,12 @@ def test_each_model_may_be_at_a_store(monkeypatch):
         assert flag.value == ["roofs"]
 
 
+def test_a_model_has_one_name():
+    done = call("serve", "--model=a=DIR", "--model_name=b")
+    assert done.returncode == 1
+    assert "--model=a=DIR has a name already, so that --model_name=b" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
@@ -216,11 +229,11 @@ def test_wrong_flags_are_one_line_and_exit_code_2(flags, reason):
 def test_models_are_opened_under_their_names(tmp_path, monkeypatch):
     opened = []
 
-    def open_served_model(path, name, working_size):
+    def open_answering(path, name, working_size):
         opened.append((path.relative_to(tmp_path).as_posix(), name, working_size))
         return number_model(1, name)
 
-    monkeypatch.setattr(sources, "open_served_model", open_served_model)
+    monkeypatch.setattr(sources, "open_answering", open_answering)
     for folder in ("streets/1", "streets/2", "roofs/7", "one"):
         write_version(tmp_path / folder)
     given = [("streets", None), ("roofs/7", None), ("one", None), ("streets/1", "old")]
@@ -237,3 +250,19 @@ def test_models_are_opened_under_their_names(tmp_path, monkeypatch):
     twice = [(tmp_path / "one", None), (tmp_path / "roofs/7", "one")]
     with pytest.raises(DeeplabError, match="received one twice: give --model=NAME=MODEL"):
         open_models(twice, parse_policy("latest"), None, print)
+    with pytest.raises(DeeplabError, match="--versions chooses among the numbered models"):
+        open_models([(tmp_path / "streets/1", None)], parse_policy("3"), None, print)
+
+
+def test_a_folder_of_versions_at_a_store_is_fetched_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "open_answering", lambda path, **_: open_number(path))
+    write_version(tmp_path / "street" / "1")
+    stands_for(tmp_path / "street", "s3://bucket/street")
+    lines = []
+    given = [(tmp_path / "street", None)]
+    models, folders = open_models(given, parse_policy("latest"), None, lines.append)
+    assert [model.version for model in models] == [1] and folders == []
+    (line,) = lines
+    assert line.endswith(
+        f"{tmp_path / 'street'} was fetched once; further versions there are not seen"
+    )

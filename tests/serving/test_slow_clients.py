@@ -13,7 +13,17 @@ import orjson
 import pytest
 import tensorflow as tf
 from support.random_model import random_picture
-from support.serving_requests import PREDICT, ask, encode, grpc_channel, held, metric, rows, until
+from support.serving_requests import (
+    PREDICT,
+    ask,
+    encode,
+    grpc_channel,
+    held,
+    metric,
+    newest,
+    rows,
+    until,
+)
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from deeplab_tf.serving import grpc_service, limits, server
@@ -145,18 +155,18 @@ def test_what_a_client_that_left_waited_for_is_not_computed(model):
     async def leave():
         async with http_port(service) as port:
             first = asyncio.create_task(post(port))
-            await until(lambda: service.model.ran)
+            await until(lambda: newest(service).ran)
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(HEAD + BODY)
             await until(lambda: len(service._batcher._waiting) == 1)
             writer.close()
             await until(lambda: service.gate.inside == 1)
-            service.model.release.set()
+            newest(service).release.set()
             assert (await first)[0] == 200
             await asyncio.sleep(0.2)
 
     asyncio.run(leave())
-    assert len(service.model.ran) == 1
+    assert len(newest(service).ran) == 1
     assert metric(service, "deeplab_requests_total", protocol="rest", code="499") == 1
 
 
@@ -283,13 +293,13 @@ def test_a_grpc_client_that_left_is_not_computed_for(model):
         async with grpc_channel(service, OPTIONS, 0) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             first = asyncio.ensure_future(_done(stub.Predict(question())))
-            await until(lambda: service.model.ran)
+            await until(lambda: newest(service).ran)
             second = stub.Predict(question())
             await until(lambda: len(service._batcher._waiting) == 1)
             second.cancel()
             await until(lambda: service.gate.inside == 1)
-            service.model.release.set()
+            newest(service).release.set()
             await first
 
     asyncio.run(leave())
-    assert len(service.model.ran) == 1
+    assert len(newest(service).ran) == 1

@@ -10,6 +10,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 import httpx
@@ -49,6 +50,11 @@ def png_that_claims(width: int, height: int) -> bytes:
     start = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     rest = encode(np.zeros((4, 4, 3), np.uint8))[33:]
     return b"\x89PNG\r\n\x1a\n" + start + rest
+
+
+def newest(service: Service) -> Any:
+    """The newest version of the first model."""
+    return next(iter(service.models.values())).newest.model
 
 
 def client(service: Service) -> httpx.AsyncClient:
