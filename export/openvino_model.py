@@ -30,7 +30,7 @@ from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.folding import folded
 
-from .images import digest
+from .images import ComparedImage, digest
 from .operations import refuse_uncounted_atrous
 from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
@@ -81,22 +81,29 @@ def export_openvino(
         _import_nncf()
     out_dir = pathlib.Path(out_dir)
     check_folder(out_dir, is_openvino_model)
-    calibrate, pictures = list(calibration), list(images)
+    calibrate = list(calibration)
+    known = {digest(picture.image) for picture in calibrate}
+    seen: list[bool] = []
+
+    def noted() -> Iterator[ComparedImage]:
+        for picture in images:
+            seen.append(bool(known) and digest(picture.image) in known)
+            yield picture
+
     with whole_folder(out_dir, is_openvino_model) as temporary:
         write_openvino(
             *(trained, temporary),
             quantize=quantize,
             outputs=outputs,
-            calibration=[picture.image for picture in calibrate],
+            calibration=[picture.to_calibrate for picture in calibrate],
         )
-        parity = compare(keras_logits(trained.model), open_openvino(temporary).run, pictures)
+        parity = compare(keras_logits(trained.model), open_openvino(temporary).run, noted())
         check(parity, quantize, f"OpenVINO model {out_dir}")
         size = sum(file.stat().st_size for file in temporary.iterdir())
-        known = {digest(picture.image) for picture in calibrate}
         export = Export(
             *(out_dir, out_dir / REPORT, size, parity),
             calibration_images=len(calibrate),
-            calibration_images_compared=sum(digest(each.image) in known for each in pictures),
+            calibration_images_compared=sum(seen),
         )
         experiment = trained.experiment
         write_report(
