@@ -18,7 +18,9 @@ from deeplab_tf.artefacts.description import describe
 from deeplab_tf.artefacts.openvino import (
     DESCRIPTION,
     MODEL_FILE,
+    WEIGHTS_DIGEST,
     WEIGHTS_FILE,
+    digest_of,
     import_openvino,
     open_openvino,
 )
@@ -40,7 +42,7 @@ REPORT = "parity.json"
 KINDS = ("none", "float16", "int8")
 """The values of `quantize`."""
 
-is_openvino_model = folder_of(
+is_own_openvino = folder_of(
     *(MODEL_FILE, WEIGHTS_FILE, REPORT),
     known={
         MODEL_FILE: containing(DESCRIPTION.encode(), b"experiment"),
@@ -80,7 +82,7 @@ def export_openvino(
     if quantize == "int8":
         _import_nncf()
     out_dir = pathlib.Path(out_dir)
-    check_folder(out_dir, is_openvino_model)
+    check_folder(out_dir, is_own_openvino)
     calibrate = list(calibration)
     known = {digest(picture.image) for picture in calibrate}
     seen: list[bool] = []
@@ -90,7 +92,7 @@ def export_openvino(
             seen.append(bool(known) and digest(picture.image) in known)
             yield picture
 
-    with whole_folder(out_dir, is_openvino_model) as temporary:
+    with whole_folder(out_dir, is_own_openvino) as temporary:
         write_openvino(
             *(trained, temporary),
             quantize=quantize,
@@ -131,7 +133,9 @@ def write_openvino(
     outputs: str = "both",
     calibration: Sequence[np.ndarray] = (),
 ) -> None:
-    """Writes `model.xml`, with the description in its `rt_info`, and `model.bin` into a folder.
+    """Writes `model.xml` and `model.bin` into a folder.
+
+    The `rt_info` of `model.xml` has the description, and the digest of `model.bin`.
 
     The model maps `images` uint8 [batch, height, width, 3] (or the data set's bands, uint16 or
     float32 where they are) to `labels` uint8 [batch, height, width] and `logits` float32 [batch,
@@ -154,8 +158,10 @@ def write_openvino(
     if quantize == "int8":
         model = _quantized(model, calibration)
     model.set_rt_info(describe(trained.experiment, trained.classes), [DESCRIPTION])
-    # OpenVINO's own default is weights of float16.
-    openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=quantize == "float16")
+    # The weights are known once they are written. OpenVINO's own default is weights of float16.
+    for _ in range(2):
+        openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=quantize == "float16")
+        model.set_rt_info(digest_of(folder / WEIGHTS_FILE), [WEIGHTS_DIGEST])
 
 
 def _convert(trained: TrainedModel, outputs: str) -> Any:
