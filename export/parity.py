@@ -89,7 +89,7 @@ class Export:
 
 
 def keras_logits(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from pixels [1, H, W, bands] to the model's logits, float32 [1, H, W, C]."""
+    """Returns a function from an image [1, H, W, bands] to logits, float32 [1, H, W, C]."""
     return lambda images: np.asarray(model(images, training=False))
 
 

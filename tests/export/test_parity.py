@@ -237,13 +237,21 @@ def test_images_are_read_anew_for_both_and_equal_ones_are_not_calibrated_on():
     assert [[picture.name for picture in each] for each in only] == [["0"], ["0"]]
 
 
-def test_pixels_without_data_are_the_mean_for_calibration(tmp_path):
+@pytest.mark.parametrize("source", ["file", "records"])
+def test_pixels_without_data_are_the_mean_for_calibration(source, tmp_path):
     """A strip of a file in nodata, through the working size and into a frame."""
     image_format = ImageFormat(2, 32, (0.3, 290.0), (0.1, 5.0), nodata=-9.0)
     pixels = random_bands(40, 60, image_format)
     pixels[:, :20] = -9
     write_geotiff(tmp_path / "a.tif", pixels)
-    (picture,) = file_images(str(tmp_path), 1, image_format)
+    if source == "file":
+        (picture,) = file_images(str(tmp_path / "a.tif"), 1, image_format)
+    else:
+        write_labels(np.zeros((40, 60), np.uint8), SHAPES, tmp_path / "a.png")
+        mask = IndexMask(tmp_path / "a.png", plain_values(SHAPES.num_classes, VOID))
+        pairs = {"val": [Pair("a", tmp_path / "a.tif", mask)]}
+        write_records(Source(SHAPES, pairs, image_format=image_format), tmp_path / "data")
+        (picture,) = data_set_images(tmp_path / "data", "shapes", "val", 1, SHAPES)
     assert (picture.image[:, :20] == 0).all()
     framed = fit_picture(shrink_picture(picture, 30), (25, 35), image_format.mean)
     assert framed.image[:20, :9].max() == 0 and framed.inner == (20, 30)
