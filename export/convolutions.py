@@ -4,6 +4,7 @@ Tested in tests/export/test_input_moments.py.
 """
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ _DTYPES = {
     schema.TensorType.INT8: np.dtype("i1"),
     schema.TensorType.INT32: np.dtype("<i4"),
 }
+LARGEST_BIAS = 2**30
+"""The most steps of a bias, which int32 has to hold next to the sum of the products."""
 _KINDS = {getattr(schema.BuiltinOperator, name): name for name in CONVOLUTIONS}
 
 
@@ -48,6 +51,7 @@ class ConvolutionFile:
 
     Attributes:
         convolutions: the convolutions with a constant kernel and bias, in order.
+        shared: the kernels and biases, by number, that more than one operation reads.
     """
 
     def __init__(self, content: bytes):
@@ -57,6 +61,8 @@ class ConvolutionFile:
         self.convolutions = [
             found for operator in self._graph.operators if (found := self._convolution(operator))
         ]
+        read = Counter(int(i) for o in self._graph.operators for i in {*o.inputs})
+        self.shared = {i for c in self.convolutions for i in c.tensors[1:] if read[i] > 1}
 
     def _convolution(self, operator) -> Convolution | None:
         code = self._model.operatorCodes[operator.opcodeIndex]
@@ -102,6 +108,19 @@ class ConvolutionFile:
         """Returns the scale of the input of an integer convolution."""
         return float(self._graph.tensors[convolution.tensors[0]].quantization.scale[0])
 
+    def finest_steps(self, convolution: Convolution, bias: np.ndarray) -> np.ndarray:
+        """Returns the least step of each channel's weights whose bias int32 can hold, float64 [O].
+
+        The step of a bias is that of the weights times that of the input.
+
+        Args:
+            convolution: one of integers.
+            bias: the real bias, [output channels].
+        """
+        # A step of 0 in float32 would divide 0 by 0.
+        largest = np.maximum(np.abs(bias), 1e-20)
+        return largest / (LARGEST_BIAS * self.input_scale(convolution))
+
     def weight_scales(self, convolution: Convolution) -> np.ndarray:
         """Returns the step of each output channel of an integer convolution, float64 [O]."""
         return np.asarray(
@@ -116,16 +135,16 @@ class ConvolutionFile:
         Args:
             convolution: one of `convolutions`.
             steps: the weights in steps, -127..127, [output channels, weights of each].
-            scales: the step of each output channel, [output channels].
+            scales: the step of each output channel, [output channels], `finest_steps` or more.
             bias: the real bias, [output channels]; LiteRT's is in steps of input times weight.
         """
         _, kernel, biases = convolution.tensors
         scales = np.asarray(scales, np.float32)
         bias_scales = scales * np.float32(self.input_scale(convolution))
         self._put(kernel, steps.T if convolution.depthwise else steps, scales)
-        limits = np.iinfo(np.int32)
         whole = np.round(bias / bias_scales.astype(np.float64))
-        self._put(biases, np.clip(whole, limits.min + 1, limits.max), bias_scales)
+        assert np.abs(whole).max() < 2 * LARGEST_BIAS, "a bias is too large for int32"
+        self._put(biases, whole, bias_scales)
 
     def content(self) -> bytes:
         """Returns the file."""

@@ -6,17 +6,26 @@ Tested in tests/test_public_names.py and tests/cli/test_export.py, through `deep
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from deeplab_tf.artefacts.trained_model import TrainedModel, at_output_stride
+from deeplab_tf.data.records import open_records
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.inference.strategies import resolve_evaluate_config
 from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_tensorflow
 from deeplab_tf.named.load import load_model
+from deeplab_tf.prediction.inputs import find_images
 
-from .images import data_set_images, file_images, hold_apart, shrink_picture
+from .images import (
+    ComparedImage,
+    data_set_images,
+    digest,
+    file_images,
+    hold_apart,
+    shrink_picture,
+)
 from .parity import INT8, ComparedImages, Export
 
 Format = Literal["saved_model", "litert", "onnx", "openvino", "web"]
@@ -80,8 +89,9 @@ def export_model(
         quantize: the kind of LiteRT file, see `litert.Options`, or of OpenVINO model, see
             `write_openvino`.
         keep_float: regular expressions of layers that `int8` leaves in float32.
-        calibration_images: how many images `int8` is fitted to; at most half of the images that
-            are also compared on, and then none of them is compared.
+        calibration_images: how many images `int8` is fitted to; at most half of the images there
+            are, where those to compare on are of the same source. An image that is compared on,
+            under whatever name, is left out unless there is no other.
         outputs: the outputs of a LiteRT or ONNX file or an OpenVINO model.
         signatures: the signatures of a SavedModel besides labels: `probabilities`, `logits`,
             `uncertainty`.
@@ -120,26 +130,35 @@ def export_model(
     longest = working_size_of(trained.experiment, trained.experiment.evaluate).longest
     out = pathlib.Path(out)
 
+    dataset, folder = trained.experiment.data.dataset, pathlib.Path(str(data_dir))
+
     def compared(split: str, count: int) -> ComparedImages:
         if images is not None:
-            # Files are read all at once, so that a broken one is found before the model is
-            # converted.
             found = file_images(str(images), count, trained.image_format)
-            return [shrink_picture(picture, longest) for picture in found]
-        dataset, folder = trained.experiment.data.dataset, pathlib.Path(str(data_dir))
-        found = data_set_images(folder, dataset, split, count, trained.classes)
+        else:
+            found = data_set_images(folder, dataset, split, count, trained.classes)
         return (shrink_picture(picture, longest) for picture in found)
+
+    def available(split: str) -> int:
+        if images is not None:
+            return len(find_images(str(images)))
+        return open_records(folder, dataset).split(split).num_examples
 
     count = parity_images or (MANY_IMAGES if quantize in INT8 else FEW_IMAGES)
     split = split or trained.experiment.evaluate.split
-    calibration: ComparedImages = ()
+    calibration: Sequence[ComparedImage] = ()
     if quantize != "int8":
         parity = compared(split, count)
     elif images is None and split != trained.experiment.data.split:
+        calibration = list(compared(trained.experiment.data.split, calibration_images))
+        calibration = _others(calibration, compared(split, count))
         parity = compared(split, count)
-        calibration = compared(trained.experiment.data.split, calibration_images)
     else:
-        calibration, parity = _held_apart(compared, split, calibration_images, count)
+        shared_out = hold_apart(available(split), calibration_images, count)
+        calibration, parity = _held_apart(lambda n: compared(split, n), *shared_out)
+    if images is not None:
+        # Files are read all at once, so that a broken one is found before the model is converted.
+        parity = list(parity)
     size = image_size or trained.experiment.data.crop
     if format == "saved_model":
         from .saved_model import Serving, export_saved_model
@@ -182,18 +201,31 @@ def export_model(
 
 
 def _held_apart(
-    read: Callable[[str, int], ComparedImages], split: str, calibration: int, compared: int
-) -> tuple[ComparedImages, ComparedImages]:
+    read: Callable[[int], ComparedImages], calibration: Sequence[int], compared: Sequence[int]
+) -> tuple[Sequence[ComparedImage], ComparedImages]:
     """Returns the images to calibrate on and those to compare on, both of one source.
 
+    The source is read anew for each, so that memory holds only the first.
+
     Args:
-        read: gives the first images of a split, at most so many.
-        split: the split.
-        calibration, compared: how many images are wanted.
+        read: gives the first images of the source, at most so many.
+        calibration, compared: their positions, see `hold_apart`.
     """
-    together = list(read(split, calibration + compared))
-    first, second = hold_apart(len(together), calibration, compared)
-    return [together[i] for i in first], [together[i] for i in second]
+
+    def chosen(positions: Sequence[int]) -> Iterator[ComparedImage]:
+        wanted = set(positions)
+        first = read(max(wanted, default=-1) + 1)
+        return (picture for i, picture in enumerate(first) if i in wanted)
+
+    return _others(list(chosen(calibration)), chosen(compared)), chosen(compared)
+
+
+def _others(
+    calibration: Sequence[ComparedImage], compared: ComparedImages
+) -> Sequence[ComparedImage]:
+    """Returns the images of `calibration` whose pixels are not compared, or all if none is left."""
+    known = {digest(picture.image) for picture in compared}
+    return [each for each in calibration if digest(each.image) not in known] or calibration
 
 
 def _with_working_size(trained: TrainedModel, working_size: int) -> TrainedModel:

@@ -6,12 +6,10 @@ input becomes that of the sum. The calibration also gives the network's input th
 images, not 0 to 255.
 """
 
-import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.python.convert import ConverterError, mlir_quantize
 from tensorflow.lite.python.util import modify_model_io_type
@@ -22,50 +20,36 @@ from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.machine.stderr import quiet_stderr
 
 from .convolutions import ConvolutionFile
+from .images import ComparedImage
 from .input_moments import InputMoments
 from .ranges import Ranges, measure
 from .rounding import round_weights
 from .tensors import TensorReader, layer_of
 
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """What the integers are fitted to besides the images' extremes.
-
-    Attributes:
-        ranges: whether ranges are narrowed to those of the least error, see `ranges.least_error`.
-        weights: whether the weights of a convolution are rounded together, see `rounding`; each to
-            its nearest step otherwise.
-    """
-
-    ranges: bool = True
-    weights: bool = True
-
-
-FITTED = Fit()
+NORMALIZE = "normalize"
+"""The name of the network's first layer."""
 
 
 def quantize_full(
     float_file: bytes,
     layers: Sequence[str],
-    images: Iterable[np.ndarray],
+    images: Sequence[ComparedImage],
     keep_float: Sequence[str] = (),
     bytes_in: bool = True,
-    fit: Fit = FITTED,
 ) -> bytes:
     """Returns the float file converted to integers, with uint8 pixels and logits.
 
     The numbers inside are int8, the weights by channel.
 
     Args:
-        float_file: a LiteRT file that takes pixels 0..255 as [1, H, W, 3], float32, or pixels of
-            any kind where the first layer is kept float.
+        float_file: a LiteRT file that takes pixels 0..255 as [1, H, W, 3], float32; without
+            `bytes_in` [1, H, W, bands] of any kind.
         layers: names of all layers of the network.
-        images: [H, W, bands], of the file's size where that is fixed, which give each tensor's
-            range and what the weights are multiplied with.
+        images: those that give each tensor's range and what the weights are multiplied with, of
+            the file's size where that is fixed.
         keep_float: regular expressions; a layer computes in float32 where one fits its whole name.
-        bytes_in: whether the input becomes uint8; else it stays as it is.
-        fit: how ranges and weights are chosen.
+        bytes_in: whether the input becomes uint8; else it stays as it is, and the first layer
+            computes in float32.
 
     Raises:
         DeeplabError: there is no image, a pattern fits no layer, a tensor is not finite, or the
@@ -73,16 +57,17 @@ def quantize_full(
     """
     reader = TensorReader(float_file)
     kept = tensors_to_keep(reader, layers, keep_float)
+    if not bytes_in:
+        written = [operation.output for operation in reader.operations]
+        kept += [t for t in written if t not in kept and layer_of(t, layers) == NORMALIZE]
     exact = ConvolutionFile(float_file)
-    integer = [c for c in exact.convolutions if c.output not in kept] if fit.weights else []
-    moments = InputMoments(integer)
+    moments = InputMoments(c for c in exact.convolutions if c.output not in kept)
     measured = measure(reader, images, moments.add)
-    calibrated = with_ranges(float_file, measured.ranges(fit.ranges))
+    calibrated = with_ranges(float_file, measured.ranges(kept=kept, bytes_in=bytes_in))
     try:
         with quiet_stderr():
             quantized: Any = mlir_quantize(calibrated, denylisted_nodes=kept or None)
-            if fit.weights:
-                quantized = with_fitted_weights(quantized, exact, moments)
+            quantized = with_fitted_weights(quantized, exact, moments)
             # float32 means here that the input stays as it is.
             pixels = uint8 if bytes_in else float32
             return modify_model_io_type(quantized, pixels, uint8)
@@ -95,7 +80,8 @@ def quantize_full(
 def with_fitted_weights(quantized: bytes, exact: ConvolutionFile, moments: InputMoments) -> bytes:
     """Returns the file with the weights of its integer convolutions rounded by `round_weights`.
 
-    A convolution whose output the quantiser has renamed stays as it is.
+    A convolution whose output the quantiser has renamed, and one that shares its kernel or bias
+    with another operation, stay as they are.
 
     Args:
         quantized: the file with weights rounded to the nearest.
@@ -106,10 +92,12 @@ def with_fitted_weights(quantized: bytes, exact: ConvolutionFile, moments: Input
     known = {convolution.output: convolution for convolution in exact.convolutions}
     for convolution in filter(file.is_integer, file.convolutions):
         original = known.get(convolution.output)
-        if original is not None:
-            weights = exact.weights(original)
-            steps, scales = round_weights(weights, moments.of(original))
-            file.put_integers(convolution, steps, scales, exact.bias(original))
+        if original is None or file.shared.intersection(convolution.tensors):
+            continue
+        weights, bias = exact.weights(original), exact.bias(original)
+        finest = file.finest_steps(convolution, bias)
+        steps, scales = round_weights(weights, moments.of(original), finest)
+        file.put_integers(convolution, steps, scales, bias)
     return file.content()
 
 

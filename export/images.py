@@ -15,24 +15,43 @@ from PIL import Image
 from deeplab_tf.config.image_format import RGB, ImageFormat, as_pixel
 from deeplab_tf.data.pipeline import labelled_images
 from deeplab_tf.data.records import open_records
-from deeplab_tf.images.bands import read_image_of
+from deeplab_tf.images.bands import read_with_missing
 from deeplab_tf.images.classes import VOID, Classes, check_same_classes
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.images.resampling import shrink_images
 from deeplab_tf.prediction.inputs import find_images
+
+Share = tuple[float, float]
 
 
 class ComparedImage(NamedTuple):
     """One image [H, W, bands] with its name and, where it is labelled, its mask, uint8 [H, W].
 
     `inner` is the (height, width) of the part that is not padding, from the upper left; None means
-    that all of it is image.
+    that all of it is image. `filled` is the image with the mean pixel in the place of pixels that
+    have no data; None means that all have some, or that the image is RGB.
     """
 
     name: str
     image: np.ndarray
     mask: np.ndarray | None = None
     inner: tuple[int, int] | None = None
+    filled: np.ndarray | None = None
+
+    @property
+    def to_calibrate(self) -> np.ndarray:
+        """The pixels for the calibration of int8, [H, W, bands].
+
+        Pixels without data are void, and are not to widen the ranges of those that count.
+        """
+        return self.image if self.filled is None else self.filled
+
+    @property
+    def share(self) -> Share:
+        """The share of the rows and of the columns, 0..1, that are not padding."""
+        if self.inner is None:
+            return 1.0, 1.0
+        return self.inner[0] / self.image.shape[0], self.inner[1] / self.image.shape[1]
 
 
 def data_set_images(
@@ -53,10 +72,17 @@ def data_set_images(
     """
     records = open_records(data_dir, dataset)
     examples = itertools.islice(labelled_images(records.split(split)), count)
-    if classes is None or not sum(records.pixels[split][:-1]):
-        return (ComparedImage(name, image) for name, image, _ in examples)
-    check_same_classes(classes, records.classes)
-    return itertools.starmap(ComparedImage, examples)
+    labelled = classes is not None and sum(records.pixels[split][:-1]) > 0
+    if classes is not None and labelled:
+        check_same_classes(classes, records.classes)
+
+    def compared(name: str, image: np.ndarray, mask: np.ndarray) -> ComparedImage:
+        # Records have 0 for what is absent, and void where a pixel has no data in any band.
+        missing = (mask == VOID) & (image == 0).all(axis=-1)
+        filled = _filled(image, missing, records.image_format)
+        return ComparedImage(name, image, mask if labelled else None, filled=filled)
+
+    return itertools.starmap(compared, examples)
 
 
 def file_images(
@@ -68,14 +94,28 @@ def file_images(
         DeeplabError: there is no image; while reading, a file that is no picture.
     """
     files = find_images(images)[:count]
-    return (ComparedImage(str(file), read_image_of(file, image_format)) for file in files)
+
+    def compared(file: pathlib.Path) -> ComparedImage:
+        image, missing = read_with_missing(file, image_format)
+        return ComparedImage(str(file), image, filled=_filled(image, missing, image_format))
+
+    return map(compared, files)
+
+
+def _filled(
+    image: np.ndarray, missing: np.ndarray | None, image_format: ImageFormat
+) -> np.ndarray | None:
+    """Returns the image with the mean pixel where it is missing, see `ComparedImage`."""
+    if image_format.is_rgb or missing is None or not missing.any():
+        return None
+    return np.where(missing[..., None], image_format.mean_pixel, image)
 
 
 def hold_apart(available: int, calibration: int, compared: int) -> tuple[list[int], list[int]]:
     """Returns the positions of the images to calibrate on, and of others to compare on.
 
     The first images of a data set or folder are dealt, so many as are needed. Those to calibrate on
-    are at most half, and are spread evenly. A single image serves for both.
+    are at most half of those there are, and are spread evenly. A single image serves for both.
 
     Args:
         available: how many images there are.
@@ -101,12 +141,16 @@ def shrink_picture(picture: ComparedImage, longest: int | None) -> ComparedImage
     """
     if longest is None or max(picture.image.shape[:2]) <= longest:
         return picture
-    image = shrink_images(picture.image[None], longest)[0]
+    image, filled = (
+        None if pixels is None else shrink_images(pixels[None], longest)[0]
+        for pixels in (picture.image, picture.filled)
+    )
+    assert image is not None
     mask = picture.mask
     if mask is not None:
         size = image.shape[1], image.shape[0]
         mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    return ComparedImage(picture.name, image, mask)
+    return ComparedImage(picture.name, image, mask, filled=filled)
 
 
 def fit_picture(
@@ -119,11 +163,13 @@ def fit_picture(
     """
     if size is None:
         return picture
-    framed, inner = into_frame(picture.image, size, as_pixel(fill, picture.image.dtype))
+    pixel = as_pixel(fill, picture.image.dtype)
+    framed, inner = into_frame(picture.image, size, pixel)
+    filled = None if picture.filled is None else into_frame(picture.filled, size, pixel)[0][0]
     mask = None
     if picture.mask is not None:
         mask = np.full(size, VOID, np.uint8)
         height, width = inner
         small = Image.fromarray(picture.mask).resize((width, height), Image.Resampling.NEAREST)
         mask[:height, :width] = np.asarray(small)
-    return ComparedImage(picture.name, framed[0], mask, inner)
+    return ComparedImage(picture.name, framed[0], mask, inner, filled)

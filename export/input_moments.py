@@ -1,11 +1,13 @@
 """The second moments of what the weights of convolutions are multiplied with."""
 
+import math
 import zlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from .convolutions import Convolution
+from .images import Share
 
 POSITIONS = 256
 """How many places of an image are looked at."""
@@ -25,11 +27,12 @@ class InputMoments:
         self._counts: dict[str, int] = {}
         self._images = 0
 
-    def add(self, read: Callable[[str], np.ndarray]) -> None:
+    def add(self, read: Callable[[str], np.ndarray], share: Share = (1.0, 1.0)) -> None:
         """Takes in an image.
 
         Args:
             read: gives a tensor [1, H, W, C] of the image's run by its name.
+            share: the share of rows and columns, from the upper left, that is looked at.
         """
         for convolution in self._convolutions:
             values = read(convolution.input)
@@ -39,7 +42,7 @@ class InputMoments:
             # Other places in each image and layer, and the same ones in each export.
             name = convolution.output
             rng = np.random.default_rng([self._images, zlib.crc32(name.encode())])
-            patches = patches_of(values[0], convolution, rng)
+            patches = patches_of(values[0], convolution, rng, share)
             if convolution.depthwise:
                 by_channel = patches.transpose(2, 1, 0)
                 sums = by_channel @ by_channel.transpose(0, 2, 1)
@@ -62,7 +65,10 @@ class InputMoments:
 
 
 def patches_of(
-    values: np.ndarray, convolution: Convolution, rng: np.random.Generator
+    values: np.ndarray,
+    convolution: Convolution,
+    rng: np.random.Generator,
+    share: Share = (1.0, 1.0),
 ) -> np.ndarray:
     """Returns the inputs of up to `POSITIONS` output numbers, float32 [N, taps, C].
 
@@ -70,17 +76,18 @@ def patches_of(
         values: float32 [H, W, C].
         convolution: the convolution that reads `values`.
         rng: chooses the output numbers.
+        share: the share of the output's rows and columns, from the upper left, to choose from.
     """
     outputs, padded = [], [(0, 0)]
     for side in (1, 0):
         stride, extent = convolution.strides[side], values.shape[side]
-        kernel = (convolution.kernel[side] - 1) * convolution.rates[side] + 1
+        spread = (convolution.kernel[side] - 1) * convolution.rates[side] + 1
         if convolution.same:
             count = -(-extent // stride)
-            padding = max((count - 1) * stride + kernel - extent, 0)
+            padding = max((count - 1) * stride + spread - extent, 0)
         else:
-            count, padding = (extent - kernel) // stride + 1, 0
-        outputs.insert(0, count)
+            count, padding = (extent - spread) // stride + 1, 0
+        outputs.insert(0, math.ceil(share[side] * count))
         padded.insert(0, (padding // 2, padding - padding // 2))
     values = np.pad(values, padded)
     places = outputs[0] * outputs[1]

@@ -42,7 +42,7 @@ def noisiest_layers(
     Args:
         float_file, int8_file: the same network; tensors of one name are compared.
         layers: names of all layers of the network.
-        images: uint8 [H, W, 3]; each goes through both files.
+        images: [H, W, bands]; each goes through both files.
     """
     exact, rounded = TensorReader(float_file), TensorReader(int8_file)
     integer = {o.output for o in rounded.operations if _is_integer_convolution(o, rounded)}

@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +20,7 @@ from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 
-from .full_int8 import quantize_full
+from .full_int8 import NORMALIZE, quantize_full
 from .images import ComparedImage, digest, fit_picture
 from .layer_noise import LayerNoise, noisiest_layers
 from .operations import litert_operations, refuse_space_to_batch
@@ -34,8 +34,6 @@ FILE_NAMES = {
     "dynamic": "model_dynamic_range.tflite",
     "int8": "model_int8.tflite",
 }
-NORMALIZE = "normalize"
-"""The name of the network's first layer."""
 NOISE_IMAGES = 4
 """How many of the calibration's images are used to find the layers that lose most."""
 
@@ -93,8 +91,8 @@ def export_litert(
     check_file(out_file, is_described_zip)
     check_file(report, is_report)
     mean = trained.experiment.model.input_format.mean
-    calibrate = [fit_picture(picture, options.image_size, mean).image for picture in calibration]
-    known = {digest(image) for image in calibrate}
+    calibrate = [fit_picture(picture, options.image_size, mean) for picture in calibration]
+    known = {digest(picture.image) for picture in calibrate}
     seen: list[bool] = []
 
     def fitted() -> Iterator[ComparedImage]:
@@ -110,7 +108,8 @@ def export_litert(
         float_file = write_litert(trained, temporary, options, calibrate)
         opened = open_segmenter(temporary, trained.image_format)
         parity = compare(keras_logits(trained.model), opened.run, fitted())
-        noisiest = _noisiest(trained, float_file, temporary, calibrate[:NOISE_IMAGES])
+        some = [picture.image for picture in calibrate[:NOISE_IMAGES]]
+        noisiest = _noisiest(trained, float_file, temporary, some)
         check(parity, options.quantize, f"LiteRT file {out_file}", noisiest)
         export = Export(
             *(out_file, report, temporary.stat().st_size, parity, noisiest),
@@ -168,7 +167,7 @@ def write_litert(
     trained: TrainedModel,
     path: str | os.PathLike,
     options: Options,
-    calibration: Iterable[np.ndarray] = (),
+    calibration: Sequence[ComparedImage] = (),
 ) -> bytes | None:
     """Writes a LiteRT file with the description and `labels.txt` inside, as zip members.
 
@@ -182,7 +181,7 @@ def write_litert(
         trained: the model to write.
         path: the path of the file.
         options: the input size and the kind of the file.
-        calibration: for `int8`, images [H, W, bands] of the input size.
+        calibration: for `int8`, images of the input size.
 
     Returns:
         For `int8` the float file that the int8 file was made of, to compare tensors with; else
@@ -201,7 +200,7 @@ def write_litert(
 
 
 def convert(
-    trained: TrainedModel, options: Options, calibration: Iterable[np.ndarray] = ()
+    trained: TrainedModel, options: Options, calibration: Sequence[ComparedImage] = ()
 ) -> tuple[bytes, bytes | None]:
     """Returns the flatbuffer, of builtin operations, and the float flatbuffer that it was made of.
 
@@ -216,17 +215,18 @@ def convert(
         float_kernels = options.quantize in ("none", "float16")
         runs = Runs.LITERT if float_kernels else Runs.CONVERTED
         return convert_traced(trained, options, pixels, runs), None
-    keep_float = tuple(options.keep_float)
-    if not trained.image_format.is_rgb:
-        keep_float = (*keep_float, NORMALIZE)
     # The input of a first layer that stays float is as it is; else a float32 input is quantised.
-    as_it_is = any(re.fullmatch(pattern, NORMALIZE) for pattern in keep_float)
+    as_it_is = not trained.image_format.is_rgb or any(
+        re.fullmatch(pattern, NORMALIZE) for pattern in options.keep_float
+    )
     float_options = dataclasses.replace(options, quantize="none")
     float_file = convert_traced(
         trained, float_options, pixels if as_it_is else tf.float32, Runs.CONVERTED
     )
     layers = layer_names(trained)
-    quantized = quantize_full(float_file, layers, calibration, keep_float, bytes_in=not as_it_is)
+    quantized = quantize_full(
+        *(float_file, layers, calibration, options.keep_float), bytes_in=not as_it_is
+    )
     return quantized, float_file
 
 

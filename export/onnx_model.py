@@ -13,8 +13,8 @@ import tensorflow as tf
 import tf2onnx
 
 from deeplab_tf.artefacts.description import DESCRIPTION, describe
-from deeplab_tf.artefacts.onnx import labels_and_logits, open_onnx
-from deeplab_tf.artefacts.openvino import compile_for_cpu, import_openvino
+from deeplab_tf.artefacts.onnx import open_onnx
+from deeplab_tf.artefacts.openvino import OpenVINOSegmenter, compile_for_cpu, import_openvino
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.files import check_file, containing, whole_file
 from deeplab_tf.inference.working_size import working_size_of
@@ -145,14 +145,7 @@ def write_onnx(trained: TrainedModel, path: str | os.PathLike, *, outputs: str =
 
 def open_in_openvino(path: str | os.PathLike) -> Runner:
     """Returns a function that runs the file in OpenVINO on this CPU, in float32."""
-    compiled = compile_for_cpu(str(path))
-    names = [output.any_name for output in compiled.outputs]
-
-    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        answer = compiled(images)
-        return labels_and_logits({name: answer[name] for name in names})
-
-    return run
+    return OpenVINOSegmenter(pathlib.Path(path), None, compile_for_cpu(str(path))).run
 
 
 def open_in_onnxruntime(path: str | os.PathLike) -> Runner:

@@ -18,7 +18,9 @@ from deeplab_tf.artefacts.description import describe
 from deeplab_tf.artefacts.openvino import (
     DESCRIPTION,
     MODEL_FILE,
+    WEIGHTS_DIGEST,
     WEIGHTS_FILE,
+    digest_of,
     import_openvino,
     open_openvino,
 )
@@ -30,7 +32,7 @@ from deeplab_tf.machine.stderr import quiet_stderr
 from deeplab_tf.models.conv import Runs, traced_for
 from deeplab_tf.models.folding import folded
 
-from .images import digest
+from .images import ComparedImage, digest
 from .operations import refuse_uncounted_atrous
 from .parity import ComparedImages, Export, check, compare, keras_logits, write_report
 
@@ -40,7 +42,7 @@ REPORT = "parity.json"
 KINDS = ("none", "float16", "int8")
 """The values of `quantize`."""
 
-is_openvino_model = folder_of(
+is_own_openvino = folder_of(
     *(MODEL_FILE, WEIGHTS_FILE, REPORT),
     known={
         MODEL_FILE: containing(DESCRIPTION.encode(), b"experiment"),
@@ -80,23 +82,30 @@ def export_openvino(
     if quantize == "int8":
         _import_nncf()
     out_dir = pathlib.Path(out_dir)
-    check_folder(out_dir, is_openvino_model)
-    calibrate, pictures = list(calibration), list(images)
-    with whole_folder(out_dir, is_openvino_model) as temporary:
+    check_folder(out_dir, is_own_openvino)
+    calibrate = list(calibration)
+    known = {digest(picture.image) for picture in calibrate}
+    seen: list[bool] = []
+
+    def noted() -> Iterator[ComparedImage]:
+        for picture in images:
+            seen.append(bool(known) and digest(picture.image) in known)
+            yield picture
+
+    with whole_folder(out_dir, is_own_openvino) as temporary:
         write_openvino(
             *(trained, temporary),
             quantize=quantize,
             outputs=outputs,
-            calibration=[picture.image for picture in calibrate],
+            calibration=[picture.to_calibrate for picture in calibrate],
         )
-        parity = compare(keras_logits(trained.model), open_openvino(temporary).run, pictures)
+        parity = compare(keras_logits(trained.model), open_openvino(temporary).run, noted())
         check(parity, quantize, f"OpenVINO model {out_dir}")
         size = sum(file.stat().st_size for file in temporary.iterdir())
-        known = {digest(picture.image) for picture in calibrate}
         export = Export(
             *(out_dir, out_dir / REPORT, size, parity),
             calibration_images=len(calibrate),
-            calibration_images_compared=sum(digest(each.image) in known for each in pictures),
+            calibration_images_compared=sum(seen),
         )
         experiment = trained.experiment
         write_report(
@@ -124,7 +133,9 @@ def write_openvino(
     outputs: str = "both",
     calibration: Sequence[np.ndarray] = (),
 ) -> None:
-    """Writes `model.xml`, with the description in its `rt_info`, and `model.bin` into a folder.
+    """Writes `model.xml` and `model.bin` into a folder.
+
+    The `rt_info` of `model.xml` has the description, and the digest of `model.bin`.
 
     The model maps `images` uint8 [batch, height, width, 3] (or the data set's bands, uint16 or
     float32 where they are) to `labels` uint8 [batch, height, width] and `logits` float32 [batch,
@@ -147,8 +158,10 @@ def write_openvino(
     if quantize == "int8":
         model = _quantized(model, calibration)
     model.set_rt_info(describe(trained.experiment, trained.classes), [DESCRIPTION])
-    # OpenVINO's own default is weights of float16.
-    openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=quantize == "float16")
+    # The weights are known once they are written. OpenVINO's own default is weights of float16.
+    for _ in range(2):
+        openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=quantize == "float16")
+        model.set_rt_info(digest_of(folder / WEIGHTS_FILE), [WEIGHTS_DIGEST])
 
 
 def _convert(trained: TrainedModel, outputs: str) -> Any:

@@ -89,7 +89,7 @@ class Export:
 
 
 def keras_logits(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from uint8 [1, H, W, 3] to the model's logits, float32 [1, H, W, C]."""
+    """Returns a function from an image [1, H, W, bands] to logits, float32 [1, H, W, C]."""
     return lambda images: np.asarray(model(images, training=False))
 
 
@@ -101,7 +101,7 @@ def compare(
     """Runs the Keras model and the artefact on every image, one at a time, and compares them.
 
     Args:
-        reference: the Keras model, from uint8 [1, H, W, 3] to logits float32 [1, H, W, C].
+        reference: the Keras model, from pixels [1, H, W, bands] to logits float32 [1, H, W, C].
         artefact: the artefact, from the same to labels [1, H, W] and logits, as its user gets them;
             the logits are None where it has only labels.
         images: the images; both sides see the same pixels.
@@ -112,9 +112,10 @@ def compare(
     count = equal = pixels = 0
     largest, where = None, None
     matrices = None
-    for name, image, mask, inner in images:
-        expected = reference(image[None])
-        labels, logits = artefact(image[None])
+    for picture in images:
+        name, mask, inner = picture.name, picture.mask, picture.inner
+        expected = reference(picture.image[None])
+        labels, logits = artefact(picture.image[None])
         if inner is not None:  # both agree easily in the padding, which does not count
             part = np.s_[:, : inner[0], : inner[1]]
             expected, labels = expected[part], labels[part]

@@ -4,13 +4,15 @@ Tested in tests/export/test_full_int8.py and tests/export/test_ranges.py.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
 from deeplab_tf.artefacts.litert import CONVOLUTIONS
 from deeplab_tf.errors import DeeplabError
 
+from .images import ComparedImage, Share
 from .tensors import TensorReader
 
 Ranges = dict[str, tuple[float, float]]
@@ -27,9 +29,12 @@ MOST_FINER = 100
 """How many times finer than its input the output of `FINER` can be; LiteRT allows 128 and more."""
 DRAWN = 2000
 """How many numbers of each tensor of each image the narrower ranges are chosen by."""
+MOST_DRAWN = 200_000
+"""How many numbers of each tensor over all images, so that memory holds many images' numbers."""
 SHARES = np.linspace(0.3, 1.0, 36)
 """The parts of the full range that are tried for each of its two ends."""
 STEPS = 255
+"""The steps between the ends of a range in int8."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Measured:
 
     Attributes:
         reader: the float file.
-        extremes: the least and the largest number of every tensor that an operation writes.
+        extremes: the least and the largest number of every float tensor that an operation writes,
+            and of the input where that is float.
         drawn: some numbers of each of these tensors.
         read: gives the numbers of a constant by its name.
     """
@@ -48,48 +54,59 @@ class Measured:
     drawn: dict[str, np.ndarray]
     read: Read
 
-    def ranges(self, narrow: bool) -> Ranges:
+    def ranges(
+        self, narrow: bool = True, kept: Container[str] = (), bytes_in: bool = True
+    ) -> Ranges:
         """Returns the ranges to quantise by.
-
-        The input's range is `PIXELS`, so that a byte is the pixel itself.
 
         Args:
             narrow: whether a range is that of `least_error`; it otherwise holds every number.
+            kept: the names of tensors whose operations stay float.
+            bytes_in: whether the input's range is `PIXELS`, so that a byte is the pixel itself;
+                it is otherwise measured like all others.
         """
         ranges = self.extremes
         if narrow:
             ranges = {n: least_error(self.drawn[n], *ends) for n, ends in ranges.items()}
-        return wide_enough(self.reader, {self.reader.input: PIXELS} | ranges, self.read)
+        if bytes_in:
+            ranges = ranges | {self.reader.input: PIXELS}
+        return wide_enough(self.reader, ranges, self.read, kept)
 
 
 def measure(
     reader: TensorReader,
-    images: Iterable[np.ndarray],
-    look: Callable[[Read], None] = lambda read: None,
+    images: Sequence[ComparedImage],
+    look: Callable[[Read, Share], None] = lambda read, share: None,
 ) -> Measured:
-    """Runs the file on all images and measures every float tensor that an operation writes.
+    """Runs the file on all images and measures the float tensors that it reads or writes.
+
+    What a tensor has of an image's padding is left out.
 
     Args:
         reader: the float file.
-        images: uint8 [H, W, 3].
-        look: is called for each image with the function that reads the tensors of its run.
+        images: of the file's size, where that is fixed, and its bands.
+        look: is called for each image with the function that reads the tensors of its run, and the
+            share of rows and columns that are not padding.
 
     Raises:
         DeeplabError: there is no image, or a tensor is not finite.
     """
     written = [o.output for o in reader.operations if reader.dtypes[o.output] == np.float32]
+    if reader.dtypes[reader.input] == np.float32:
+        written.append(reader.input)
     low, high = dict.fromkeys(written, np.inf), dict.fromkeys(written, -np.inf)
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in written}
     read = None
     rng = np.random.default_rng(0)
+    draw = max(1, min(DRAWN, MOST_DRAWN // max(1, len(images))))
     for image in images:
-        read = reader.run(image)
+        read = reader.run(image.to_calibrate)
         for name in written:
-            values = read(name)
+            values = without_padding(read(name), image.share)
             low[name] = min(low[name], float(values.min()))
             high[name] = max(high[name], float(values.max()))
-            drawn[name].append(values.ravel()[rng.integers(values.size, size=DRAWN)])
-        look(read)
+            drawn[name].append(values.ravel()[rng.integers(values.size, size=draw)])
+        look(read, image.share)
     if read is None:
         raise DeeplabError(
             "there is no image to calibrate int8 on; the split to train on must have some"
@@ -100,6 +117,19 @@ def measure(
     extremes = {name: (low[name], high[name]) for name in written}
     numbers = {name: np.concatenate(parts) for name, parts in drawn.items()}
     return Measured(reader, extremes, numbers, read)
+
+
+def without_padding(values: np.ndarray, share: Share) -> np.ndarray:
+    """Returns the part of a tensor that stands for the image, from the upper left.
+
+    Args:
+        values: [1, H, W, C]; a tensor of another rank is given whole.
+        share: the share of rows and columns.
+    """
+    if values.ndim != 4:
+        return values
+    rows, columns = (math.ceil(s * n) for s, n in zip(share, values.shape[1:3], strict=True))
+    return values[:, :rows, :columns]
 
 
 def least_error(numbers: np.ndarray, low: float, high: float) -> tuple[float, float]:
@@ -129,8 +159,10 @@ def _squares_below(numbers: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.maximum(second - 2 * ends * first + ends**2 * count, 0.0)
 
 
-def wide_enough(reader: TensorReader, ranges: Ranges, read: Read) -> Ranges:
-    """Returns the ranges, each at least as wide as the kernels for integers can compute it.
+def wide_enough(
+    reader: TensorReader, ranges: Ranges, read: Read, kept: Container[str] = ()
+) -> Ranges:
+    """Returns the ranges, those of operations on integers as wide as the kernels can compute.
 
     A tensor that is 0 on all images, as a squeeze whose ReLU lets nothing through, has no width.
     Its scale would be so small that LiteRT's kernels refuse the file, and that the bias of the next
@@ -140,6 +172,7 @@ def wide_enough(reader: TensorReader, ranges: Ranges, read: Read) -> Ranges:
         reader: the float file.
         ranges: the ranges as measured.
         read: gives the numbers of a constant by its name.
+        kept: the names of tensors whose operations stay float.
     """
     ranges = dict(ranges)
 
@@ -150,7 +183,7 @@ def wide_enough(reader: TensorReader, ranges: Ranges, read: Read) -> Ranges:
         return (max(high, 0.0) - min(low, 0.0)) / 255
 
     for operation in reader.operations:
-        if operation.output not in ranges:
+        if operation.output not in ranges or operation.output in kept:
             continue
         if operation.kind in PRODUCTS:
             finest = scale(operation.inputs[0]) * scale(operation.inputs[1])

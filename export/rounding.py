@@ -14,6 +14,7 @@ import numpy as np
 LARGEST = 127
 """int8 weights are symmetric in LiteRT: -127..127."""
 FEWEST_LEVELS = 8
+"""The fewest steps to a side that a grid is looked for with."""
 ON_GRID = 0.01
 """How far from a grid's steps, in steps and as root of the mean square, weights may lie on it."""
 PROBED = 32
@@ -25,15 +26,18 @@ TOGETHER = 64
 """How many weights are rounded before those further on are looked at, for speed alone."""
 
 
-def round_weights(weights: np.ndarray, moments: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def round_weights(
+    weights: np.ndarray, moments: np.ndarray | None, finest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the weights in steps, float64 [O, K], -127..127, and the step of each channel [O].
 
     Args:
         weights: float64 [O, K], a row an output channel.
         moments: the second moments of the inputs, float64 [K, K], or [O, K, K] of a depthwise
             convolution; with None each weight goes to its nearest step.
+        finest: the least step of each channel, [O].
     """
-    scales = scales_of(weights)
+    scales = np.maximum(scales_of(weights), finest)
     if moments is None:
         return round_nearest(weights, scales), scales
     together = round_together if moments.ndim == 2 else round_taps

@@ -19,6 +19,7 @@ from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.files import check_folder, folder_of, json_with, whole_folder
 from deeplab_tf.images.resampling import enlarge, enlarge_by_strips, shrink, shrunk_size
+from deeplab_tf.images.scored import labels_and_confidence
 from deeplab_tf.inference.strategies import class_probabilities
 from deeplab_tf.inference.working_size import working_size_of
 from deeplab_tf.models.conv import Runs, traced_for
@@ -215,10 +216,6 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
     def class_shares(scored):
         return tf.nn.softmax(scored) if serving.one_view else scored
 
-    def labels_and_confidence(scored):
-        labels = tf.cast(tf.argmax(scored, axis=-1, output_type=tf.int32), tf.uint8)
-        return {"labels": labels, "confidence": tf.reduce_max(class_shares(scored), axis=-1)}
-
     def entropy(scored):
         # xlogy takes 0 * log(0) as 0.
         shares = class_shares(scored)
@@ -226,7 +223,7 @@ def serving_module(trained: TrainedModel, serving: Serving = PLAIN) -> tf.Module
 
     @tf.function(autograph=False, input_signature=[pixels])
     def serving_default(images):
-        return maps(images, labels_and_confidence)
+        return maps(images, lambda scored: labels_and_confidence(scored, serving.one_view))
 
     @tf.function(autograph=False, input_signature=[pixels])
     def probabilities(images):

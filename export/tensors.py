@@ -50,7 +50,7 @@ class TensorReader:
         ]
 
     def run(self, image: np.ndarray) -> Callable[[str], np.ndarray]:
-        """Runs the file on an image, uint8 [H, W, 3].
+        """Runs the file on an image [H, W, bands].
 
         Pixels go in as they are, in the dtype of the input.
 

@@ -4,6 +4,7 @@ Tested in tests/export/test_openvino.py.
 """
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import sys
@@ -20,13 +21,16 @@ MODEL_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
 """The two files of a model, in one folder, under the names that OpenVINO Model Server expects."""
 DESCRIPTION = "deeplab_tf.json"
 """The entry of the model's `rt_info` with the description."""
+WEIGHTS_DIGEST = "weights_sha256"
+"""The entry with the SHA-256 of the weights' file, in hexadecimal digits."""
 
 
 def import_openvino() -> Any:
-    """Returns the module `openvino`, which from now on reports nothing to its makers.
+    """Returns the module `openvino`, which reports nothing to its makers.
 
     OpenVINO's converter and NNCF otherwise send what they did to a host of Intel's, and keep a
-    number of this user, unless someone has told them not to.
+    number of this user, unless someone has told them not to. They do report where the program has
+    imported `openvino` before.
 
     Raises:
         ModuleNotFoundError: OpenVINO is not installed.
@@ -94,8 +98,8 @@ def open_openvino(path: str | os.PathLike) -> OpenVINOSegmenter:
     """Opens an OpenVINO model that `deeplab-export` wrote, its folder or its `.xml` file.
 
     Raises:
-        DeeplabError: OpenVINO is not installed, or the model does not exist, is damaged, or does
-            not map `images` to `labels` or `logits`.
+        DeeplabError: OpenVINO is not installed, or the model does not exist, is damaged, has
+            another model's weights beside it, or does not map `images` to `labels` or `logits`.
     """
     try:
         openvino = import_openvino()
@@ -107,6 +111,7 @@ def open_openvino(path: str | os.PathLike) -> OpenVINOSegmenter:
         raise DeeplabError(f"OpenVINO model {path} does not exist")
     try:
         model = openvino.Core().read_model(path)
+        _check_weights(model, path)
         compiled = compile_for_cpu(model)
     except RuntimeError as error:
         raise DeeplabError(
@@ -122,6 +127,28 @@ def open_openvino(path: str | os.PathLike) -> OpenVINOSegmenter:
     described = model.has_rt_info([DESCRIPTION])
     text = model.get_rt_info([DESCRIPTION]).astype(str) if described else None
     return OpenVINOSegmenter(path, text, compiled)
+
+
+def digest_of(weights: pathlib.Path) -> str:
+    """Returns the SHA-256 of a file of weights, in hexadecimal digits."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_weights(model: Any, path: pathlib.Path) -> None:
+    """Raises `DeeplabError` where the weights are not those that the `.xml` file was written with.
+
+    OpenVINO finds the numbers by their offset, so that another model's weights of the same size
+    would be taken. A model of others says nothing of its weights.
+    """
+    if not model.has_rt_info([WEIGHTS_DIGEST]):
+        return
+    weights = path.with_suffix(".bin")
+    if digest_of(weights) != model.get_rt_info([WEIGHTS_DIGEST]).astype(str):
+        raise DeeplabError(
+            f"{weights} is not the file that OpenVINO model {path} was written with; copy both "
+            "files of the export"
+        )
 
 
 def _names(ports: Any) -> list[str]:

@@ -102,7 +102,9 @@ def _print(exported: "Export") -> None:
         print(f"mean IoU           {artefact:.2%}, the Keras model {keras_model:.2%}")
     if exported.calibration_images:
         both = exported.calibration_images_compared or "none"
-        print(f"calibrated on      {exported.calibration_images} images, {both} of those compared")
+        number = exported.calibration_images
+        images = "image" if number == 1 else "images"
+        print(f"calibrated on      {number} {images}, {both} of those compared")
     if exported.noisiest:
         layers = ", ".join(f"{n.layer} ({n.signal_to_noise:.0f} dB)" for n in exported.noisiest)
         print(f"lose most          {layers}")

@@ -143,8 +143,8 @@ require(
             )
         ),
         "--format=openvino takes --quantize=none, float16 or int8, and no --keep_float": (
-            lambda format, quantize, keep_float: (
-                format != "openvino" or (quantize != "dynamic" and not keep_float)
+            lambda format, quantize, keep_float, benchmark: (
+                format != "openvino" or benchmark or (quantize != "dynamic" and not keep_float)
             )
         ),
         "--outputs is for --format=litert, --format=onnx and --format=openvino": (

@@ -39,6 +39,18 @@ class Scored:
     probabilities: np.ndarray | None = None
 
 
+def labels_and_confidence(scores: tf.Tensor, are_logits: bool) -> dict[str, tf.Tensor]:
+    """Returns `labels`, uint8 [B, H, W], and `confidence`, float32 [B, H, W], their probability.
+
+    Args:
+        scores: float32 [B, H, W, C].
+        are_logits: whether their softmax gives the probabilities; if not, they are these.
+    """
+    labels = tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8)
+    shares = tf.nn.softmax(scores) if are_logits else scores
+    return {"labels": labels, "confidence": tf.reduce_max(shares, axis=-1)}
+
+
 def scored(scores: ScoreMap, size: tuple[int, int], every_class: bool) -> Scored:
     """Returns the labels and probabilities of the one image of `scores`.
 

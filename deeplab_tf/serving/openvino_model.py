@@ -1,5 +1,6 @@
 """An OpenVINO model with the signatures that a SavedModel of ours has."""
 
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +14,9 @@ from deeplab_tf.artefacts.saved_model import SIGNATURE
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.images.files import pixels_of
 from deeplab_tf.images.resampling import enlarge_by_strips
+from deeplab_tf.images.scored import labels_and_confidence
 from deeplab_tf.inference.predictor import Predictor, load_predictor
-from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
+from deeplab_tf.serving.refusal import bad_request, out_of_memory
 
 Function = Callable[[np.ndarray], dict[str, np.ndarray]]
 """A signature: from its input to its outputs by name."""
@@ -45,15 +47,14 @@ def open_openvino_signatures(
             if not predictor.gives_scores:
                 return {"labels": predictor.predict(images)}
             scores = predictor.scores(images).values
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "alloc" in str(error).lower():
-                raise RefusedError(
-                    Reason.BUSY,
-                    "the server is out of memory; send smaller or fewer images in one request",
-                ) from error
+            found = _enlarged(tf.constant(scores), tf.constant(images.shape[1:3]))
+            return {name: values.numpy() for name, values in found.items()}
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            raise out_of_memory() from error
+        except RuntimeError as error:  # OpenVINO's own
+            if "alloc" in str(error).lower():
+                raise out_of_memory() from error
             raise
-        found = _labels_and_confidence(tf.constant(scores), tf.constant(images.shape[1:3]))
-        return {name: values.numpy() for name, values in found.items()}
 
     def image_bytes(encoded: np.ndarray) -> dict[str, np.ndarray]:
         try:
@@ -82,13 +83,9 @@ def open_openvino_signatures(
 @tf.function(
     autograph=False, input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([2], tf.int32)]
 )
-def _labels_and_confidence(logits: tf.Tensor, size: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Enlarges logits [B, h, w, C] to `size`, where it is another, and judges them."""
-
-    def judge(scores: tf.Tensor) -> dict[str, tf.Tensor]:
-        labels = tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8)
-        return {"labels": labels, "confidence": tf.reduce_max(tf.nn.softmax(scores), axis=-1)}
-
+def _enlarged(logits: tf.Tensor, size: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns labels and confidence by logits [B, h, w, C], enlarged to `size` where smaller."""
+    judge = functools.partial(labels_and_confidence, are_logits=True)
     same = tf.reduce_all(tf.shape(logits)[1:3] == size)
     return tf.cond(
         same, lambda: judge(logits), lambda: enlarge_by_strips(logits, (size[0], size[1]), judge)

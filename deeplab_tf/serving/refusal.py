@@ -40,3 +40,10 @@ class RefusedError(Exception):
 def bad_request(message: str) -> RefusedError:
     """Returns the error for a request that is wrong, and would be wrong again if repeated."""
     return RefusedError(Reason.BAD_REQUEST, message)
+
+
+def out_of_memory() -> RefusedError:
+    """Returns the error for a request that the server's memory does not hold just now."""
+    return RefusedError(
+        Reason.BUSY, "the server is out of memory; send smaller or fewer images in one request"
+    )

@@ -15,7 +15,7 @@ from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.inference.working_size import WorkingSize, working_size_of_saved_model
 from deeplab_tf.serving.batching import Outputs
 from deeplab_tf.serving.openvino_model import open_openvino_signatures
-from deeplab_tf.serving.refusal import Reason, RefusedError, bad_request
+from deeplab_tf.serving.refusal import bad_request, out_of_memory
 from deeplab_tf.serving.signature import Signature
 from deeplab_tf.serving.work import small_work
 
@@ -134,10 +134,7 @@ def _function(loaded: Any, signature: str) -> Callable[[np.ndarray], Outputs]:
         except tf.errors.InvalidArgumentError as error:
             raise bad_request(_reason(error)) from error
         except tf.errors.ResourceExhaustedError as error:
-            raise RefusedError(
-                Reason.BUSY,
-                "the server is out of memory; send smaller or fewer images in one request",
-            ) from error
+            raise out_of_memory() from error
         return {name: output.numpy() for name, output in outputs.items()}
 
     return run

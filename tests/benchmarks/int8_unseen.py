@@ -39,12 +39,12 @@ from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.evaluation.bootstrap import differences
 from deeplab_tf.evaluation.image_counts import ImageCounts
 from deeplab_tf.export.convolutions import ConvolutionFile
-from deeplab_tf.export.full_int8 import Fit, with_fitted_weights, with_ranges
-from deeplab_tf.export.images import data_set_images, fit_picture
+from deeplab_tf.export.full_int8 import with_fitted_weights, with_ranges
+from deeplab_tf.export.images import ComparedImage, Share, data_set_images, fit_picture
 from deeplab_tf.export.input_moments import InputMoments, patches_of
 from deeplab_tf.export.layer_noise import noisiest_layers
 from deeplab_tf.export.litert import Options, convert_traced, layer_names
-from deeplab_tf.export.ranges import measure
+from deeplab_tf.export.ranges import measure, without_padding
 from deeplab_tf.export.tensors import TensorReader
 from deeplab_tf.images.confusion import confusion_matrix
 from deeplab_tf.models.conv import Runs
@@ -55,28 +55,28 @@ SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    fit: Fit
+    ranges: bool = False
+    weights: bool = False
     means: bool = False
     equal: bool = False
 
 
-OLD, NEW = Fit(ranges=False, weights=False), Fit()
 WAYS = {
-    "extremes, nearest": Way(OLD),
-    "ranges + weights": Way(NEW),
-    "weights": Way(Fit(ranges=False)),
-    "ranges": Way(Fit(weights=False)),
-    "means": Way(OLD, means=True),
-    "ranges + weights + means": Way(NEW, means=True),
-    "equal": Way(OLD, equal=True),
-    "ranges + weights + equal": Way(NEW, equal=True),
+    "extremes, nearest": Way(),
+    "ranges + weights": Way(ranges=True, weights=True),
+    "weights": Way(weights=True),
+    "ranges": Way(ranges=True),
+    "means": Way(means=True),
+    "ranges + weights + means": Way(ranges=True, weights=True, means=True),
+    "equal": Way(equal=True),
+    "ranges + weights + equal": Way(ranges=True, weights=True, equal=True),
 }
 
 
 class Calibration:
     """What one float file and some photos give: ranges, moments, means and loudest channels."""
 
-    def __init__(self, content: bytes, photos: list[np.ndarray]):
+    def __init__(self, content: bytes, photos: list[ComparedImage]):
         self.content, self.exact = content, ConvolutionFile(content)
         self.moments = InputMoments(self.exact.convolutions)
         self.means = {c.output: [] for c in self.exact.convolutions}
@@ -88,21 +88,21 @@ class Calibration:
         self._rng = np.random.default_rng(SEED)
         self.measured = measure(self._reader, photos, self._look)
 
-    def _look(self, read: Callable[[str], np.ndarray]) -> None:
-        self.moments.add(read)
+    def _look(self, read: Callable[[str], np.ndarray], share: Share) -> None:
+        self.moments.add(read, share)
         for convolution in self.exact.convolutions:
-            patches = patches_of(read(convolution.input)[0], convolution, self._rng)
+            patches = patches_of(read(convolution.input)[0], convolution, self._rng, share)
             self.means[convolution.output].append(patches.mean(axis=0))
         for name in self._outputs:
-            values = read(name)
+            values = without_padding(read(name), share)
             loudest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
             self.loudest[name] = np.maximum(loudest, self.loudest.get(name, 0))
 
     def quantized(self, way: Way) -> bytes:
         """The int8 file, which takes and gives what the export's do."""
-        ranges = self.measured.ranges(way.fit.ranges)
+        ranges = self.measured.ranges(way.ranges)
         content = mlir_quantize(with_ranges(self.content, ranges))
-        if way.fit.weights:
+        if way.weights:
             content = with_fitted_weights(content, self.exact, self.moments)
         if way.means:
             content = self._with_means(content)
@@ -189,8 +189,8 @@ def main() -> None:
             return Calibration(equalized(content, plain.loudest), chosen(half))
         return Calibration(content, chosen(half))
 
-    def chosen(half: int) -> list[np.ndarray]:
-        return [photos[i] for i in halves[half][:CALIBRATION]]
+    def chosen(half: int) -> list[ComparedImage]:
+        return [pictures[i] for i in halves[half][:CALIBRATION]]
 
     print(f"{len(photos)} photos, calibrated on {len(chosen(0))} of the other half each time")
     print(f"{'':26}  labels   mean IoU  to the float network  worst layers, dB   MB", flush=True)

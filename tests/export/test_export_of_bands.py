@@ -12,7 +12,11 @@ from deeplab_tf.config import Backbone
 from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.export.export_model import export_model
+from deeplab_tf.export.images import ComparedImage
+from deeplab_tf.export.litert import Options, convert
+from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.parity import THRESHOLDS
+from deeplab_tf.export.tensors import TensorReader
 from deeplab_tf.images.bands import read_image_of
 from deeplab_tf.images.frame import into_frame
 from deeplab_tf.inference.predictor import load_predictor
@@ -138,6 +142,23 @@ def test_int8_normalises_in_float32_and_computes_in_integers(
     expected = expected_logits(network, image)
     noise = np.linalg.norm(scores - expected) / np.linalg.norm(expected - expected.mean((0, 1)))
     assert noise < 0.5
+
+
+def test_int8_of_bands_that_need_no_normalising():
+    """The converter leaves nothing of the first layer, which would stay float."""
+    image_format = ImageFormat(2, 32, (0.0, 0.0), (1.0, 1.0))
+    network = random_trained_model(
+        backbone=Backbone.RESNET_TINY, multi_grid=(1,), image_format=image_format
+    )
+    pictures = [ComparedImage("", random_bands(*SIZE, image_format, i)) for i in range(4)]
+    content, float_file = convert(network, Options(SIZE, "int8", "logits"), pictures)
+    assert float_file is not None and litert_operations(float_file)["MUL"] == 0
+    image = random_bands(*SIZE, image_format, 9)
+    reader = TensorReader(content)
+    assert reader.dtypes[reader.input] == np.float32
+    found = reader.run(image)(reader.operations[-1].output)[0]
+    expected = expected_logits(network, image)
+    assert np.mean(found.argmax(-1) == expected.argmax(-1)) > 0.9
 
 
 def test_images_of_another_format_are_refused(litert, network, scenes, tmp_path):

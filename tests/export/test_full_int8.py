@@ -21,6 +21,7 @@ from deeplab_tf.artefacts.litert import (
 from deeplab_tf.artefacts.trained_model import TrainedModel
 from deeplab_tf.config import Backbone, Experiment
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.export.convolutions import ConvolutionFile
 from deeplab_tf.export.full_int8 import quantize_full
 from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.layer_noise import noisiest_layers
@@ -37,7 +38,8 @@ from deeplab_tf.weights.imported import build_network
 from deeplab_tf.weights.tflite import read_tflite
 
 SIZE = (33, 49)
-CALIBRATION = [random_picture(*SIZE, seed) for seed in range(4)]
+PICTURES = [random_picture(*SIZE, seed) for seed in range(4)]
+CALIBRATION = [ComparedImage(str(seed), picture) for seed, picture in enumerate(PICTURES)]
 SPOILT = "block3_unit1_conv1"
 
 
@@ -155,12 +157,12 @@ def test_ranges_are_those_of_the_images_and_each_tensors_own(spoilt, spoilt_file
         layer = f"{name}{inside}"
         tensor = by_layer.get(layer) or by_layer[name]
         part = type(spoilt.model)(spoilt.model.input, spoilt.model.get_layer(layer).output)
-        values = np.asarray(part(np.stack(CALIBRATION), training=False))
+        values = np.asarray(part(np.stack(PICTURES), training=False))
         assert ranges[tensor] == pytest.approx((values.min(), values.max()), rel=1e-3, abs=1e-3)
 
 
 def test_the_spoilt_layer_is_named_first(spoilt, spoilt_files):
-    noisiest = noisiest_layers(*spoilt_files, layer_names(spoilt), CALIBRATION[:2])
+    noisiest = noisiest_layers(*spoilt_files, layer_names(spoilt), PICTURES[:2])
     assert len(noisiest) == 5
     added = [noise.added for noise in noisiest]
     assert added == sorted(added, reverse=True)
@@ -242,11 +244,12 @@ def test_numbers_that_are_none_are_not_calibrated_on():
     concrete = of_negative.get_concrete_function()
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
     with pytest.raises(DeeplabError, match="is not finite; train the model anew"):
-        measure(TensorReader(content), [np.zeros((4, 5, 3), np.uint8)])
+        measure(TensorReader(content), [ComparedImage("", np.zeros((4, 5, 3), np.uint8))])
 
 
 def test_a_tensor_that_is_always_zero_leaves_a_file_that_runs():
     """A squeeze whose ReLU lets nothing through; its own range would be of no width."""
+    keras.utils.set_random_seed(0)
     image = keras.Input((16, 20, 3))
     x = AtrousConv2D(8, 3, padding="same", name="conv1")(image)
     x = squeeze_excitation(x, 4, name="se")
@@ -261,15 +264,77 @@ def test_a_tensor_that_is_always_zero_leaves_a_file_that_runs():
     converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()])
     pictures = [random_picture(16, 20, seed) for seed in range(3)]
     names = [layer.name for layer in model.layers]
-    content = quantize_full(converter.convert(), names, pictures)
+    content = in_integers(converter.convert(), names, pictures)
+    for picture in pictures:
+        expected = model(picture[None].astype(np.float32)).numpy()
+        off = np.abs(logits_of(content, picture) - expected).max()
+        assert expected.std() > 1 and off < 0.1 * np.ptp(expected)
+
+
+def in_integers(float_file, layers, pictures):
+    return quantize_full(float_file, layers, [ComparedImage("", each) for each in pictures])
+
+
+def logits_of(content, picture):
     interpreter = new_interpreter(model_content=content)
     (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
-    for picture in pictures:
-        interpreter.set_tensor(given["index"], picture[None])
-        interpreter.invoke()
-        logits = dequantized(interpreter.get_tensor(found["index"]), found)
-        expected = model(picture[None].astype(np.float32)).numpy()
-        assert expected.std() > 1 and np.abs(logits - expected).max() < 0.05 * np.ptp(expected)
+    interpreter.set_tensor(given["index"], picture[None].astype(given["dtype"]))
+    interpreter.invoke()
+    return dequantized(interpreter.get_tensor(found["index"]), found)
+
+
+def drawn_kernels(*shapes):
+    rng = np.random.default_rng(0)
+    return [rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes]
+
+
+def converted(network):
+    """The float file of a function from float32 [1, 16, 20, 3] to logits."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 20, 3), tf.float32, name="images")])
+    def serve(images):
+        return {"logits": network(images / 127.5 - 1)}
+
+    concrete = serve.get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+
+
+@pytest.mark.parametrize("loudness", [1e-6, 1e-42])
+def test_a_dead_channel_keeps_its_bias(loudness):
+    """The bias is more than int32 holds in steps that would fit such weights."""
+    first, last = drawn_kernels((3, 3, 3, 4), (1, 1, 4, 3))
+    first[..., 0] *= loudness
+    first[..., 1] = 0
+    bias = np.float32([1, 0, 0.2, -0.1])
+
+    def network(x):
+        return tf.nn.conv2d(tf.nn.relu6(tf.nn.conv2d(x, first, 1, "SAME") + bias), last, 1, "SAME")
+
+    float_file = converted(lambda x: network(x) + 0.3)
+    pictures = [random_picture(16, 20, seed) for seed in range(3)]
+    found = logits_of(in_integers(float_file, ["logits"], pictures), pictures[0])
+    expected = logits_of(float_file, pictures[0])
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.02 < 0.3 < expected.std()
+
+
+def test_convolutions_that_share_a_kernel_keep_it():
+    first, shared = drawn_kernels((3, 3, 3, 4), (3, 3, 4, 4))
+
+    def network(x):
+        x = tf.nn.relu6(tf.nn.conv2d(x, first, 1, "SAME") + 0.1)
+        x = tf.nn.relu6(tf.nn.conv2d(x, shared, 1, "SAME") + 3.0)
+        return tf.nn.conv2d(x, shared, 1, "SAME") - 1.0
+
+    float_file = converted(network)
+    pictures = [random_picture(16, 20, seed) for seed in range(3)]
+    content = in_integers(float_file, ["logits"], pictures)
+    file = ConvolutionFile(content)
+    assert len({c.tensors[1] for c in file.convolutions}) == 2  # of three
+    nearest = drawn_kernels((3, 3, 3, 4), (3, 3, 4, 4))[1].transpose(3, 0, 1, 2).reshape(4, -1)
+    steps = np.abs(nearest).max(axis=1, keepdims=True) / 127
+    np.testing.assert_array_equal(file.weights(file.convolutions[1]), np.round(nearest / steps))
+    expected = logits_of(float_file, pictures[0])
+    assert np.abs(logits_of(content, pictures[0]) - expected).max() < 0.05 * np.ptp(expected)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,12 @@ import pytest
 import tensorflow as tf
 
 from deeplab_tf.artefacts.litert import new_interpreter
+from deeplab_tf.export import full_int8
 from deeplab_tf.export.convolutions import ConvolutionFile
-from deeplab_tf.export.full_int8 import Fit, quantize_full
+from deeplab_tf.export.full_int8 import quantize_full
+from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.input_moments import InputMoments, patches_of
+from deeplab_tf.export.ranges import measure
 from deeplab_tf.export.tensors import TensorReader
 
 
@@ -66,11 +69,43 @@ def test_weights_times_patches_are_the_outputs(content, pictures, monkeypatch):
         np.testing.assert_allclose(moments.of(convolution), expected, rtol=1e-3, atol=1e-5)
 
 
-def test_integers_are_put_in_and_lose_less(content, pictures):
+def test_padding_is_neither_measured_nor_looked_at(content, pictures, monkeypatch):
+    """Of a photo that fills 6 rows and 9 columns, the rest being far from all pixels of photos."""
+    image = np.where(np.arange(13)[:, None] < 9, pictures[0], 255)
+    image[6:] = 255
+    file, reader = ConvolutionFile(content), TensorReader(content)
+    read = reader.run(image)
+    monkeypatch.setattr("deeplab_tf.export.input_moments.POSITIONS", 10**6)
+    moments = InputMoments(file.convolutions)
+    padded = ComparedImage("", image, inner=(6, 9))
+    measured = measure(reader, [padded], moments.add)
+    kept = {(5, 7): (3, 5), (4, 5): (3, 4)}  # rows and columns of all, and of the photo alone
+    for convolution in file.convolutions:
+        output = read(convolution.output)
+        rows, columns = kept[output.shape[1:3]]
+        inside = output[:, :rows, :columns]
+        assert measured.extremes[convolution.output] == (inside.min(), inside.max())
+        patches = patches_of(read(convolution.input)[0], convolution, AllPlaces())
+        places = patches.reshape(*output.shape[1:3], *patches.shape[1:])[:rows, :columns]
+        x = places.reshape(-1, *patches.shape[1:])
+        if convolution.depthwise:
+            expected = np.einsum("ntc,nuc->ctu", x, x) / len(x)
+        else:
+            flat = x.reshape(len(x), -1)
+            expected = flat.T @ flat / len(flat)
+        np.testing.assert_allclose(moments.of(convolution), expected, rtol=1e-3, atol=1e-5)
+    filled = padded._replace(filled=np.full_like(image, 7))
+    assert measure(reader, [filled]).extremes[reader.input] == (7, 7)  # without the missing
+
+
+def test_integers_are_put_in_and_lose_less(content, pictures, monkeypatch):
     exact = ConvolutionFile(content)
-    found = {}
-    for fit in (Fit(ranges=False, weights=False), Fit(ranges=False)):
-        integers = quantize_full(content, ["logits"], pictures[:5], fit=fit)
+    calibration = [ComparedImage("", picture) for picture in pictures[:5]]
+    found = {True: quantize_full(content, ["logits"], calibration)}
+    monkeypatch.setattr(full_int8, "with_fitted_weights", lambda nearest, *_: nearest)
+    found[False] = quantize_full(content, ["logits"], calibration)
+    farthest = {}
+    for fitted, integers in found.items():
         file = ConvolutionFile(integers)
         worst = []
         for rounded, float_one in zip(file.convolutions, exact.convolutions, strict=True):
@@ -81,9 +116,9 @@ def test_integers_are_put_in_and_lose_less(content, pictures):
             np.testing.assert_allclose(
                 file.bias(rounded) * bias_scales, exact.bias(float_one), atol=bias_scales.max()
             )
-        found[fit.weights] = (integers, worst)
-    assert max(found[False][1]) < 0.51 < max(found[True][1]) < 4
-    interpreter = new_interpreter(model_content=found[True][0])
+        farthest[fitted] = max(worst)
+    assert farthest[False] < 0.51 < farthest[True] < 4
+    interpreter = new_interpreter(model_content=found[True])
     assert interpreter.get_output_details()[0]["dtype"] == np.uint8
 
 

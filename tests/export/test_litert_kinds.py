@@ -7,6 +7,7 @@ import pytest
 from support.random_model import random_picture
 
 from deeplab_tf.artefacts.litert import CONVOLUTIONS, open_segmenter
+from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.litert import Options, convert, export_litert, write_litert
 from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.tensors import TensorReader
@@ -69,7 +70,10 @@ def test_any_size_is_the_network_at_that_size(trained, any_size):
 
 
 def test_int8_of_any_size(trained, tmp_path):
-    calibration = [random_picture(33, 49, 0), random_picture(50, 60, 1)]
+    calibration = [
+        ComparedImage("a", random_picture(33, 49, 0)),
+        ComparedImage("b", random_picture(50, 60, 1)),
+    ]
     write_litert(
         trained,
         tmp_path / "a.tflite",

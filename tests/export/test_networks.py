@@ -21,6 +21,7 @@ from deeplab_tf.evaluation.evaluate import evaluate
 from deeplab_tf.evaluation.evaluate_split import evaluate_split
 from deeplab_tf.export.convolutions import ConvolutionFile
 from deeplab_tf.export.export_model import export_model
+from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.litert import Options, convert
 from deeplab_tf.export.operations import litert_operations
 from deeplab_tf.export.web_page import page_facts
@@ -100,7 +101,8 @@ def test_litert_in_integers(network, tmp_path):
     """Labels of a network of 40 steps are too close to call, so its scores are compared."""
     images = [random_picture(65, 65, seed) for seed in range(4)]
     options = Options(image_size=(65, 65), quantize="int8", outputs="logits")
-    content, float_file = convert(network.trained, options, calibration=images)
+    calibration = [ComparedImage("", image) for image in images]
+    content, float_file = convert(network.trained, options, calibration)
     (tmp_path / "a.tflite").write_bytes(content)
     segmenter = open_segmenter(tmp_path / "a.tflite")
     expected = np.asarray(network.trained.model(np.stack(images)))

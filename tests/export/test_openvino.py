@@ -20,7 +20,7 @@ from deeplab_tf.export.images import ComparedImage
 from deeplab_tf.export.openvino_model import (
     atrous_convolutions,
     export_openvino,
-    is_openvino_model,
+    is_own_openvino,
     write_openvino,
 )
 from deeplab_tf.export.parity import THRESHOLDS
@@ -95,7 +95,7 @@ def test_it_computes_in_float32_on_the_cores_of_this_process(exported):
 def test_the_folder_says_what_it_is(trained, exported, out, pictures):
     names = sorted(path.name for path in exported.artefact.iterdir())
     assert names == ["model.bin", "model.xml", "parity.json"]
-    assert is_openvino_model(exported.artefact)
+    assert is_own_openvino(exported.artefact)
     report = json.loads((exported.artefact / "parity.json").read_text())
     assert (report["format"], report["images"]) == ("openvino", len(pictures))
     assert report["label_agreement"] >= 0.999
@@ -216,6 +216,11 @@ def test_what_is_damaged_foreign_or_no_kind_is_refused(trained, exported, tmp_pa
     (copied("cut") / "model.bin").write_bytes(content[: len(content) // 2])
     (copied("torn") / "model.xml").write_bytes(b"<net>")
     (copied("alone") / "model.bin").unlink()
+    others = np.frombuffer(content, np.float32).copy()
+    others[len(others) // 2] += 1  # another model's weights of the same size
+    (copied("mixed") / "model.bin").write_bytes(others.tobytes())
+    with pytest.raises(DeeplabError, match=r"mixed/model.bin is not the file that .* copy both"):
+        load_predictor(tmp_path / "mixed")
     for name in ("cut", "torn", "alone"):
         with pytest.raises(DeeplabError, match=rf"{name}/model.xml is damaged, or its model.bin"):
             load_predictor(tmp_path / name)
@@ -223,7 +228,7 @@ def test_what_is_damaged_foreign_or_no_kind_is_refused(trained, exported, tmp_pa
     foreign.write_text(foreign.read_text().replace("<deeplab_tf.json ", "<other.json "))
     with pytest.raises(DeeplabError, match="has no deeplab_tf.json in its rt_info"):
         load_predictor(foreign)
-    assert not is_openvino_model(tmp_path / "foreign")
+    assert not is_own_openvino(tmp_path / "foreign")
     with pytest.raises(DeeplabError, match=r"none/model.xml does not exist"):
         open_openvino(tmp_path / "none")
     with pytest.raises(DeeplabError, match="quantised by none, float16, int8. Received: 'dynamic'"):

@@ -3,18 +3,22 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.random_model import random_picture
+from support.geo_files import write_geotiff
+from support.random_model import random_bands, random_picture
 
+from deeplab_tf.config.image_format import ImageFormat
 from deeplab_tf.data.sources.masks import IndexMask, plain_values
 from deeplab_tf.data.sources.source import Pair, Source
 from deeplab_tf.data.write_records import write_records
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.export.export_model import _held_apart
 from deeplab_tf.export.images import (
     ComparedImage,
     data_set_images,
     file_images,
     fit_picture,
     hold_apart,
+    shrink_picture,
 )
 from deeplab_tf.export.layer_noise import LayerNoise
 from deeplab_tf.export.parity import ExportParity, Place, check, compare
@@ -152,11 +156,13 @@ def test_images_of_a_data_set_are_its_own_pixels(tmp_path):
     write_records(Source(SHAPES, {"val": pairs}), tmp_path / "data")
     images = list(data_set_images(tmp_path / "data", "shapes", "val", 2))
     assert len(images) == 2
-    for name, image, truth, _ in images:
-        np.testing.assert_array_equal(image, random_picture(9, 14, seed=ord(name)))
-        assert truth is None
+    for picture in images:
+        expected = random_picture(9, 14, seed=ord(picture.name))
+        np.testing.assert_array_equal(picture.image, expected)
+        assert picture.mask is None
     labelled = data_set_images(tmp_path / "data", "shapes", "val", 2, SHAPES)
-    assert all((truth == 0).all() and truth.shape == (9, 14) for _, _, truth, _ in labelled)
+    for picture in labelled:
+        np.testing.assert_array_equal(picture.mask, np.zeros((9, 14)))
     with pytest.raises(DeeplabError, match="trained on other classes"):
         data_set_images(tmp_path / "data", "shapes", "val", 2, VOC)
     with pytest.raises(DeeplabError, match="has no split 'test'; splits are val"):
@@ -199,6 +205,7 @@ def test_padding_does_not_count():
     [
         (467, 100, 467, (100, 367)),  # the data set is dealt whole
         (1464, 100, 100, (100, 100)),
+        (1000, 100, 8, (100, 8)),  # half of those that there are
         (5, 100, 100, (2, 3)),  # at most half are calibrated on
         (2, 100, 1, (1, 1)),
         (1, 100, 100, (1, 1)),  # nothing can be held apart
@@ -211,3 +218,44 @@ def test_images_to_calibrate_on_are_others_and_spread(available, calibration, co
     if available > 1:
         assert sorted([*first, *second]) == [*range(sum(expected))]
         assert np.ptp(np.diff(first)) <= 1 if len(first) > 1 else first == [0]
+
+
+def test_images_are_read_anew_for_both_and_equal_ones_are_not_calibrated_on():
+    numbers = [0, 1, 2, 3, 4, 3]  # the image 3 under two names
+    pictures = [ComparedImage(str(i), np.full((2, 2, 3), n)) for i, n in enumerate(numbers)]
+    counts = []
+
+    def read(count):
+        counts.append(count)
+        return iter(pictures[:count])
+
+    calibration, compared = _held_apart(read, *hold_apart(6, 2, 4))
+    assert [picture.name for picture in calibration] == ["0"]  # of 0 and 3
+    assert [picture.name for picture in compared] == ["1", "2", "4", "5"]
+    assert set(counts) == {4, 6}  # as far as is needed
+    only = _held_apart(read, *hold_apart(1, 100, 100))
+    assert [[picture.name for picture in each] for each in only] == [["0"], ["0"]]
+
+
+@pytest.mark.parametrize("source", ["file", "records"])
+def test_pixels_without_data_are_the_mean_for_calibration(source, tmp_path):
+    """A strip of a file in nodata, through the working size and into a frame."""
+    image_format = ImageFormat(2, 32, (0.3, 290.0), (0.1, 5.0), nodata=-9.0)
+    pixels = random_bands(40, 60, image_format)
+    pixels[:, :20] = -9
+    write_geotiff(tmp_path / "a.tif", pixels)
+    if source == "file":
+        (picture,) = file_images(str(tmp_path / "a.tif"), 1, image_format)
+    else:
+        write_labels(np.zeros((40, 60), np.uint8), SHAPES, tmp_path / "a.png")
+        mask = IndexMask(tmp_path / "a.png", plain_values(SHAPES.num_classes, VOID))
+        pairs = {"val": [Pair("a", tmp_path / "a.tif", mask)]}
+        write_records(Source(SHAPES, pairs, image_format=image_format), tmp_path / "data")
+        (picture,) = data_set_images(tmp_path / "data", "shapes", "val", 1, SHAPES)
+    assert (picture.image[:, :20] == 0).all()
+    framed = fit_picture(shrink_picture(picture, 30), (25, 35), image_format.mean)
+    assert framed.image[:20, :9].max() == 0 and framed.inner == (20, 30)
+    normalised = (framed.to_calibrate - image_format.mean) / image_format.std
+    assert np.abs(normalised[:, :9]).max() < 1e-4 < 0.1 < np.abs(normalised[:20, 15:30]).max() < 9
+    whole = ComparedImage("b", pixels[:, 20:])
+    assert whole.to_calibrate is whole.image

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from deeplab_tf.export.ranges import SHARES, least_error
+from deeplab_tf.export.ranges import SHARES, least_error, wide_enough
+from deeplab_tf.export.tensors import Operation
 
 
 def error(numbers, low, high):
@@ -28,6 +29,20 @@ def test_no_range_of_the_grid_has_less_error(kind):
         assert found == (0.0, 6.0)  # many numbers lie on 6
     elif kind == "one far number":
         assert found[1] < 0.95 * high
+
+
+class OneSum:
+    """In the place of a file's reader: an ADD of a loud tensor and a quiet one."""
+
+    operations = (Operation("ADD", ("loud", "quiet"), "sum"),)
+    dtypes = dict.fromkeys(("loud", "quiet", "sum"), np.dtype(np.float32))
+
+
+def test_what_stays_float_is_not_widened():
+    ranges = {"loud": (0.0, 5000.0), "quiet": (-1.0, 1.0), "sum": (0.0, 2.0)}
+    widened = wide_enough(OneSum(), ranges, ranges.__getitem__)
+    assert widened == ranges | {"sum": (0.0, pytest.approx(50))}  # a hundredth
+    assert wide_enough(OneSum(), ranges, ranges.__getitem__, kept=["sum"]) == ranges
 
 
 def test_a_tensor_that_is_never_0_keeps_0_in_its_range():

@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from support.random_model import random_picture, random_trained_model
 from support.serving_requests import ask, encode, newest, png_that_claims, rows
@@ -16,6 +17,7 @@ from deeplab_tf.export.openvino_model import write_openvino
 from deeplab_tf.inference.predictor import load_predictor
 from deeplab_tf.serving.limits import Limits
 from deeplab_tf.serving.model_info import model_metadata
+from deeplab_tf.serving.refusal import Reason, RefusedError
 from deeplab_tf.serving.served_model import open_served_model
 from deeplab_tf.serving.service import Service
 
@@ -109,3 +111,22 @@ def test_a_damaged_one_is_refused_at_the_start(folder, tmp_path):
     (tmp_path / "model.xml").write_text("<net>")
     with pytest.raises(DeeplabError, match=r"model.xml is damaged"):
         open_served_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        RuntimeError("Failed to allocate 9 bytes"),
+    ],
+)
+def test_no_memory_after_the_network_is_a_busy_server(error, folder, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("deeplab_tf.serving.openvino_model._enlarged", fail)
+    served = open_served_model(folder)
+    with pytest.raises(RefusedError, match="out of memory") as caught:
+        served.run("serving_default", PICTURES)
+    assert caught.value.reason is Reason.BUSY
