@@ -19,7 +19,7 @@ pytest.importorskip("apache_beam")
 pytest.importorskip("distributed")
 
 import apache_beam as beam
-import dask
+import dask.config
 import distributed
 from apache_beam.transforms.core import Windowing
 from apache_beam.transforms.window import FixedWindows, GlobalWindows
