@@ -642,3 +642,10 @@ def test_flags_without_addresses_say_so():
     check_addresses(own, {"out": Use.WRITE}, [])
     with pytest.raises(WrongUseError, match="--config.init_from takes no address of a store"):
         check_addresses([], {"out": Use.WRITE}, ["x", f"--config.init_from={S3}/v.keras"])
+
+
+def test_the_address_of_a_scheduler_is_none_of_a_store():
+    values = flags.FlagValues()
+    address = ["dask_client_address=tcp://10.0.0.1:8786"]
+    flags.DEFINE_list("beam_options", address, "", flag_values=values)
+    check_addresses([values["beam_options"]], {"out": Use.WRITE}, [])

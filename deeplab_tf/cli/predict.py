@@ -262,7 +262,7 @@ def _predict_by_beam(runner: BeamRunner, out: pathlib.Path) -> int:
         inputs = ImageFiles(_IMAGES.value)
     else:
         dataset, name = str(_DATASET.value), str(_SPLIT.value)
-        records = open_records(str(_DATA_DIR.value), dataset)
+        records = open_records(pathlib.Path(str(_DATA_DIR.value)).absolute(), dataset)
         inputs = RecordImages(f"{dataset}/{name}", records.split(name), records.fingerprint)
     model = Model(model_path(_MODEL.value, warn), inference_flags.overrides())
     predict_by_beam(runner, model, inputs, out, _BATCH_SIZE.value, say, _writes(("labels",)))

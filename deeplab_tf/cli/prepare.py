@@ -169,7 +169,8 @@ def main() -> int:
     if _INIT.value:
         _init()
         return 0
-    import_tensorflow()
+    # Workers that prepared, predict later: all commands of a runner have one choice of oneDNN.
+    import_tensorflow(trains=False if beam_flags.RUNNER.value else None)
     from deeplab_tf.data.prepare import check, prepare
     from deeplab_tf.data.split_names import training_split
     from deeplab_tf.data.tiles import Tiling

@@ -90,6 +90,8 @@ def local_flags(own: Sequence[flags.Flag], uses: Mapping[str, Use]) -> Iterator[
 
 
 def _has_address(flag: flags.Flag) -> bool:
+    if flag.name == "beam_options":  # has addresses of schedulers, and stores that Beam opens
+        return False
     if isinstance(flag.value, list):
         return any(is_address(_named(str(value))[1]) for value in flag.value)
     return is_address(str(flag.value))

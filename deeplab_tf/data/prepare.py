@@ -64,6 +64,9 @@ def prepare(
             prepares the same data set.
     """
     data_dir = pathlib.Path(data_dir)
+    if runner:  # whose workers have working folders of their own
+        data_dir = data_dir.absolute()
+        source = None if source is None else pathlib.Path(source).absolute()
     if describe and source is not None and dataset == "folder":
         _describe(pathlib.Path(source), report)
     read = _read(source, data_dir, dataset, choices or Choices(), tiling, report)

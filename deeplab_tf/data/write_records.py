@@ -94,7 +94,7 @@ def write_records(
         workers: the number of processes that read and check; by default one for each core.
         runner: the Apache Beam runner that writes the records instead of processes of this machine;
             the workers of the runner must see the source's files and `data_dir` under the same
-            paths.
+            paths, which are absolute where the workers have other working folders.
 
     Returns:
         The records, and whether this call wrote them.
@@ -141,7 +141,7 @@ def _build(
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_config=_download_config(runner))
-    _check_counts(builder, source)
+    _check_counts(builder, source, "" if runner is None else "; run again without --runner")
     folder = Path(builder.data_dir)
     # The pixels are counted in the written records, so that the reported numbers are those of the
     # records and not of the source.
@@ -155,8 +155,13 @@ def _build(
     return folder
 
 
-def _check_counts(builder: "_Builder", source: Source) -> None:
+def _check_counts(builder: "_Builder", source: Source, advice: str) -> None:
     """Checks that no example was lost or doubled on the way; of tiles only the least number.
+
+    Args:
+        builder: has written the records.
+        source: the data set.
+        advice: what to do, at the end of the message.
 
     Raises:
         DeeplabError: a split has another number of examples than of images.
@@ -165,8 +170,8 @@ def _check_counts(builder: "_Builder", source: Source) -> None:
         written, least = builder.info.splits[name].num_examples, len(pairs)
         if written < least or (written > least and source.tiling is None):
             raise DeeplabError(
-                f"split {name} must have the examples of {least} images. Written: {written}; the "
-                "runner lost or doubled some: run again without --runner"
+                f"split {name} must have the examples of {least} images. Written: {written}, so "
+                f"some were lost or doubled{advice}"
             )
 
 
@@ -178,6 +183,7 @@ def _longest_side(builder: "_Builder", source: Source) -> int:
 def _download_config(runner: BeamRunner | None) -> tfds.download.DownloadConfig | None:
     if runner is None:
         return None
+    runner.check()
     options = runner.pipeline_options()
     return tfds.download.DownloadConfig(beam_runner=runner.runner(), beam_options=options)
 

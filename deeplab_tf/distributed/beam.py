@@ -71,9 +71,10 @@ class BeamRunner:
         """Returns Beam's `PipelineOptions`.
 
         Raises:
-            DeeplabError: Beam is not installed or has no such runner.
+            DeeplabError: Beam has no such runner. Dask's scheduler is not asked again.
         """
-        self.check()
+        if not self._is_dask:  # whose runner connects by itself
+            self.check()
         from apache_beam.options.pipeline_options import PipelineOptions
 
         # Without an argument PipelineOptions would read the flags of this process.

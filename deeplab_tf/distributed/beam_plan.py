@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.coders import FastPrimitivesCoder
 from apache_beam.pipeline import AppliedPTransform
 from apache_beam.runners.common import DoFnSignature
 from apache_beam.transforms.combiners import curry_combine_fn
@@ -181,6 +182,14 @@ def _refused(applied: AppliedPTransform, what: str) -> DeeplabError:
     )
 
 
+_KEY_CODER = FastPrimitivesCoder().as_deterministic_coder("a key")
+
+
+def encoded_key(key: Any) -> bytes:
+    """Returns the bytes by which keys are compared: 1, 1.0 and True are three keys, as in Beam."""
+    return _KEY_CODER.encode(key)
+
+
 class _Combine(beam.DoFn):
     """A step from pairs to one (key, accumulator) for each key at hand."""
 
@@ -191,16 +200,18 @@ class _Combine(beam.DoFn):
         self._combine.setup()
 
     def start_bundle(self) -> None:
-        self._sums: dict[Any, Any] = {}
+        self._sums: dict[bytes, tuple[Any, Any]] = {}
 
     def process(self, element: tuple[Any, Any]) -> None:
         key, value = element
-        if key not in self._sums:
-            self._sums[key] = self._combine.create_accumulator()
-        self._sums[key] = self._combine.add_input(self._sums[key], value)
+        encoded = encoded_key(key)
+        if encoded not in self._sums:
+            self._sums[encoded] = key, self._combine.create_accumulator()
+        key, accumulator = self._sums[encoded]
+        self._sums[encoded] = key, self._combine.add_input(accumulator, value)
 
     def finish_bundle(self) -> Iterator[Any]:
-        for key, accumulator in self._sums.items():
+        for key, accumulator in self._sums.values():
             yield GlobalWindows.windowed_value((key, self._combine.compact(accumulator)))
 
     def teardown(self) -> None:

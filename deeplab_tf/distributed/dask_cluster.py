@@ -24,6 +24,11 @@ WORKERS_SECONDS = 60
 A worker that was killed is started again in a few seconds by `dask worker`'s watching process.
 """
 POLL_SECONDS = 1
+AGAIN = 4
+"""How often the parts that Dask gives up are submitted anew.
+
+Dask counts the workers that were lost with a part, whether the part was in work or waited there.
+"""
 _LOST = (OSError, CancelledError, concurrent.futures.CancelledError)
 
 
@@ -71,21 +76,35 @@ class Cluster:
             for number, part in enumerate(parts)
         ]
 
-    def results(self, futures: Sequence[Any]) -> list[Any]:
+    def results(
+        self, futures: Sequence[Any], again: Callable[[int], Any] | None = None
+    ) -> list[Any]:
         """Waits for all results and returns them.
 
+        Args:
+            futures: the future results.
+            again: submits what future `number` is of anew, up to `AGAIN` times, where Dask gave it
+                up since one worker after the other was lost with it; None leaves it at that.
+
         Raises:
-            DeeplabError: all workers are gone, a task ended one worker after the other, or the
-                scheduler is gone. Another error that a task raised passes.
+            DeeplabError: all workers are gone, workers were lost with one task again and again, or
+                the scheduler is gone. Another error that a task raised passes.
         """
+        futures = list(futures)
         try:
-            while not self._are_done(futures):
-                self._check_workers()
-            gathered: Any = self._client.gather(list(futures))
+            for left in reversed(range(AGAIN + 1 if again else 1)):
+                while not self._are_done(futures):
+                    self._check_workers()
+                given_up = _given_up(futures)
+                if not (left and again and given_up):
+                    break
+                for number in given_up:
+                    futures[number] = again(number)
+            gathered: Any = self._client.gather(futures)
             return gathered
         except distributed.KilledWorker as error:
             raise DeeplabError(
-                f"{error.allowed_failures + 1} workers were killed on one part of the work, "
+                f"workers of {self._address} were lost again and again with one part of the work, "
                 "perhaps for want of memory; give them more and run the same command again"
             ) from error
         except ImportError as error:
@@ -129,6 +148,15 @@ class Cluster:
         return False
 
 
+def _given_up(futures: Sequence[Any]) -> list[int]:
+    """Returns the numbers of the futures whose workers were lost more often than Dask allows."""
+    return [
+        number
+        for number, future in enumerate(futures)
+        if future.status == "error" and isinstance(future.exception(), distributed.KilledWorker)
+    ]
+
+
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Cluster]:
     """Connects to the scheduler at `address`, as `tcp://host:8786`, and leaves it at the end.
@@ -142,7 +170,7 @@ def connected(address: str) -> Iterator[Cluster]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: tls:// without certificates
         raise DeeplabError(
             f"no scheduler of Dask answers at {address} within {CONNECT_SECONDS} s: "
             f"{one_line(str(error))[:200]}; start one by `dask scheduler`"

@@ -32,6 +32,11 @@ PARTS = 16
 
 More parts balance better and are shorter to do again where a worker dies; each costs milliseconds.
 """
+MOST_PARTS = 256
+"""The most parts of a stage, or one for each task at a time where those are more.
+
+A shuffle has up to a task of a millisecond for each pair of a part before and a part after it.
+"""
 SMALL = 1 << 16
 """The most bytes of a function that goes to all workers; those of `beam.Create` hold all values."""
 MERGED = 8
@@ -68,7 +73,7 @@ class _Run:
     def __init__(self, plan: list[Node], cluster: Cluster):
         self._plan = plan
         self._cluster = cluster
-        self._buckets = PARTS * cluster.threads
+        self._buckets = max(cluster.threads, min(PARTS * cluster.threads, MOST_PARTS))
         self._readers = collections.Counter(keep for node in plan for keep in wanted_by(node))
         self._left: dict[Keep, list[tuple[Any, list[int]]]] = collections.defaultdict(list)
         """The parts that have elements of a `Keep`, with the sizes of their buckets."""
@@ -79,7 +84,8 @@ class _Run:
         small = [function for function in functions if len(pickler.dumps(function)) < SMALL]
         given = PickledStage(pickler.dumps(small))
         nothing = [()] * self._cluster.workers
-        imported = self._cluster.submit_parts("import", import_all, given, nothing)
+        # Dask drops a task whose future nobody holds.
+        _imported = self._cluster.submit_parts("import", import_all, given, nothing)
         for node in self._plan:
             match node:
                 case Impulse():
@@ -89,7 +95,6 @@ class _Run:
                 case Step() if node.sides:
                     parts = [[part] for part in self._whole(node.source)]
                     self._do(node, parts)
-        del imported
 
     def _do(self, root: Impulse | Shuffle | Step, parts: list[list[Any]]) -> None:
         """Does the stage that begins at `root` on all parts, and waits for it."""
@@ -100,7 +105,14 @@ class _Run:
         stage = fused(self._plan, root, sides, set(self._readers), self._buckets)
         done = self._cluster.submit("stage", _same, PickledStage(pickler.dumps(stage)))
         made = self._cluster.submit_parts(f"part of {_name(stage)}", run_stage, done, parts)
-        counted = self._cluster.results([self._cluster.submit("sizes", sizes, one) for one in made])
+        counting = [self._cluster.submit("sizes", sizes, one) for one in made]
+
+        def again(number: int) -> Any:
+            given = done, number, parts[number]
+            made[number] = self._cluster.submit("part again", run_stage, *given)
+            return self._cluster.submit("sizes", sizes, made[number])
+
+        counted = self._cluster.results(counting, again)
         for one, counts in zip(made, counted, strict=True):
             for keep, of_buckets in counts.items():
                 self._left[keep].append((one, of_buckets))
@@ -127,11 +139,11 @@ class _Run:
     def _shuffled(self, node: Shuffle) -> list[list[Any]]:
         buckets = self._read((node.source, How.BY_KEY if node.by_key else How.DEALT))
         if node.combine is not None:
-            combine = pickler.dumps(node.combine)
+            combine = PickledStage(pickler.dumps(node.combine))
             buckets = [self._merged(combine, parts) for parts in buckets]
         return [parts for parts in buckets if parts]
 
-    def _merged(self, combine: bytes, parts: list[Any]) -> list[Any]:
+    def _merged(self, combine: PickledStage, parts: list[Any]) -> list[Any]:
         while len(parts) > MERGED:
             together: Sequence[list[Any]] = [
                 parts[first : first + MERGED] for first in range(0, len(parts), MERGED)

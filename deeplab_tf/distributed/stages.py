@@ -4,11 +4,13 @@ Tested in tests/distributed/test_dask_runner.py, through `DaskRunner`.
 """
 
 import collections
-import contextlib
 import dataclasses
 import enum
+import functools
+import importlib.metadata
 import itertools
 import os
+import sys
 import threading
 import uuid
 import zlib
@@ -16,14 +18,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import FastPrimitivesCoder
+import distributed
 from apache_beam.internal import pickler
 from apache_beam.runners.common import DoFnRunner, Receiver
 from apache_beam.transforms.sideinputs import SideInputMap
 from apache_beam.transforms.window import GlobalWindows
 
-from deeplab_tf.distributed.beam_plan import Step
+from deeplab_tf.distributed.beam_plan import Step, encoded_key
 from deeplab_tf.errors import DeeplabError
+from deeplab_tf.machine.sources import sources
 
 
 class How(enum.Enum):
@@ -67,26 +70,40 @@ class Stage:
     buckets: int
 
 
+@functools.cache
+def versions() -> dict[str, str]:
+    """Returns what must be the same on all machines: functions are pickled by their names."""
+    packages = {name: importlib.metadata.version(name) for name in ("tensorflow", "apache-beam")}
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {"sources of deeplab_tf": sources(), "python": python, **packages}
+
+
 @dataclasses.dataclass(frozen=True)
 class PickledStage:
-    """A stage, or all functions of a pipeline, as Beam pickles them.
+    """A stage, or other functions of a pipeline, as Beam pickles them.
 
     Attributes:
         pickled: the content; TensorFlow may be imported when it is unpickled.
         name: a name that no other stage has.
-        onednn: whether TensorFlow uses oneDNN, as in the process that began the job, or empty for
-            TensorFlow's own choice; the labels of two choices differ in rounding.
-        folder: the folder that relative paths are of, that of the process that began the job.
+        onednn: the variable `ONEDNN` of the process that began the job, empty where it is not set.
+            A worker takes it over before it imports TensorFlow, and refuses another one later:
+            the labels of two choices differ in rounding.
+        versions: `versions()` of the process that began the job; a worker refuses others.
     """
 
     pickled: bytes
     name: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
     onednn: str = dataclasses.field(default_factory=lambda: os.environ.get(ONEDNN, ""))
-    folder: str = dataclasses.field(default_factory=os.getcwd)
+    versions: dict[str, str] = dataclasses.field(default_factory=versions)
 
 
 def import_all(given: PickledStage, number: int, part: tuple[()]) -> None:
-    """Imports, TensorFlow too, what the pickled functions in `given` need."""
+    """Imports, TensorFlow too, what the pickled functions in `given` need.
+
+    Raises:
+        DeeplabError: the worker has other versions than the process that began the job, or has
+            imported TensorFlow with another choice of oneDNN.
+    """
     _unpickled(given)
 
 
@@ -103,13 +120,12 @@ def run_stage(given: PickledStage, number: int, parts: list[list[Any]]) -> Kept:
         old = [_IDLE.pop(name) for name in list(_IDLE)[:-MOST_STAGES]]
     for one in itertools.chain.from_iterable(old):
         one.end()
-    with _inside(given.folder):
-        steps = steps or _Steps(given)
-        try:
-            kept = steps.do(number, parts)
-        except BaseException:
-            steps.end()
-            raise
+    steps = steps or _Steps(given)
+    try:
+        kept = steps.do(number, parts)
+    except BaseException:
+        steps.end()
+        raise
     with _LOCK:
         _IDLE.setdefault(given.name, []).append(steps)
     return kept
@@ -136,9 +152,9 @@ def pick(kept: Kept, keep: Keep, number: int, size: int) -> list[Any]:
     return bucket
 
 
-def merge(pickled: bytes, parts: list[list[Any]]) -> list[Any]:
+def merge(given: PickledStage, parts: list[list[Any]]) -> list[Any]:
     """Merges the accumulators of each key by a pickled `CombineFn`, which may be done anywhere."""
-    combine: beam.CombineFn = pickler.loads(pickled)
+    combine: beam.CombineFn = _unpickled(given)
     combine.setup()
     merged = [
         (key, combine.compact(combine.merge_accumulators(accumulators)))
@@ -184,7 +200,7 @@ class _Buckets:
         number = 0
         if self._how is How.BY_KEY:
             # Python's own hash of a string differs from process to process.
-            number = zlib.crc32(_encoded(value[0]))
+            number = zlib.crc32(encoded_key(value[0]))
         elif self._how is How.DEALT:
             number, self._next = self._next, self._next + 1
         self._lists[number % self._count].append(value)
@@ -249,44 +265,39 @@ class _Steps:
 
 
 def _unpickled(given: PickledStage) -> Any:
-    if given.onednn:
-        os.environ.setdefault(ONEDNN, given.onednn)
+    for name, version in given.versions.items():
+        if versions().get(name) != version:
+            raise DeeplabError(
+                f"{_worker()} must have {name} {version}, as the command that began the job has. "
+                f"Received: {versions().get(name)}; install the same and start the worker again"
+            )
+    with _LOCK:
+        here = os.environ.get(ONEDNN, "")
+        if here != given.onednn:
+            if here or "tensorflow" in sys.modules:
+                raise DeeplabError(
+                    f"{_worker()} must have {ONEDNN}={given.onednn}, as the command that began the "
+                    f"job has. Received: {here!r}, with which TensorFlow is loaded; start the "
+                    "worker again"
+                )
+            os.environ[ONEDNN] = given.onednn
     return pickler.loads(given.pickled)
 
 
-@contextlib.contextmanager
-def _inside(folder: str) -> Iterator[None]:
-    """Works in `folder`, where there is one; threads that work in another one end first."""
-    with _FOLDER:
-        _FOLDER.wait_for(lambda: all(one == folder for one in _WORKING_IN))
-        _WORKING_IN.append(folder)
-        with contextlib.suppress(FileNotFoundError):
-            os.chdir(folder)
+def _worker() -> str:
     try:
-        yield
-    finally:
-        with _FOLDER:
-            _WORKING_IN.remove(folder)
-            _FOLDER.notify_all()
+        return f"worker {distributed.get_worker().address}"
+    except ValueError:
+        return "this process"  # which runs a stage itself
 
 
-_FOLDER = threading.Condition()
-_WORKING_IN: list[str] = []
-"""The folder of each thread at work; a process has one folder for all threads."""
 _LOCK = threading.Lock()
 _IDLE: dict[str, list[_Steps]] = {}
 """The idle steps of each stage, the stage that was used last at the end."""
 
 
-_KEY_CODER = FastPrimitivesCoder().as_deterministic_coder("a key")
-
-
-def _encoded(key: Any) -> bytes:
-    return _KEY_CODER.encode(key)
-
-
 def _grouped(pairs: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, list[Any]]]:
     groups: dict[bytes, tuple[Any, list[Any]]] = {}
     for key, value in pairs:
-        groups.setdefault(_encoded(key), (key, []))[1].append(value)
+        groups.setdefault(encoded_key(key), (key, []))[1].append(value)
     yield from groups.values()

@@ -106,7 +106,9 @@ def evaluate(
     dataset = dataset or (predictor.experiment and predictor.experiment.data.dataset)
     if dataset is None:
         raise DeeplabError(f"{source} does not say its data set; give --dataset")
-    records = open_records(pathlib.Path(data_dir), dataset)
+    data_dir = pathlib.Path(data_dir)
+    # The workers of a runner have working folders of their own.
+    records = open_records(data_dir.absolute() if runner else data_dir, dataset)
     if not (overrides or {}).get("split"):
         split = held_out_split(records.splits, evaluate_config.split)
         evaluate_config = dataclasses.replace(evaluate_config, split=split)
@@ -240,8 +242,9 @@ def _evaluate_by_beam(
     from deeplab_tf.inference.model_handler import Model
 
     split = check_data(predictor, records, evaluate_config.split)
-    model = Model(source, evaluate_config=None if is_exported(source) else evaluate_config)
-    return evaluate_by_beam(runner, model, records, split, out, details)
+    strategy = None if is_exported(source) else evaluate_config
+    model = Model(source.absolute(), evaluate_config=strategy)
+    return evaluate_by_beam(runner, model, records, split, out.absolute(), details)
 
 
 def _format_results(

@@ -25,6 +25,8 @@ Collection = Any
 
 FAILED = "failed"
 """The tag of the dead-letter output, the `Failure`s of what could not be read."""
+CORRUPT = "the record file is corrupt"
+"""The reason of the one failure that stands for the rest of a record file."""
 SHOWN = 5
 """The number of failures that are named in the terminal; the file of failures has all."""
 
@@ -67,7 +69,7 @@ class ReadRecords(beam.DoFn):
                 yield self._element(file, count, record)
                 count += 1
         except tf.errors.DataLossError:
-            yield failed(f"{file} after record {count}", "the record file is corrupt")
+            yield failed(f"{file} after record {count}", CORRUPT)
 
     def _element(self, file: str, number: int, record: tf.Tensor) -> Any:
         name = f"record {number}"

@@ -40,8 +40,7 @@ class Model:
         path: any artefact that `load_predictor` takes.
         overrides: the other arguments of `load_predictor`.
         evaluate_config: the inference strategy of a Keras model; None for the strategy that its
-            experiment
-            and `overrides` say.
+            experiment and `overrides` say.
     """
 
     path: pathlib.Path

@@ -25,8 +25,10 @@ from deeplab_tf.images.suffixes import IMAGE_SUFFIXES
 from deeplab_tf.images.video import VIDEO_SUFFIXES
 from deeplab_tf.inference.batches import BATCH_SIZE, Picture, Predicted
 from deeplab_tf.inference.beam_steps import (
+    CORRUPT,
     FAILED,
     Collection,
+    Failure,
     ReadRecords,
     failed,
     format_failures,
@@ -58,6 +60,12 @@ AGAIN = "again"
 BEAM_WRITES = Writes(("labels",))
 """What is written where nothing else is asked for: overlays cost as much as the network."""
 COUNTS_FILE = "counts"
+COUNTED = ("predicted", "there_before", "failed")
+"""What becomes of an image; the counts in `job.json`."""
+LISTED = "listed"
+"""The count of the files that the workers found."""
+CUT_SHORT = "cut_short"
+"""The count of the failures that stand for the rest of a record file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,25 +122,46 @@ class ImageFiles:
         if next(walk_images(self.pattern), None) is None:
             raise no_image(self.pattern)
 
-    def check_counts(self, counts: dict[str, int], out: pathlib.Path) -> None:
-        """Raises `DeeplabError` where the counts of a job do not add up to the files there are."""
-        files = sum(1 for _ in _named_files(self.pattern, out))
-        if sum(counts.values()) != files:
-            raise _wrong_counts(counts, files, "files were added or removed meanwhile, or ")
+    def count(self, out: pathlib.Path) -> int:
+        """Returns the number of files that are there now, without those below `out`."""
+        return sum(1 for _ in _named_files(self.pattern, out))
+
+    def check_counts(self, counts: dict[str, int], before: int) -> None:
+        """Checks the counts of a job against the files that its workers listed.
+
+        Files that come while the job lasts are listed or not.
+
+        Raises:
+            DeeplabError: the counts do not add up to the files, or the workers listed fewer than
+                `before`, the number at the start.
+        """
+        if counts[LISTED] < before:
+            raise DeeplabError(
+                f"the workers must see the {before} images that were there at the start. Listed: "
+                f"{counts[LISTED]}; files were removed, or a worker does not see all: run the "
+                "same command again"
+            )
+        if _total(counts) != counts[LISTED]:
+            raise _wrong_counts(counts, counts[LISTED])
 
     def pictures(
         self, pipeline: beam.Pipeline, outputs: Outputs, image_format: ImageFormat
-    ) -> Collection:
-        named = (
+    ) -> tuple[Collection, dict[str, Collection]]:
+        """Returns the pictures, and the collections that are counted beside what becomes of them.
+
+        The workers have working folders of their own, so they get an absolute pattern.
+        """
+        files = (
             pipeline
-            | beam.Create([self.pattern])
+            | beam.Create([str(pathlib.Path.cwd() / self.pattern)])
             | beam.FlatMap(functools.partial(_named_files, out=outputs.out))
-            # Images with the same output come together, and Beam deals all out to the workers.
-            | beam.GroupByKey()
         )
-        return named | beam.ParDo(_ReadImage(outputs, image_format)).with_outputs(
+        # Images with the same output come together, and Beam deals all out to the workers.
+        named = files | beam.GroupByKey()
+        read = named | beam.ParDo(_ReadImage(outputs, image_format)).with_outputs(
             THERE, AGAIN, FAILED, main="read"
         )
+        return read, {LISTED: files}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,24 +180,32 @@ class RecordImages:
     def check(self) -> None:
         """Does nothing: the records are open already."""
 
-    def check_counts(self, counts: dict[str, int], out: pathlib.Path) -> None:
-        """Raises `DeeplabError` where the counts of a job do not add up to the split's examples.
+    def count(self, out: pathlib.Path) -> int:
+        """Returns the number of examples in the split."""
+        return self.split.num_examples
 
-        The rest of a broken record file is one failure, and the job has an error for it.
+    def check_counts(self, counts: dict[str, int], before: int) -> None:
+        """Raises `DeeplabError` where the counts of a job do not add up to `before`, the examples.
+
+        The rest of a corrupt record file is one failure, for which the job has an error; only this
+        may stand for any number of examples.
         """
-        total = sum(counts.values())
-        if total > self.split.num_examples or (
-            total < self.split.num_examples and not counts["failed"]
-        ):
-            raise _wrong_counts(counts, self.split.num_examples)
+        read = _total(counts) - counts[CUT_SHORT]
+        if read > before or (read < before and not counts[CUT_SHORT]):
+            raise _wrong_counts(counts, before)
 
     def pictures(
         self, pipeline: beam.Pipeline, outputs: Outputs, image_format: ImageFormat
-    ) -> Collection:
+    ) -> tuple[Collection, dict[str, Collection]]:
+        """Returns the pictures, and the collections that are counted beside what becomes of them.
+
+        `Failure`s are counted as `CUT_SHORT` too where they stand for the rest of a file.
+        """
         files = record_files(pipeline, self.split)
-        return files | beam.ParDo(_ReadSplit(outputs, image_format)).with_outputs(
+        read = files | beam.ParDo(_ReadSplit(outputs, image_format)).with_outputs(
             THERE, AGAIN, FAILED, main="read"
         )
+        return read, {CUT_SHORT: read[FAILED] | beam.Filter(_is_cut_short)}
 
 
 def predict_by_beam(
@@ -189,7 +226,8 @@ def predict_by_beam(
     the end.
 
     Args:
-        runner: the runner of Beam; its workers see all paths as this process does.
+        runner: the runner of Beam, which `BeamRunner.check` has passed; its workers see the files
+            of all absolute paths as this process does.
         model: the model that the workers load.
         inputs: image files or records.
         out: a folder that is new, empty or of the same job.
@@ -204,7 +242,8 @@ def predict_by_beam(
             where the model was changed in the meantime, and where the counts of what was predicted,
             was there and failed are not those of the inputs.
     """
-    runner.check()
+    shown, out = out, out.absolute()  # the workers have working folders of their own
+    model = dataclasses.replace(model, path=model.path.absolute())
     writes.check()
     writes.refuse("--runner", inputs.kinds, "predict image files, without --runner")
     inputs.check()
@@ -221,10 +260,11 @@ def predict_by_beam(
         **inputs.identity(),
     }
     with job_folder(out, job) as writing:
+        before = inputs.count(out)
         with runner.pipeline() as pipeline:
             begun = writing.stat().st_mtime_ns
             outputs = Outputs(out, tuple(writes.outputs), begun)
-            read = inputs.pictures(pipeline, outputs, predictor.image_format)
+            read, counted = inputs.pictures(pipeline, outputs, predictor.image_format)
             writer = Writer.of(predictor, writes, out, within=writing, durable=True)
             if "labelme" in writes.outputs:
                 write_names(out, predictor.classes, writing)
@@ -238,15 +278,17 @@ def predict_by_beam(
             failures = (read[FAILED], bad) | "all failures" >> beam.Flatten()
             write_failures(failures, writing / FAILED_FILE)
             predicted = (written, read[AGAIN]) | "all predicted" >> beam.Flatten()
-            _write_counts(predicted, read[THERE], failures, writing / COUNTS_FILE)
-        counts = _read_counts(writing / COUNTS_FILE)
+            counted |= dict(zip(COUNTED, (predicted, read[THERE], failures), strict=True))
+            _write_counts(counted, writing / COUNTS_FILE)
+        found = _read_counts(writing / COUNTS_FILE)
         if model_digest(model.path) != digest:
             raise DeeplabError(f"{model.path} was changed while it predicted; give another --out")
         with whole_file(out / FAILED_FILE, is_failures) as temporary:
             (writing / FAILED_FILE).rename(temporary)
-        inputs.check_counts(counts, out)
+        inputs.check_counts(found, before)
+        counts = {name: found[name] for name in COUNTED}
         write_job(out, {**job, **counts})
-    _finish(out, counts, report)
+    _finish(shown, counts, report)
 
 
 def _given(overrides: dict[str, Any]) -> dict[str, Any]:
@@ -329,15 +371,15 @@ def _write(done: Predicted[Named], writer: Writer) -> Iterator[Any]:
         yield name
 
 
-def _write_counts(
-    written: Collection, there: Collection, bad: Collection, path: pathlib.Path
-) -> None:
-    """Writes the sizes of the three collections to `path`, one JSON array a line.
+def _is_cut_short(failure: Failure) -> bool:
+    return failure.reason == CORRUPT
 
-    The lines are `["predicted", N]`, `["there_before", N]` and `["failed", N]`; an empty collection
-    has no line.
+
+def _write_counts(kinds: dict[str, Collection], path: pathlib.Path) -> None:
+    """Writes the sizes of the collections to `path`, one JSON array a line.
+
+    A line is as `["predicted", N]`; an empty collection has no line.
     """
-    kinds = {"predicted": written, "there_before": there, "failed": bad}
     named = [
         collection | f"{name} is one" >> beam.Map(lambda _, name=name: name)
         for name, collection in kinds.items()
@@ -346,18 +388,22 @@ def _write_counts(
     write_lines(counted, path, "write counts")
 
 
-def _wrong_counts(counts: dict[str, int], inputs: int, may_be: str = "") -> DeeplabError:
-    parts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+def _total(counts: dict[str, int]) -> int:
+    return sum(counts[name] for name in COUNTED)
+
+
+def _wrong_counts(counts: dict[str, int], inputs: int) -> DeeplabError:
+    parts = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in COUNTED)
     return DeeplabError(
         f"{inputs} images must be predicted, be there before or fail. Received from the runner: "
-        f"{parts}; {may_be}the runner lost or doubled some: run the same command again, or "
+        f"{parts}; the runner lost or doubled some: run the same command again, or "
         "without --runner"
     )
 
 
 def _read_counts(path: pathlib.Path) -> dict[str, int]:
     found = dict(json.loads(line) for line in path.read_text().splitlines())
-    return {name: found.get(name, 0) for name in ("predicted", "there_before", "failed")}
+    return {name: found.get(name, 0) for name in (*COUNTED, LISTED, CUT_SHORT)}
 
 
 def _finish(out: pathlib.Path, counts: dict[str, int], report: Callable[[str], None]) -> None:

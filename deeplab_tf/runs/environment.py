@@ -20,6 +20,7 @@ from deeplab_tf.config import training_differences
 from deeplab_tf.errors import DeeplabError, one_line
 from deeplab_tf.files import json_text, write_text
 from deeplab_tf.machine.processor import processor_features, processor_model, processor_name
+from deeplab_tf.machine.sources import sources
 from deeplab_tf.machine.system import usable_cores
 from deeplab_tf.models.kernels import onednn_in_use
 from deeplab_tf.runs.workdir import (
@@ -75,15 +76,6 @@ def _intra_op_threads() -> int:
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     return threads or (int(variable) if variable.isdigit() else 0) or usable_cores()
-
-
-def sources() -> str:
-    """Returns a short sha256 of this package's code, since many commits have the same version."""
-    package = pathlib.Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def record_environment(workdir: pathlib.Path, start: int, init_from: str | None) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import threading
 import time
+import types
 import typing
 
 import numpy as np
@@ -18,6 +19,8 @@ pytest.importorskip("apache_beam")
 pytest.importorskip("distributed")
 
 import apache_beam as beam
+import dask.config
+import distributed
 from apache_beam.transforms.core import Windowing
 from apache_beam.transforms.window import FixedWindows, GlobalWindows
 from support import dask_cluster
@@ -79,7 +82,10 @@ def test_a_pipeline_of_all_kinds_of_steps_computes_what_python_does(cluster, tmp
         branches = {
             "sum": both | "sum" >> beam.CombineGlobally(sum),
             "largest": both | beam.combiners.Top.Largest(3),
-            "folder": pipeline | "one" >> beam.Create([0]) | beam.Map(lambda _: os.getcwd()),
+            "equal": pipeline
+            | "equal in Python" >> beam.Create([1, True, 1.0, 1])
+            | beam.combiners.Count.PerElement()
+            | "as text" >> beam.MapTuple(lambda key, count: [repr(key), count]),
             "workers": both | "process" >> beam.Map(lambda _: os.getpid()) | beam.Distinct(),
             "none": both | beam.Filter(lambda number: number < 0),
             "threes": three
@@ -104,7 +110,7 @@ def test_a_pipeline_of_all_kinds_of_steps_computes_what_python_does(cluster, tmp
     # Tasks of milliseconds would all be done by the worker that has the data.
     assert lines(tmp_path / "workers") == sorted(worker.pid for worker in cluster.workers)
     assert lines(tmp_path / "none") == []
-    assert lines(tmp_path / "folder") == [os.getcwd()]  # the workers were started in another one
+    assert lines(tmp_path / "equal") == [["1", 2], ["1.0", 1], ["True", 1]]  # as Beam has them
     assert lines(tmp_path / "threes") == [[n, len(threes), sum(threes)] for n in threes]
     assert lines(tmp_path / "digits") == [[key, values] for key, values in by_digit.items()]
     assert lines(tmp_path / "means") == [[key, np.mean(v)] for key, v in by_digit.items()]
@@ -132,6 +138,58 @@ def test_a_part_that_differs_when_done_again_is_an_error():
     assert stages.pick(kept, (1, stages.How.WHOLE), 0, 2) == ["a", "b"]
     with pytest.raises(DeeplabError, match="done twice and had 3 elements at first, then 2"):
         stages.pick(kept, (1, stages.How.WHOLE), 0, 3)
+
+
+def test_a_worker_with_other_versions_or_kernels_is_refused(monkeypatch):
+    monkeypatch.setenv(stages.ONEDNN, "1")
+    pickled = stages.pickler.dumps([])
+    stages.import_all(stages.PickledStage(pickled), 0, ())
+    with pytest.raises(DeeplabError, match="must have TF_ENABLE_ONEDNN_OPTS=0.*Received: '1'.*st"):
+        stages.import_all(stages.PickledStage(pickled, onednn="0"), 0, ())
+    other = {**stages.versions(), "tensorflow": "1.15.0"}
+    with pytest.raises(DeeplabError, match="must have tensorflow 1.15.0.*Received: 2"):
+        stages.import_all(stages.PickledStage(pickled, versions=other), 0, ())
+
+
+@pytest.mark.parametrize(("threads", "parts"), [(2, 6), (128, 256), (300, 300)])
+def test_a_shuffle_has_parts_for_all_threads_but_not_its_square(threads, parts):
+    cluster = typing.cast("cluster_module.Cluster", types.SimpleNamespace(threads=threads))
+    assert dask_runner._Run([], cluster)._buckets == parts
+
+
+def test_parts_that_dask_gives_up_are_submitted_anew():
+    """Dask counts lost workers against what waited there and never began."""
+
+    def work(given, number, part):
+        time.sleep(0.2)
+        return number
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        cluster = cluster_module.Cluster(client, "here")
+        anew = []
+
+        def again(number):
+            anew.append(number)
+            return cluster.submit("again", work, None, number, None)
+
+        def lose_one(futures):
+            while not (held := [name for name, keys in client.processing().items() if keys]):
+                time.sleep(0.01)
+            client.sync(local.scheduler.remove_worker, address=held[0], stimulus_id="test")
+            return futures
+
+        parts = lose_one(cluster.submit_parts("part", work, None, range(12)))
+        assert cluster.results(parts, again) == [*range(12)]
+        assert 1 <= len(anew) == len(set(anew)) <= 4
+        parts = lose_one(cluster.submit_parts("part", work, None, range(12)))
+        with pytest.raises(DeeplabError, match="workers of here were lost again and again with on"):
+            cluster.results(parts)
 
 
 class Counting(beam.DoFn):
@@ -180,6 +238,7 @@ def test_the_steps_of_a_stage_are_made_once_for_all_parts():
         ("DaskRunner", (), "takes one option, the address of Dask's scheduler.*Received: none"),
         ("dask", ("--region=a",), "as --beam_options=dask_client_address=.*Received: --region=a"),
         ("DaskRunner", ("--dask_client_address=tcp://127.0.0.1:1",), "no scheduler of Dask answ"),
+        ("DaskRunner", ("--dask_client_address=tls://127.0.0.1:1",), "no scheduler of Dask answ"),
         ("apache_beam.runners.dask.dask_runner.DaskRunner", (), "is Beam's own runner for Dask"),
     ],
 )
@@ -207,10 +266,14 @@ def test_records_are_those_of_one_process(cluster, tmp_path):
     assert found[0] == found[1] and len(found[0][0]) == 3 * 7
 
 
-def test_an_evaluation_is_that_of_one_process(cluster, artefacts, shapes_data, tmp_path):
+def test_an_evaluation_is_that_of_one_process(
+    cluster, artefacts, shapes_data, tmp_path, monkeypatch
+):
+    """The paths are relative, and the workers have another working folder."""
+    monkeypatch.chdir(tmp_path)
+    model, data = map(os.path.relpath, (artefacts / "saved", shapes_data))
     for runner in (None, cluster.runner):
-        out = tmp_path / ("cluster" if runner else "one")
-        evaluate(artefacts / "saved", shapes_data, out, runner=runner)
+        evaluate(model, data, "cluster" if runner else "one", runner=runner)
     for name in RESULTS:
         assert (tmp_path / "cluster" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
@@ -219,8 +282,12 @@ COUNT = 40
 """Images of a job in whose middle a worker is killed."""
 
 
-def test_a_killed_workers_images_are_done_by_the_other(cluster, artefacts, tmp_path):
-    """`kill -9` after the first labels: none missing, none twice, the broken image named."""
+def test_a_killed_workers_images_are_done_by_the_other(cluster, artefacts, tmp_path, monkeypatch):
+    """`kill -9` after the first labels: none missing, none twice, the broken image named.
+
+    The paths are relative, and the workers have another working folder.
+    """
+    monkeypatch.chdir(tmp_path)
     folder, out = tmp_path / "images", tmp_path / "out"
     folder.mkdir()
     for number in range(COUNT):
@@ -239,11 +306,13 @@ def test_a_killed_workers_images_are_done_by_the_other(cluster, artefacts, tmp_p
     killer.start()
     said: list[str] = []
     with pytest.raises(DeeplabError, match="1 of 41 images could not be predicted: .*broken.png"):
-        model, images = Model(artefacts / "saved"), ImageFiles(str(folder))
-        predict_by_beam(cluster.runner, model, images, out, 1, said.append)
+        model = Model(pathlib.Path(os.path.relpath(artefacts / "saved")))
+        predict_by_beam(
+            cluster.runner, model, ImageFiles("images"), pathlib.Path("out"), 1, said.append
+        )
     killer.join()
     assert 0 < there[0] < COUNT and len(cluster.workers) == 1
-    assert said == [f"{COUNT} of {COUNT + 1} images predicted into {out}"]
+    assert said == [f"{COUNT} of {COUNT + 1} images predicted into out"]
     counts = json.loads((out / "job.json").read_text())
     assert [counts[name] for name in ("predicted", "there_before", "failed")] == [COUNT, 0, 1]
     predictor = load_predictor(artefacts / "saved")

@@ -24,8 +24,9 @@ from deeplab_tf.prediction.beam_predict import ImageFiles, Outputs, RecordImages
 LOCAL = BeamRunner("DirectRunner")
 
 
-def counts(predicted: int, there_before: int = 0, failed: int = 0) -> dict[str, int]:
-    return {"predicted": predicted, "there_before": there_before, "failed": failed}
+def counts(predicted: int, there_before: int = 0, failed: int = 0, **more: int) -> dict[str, int]:
+    found = {"predicted": predicted, "there_before": there_before, "failed": failed}
+    return {**found, "listed": 3, "cut_short": 0, **more}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,8 @@ def test_a_job_that_lost_an_image_ends_with_an_error(images, tmp_path, monkeypat
     with pytest.raises(
         DeeplabError, match="^3 images must be predicted, be there before or fail"
     ) as e:
-        predict_by_beam(LOCAL, model, inputs, out, report=str)
-    assert "from the runner: 2 predicted, 0 there before, 0 failed; files were" in str(e.value)
+        predict_by_beam(LOCAL, model, inputs, out, report=lambda line: None)
+    assert "from the runner: 2 predicted, 0 there before, 0 failed; the runner lost" in str(e.value)
 
 
 @pytest.mark.parametrize(
@@ -65,21 +66,35 @@ def test_a_job_that_lost_an_image_ends_with_an_error(images, tmp_path, monkeypat
         (counts(2), False),
         (counts(2, 2), False),
         (counts(1, 0, 1), False),
+        (counts(4, listed=4), True),  # a file came before the workers listed them
+        (counts(3, listed=4), False),
     ],
 )
 def test_the_counts_of_files_must_be_their_number(images, tmp_path, found, fits):
+    inputs = ImageFiles(str(images))
+    before = inputs.count(tmp_path / "out")
+    Image.new("RGB", (9, 9)).save(images / "late.png")
     if fits:
-        ImageFiles(str(images)).check_counts(found, tmp_path / "out")
+        inputs.check_counts(found, before)
         return
-    with pytest.raises(DeeplabError, match="files were added or removed meanwhile, or the runner"):
-        ImageFiles(str(images)).check_counts(found, tmp_path / "out")
+    with pytest.raises(DeeplabError, match="the runner lost or doubled some"):
+        inputs.check_counts(found, before)
+
+
+def test_workers_that_do_not_see_all_files_are_noticed(images, tmp_path):
+    inputs = ImageFiles(str(images))
+    with pytest.raises(DeeplabError, match="must see the 3 images .* at the start. Listed: 2;"):
+        inputs.check_counts(counts(2, listed=2), inputs.count(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
     ("found", "fits"),
     [
         (counts(2, 1), True),
-        (counts(1, 0, 1), True),  # the rest of a broken file is one failure
+        (counts(1, 0, 1, cut_short=1), True),  # the rest of a corrupt file is one failure
+        (counts(1, 0, 1), False),
+        (counts(1, 1, 1), True),
+        (counts(3, 1, 1, cut_short=1), False),
         (counts(2), False),
         (counts(3, 1), False),
         (counts(3, 0, 1), False),
@@ -88,10 +103,10 @@ def test_the_counts_of_files_must_be_their_number(images, tmp_path, found, fits)
 def test_the_counts_of_records_must_be_their_number(tmp_path, found, fits):
     inputs = RecordImages("own/val", SplitFiles([], 3), "f")
     if fits:
-        inputs.check_counts(found, tmp_path)
+        inputs.check_counts(found, inputs.count(tmp_path))
         return
     with pytest.raises(DeeplabError, match="the runner lost or doubled some"):
-        inputs.check_counts(found, tmp_path)
+        inputs.check_counts(found, inputs.count(tmp_path))
 
 
 def test_what_an_earlier_try_of_the_same_job_wrote_is_told_apart(tmp_path):
