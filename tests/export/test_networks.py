@@ -31,7 +31,7 @@ from deeplab_tf.training.stages import train
 
 STEPS = 40
 NETWORKS = {
-    "decoder": {"decoder_kernels": (3, 3), "separable": True},
+    "decoder": {"head": Head.ASPP, "decoder_kernels": (3, 3), "separable": True},
     "mobilenet_v3": {
         "backbone": Backbone.MOBILENET_V3_LARGE,
         "multi_grid": (1, 1, 1),
