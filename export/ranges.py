@@ -180,7 +180,7 @@ def wide_enough(
         if name not in ranges:
             return float(np.abs(read(name)).max()) / 127
         low, high = ranges[name]
-        return (max(high, 0.0) - min(low, 0.0)) / 255
+        return (max(high, 0.0) - min(low, 0.0)) / STEPS
 
     for operation in reader.operations:
         if operation.output not in ranges or operation.output in kept:
@@ -194,5 +194,5 @@ def wide_enough(
             continue
         if scale(operation.output) < finest:
             low, _ = ranges[operation.output]
-            ranges[operation.output] = (low, min(low, 0.0) + 255 * finest)
+            ranges[operation.output] = (low, min(low, 0.0) + STEPS * finest)
     return ranges

@@ -40,7 +40,7 @@ from absl import flags
 from deeplab_tf.cli import flag_types
 from deeplab_tf.cli.flag_rules import require
 from deeplab_tf.cli.flags import import_tensorflow, run_binary, say
-from deeplab_tf.cli.stores import Use
+from deeplab_tf.cli.stores import Use, names_address
 from deeplab_tf.errors import DeeplabError
 from deeplab_tf.serving.version_policy import parse_policy
 
@@ -211,7 +211,7 @@ require(
             lambda model, poll_seconds: (
                 not poll_seconds
                 or not flags.FLAGS["poll_seconds"].present
-                or not any("://" in each for each in model or [])
+                or not any(map(names_address, model or []))
             )
         ),
     }

@@ -93,8 +93,13 @@ def _has_address(flag: flags.Flag) -> bool:
     if flag.name == "beam_options":  # has addresses of schedulers, and stores that Beam opens
         return False
     if isinstance(flag.value, list):
-        return any(is_address(_named(str(value))[1]) for value in flag.value)
+        return any(names_address(str(value)) for value in flag.value)
     return is_address(str(flag.value))
+
+
+def names_address(value: str) -> bool:
+    """Returns whether a value, which may begin with `NAME=`, is an address."""
+    return is_address(_named(value)[1])
 
 
 def _named(value: str) -> tuple[str, str]:

@@ -48,10 +48,16 @@ class Cluster:
         self.workers = len(threads)
         self.threads = sum(threads.values())
 
-    def submit(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Returns the future result of `function`; a future among `arguments` is its result."""
+    def submit(
+        self, name: str, function: Callable[..., Any], *arguments: Any, worker: str | None = None
+    ) -> Any:
+        """Returns the future result of `function`; a future among `arguments` is its result.
+
+        The worker at the address `worker` is the first that is asked to do it.
+        """
         key = f"{name}-{uuid.uuid4().hex}"
-        return self._client.submit(function, *arguments, key=key, pure=False)
+        first = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        return self._client.submit(function, *arguments, key=key, pure=False, **first)
 
     def submit_parts(
         self, name: str, function: Callable[..., Any], given: Any, parts: Sequence[Any]
@@ -63,15 +69,9 @@ class Cluster:
         """
         workers = sorted(self._threads())
         return [
-            self._client.submit(
-                function,
-                given,
-                number,
-                part,
-                key=f"{name}-{uuid.uuid4().hex}",
-                pure=False,
-                workers=[workers[number % len(workers)]] if workers else None,
-                allow_other_workers=bool(workers),
+            self.submit(
+                *(name, function, given, number, part),
+                worker=workers[number % len(workers)] if workers else None,
             )
             for number, part in enumerate(parts)
         ]

@@ -169,8 +169,12 @@ class Mirror:
         """
         self.check()
         os.utime(self.root)  # a process of another host takes an old folder for a leftover
-        ended = {n for n in self.ended if n != self.held and self.name_of(path) != n}
-        files = [f for f in _files(path) if not any(within(self.name_of(f), n) for n in ended)]
+        ended = self.ended - {self.held, self.name_of(path)}
+
+        def is_ours(name: str) -> bool:
+            return not any(within(name, each) for each in ended)
+
+        files = [file for file in _files(path) if is_ours(self.name_of(file))]
         for file in sorted(files, key=lambda file: (_last(file.name), file.as_posix())):
             with contextlib.suppress(FileNotFoundError):  # TensorFlow's events may be renamed
                 if self._local.get(self.name_of(file)) != _stamp(file):
@@ -178,11 +182,7 @@ class Mirror:
                         self.check()
                     self.put(file)
         below = [n for n in list(self._local) if path == self.root or within(n, self.name_of(path))]
-        gone = [
-            n
-            for n in below
-            if not (self.root / n).exists() and not any(within(n, each) for each in ended)
-        ]
+        gone = [n for n in below if not (self.root / n).exists() and is_ours(n)]
         for last in sorted({_last(n) for n in gone}, reverse=True):
             self.store.delete(n for n in gone if _last(n) == last)
         for n in gone:

@@ -15,7 +15,7 @@ from deeplab_tf.export.tensors import TensorReader
 
 
 class AllPlaces:
-    """In the place of a generator: every output number, in order."""
+    """Stands for a generator and chooses every output number, in order."""
 
     def choice(self, places, count, replace):
         return np.arange(places)
@@ -70,7 +70,7 @@ def test_weights_times_patches_are_the_outputs(content, pictures, monkeypatch):
 
 
 def test_padding_is_neither_measured_nor_looked_at(content, pictures, monkeypatch):
-    """Of a photo that fills 6 rows and 9 columns, the rest being far from all pixels of photos."""
+    """A photo fills 6 rows and 9 columns, and the rest is far from all pixels of photos."""
     image = np.where(np.arange(13)[:, None] < 9, pictures[0], 255)
     image[6:] = 255
     file, reader = ConvolutionFile(content), TensorReader(content)

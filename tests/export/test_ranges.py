@@ -32,7 +32,7 @@ def test_no_range_of_the_grid_has_less_error(kind):
 
 
 class OneSum:
-    """In the place of a file's reader: an ADD of a loud tensor and a quiet one."""
+    """Stands for a file's reader, with an ADD of a loud tensor and a quiet one."""
 
     operations = (Operation("ADD", ("loud", "quiet"), "sum"),)
     dtypes = dict.fromkeys(("loud", "quiet", "sum"), np.dtype(np.float32))

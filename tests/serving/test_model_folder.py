@@ -179,17 +179,23 @@ def test_a_served_version_that_is_replaced_is_told_after_a_look_without_it(watch
     assert watched.folder.wanted([2]) == {2} and watched.lines == told
 
 
+def with_second_version(watched, open_version):
+    """Lets the folder want version 2, which `open_version` is to load; returns the old loader."""
+    load = watched.folder._open
+    watched.folder.open_first()
+    write_version(watched.path / "2")
+    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
+    watched.folder._open = open_version
+    return load
+
+
 def test_a_version_whose_files_change_during_a_load_that_succeeds_is_loaded_again(watched):
     def open_too_early(folder):
         model = open_number(folder)
         (folder / FILES[2]).write_text("another network's")
         return model
 
-    load = watched.folder._open
-    watched.folder.open_first()
-    write_version(watched.path / "2")
-    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
-    watched.folder._open = open_too_early
+    load = with_second_version(watched, open_too_early)
     assert watched.folder.open(2, [1]) is None and watched.lines == []
     assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
     watched.folder._open = load
@@ -209,11 +215,7 @@ def test_a_touch_tries_a_refused_version_again(watched):
     def without_memory(folder):
         raise MemoryError
 
-    load = watched.folder._open
-    watched.folder.open_first()
-    write_version(watched.path / "2")
-    assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
-    watched.folder._open = without_memory
+    load = with_second_version(watched, without_memory)
     assert watched.folder.open(2, [1]) is None and watched.folder.wanted([1]) == {1}
     (watched.path / "2" / FILES[0]).touch()
     assert [watched.folder.wanted([1]) for _ in range(2)] == [{1}, {2}]
