@@ -10,8 +10,8 @@ from deeplab_tf.artefacts.saved_model import SAVED_MODEL_FILE
 from deeplab_tf.artefacts.trained_model import load_model
 from deeplab_tf.data.sources.draw_shapes import draw_example
 from deeplab_tf.files.temporary import remove
+from deeplab_tf.machine.sources import code_digest, sources
 from deeplab_tf.named.fetched import fetched_model, held
-from deeplab_tf.runs.environment import sources
 
 from .parity import ComparedImage
 from .saved_model import export_saved_model
@@ -55,8 +55,6 @@ def saved_model_of(name: str, report: Callable[[str], None] = print) -> pathlib.
 
 def _version() -> str:
     """Returns a short hash of the package's code, the exporters' code and TensorFlow's version."""
-    digest = hashlib.sha256(f"{sources()} {tf.__version__}".encode())
     # In a checkout the exporters lie beside the package, where `sources` does not look.
-    for file in sorted(EXPORTERS.glob("*.py")):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:12]
+    code = f"{sources()} {code_digest(EXPORTERS)} {tf.__version__}"
+    return hashlib.sha256(code.encode()).hexdigest()[:12]

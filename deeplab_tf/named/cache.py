@@ -11,6 +11,7 @@ from importlib import resources
 
 import pooch
 
+from deeplab_tf.machine.sources import code_digest
 from deeplab_tf.named.table import NamedModel
 
 MIRROR = "DEEPLAB_MODELS"
@@ -28,7 +29,7 @@ def cache_folder(name: str) -> pathlib.Path:
 def published_place(name: str, model: NamedModel) -> pathlib.Path:
     """Returns where the published file is to lie: in the mirror's folder or in the cache."""
     place = mirror()
-    folder = cache_folder(name) if place is None or is_address(place) else pathlib.Path(place)
+    folder = cache_folder(name) if place is None or is_web_address(place) else pathlib.Path(place)
     return folder / model.file
 
 
@@ -62,11 +63,7 @@ def _sha256(path: pathlib.Path, _size: int, _changed: int) -> str:
 @functools.cache
 def importers() -> str:
     """Returns a sha256 of the importers' code."""
-    digest = hashlib.sha256()
-    files = [f for f in resources.files("deeplab_tf.weights").iterdir() if f.name.endswith(".py")]
-    for file in sorted(files, key=lambda file: file.name):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
+    return code_digest(pathlib.Path(str(resources.files("deeplab_tf.weights"))))
 
 
 def mirror() -> str | None:
@@ -74,6 +71,6 @@ def mirror() -> str | None:
     return os.environ.get(MIRROR) or None
 
 
-def is_address(place: str) -> bool:
-    """Returns whether a place is an address rather than a folder."""
+def is_web_address(place: str) -> bool:
+    """Returns whether a place is a web address rather than a folder."""
     return place.startswith(("http://", "https://"))

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable
 
 from deeplab_tf.errors import DeeplabError
-from deeplab_tf.named.cache import MIRROR, is_address, mirror, published_place
+from deeplab_tf.named.cache import MIRROR, is_web_address, mirror, published_place
 from deeplab_tf.named.hashes import check_hash
 from deeplab_tf.named.table import NamedModel
 
@@ -26,7 +26,7 @@ def published_file(name: str, model: NamedModel, report: Callable[[str], None]) 
     place = mirror()
     path = published_place(name, model)
     if not path.is_file():
-        if place and not is_address(place):
+        if place and not is_web_address(place):
             raise DeeplabError(
                 f"{name}: {path} does not exist, and {MIRROR}={place} is the only place to look; "
                 f"put the file of {model.address} there"
