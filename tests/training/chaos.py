@@ -147,12 +147,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name)
-        if given.data_dir is None:
-            pid = os.fork()
-            if pid == 0:
-                os._exit(draw(root))
-            assert wait(pid) == 0
-        print(run(given.data_dir or root / "data", root, given.kills, given.seed))
+        print(run(given.data_dir or draw(root), root, given.kills, given.seed))
 
 
 if __name__ == "__main__":

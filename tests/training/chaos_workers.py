@@ -220,12 +220,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         root = given.out or pathlib.Path(name)
-        if given.data_dir is None:
-            pid = os.fork()
-            if pid == 0:
-                os._exit(draw(root))
-            assert os.waitpid(pid, 0)[1] == 0
-        print(run(given, given.data_dir or root / "data", root))
+        print(run(given, given.data_dir or draw(root), root))
 
 
 if __name__ == "__main__":
